@@ -1,0 +1,193 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const opCreateToken = "create token"
+
+// CreatedToken is a new token. Value is given by the API this once and cannot be
+// had again; it is left out of JSON, and redacted elsewhere.
+type CreatedToken struct {
+	Token
+	Value Secret `json:"-"`
+}
+
+// CreateToken creates a personal access token (POST /settings/tokens). It makes
+// at most one, and never leaves behind a live one that it does not return,
+// unless it says so:
+//
+// The request is sent again only where it surely did nothing: no connection was
+// made, or the API answered 429, or 503 with Retry-After. Where the answer was
+// lost or is not to be trusted, the list of tokens is compared with the one taken
+// before: a new, unused, unrevoked token of the same name and expiry can only be
+// the one of this call; it is revoked, since nobody has its value. The error is
+// then a [*CreateError], whose Outcome tells what became of it. That holds too
+// when ctx ends while the request is under way; clearing up may then take up to
+// ten seconds more.
+//
+// The answer is checked against the request. A token that lives longer than
+// asked for, or has another name, is revoked, and the call fails.
+//
+// Plain refusals are an [*Error]: [ErrInvalid] for a bad name or expiry (checked
+// here as well), [ErrUnauthenticated], [ErrTokenLimit] and so on. Creates of the
+// same name by the same credential wait for each other.
+func (u *Caller) CreateToken(ctx context.Context, n NewToken) (*CreatedToken, error) {
+	req, err := n.checked(time.Now())
+	if err != nil {
+		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Reason: err.Error()}
+	}
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Reason: "the request could not be encoded", cause: err}
+	}
+	cl := &call{op: opCreateToken, method: http.MethodPost, path: tokensPath, secret: u.tokenManager(), body: body}
+	unlock, err := u.client.creates.lock(ctx, createKey(cl.secret, req.Name))
+	if err != nil {
+		return nil, contextError(cl, err)
+	}
+	defer unlock()
+
+	before, err := u.tokenIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	search := &lostToken{caller: u, wanted: req, before: before}
+	a, err := u.client.send(ctx, cl)
+	switch {
+	case err != nil && cl.inDoubt:
+		return nil, search.settle(ctx, err, "")
+	case err != nil:
+		return nil, err
+	case a.status >= 200 && a.status <= 299:
+		created, err := u.accept(ctx, cl, a, search)
+		if err != nil {
+			return nil, err
+		}
+		u.client.created.add(created.ID)
+		return created, nil
+	case isDoubtful(a):
+		return nil, search.settle(ctx, statusError(cl, a), "")
+	}
+	return nil, statusError(cl, a)
+}
+
+// isDoubtful reports whether an answer that is no success leaves open whether
+// the API acted. Other 4xx say that it did not.
+func isDoubtful(a *answer) bool {
+	switch {
+	case a.status == http.StatusServiceUnavailable:
+		_, told := retryAfter(a.status, a.header)
+		return !told
+	case a.status >= 400 && a.status <= 499:
+		return a.status == http.StatusRequestTimeout
+	}
+	return true
+}
+
+// tokenIDs returns the ids of the user's tokens, nil if the user may not list
+// them.
+func (u *Caller) tokenIDs(ctx context.Context) (map[string]bool, error) {
+	tokens, err := u.listTokens(ctx, opCreateToken)
+	if errors.Is(err, ErrForbidden) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]bool, len(tokens))
+	for i := range tokens {
+		ids[tokens[i].ID] = true
+	}
+	return ids, nil
+}
+
+// createAnswer is the answer to a create. The value is in a type of its own so
+// that no printing of the answer can show it.
+type createAnswer struct {
+	Token
+	Value wireSecret `json:"token"`
+}
+
+// wireSecret decodes a string into a Secret. Secret itself cannot be decoded
+// into, so that nothing of a caller's fills one by accident.
+type wireSecret struct{ Secret }
+
+func (s *wireSecret) UnmarshalJSON(data []byte) error {
+	var value string
+	if err := json.Unmarshal(data, &value); err != nil {
+		return errors.New("the token value is no string") // err could quote it
+	}
+	s.Secret = NewSecret(value)
+	return nil
+}
+
+// accept turns an answer into a token, or has it revoked.
+func (u *Caller) accept(ctx context.Context, cl *call, a *answer, search *lostToken) (*CreatedToken, error) {
+	var got createAnswer
+	err := decodeAnswer(cl, a, &got)
+	if err == nil {
+		if reason := mismatch(a.status, &got, search.wanted); reason != "" {
+			err = unexpected(cl, a, reason, nil)
+		}
+	}
+	if err == nil && !search.isNew(got.ID) {
+		err = unexpected(cl, a, "the answer is that of an earlier create, as if something in between had kept it", nil)
+	}
+	if err != nil {
+		id := answeredID(a.body)
+		if !validID(id) || !search.isNew(id) {
+			id = ""
+		}
+		return nil, search.settle(ctx, err, id)
+	}
+	if got.Prefix == "" {
+		got.Prefix = got.Value.Prefix()
+	}
+	return &CreatedToken{Token: got.Token, Value: got.Value.Secret}, nil
+}
+
+// mismatch says how an answer differs from what was asked for, "" if it does
+// not.
+func mismatch(status int, got *createAnswer, wanted createRequest) string {
+	if status != http.StatusCreated {
+		return "the API did not answer the create with 201 Created"
+	}
+	if reason := incomplete(&got.Token); reason != "" {
+		return "the new token " + reason
+	}
+	switch {
+	case !validID(got.ID):
+		return "the new token has an id of another form than the API's"
+	case checkPAT(got.Value.Reveal()) != "":
+		return "the new token's value is not of the form of a kenbun token"
+	case got.Prefix != "" && (len(got.Prefix) < len(patPrefix) || !strings.HasPrefix(got.Value.Reveal(), got.Prefix)):
+		return "the new token's prefix is not that of its value"
+	case got.Name != wanted.Name:
+		return "the new token has another name than asked for"
+	case got.RevokedAt != nil:
+		return "the new token is revoked already"
+	case wanted.ExpiresAt != nil && got.ExpiresAt == nil:
+		return "the new token never expires, although an expiry was asked for"
+	case wanted.ExpiresAt != nil && got.ExpiresAt.Truncate(time.Second).After(*wanted.ExpiresAt):
+		return "the new token expires later than asked for"
+	}
+	return ""
+}
+
+// answeredID finds the id in an answer that is otherwise unusable, "" if there
+// is none.
+func answeredID(body []byte) string {
+	var got struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(body, &got) != nil {
+		return ""
+	}
+	return got.ID
+}

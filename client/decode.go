@@ -1,0 +1,48 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// get makes a GET call and decodes its answer into out.
+func (c *Client) get(ctx context.Context, op, path string, secret Secret, out any) (*call, error) {
+	cl := &call{op: op, method: http.MethodGet, path: path, secret: secret}
+	a, err := c.send(ctx, cl)
+	if err != nil {
+		return cl, err
+	}
+	if a.status < 200 || a.status > 299 {
+		return cl, statusError(cl, a)
+	}
+	return cl, decodeAnswer(cl, a, out)
+}
+
+// decodeAnswer reads a good answer into out, a pointer. Fields that out does
+// not have are dropped; anything after the value is refused.
+func decodeAnswer(cl *call, a *answer, out any) error {
+	contentType := a.header.Get("Content-Type")
+	if len(a.body) == 0 {
+		return unexpected(cl, a, "the answer is empty", nil)
+	}
+	if !isJSON(contentType) {
+		return unexpected(cl, a, "the answer is not JSON; check that the API address is the API's and not that of its web page, and that no sign-in page of the network stands in between", nil)
+	}
+	if err := json.Unmarshal(a.body, out); err != nil {
+		return unexpected(cl, a, "the answer is malformed, or not of the form that the API documents", err)
+	}
+	return nil
+}
+
+// isJSON reports whether contentType is application/json or ends in +json
+// (RFC 6839).
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
+}

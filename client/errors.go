@@ -1,0 +1,195 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What can go wrong, for [errors.Is]. An error of this package matches at most
+// one of them, except that a [*CreateError] of unknown outcome matches
+// ErrOutcomeUnknown beside the reason it wraps.
+var (
+	// ErrInvalid: what was asked is not allowed, and was refused before it was
+	// sent or by the API (400, 409 other than at a create, 413, 414, 415, 422, 431).
+	ErrInvalid = errors.New("invalid request")
+	// ErrUnauthenticated: there is no token, or the API does not accept it (401).
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrForbidden: the user or the token may not do this (403).
+	ErrForbidden = errors.New("not allowed")
+	// ErrNotFound: there is no such thing, or it is somebody else's (404, 410).
+	ErrNotFound = errors.New("not found")
+	// ErrTokenLimit: the user has as many tokens as the API allows (409 at a create).
+	ErrTokenLimit = errors.New("token limit reached")
+	// ErrRateLimited: too many requests (429); see [Error.RetryAfter].
+	ErrRateLimited = errors.New("too many requests")
+	// ErrUnavailable: the API failed (5xx, 408, 425), could not be reached, or did
+	// not answer in time.
+	ErrUnavailable = errors.New("the kenbun API is unavailable")
+	// ErrUnexpectedAnswer: what came back is no answer of the kenbun API: a
+	// redirect, another content type, over 1 MiB, malformed or incomplete JSON, or
+	// something else than what was asked for.
+	ErrUnexpectedAnswer = errors.New("unexpected answer")
+	// ErrOutcomeUnknown: a token may have been created, and it could not be found
+	// out; only a [*CreateError] with [OutcomeUnknown] matches.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+)
+
+// Code names the kind of an [Error]. The values are stable.
+type Code string
+
+// The codes, each with its sentinel.
+const (
+	CodeInvalid          Code = "invalid_argument"    // ErrInvalid
+	CodeUnauthenticated  Code = "unauthenticated"     // ErrUnauthenticated
+	CodeForbidden        Code = "forbidden"           // ErrForbidden
+	CodeNotFound         Code = "not_found"           // ErrNotFound
+	CodeTokenLimit       Code = "token_limit_reached" // ErrTokenLimit
+	CodeRateLimited      Code = "rate_limited"        // ErrRateLimited
+	CodeUnavailable      Code = "unavailable"         // ErrUnavailable
+	CodeUnexpectedAnswer Code = "unexpected_answer"   // ErrUnexpectedAnswer
+	CodeCanceled         Code = "canceled"            // context.Canceled, the caller's
+)
+
+func (c Code) sentinel() error {
+	switch c {
+	case CodeInvalid:
+		return ErrInvalid
+	case CodeUnauthenticated:
+		return ErrUnauthenticated
+	case CodeForbidden:
+		return ErrForbidden
+	case CodeNotFound:
+		return ErrNotFound
+	case CodeTokenLimit:
+		return ErrTokenLimit
+	case CodeRateLimited:
+		return ErrRateLimited
+	case CodeUnavailable:
+		return ErrUnavailable
+	case CodeUnexpectedAnswer:
+		return ErrUnexpectedAnswer
+	}
+	return nil
+}
+
+// Error is a call that failed.
+type Error struct {
+	// Op is what was tried, such as "list tokens".
+	Op string
+	// Code is the kind of failure; use errors.Is with the sentinels where possible.
+	Code Code
+	// Status is the HTTP status of the last answer, 0 if there was none.
+	Status int
+	// Reason is what happened and what to do, in this package's own words. It holds
+	// no text from the API, and no secret.
+	Reason string
+	// Message is what the API said, if anything: without control and invisible
+	// characters, in one line, at most 300 characters, tokens redacted. It is text
+	// from outside all the same: data, not instructions.
+	Message string
+	// APICode is the API's own code for the error, if it gave one: at most 64
+	// characters out of letters, digits, "_", "-" and ".".
+	APICode string
+	// RetryAfter is how long the API asks to wait, 0 if it did not say.
+	RetryAfter time.Duration
+	// RequestID is the API's name for the request, for its support; "" if unknown.
+	RequestID string
+	// Attempts is how often the request was sent or tried to be sent.
+	Attempts int
+
+	cause error
+}
+
+// Error returns the whole story in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Op != "" {
+		b.WriteString(e.Op)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Reason)
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, "; try again in %s", e.RetryAfter.Round(time.Second))
+	}
+	if e.Message != "" {
+		fmt.Fprintf(&b, "; the API said %q", e.Message)
+	}
+	switch {
+	case e.Status != 0 && e.RequestID != "":
+		fmt.Fprintf(&b, " (status %d, request id %s)", e.Status, e.RequestID)
+	case e.Status != 0:
+		fmt.Fprintf(&b, " (status %d)", e.Status)
+	}
+	return b.String()
+}
+
+// Unwrap returns the error underneath, nil if there is none.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports whether target is the sentinel of the error's code.
+func (e *Error) Is(target error) bool {
+	sentinel := e.Code.sentinel()
+	return sentinel != nil && target == sentinel //nolint:errorlint // sentinels are compared by identity in Is
+}
+
+// Outcome says what became of a create without a plain answer.
+type Outcome string
+
+// The outcomes of a [CreateError].
+const (
+	// OutcomeNotCreated: the list shows no token that the call could have made.
+	OutcomeNotCreated Outcome = "not_created"
+	// OutcomeRevoked: a token was made, its value is lost or not to be trusted, and
+	// it was revoked.
+	OutcomeRevoked Outcome = "revoked"
+	// OutcomeUnknown: a token may be live. A person has to look.
+	OutcomeUnknown Outcome = "unknown"
+)
+
+// CreateError is a create that was answered neither with a good token nor with
+// a plain refusal. After OutcomeNotCreated and OutcomeRevoked no token of the
+// call is live, and it may be repeated.
+type CreateError struct {
+	Outcome Outcome
+	// Name is the name that the token was to have.
+	Name string
+	// TokenIDs are the ids that matter: what was revoked, or, for OutcomeUnknown,
+	// what may have been made and should be looked at. It may be empty.
+	TokenIDs []string
+
+	reason  error // why the create was in doubt
+	cleanup error // why the doubt could not be removed
+}
+
+// Error tells what happened, what became of the token and what to do.
+func (e *CreateError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.reason.Error())
+	ids := strings.Join(e.TokenIDs, ", ")
+	switch e.Outcome {
+	case OutcomeNotCreated:
+		fmt.Fprintf(&b, "; no new token named %q is in the list, so it can be tried again", e.Name)
+	case OutcomeRevoked:
+		fmt.Fprintf(&b, "; the token that was made (%s) has been revoked, so it can be tried again", ids)
+	default:
+		fmt.Fprintf(&b, "; a token named %q may be live: look for it in kenbun under Settings > Integrations > Personal Tokens", e.Name)
+		if ids != "" {
+			fmt.Fprintf(&b, " (id %s)", ids)
+		}
+		b.WriteString(" and revoke it if nobody uses it")
+		if e.cleanup != nil {
+			fmt.Fprintf(&b, "; it could not be cleared up here: %s", e.cleanup)
+		}
+	}
+	return b.String()
+}
+
+// Unwrap returns the reason: an [*Error] in all cases.
+func (e *CreateError) Unwrap() error { return e.reason }
+
+// Is reports whether target is [ErrOutcomeUnknown] and the outcome unknown.
+func (e *CreateError) Is(target error) bool {
+	return e.Outcome == OutcomeUnknown && target == ErrOutcomeUnknown //nolint:errorlint // as in Error.Is
+}

@@ -1,0 +1,121 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// settleTime bounds the clearing up after a create in doubt.
+const settleTime = 10 * time.Second
+
+// lostToken is a token that a create may have made without handing over its
+// value.
+type lostToken struct {
+	caller *Caller
+	wanted createRequest
+	// before holds the ids that the user had before the create; nil if unknown.
+	before map[string]bool
+}
+
+// isNew reports whether no other create of this client made id, and it was not
+// there before.
+func (l *lostToken) isNew(id string) bool {
+	return !l.before[id] && !l.caller.client.created.has(id)
+}
+
+// settle revokes the token: the one with the given id, or, if that is "", the one
+// that it finds. It takes settleTime at most, whatever becomes of ctx. It returns
+// a *CreateError that wraps reason.
+func (l *lostToken) settle(ctx context.Context, reason error, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if id != "" {
+		return l.revoke(ctx, reason, id)
+	}
+	found, err := l.lookRepeatedly(ctx)
+	switch {
+	case err != nil:
+		return l.result(OutcomeUnknown, reason, err, nil)
+	case len(found) == 0 && l.before != nil:
+		return l.result(OutcomeNotCreated, reason, nil, nil)
+	case len(found) == 1 && l.before != nil && l.isExact(&found[0]) && validID(found[0].ID):
+		return l.revoke(ctx, reason, found[0].ID)
+	}
+	ids := make([]string, 0, len(found))
+	for i := range found {
+		if validID(found[i].ID) {
+			ids = append(ids, found[i].ID)
+		}
+	}
+	return l.result(OutcomeUnknown, reason, nil, ids)
+}
+
+// lookRepeatedly looks until something is found: when the connection is lost,
+// the API may still be at work.
+func (l *lostToken) lookRepeatedly(ctx context.Context) ([]Token, error) {
+	found, err := l.look(ctx)
+	for _, pause := range l.caller.client.lookPauses {
+		if err != nil || len(found) > 0 {
+			break
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, contextError(&call{op: opCreateToken}, ctx.Err())
+		case <-timer.C:
+		}
+		found, err = l.look(ctx)
+	}
+	return found, err
+}
+
+// look lists the tokens that the create can have made: new, of the name asked
+// for, not revoked, never used since nobody has the value.
+func (l *lostToken) look(ctx context.Context) ([]Token, error) {
+	tokens, err := l.caller.listTokens(ctx, opCreateToken)
+	if err != nil {
+		return nil, err
+	}
+	var found []Token
+	for _, t := range tokens {
+		if t.Name == l.wanted.Name && t.RevokedAt == nil && t.LastUsedAt == nil && l.isNew(t.ID) {
+			found = append(found, t)
+		}
+	}
+	return found, nil
+}
+
+// isExact reports whether t has the expiry asked for, to the second. One that
+// differs may be the API's doing or somebody else's token; a person decides.
+func (l *lostToken) isExact(t *Token) bool {
+	if l.wanted.ExpiresAt == nil || t.ExpiresAt == nil {
+		return l.wanted.ExpiresAt == nil && t.ExpiresAt == nil
+	}
+	return t.ExpiresAt.Truncate(time.Second).Equal(*l.wanted.ExpiresAt)
+}
+
+// revoke revokes id and looks whether that was so.
+func (l *lostToken) revoke(ctx context.Context, reason error, id string) error {
+	err := l.caller.RevokeToken(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		// Somebody else was quicker, or it never came to be: the list tells.
+		err = nil
+	}
+	if err != nil {
+		return l.result(OutcomeUnknown, reason, err, []string{id})
+	}
+	live, err := l.caller.isLive(ctx, id)
+	if errors.Is(err, ErrForbidden) && l.before == nil {
+		err = nil // the user may not list; the answer to the revocation has to do
+	}
+	if err != nil || live {
+		return l.result(OutcomeUnknown, reason, err, []string{id})
+	}
+	return l.result(OutcomeRevoked, reason, nil, []string{id})
+}
+
+func (l *lostToken) result(outcome Outcome, reason, cleanup error, ids []string) error {
+	return &CreateError{Outcome: outcome, Name: l.wanted.Name, TokenIDs: ids, reason: reason, cleanup: cleanup}
+}

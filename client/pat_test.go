@@ -1,0 +1,97 @@
+package client
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestN9_ParsePATTellsWhatIsWrong(t *testing.T) {
+	good := randomPAT()
+	opaque := good[len(patPrefix):]
+	for _, tc := range []struct {
+		name, text string
+		want       TokenProblem
+		says       string
+	}{
+		{"empty", "", TokenEmpty, "empty"},
+		{"only white space", " \n\t", TokenEmpty, "empty"},
+		{"line break at the end", good + "\n", TokenWhiteSpace, "white space"},
+		{"space before", " " + good, TokenWhiteSpace, "white space"},
+		{"line break inside", good[:20] + "\n" + good[20:], TokenWhiteSpace, "white space"},
+		{"no-break space at the end", good + "\u00a0", TokenWhiteSpace, "white space"},
+		{"Bearer in front", "Bearer " + good, TokenBearerPrefix, "Bearer"},
+		{"bearer and tab", "bearer\t" + good, TokenBearerPrefix, "Bearer"},
+		{"GitHub", "ghp_" + opaque, TokenOtherProduct, "GitHub"},
+		{"GitHub fine-grained", "github_pat_" + opaque, TokenOtherProduct, "kbn_pat_"},
+		{"GitLab", "glpat-" + opaque, TokenOtherProduct, "GitLab"},
+		{"AI provider", "sk-" + opaque, TokenOtherProduct, "sk-"},
+		{"session", "eyJ" + opaque, TokenOtherProduct, "session"},
+		{"something else", "hello-" + opaque, TokenWrongPrefix, "kbn_pat_"},
+		{"upper case prefix", "KBN_PAT_" + opaque, TokenWrongPrefix, "kbn_pat_"},
+		{"cut", good[:len(patPrefix)+patMinLen-1], TokenTooShort, "too short"},
+		{"cut in the prefix", "kbn_p", TokenTooShort, "too short"},
+		{"prefix alone", patPrefix, TokenTooShort, "too short"},
+		{"too long", patPrefix + strings.Repeat("a", patMaxLen+1), TokenTooLong, "too long"},
+		{"quoted", `"` + good + `"`, TokenIllegalCharacter, "quotation"},
+		{"quote at the end", good + `"`, TokenIllegalCharacter, "character"},
+		{"umlaut", good[:20] + "ä" + good[20:], TokenIllegalCharacter, "character"},
+		{"NUL", good + "\x00", TokenIllegalCharacter, "character"},
+		{"placeholder", "<your-token>", TokenPlaceholder, "placeholder"},
+		{"unexpanded variable", "${KENBUN_PAT}", TokenPlaceholder, "placeholder"},
+		{"documentation ellipsis", patPrefix + "...", TokenPlaceholder, "placeholder"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			secret, err := ParsePAT(tc.text)
+			var form *TokenFormError
+			if !errors.As(err, &form) || form.Problem != tc.want {
+				t.Fatalf("ParsePAT says %v, want the problem %q", err, tc.want)
+			}
+			if !secret.IsZero() {
+				t.Error("a refused token was returned")
+			}
+			if !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%q does not say %q", err, tc.says)
+			}
+			if strings.Contains(err.Error(), opaque) || strings.Contains(err.Error(), opaque[:8]) {
+				t.Error("the error repeats the token")
+			}
+		})
+	}
+}
+
+func TestParsePATAcceptsTheFormOnly(t *testing.T) {
+	for _, text := range []string{
+		randomPAT(),
+		patPrefix + strings.Repeat("a", patMinLen),
+		patPrefix + strings.Repeat("Z", patMaxLen),
+		patPrefix + "aZ09_-" + strings.Repeat("-", 10),
+	} {
+		secret, err := ParsePAT(text)
+		if err != nil || secret.Reveal() != text {
+			t.Errorf("a good token of %d characters: %v", len(text), err)
+		}
+	}
+}
+
+func FuzzParsePAT(f *testing.F) {
+	for _, seed := range []string{"", patPrefix, "Bearer ", randomPAT(), "ghp_x", "\xff", "kbn_pat_\u202e", "<", "...", "bearer"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		secret, err := ParsePAT(text)
+		if err == nil {
+			if secret.Reveal() != text || !strings.HasPrefix(text, patPrefix) || !isHeaderText(text) {
+				t.Errorf("accepted %q", text)
+			}
+			return
+		}
+		var form *TokenFormError
+		if !errors.As(err, &form) || !secret.IsZero() {
+			t.Errorf("refused with %T", err)
+		}
+		if len(text) > 12 && strings.Contains(err.Error(), text) {
+			t.Error("the error repeats the text")
+		}
+	})
+}

@@ -1,0 +1,100 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// checkRetry is the [retryablehttp.CheckRetry] of all calls. It is asked after
+// the head of an answer and again after its body.
+func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	cl := callFrom(ctx)
+	if cl == nil {
+		return false, err
+	}
+	repeatable := cl.method != http.MethodPost
+	var retry bool
+	if err != nil {
+		neverLeft := resp == nil && cl.neverLeft()
+		if !neverLeft {
+			cl.inDoubt = true
+		}
+		retry = (repeatable || neverLeft) && isTransient(err)
+	} else {
+		plain := plainlyRefused(resp)
+		if !plain && isFailing(resp.StatusCode) {
+			cl.inDoubt = true
+		}
+		retry = (repeatable && isFailing(resp.StatusCode) || plain) && withinReach(ctx, resp)
+	}
+	if retry && ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	return retry, nil
+}
+
+// isFailing reports whether status is a failure that may pass. 500 is among
+// them: GET and DELETE do no harm twice.
+func isFailing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// plainlyRefused reports whether the API said that it did nothing, and to come
+// back: 429, or 503 with Retry-After.
+func plainlyRefused(resp *http.Response) bool {
+	if resp.StatusCode == http.StatusTooManyRequests {
+		return true
+	}
+	_, ok := retryAfter(resp.StatusCode, resp.Header)
+	return ok && resp.StatusCode == http.StatusServiceUnavailable
+}
+
+// withinReach reports whether the wait that the API asks for is one that a call
+// should sit through, and can.
+func withinReach(ctx context.Context, resp *http.Response) bool {
+	wait, ok := retryAfter(resp.StatusCode, resp.Header)
+	if !ok {
+		return true
+	}
+	if deadline, has := ctx.Deadline(); has && time.Until(deadline) <= wait {
+		return false
+	}
+	return wait <= maxRetryAfter
+}
+
+// backoff is the [retryablehttp.Backoff] of all calls: what the API asked for,
+// else a pause that doubles each time, half of it by chance so that callers who
+// failed together do not come back together.
+func backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
+	if resp != nil {
+		if wait, ok := retryAfter(resp.StatusCode, resp.Header); ok {
+			return wait + rand.N(minWait+1)
+		}
+	}
+	wait := maxWait
+	if doubled := minWait << min(attempt, 30); doubled>>min(attempt, 30) == minWait && doubled < maxWait {
+		wait = doubled
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// isTransient reports whether a connection error may go away by itself.
+func isTransient(err error) bool {
+	switch {
+	case errors.Is(err, errForeignOrigin), errors.Is(err, errNotLoopback), errors.Is(err, errAnswerTooLarge):
+		return false
+	}
+	switch kind, _ := classify(err); kind {
+	case faultCertificate, faultNotTLS, faultNoSuchHost, faultProxyRefused, faultMalformed:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,460 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestRetriesByStatusAndMethod(t *testing.T) {
+	for _, tc := range []struct {
+		status            int
+		header            string
+		get, del, post    int // requests of that method with 3 retries
+		sentinel, postErr error
+	}{
+		{status: 400, get: 1, del: 1, post: 1, sentinel: ErrInvalid},
+		{status: 401, get: 1, del: 1, post: 1, sentinel: ErrUnauthenticated},
+		{status: 403, get: 1, del: 1, post: 1, sentinel: ErrForbidden},
+		{status: 404, get: 1, del: 1, post: 1, sentinel: ErrNotFound},
+		{status: 408, get: 4, del: 4, post: 1, sentinel: ErrUnavailable},
+		{status: 409, get: 1, del: 1, post: 1, sentinel: ErrInvalid, postErr: ErrTokenLimit},
+		{status: 410, get: 1, del: 1, post: 1, sentinel: ErrNotFound},
+		{status: 413, get: 1, del: 1, post: 1, sentinel: ErrInvalid},
+		{status: 418, get: 1, del: 1, post: 1, sentinel: ErrUnexpectedAnswer},
+		{status: 422, get: 1, del: 1, post: 1, sentinel: ErrInvalid},
+		{status: 429, get: 4, del: 4, post: 4, sentinel: ErrRateLimited},
+		{status: 500, get: 4, del: 4, post: 1, sentinel: ErrUnavailable},
+		{status: 501, get: 1, del: 1, post: 1, sentinel: ErrUnavailable},
+		{status: 502, get: 4, del: 4, post: 1, sentinel: ErrUnavailable},
+		{status: 503, get: 4, del: 4, post: 1, sentinel: ErrUnavailable},
+		{status: 503, header: "0", get: 4, del: 4, post: 4, sentinel: ErrUnavailable},
+		{status: 503, header: "soon", get: 4, del: 4, post: 1, sentinel: ErrUnavailable},
+		{status: 503, header: "31", get: 1, del: 1, post: 1, sentinel: ErrUnavailable},
+		{status: 429, header: "31", get: 1, del: 1, post: 1, sentinel: ErrRateLimited},
+		{status: 504, get: 4, del: 4, post: 1, sentinel: ErrUnavailable},
+	} {
+		t.Run(fmt.Sprint(tc.status, tc.header), func(t *testing.T) {
+			api := newFakeAPI(t)
+			var failGET atomic.Bool
+			api.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodGet && !failGET.Load() {
+					return false
+				}
+				if tc.header != "" {
+					w.Header().Set("Retry-After", tc.header)
+				}
+				writeJSON(w, tc.status, map[string]any{"message": "told by the API"})
+				return true
+			}
+			u := newTestCaller(t, api.URL)
+			postErr := tc.postErr
+			if postErr == nil {
+				postErr = tc.sentinel
+			}
+			_, err := u.CreateToken(t.Context(), NewToken{Name: "ci"})
+			check(t, "POST", err, postErr, tc.status, api.count(http.MethodPost), tc.post)
+			err = u.RevokeToken(t.Context(), "pat_9")
+			check(t, "DELETE", err, tc.sentinel, tc.status, api.count(http.MethodDelete), tc.del)
+			failGET.Store(true)
+			before := api.count(http.MethodGet)
+			_, err = u.ListTokens(t.Context())
+			check(t, "GET", err, tc.sentinel, tc.status, api.count(http.MethodGet)-before, tc.get)
+		})
+	}
+}
+
+func check(t *testing.T, method string, err, sentinel error, status, got, want int) {
+	t.Helper()
+	if !errors.Is(err, sentinel) {
+		t.Errorf("%s: error is %v, want %v", method, err, sentinel)
+	}
+	e := mustError(t, err)
+	if e.Status != status || e.Message != "told by the API" {
+		t.Errorf("%s: status and message of the last try are lost: %d %q", method, e.Status, e.Message)
+	}
+	if got != want || e.Attempts != want {
+		t.Errorf("%s was sent %d times and says %d, want %d", method, got, e.Attempts, want)
+	}
+	for _, other := range []error{ErrInvalid, ErrUnauthenticated, ErrForbidden, ErrNotFound, ErrTokenLimit, ErrRateLimited, ErrUnavailable, ErrUnexpectedAnswer, ErrOutcomeUnknown} {
+		if errors.Is(err, other) && other != sentinel { //nolint:errorlint // identity is meant
+			t.Errorf("%s: the error matches %v too", method, other)
+		}
+	}
+}
+
+func TestRetriesUntilItWorks(t *testing.T) {
+	api := newFakeAPI(t)
+	api.add("ci", nil, randomPAT())
+	api.fault = func(n int, w http.ResponseWriter, _ *http.Request) bool {
+		switch n {
+		case 1:
+			cut(w)
+		case 2:
+			w.WriteHeader(http.StatusBadGateway)
+			return true
+		case 3: // breaks off in the middle of a good answer
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte(`[{"id":`))
+			cut(w)
+		}
+		return false
+	}
+	tokens, err := newTestCaller(t, api.URL).ListTokens(t.Context())
+	if err != nil || len(tokens) != 1 || api.count(http.MethodGet) != 4 {
+		t.Errorf("got %v, %v after %d requests", tokens, err, api.count(http.MethodGet))
+	}
+}
+
+func TestN4_RetryAfterIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	wrongClock := time.Now().Add(-100 * time.Hour).UTC()
+	for name, fields := range map[string]map[string]string{
+		"seconds":          {"Retry-After": "1"},
+		"date":             {"Retry-After": wrongClock.Add(time.Second).Format(http.TimeFormat), "Date": wrongClock.Format(http.TimeFormat)},
+		"relative reset":   {"X-RateLimit-Reset": "1"},
+		"reset of a draft": {"RateLimit-Reset": "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := newFakeAPI(t)
+			api.fault = func(n int, w http.ResponseWriter, _ *http.Request) bool {
+				if n > 1 {
+					return false
+				}
+				for k, v := range fields {
+					w.Header().Set(k, v)
+				}
+				w.WriteHeader(http.StatusTooManyRequests)
+				return true
+			}
+			start := time.Now()
+			_, err := newTestCaller(t, api.URL).ListTokens(t.Context())
+			if took := time.Since(start); err != nil || took < time.Second || took > 5*time.Second {
+				t.Errorf("after %s: %v", took, err)
+			}
+		})
+	}
+}
+
+func TestN3_TooLongAWaitIsHandedBack(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(srv.Close)
+	_, err := newTestCaller(t, srv.URL).ListTokens(t.Context())
+	e := mustError(t, err)
+	if e.RetryAfter != time.Hour || e.Attempts != 1 || !strings.Contains(e.Error(), "try again in 1h") {
+		t.Errorf("got %v after %d tries, RetryAfter %s", e, e.Attempts, e.RetryAfter)
+	}
+}
+
+func TestWaitBeyondTheDeadlineIsNotBegun(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "20")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(srv.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	start := time.Now()
+	_, err := newTestCaller(t, srv.URL).ListTokens(ctx)
+	if e := mustError(t, err); e.Status != 503 || e.RetryAfter != 20*time.Second || time.Since(start) > 5*time.Second {
+		t.Errorf("after %s: %v", time.Since(start), err)
+	}
+}
+
+func TestContextEndsAWaitAtOnce(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodPost} {
+		t.Run(method, func(t *testing.T) {
+			api := newFakeAPI(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			api.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != method {
+					return false
+				}
+				w.Header().Set("Retry-After", "25")
+				w.WriteHeader(http.StatusTooManyRequests)
+				time.AfterFunc(50*time.Millisecond, cancel)
+				return true
+			}
+			u := newTestCaller(t, api.URL)
+			var err error
+			start := time.Now()
+			switch method {
+			case http.MethodGet:
+				_, err = u.ListTokens(ctx)
+			case http.MethodDelete:
+				err = u.RevokeToken(ctx, "pat_1")
+			case http.MethodPost:
+				_, err = u.CreateToken(ctx, NewToken{Name: "ci"})
+			}
+			if took := time.Since(start); took > 5*time.Second || !errors.Is(err, context.Canceled) {
+				t.Errorf("after %s: %v", took, err)
+			}
+			if e := mustError(t, err); e.Code != CodeCanceled {
+				t.Errorf("code is %s", e.Code)
+			}
+			var doubt *CreateError
+			if errors.As(err, &doubt) || api.count(method) != 1 {
+				t.Errorf("a refusal is no doubt: %v", err)
+			}
+		})
+	}
+}
+
+func TestContextIsVisible(t *testing.T) {
+	stuck := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-stuck:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(func() { close(stuck) })
+
+	t.Run("deadline", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := newTestCaller(t, srv.URL).ListTokens(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("cancel", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		_, err := newTestCaller(t, srv.URL).ListTokens(ctx)
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("ended before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := newTestCaller(t, srv.URL).ListTokens(ctx)
+		if e := mustError(t, err); !errors.Is(err, context.Canceled) || e.Attempts != 0 {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("the timeout of a try is not the caller's", func(t *testing.T) {
+		_, err := newTestCaller(t, srv.URL, WithTimeout(20*time.Millisecond)).ListTokens(t.Context())
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("error is %v", err)
+		}
+		var timeout net.Error
+		if e := mustError(t, err); e.Attempts != 4 || !errors.As(err, &timeout) || !timeout.Timeout() || !strings.Contains(e.Error(), "in time") {
+			t.Errorf("after %d tries: %v", e.Attempts, e)
+		}
+	})
+}
+
+func TestR25_SlowBodyIsCutByTheTimeout(t *testing.T) {
+	release := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("[")) // the client may have gone
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(func() { close(release) })
+	_, err := newTestCaller(t, srv.URL, WithTimeout(50*time.Millisecond), WithRetry(0, 0, 0)).ListTokens(t.Context())
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "in time") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// refusing returns an address where nothing listens.
+func refusing(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return listener.Addr().String()
+}
+
+func TestConnectionRefusedIsToldInWords(t *testing.T) {
+	address := refusing(t)
+	u := newTestCaller(t, "http://"+address)
+	for name, do := range map[string]func() error{
+		"GET":    func() error { _, err := u.ListTokens(t.Context()); return err },
+		"DELETE": func() error { return u.RevokeToken(t.Context(), "pat_1") },
+		"POST":   func() error { _, err := u.CreateToken(t.Context(), NewToken{Name: "ci"}); return err },
+	} {
+		err := do()
+		e := mustError(t, err)
+		if !errors.Is(err, ErrUnavailable) || e.Attempts != 4 || !strings.Contains(e.Error(), "could not connect to "+address+" (connection refused)") {
+			t.Errorf("%s: %v after %d tries", name, err, e.Attempts)
+		}
+		var doubt *CreateError
+		var dial *net.OpError
+		if errors.As(err, &doubt) || !errors.As(err, &dial) {
+			t.Errorf("%s: %#v", name, err)
+		}
+	}
+}
+
+// A32: net/http must not send a POST a second time by itself when a kept-alive
+// connection dies after the request was read.
+func TestA32_PostIsNotReplayedOnADyingConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var posts, connections atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.Add(1)
+			// One connection at a time is all that this client makes.
+			reader := bufio.NewReader(conn)
+			for {
+				req, err := http.ReadRequest(reader)
+				if err != nil {
+					break
+				}
+				if req.Method == http.MethodPost {
+					posts.Add(1)
+					break
+				}
+				if _, err := fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]"); err != nil {
+					break
+				}
+			}
+			_ = conn.Close() // this is the fault
+		}
+	}()
+	c := newTestClient(t, "http://"+listener.Addr().String())
+	_, err = c.As(Credential{PAT: NewSecret(randomPAT())}).CreateToken(t.Context(), NewToken{Name: "ci"})
+	mustCreateError(t, err, OutcomeNotCreated)
+	if posts.Load() != 1 || connections.Load() != 2 {
+		t.Errorf("the server read %d POSTs on %d connections, want 1 on the kept-alive one of 2", posts.Load(), connections.Load())
+	}
+	c.CloseIdleConnections()
+	if err := listener.Close(); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
+
+// A create whose first dial fails has surely not acted: it is sent when the API
+// is back.
+func TestPostIsSentAgainAfterADialError(t *testing.T) {
+	api := newFakeAPI(t)
+	var dials atomic.Int64
+	dialer := &net.Dialer{}
+	transport := &http.Transport{
+		DisableKeepAlives: true, // each request dials
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) == 2 { // the first is the list
+				return dialer.DialContext(ctx, network, refusing(t))
+			}
+			return dialer.DialContext(ctx, network, address)
+		},
+	}
+	created, err := newTestCaller(t, api.URL, WithTransport(transport)).CreateToken(t.Context(), NewToken{Name: "ci"})
+	if err != nil || api.count(http.MethodPost) != 1 || dials.Load() != 3 {
+		t.Fatalf("%v after %d POSTs and %d dials", err, api.count(http.MethodPost), dials.Load())
+	}
+	if live := api.live(); len(live) != 1 || live[0] != created.ID {
+		t.Errorf("live tokens are %v", live)
+	}
+}
+
+// A transport that reports nothing proves nothing.
+func TestPostIsNotSentAgainThroughASilentTransport(t *testing.T) {
+	api := newFakeAPI(t)
+	posts := 0
+	transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPost {
+			posts++
+			return nil, &net.OpError{Op: "dial", Err: errors.New("says it did not dial")}
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})
+	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
+	_, err := newTestCaller(t, api.URL, WithTransport(transport)).CreateToken(t.Context(), NewToken{Name: "ci"})
+	mustCreateError(t, err, OutcomeNotCreated)
+	if posts != 1 {
+		t.Errorf("sent %d times", posts)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestBackoffGrowsWithinItsBounds(t *testing.T) {
+	const minWait, maxWait = 100 * time.Millisecond, time.Second
+	seen := map[time.Duration]bool{}
+	for attempt := range 100 {
+		ceiling := min(maxWait, minWait<<min(attempt, 10))
+		got := backoff(minWait, maxWait, attempt, nil)
+		if got < ceiling/2 || got > ceiling {
+			t.Errorf("attempt %d waits %s, want %s to %s", attempt, got, ceiling/2, ceiling)
+		}
+		seen[got] = true
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d different pauses in 100: no jitter", len(seen))
+	}
+	if got := backoff(0, 0, 0, nil); got != 0 {
+		t.Errorf("without pauses it waits %s", got)
+	}
+}
+
+func TestRetryAfterForms(t *testing.T) {
+	now := time.Date(2026, 3, 28, 10, 0, 0, 0, time.UTC)
+	date := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
+	for _, tc := range []struct {
+		name   string
+		status int
+		fields map[string]string
+		want   time.Duration
+		ok     bool
+	}{
+		{"none", 503, nil, 0, false},
+		{"seconds", 503, map[string]string{"Retry-After": " 7 "}, 7 * time.Second, true},
+		{"zero", 503, map[string]string{"Retry-After": "0"}, 0, true},
+		{"negative", 503, map[string]string{"Retry-After": "-1"}, 0, false},
+		{"fraction", 503, map[string]string{"Retry-After": "1.5"}, 0, false},
+		{"overflow", 503, map[string]string{"Retry-After": "9223372036854775807"}, longestWait, true},
+		{"beyond int64", 503, map[string]string{"Retry-After": "99999999999999999999"}, 0, false},
+		{"date", 503, map[string]string{"Retry-After": date(90 * time.Second)}, 90 * time.Second, true},
+		{"date in the past", 503, map[string]string{"Retry-After": date(-time.Hour)}, 0, true},
+		{"words", 503, map[string]string{"Retry-After": "later"}, 0, false},
+		{"reset of a 503", 503, map[string]string{"X-RateLimit-Reset": "5"}, 0, false},
+		{"relative reset", 429, map[string]string{"X-RateLimit-Reset": "5"}, 5 * time.Second, true},
+		{"Unix reset", 429, map[string]string{"X-RateLimit-Reset": fmt.Sprint(now.Add(12 * time.Second).Unix())}, 12 * time.Second, true},
+		{"Retry-After before reset", 429, map[string]string{"Retry-After": "2", "X-RateLimit-Reset": "5"}, 2 * time.Second, true},
+	} {
+		header := http.Header{"Date": {date(0)}}
+		for k, v := range tc.fields {
+			header.Set(k, v)
+		}
+		if got, ok := retryAfter(tc.status, header); got != tc.want || ok != tc.ok {
+			t.Errorf("%s: got %s, %t, want %s, %t", tc.name, got, ok, tc.want, tc.ok)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package client
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Secret holds a token or another value that must not be shown.
+//
+// Every way of printing, logging or encoding a Secret gives "[redacted]", also
+// when it is an unexported field of something else. It cannot be decoded into,
+// nor compared with ==; use [Secret.Equal]. The zero value holds nothing.
+type Secret struct {
+	// A function, because fmt and the dumpers built on reflection read strings
+	// and follow pointers in unexported fields, where they cannot call our
+	// methods; a function they print as an address.
+	reveal func() string
+}
+
+// NewSecret wraps value. An empty value gives the zero Secret.
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{reveal: func() string { return value }}
+}
+
+// Reveal returns the value itself, "" for the zero Secret.
+func (s Secret) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}
+
+// IsZero reports whether s holds nothing.
+func (s Secret) IsZero() bool { return s.reveal == nil }
+
+// Equal reports whether both hold the same value, in a time that does not
+// depend on where they differ.
+func (s Secret) Equal(other Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
+}
+
+// Prefix returns the public part of a kenbun personal access token: "kbn_pat_"
+// and the 8 characters after it, as the token list shows it in token_prefix.
+// It returns "" for a value of any other form.
+func (s Secret) Prefix() string {
+	value := s.Reveal()
+	if checkPAT(value) != "" {
+		return ""
+	}
+	return value[:len(patPrefix)+patPublicLen]
+}
+
+// String returns "[redacted]".
+func (s Secret) String() string { return redacted }
+
+// GoString returns "[redacted]".
+func (s Secret) GoString() string { return redacted }
+
+// Format writes "[redacted]" for every verb.
+func (s Secret) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, redacted) // fmt.State keeps no errors
+}
+
+// LogValue returns "[redacted]".
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON returns "[redacted]" as a JSON string.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// MarshalText returns "[redacted]".
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary returns "[redacted]". Package encoding/gob uses it.
+func (s Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }

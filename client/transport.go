@@ -1,0 +1,97 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+)
+
+const (
+	dialTimeout      = 5 * time.Second
+	handshakeTimeout = 5 * time.Second
+	maxHeaderBytes   = 64 << 10
+)
+
+// newTransport makes the connections to base.
+func newTransport(base *url.URL, o *options) (*http.Transport, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.caFile != "" {
+		roots, err := rootsWith(o.caFile)
+		if err != nil {
+			return nil, err
+		}
+		tlsConfig.RootCAs = roots
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	if base.Scheme == "http" {
+		dialer.ControlContext = loopbackOnly
+	}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: checkProxyAnswer,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ResponseHeaderTimeout:  o.timeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+		// A connection that a laptop's sleep or a NAT has killed answers no ping, and
+		// must not cost every call its timeout.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 5 * time.Second},
+	}, nil
+}
+
+// rootsWith returns the system's roots and those in file.
+func rootsWith(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("the CA file cannot be read: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the certificates of the system cannot be read: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("the CA file %s holds no certificate; it must be PEM, with lines such as -----BEGIN CERTIFICATE-----", file)
+	}
+	return roots, nil
+}
+
+// errNotLoopback: a name such as localhost was made to lead elsewhere.
+var errNotLoopback = errors.New("an http:// address must lead to this machine itself")
+
+// loopbackOnly holds the rule of the base URL for the address that a name
+// resolves to as well.
+func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil || !addr.Addr().Unmap().IsLoopback() {
+		return errNotLoopback
+	}
+	return nil
+}
+
+// proxyRefusal is a proxy that answered CONNECT with something but 200.
+type proxyRefusal struct{ status int }
+
+func (e *proxyRefusal) Error() string {
+	return fmt.Sprintf("the proxy answered CONNECT with status %d", e.status)
+}
+
+func checkProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return &proxyRefusal{status: answer.StatusCode}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+)
+
+func newAuthorityServeCommand() *cobra.Command {
+	var listen, firstUser string
+	var tokenLimit int
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API over HTTP until interrupted",
+		Long: `serve answers the API's requests on --listen until it is interrupted, and then
+lets those that are under way end. Its log goes to standard error, a line for
+each request, and holds no token.
+
+A new store has no users. Add them with "authority user add", or name the first
+one with --first-user.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if tokenLimit < 1 {
+				return usageErrorf("--token-limit is %d: give 1 or more", tokenLimit)
+			}
+			store, err := authorityStore(cmd)
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			a, err := authority.Open(ctx, authority.Config{
+				Store:      store,
+				TokenLimit: tokenLimit,
+				Logger:     slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)),
+			})
+			if err != nil {
+				return authorityError(err)
+			}
+			defer func() { err = errors.Join(err, a.Close()) }()
+			if err := prepareFirstUser(ctx, cmd, a, firstUser); err != nil {
+				return err
+			}
+			var config net.ListenConfig
+			listener, err := config.Listen(ctx, "tcp", listen)
+			if err != nil {
+				return fmt.Errorf("cannot listen on %s, give another address with --listen: %w", listen, err)
+			}
+			if !isLoopback(listener.Addr()) {
+				cmd.PrintErrln("warning: this is plain HTTP on an address that other machines reach: tokens can be read on the way. Put a proxy with TLS in front.")
+			}
+			cmd.PrintErrf("listening on http://%s\n", listener.Addr())
+			return a.Serve(ctx, listener)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
+	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it on standard output")
+	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
+	return cmd
+}
+
+// prepareFirstUser adds the first user to an empty store and prints what he
+// signs in with.
+func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email string) error {
+	users, err := a.Users(ctx)
+	if err != nil || len(users) > 0 {
+		return err
+	}
+	if email == "" {
+		cmd.PrintErrln("warning: this store has no users yet, so that every request will be refused. Add one with \"kenbun-mcp authority user add EMAIL\", or start with --first-user EMAIL.")
+		return nil
+	}
+	if _, err := a.AddUser(ctx, authority.NewUser{Email: email, Role: authority.RoleOwner}); err != nil {
+		return authorityError(err)
+	}
+	token, err := a.IssueSession(ctx, email, authority.DefaultSessionLifetime)
+	if err != nil {
+		return err
+	}
+	cmd.PrintErrf("added %s as owner; a session token for 12 hours follows on standard output\n", email)
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+	return err
+}
+
+func isLoopback(address net.Addr) bool {
+	parsed, err := netip.ParseAddrPort(address.String())
+	return err == nil && parsed.Addr().Unmap().IsLoopback()
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/credential"
+	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// errNoToken is wrapped where no token was given.
+var errNoToken = credential.ErrNone
+
+// embeddedInMemory is the --embedded-store that leaves nothing behind.
+const embeddedInMemory = "memory"
+
+// connectionFlags say which API is meant and with which token.
+type connectionFlags struct {
+	apiURL           string
+	caFile           string
+	patFile          string
+	patCommand       string
+	sessionTokenFile string
+	embedded         bool
+	embeddedStore    string
+}
+
+func (f *connectionFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.apiURL, "api-url", client.DefaultBaseURL, "address of the kenbun API: https, or http on loopback")
+	flags.StringVar(&f.caFile, "ca-file", "", "file with further certificate authorities to trust (PEM), for networks that have their own")
+	flags.StringVar(&f.patFile, "pat-file", "", "file that holds the token; read again at each use")
+	flags.StringVar(&f.patCommand, "pat-command", "", "command whose standard output is the token, such as one of a password manager")
+	flags.StringVar(&f.sessionTokenFile, "session-token-file", "", "file with a signed-in session's token, used on /settings/tokens only, for accounts where a PAT may not manage tokens (KENBUN_SESSION_TOKEN holds the token itself)")
+	flags.BoolVar(&f.embedded, "embedded", false, "talk to a kenbun API inside this process instead, with a user and a token of its own")
+	flags.StringVar(&f.embeddedStore, "embedded-store", "", `folder for the embedded API's data, or "memory" for none (default a folder in your data folder)`)
+}
+
+// connection is the API and the token that a command works with.
+type connection struct {
+	api         *client.Client
+	credentials server.Credentials
+	// terminalFlags lead another call of this program to the same API.
+	terminalFlags string
+	close         func() error
+}
+
+// open makes ready what the flags name. Nothing is asked of the API.
+func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*connection, error) {
+	if f.embedded {
+		return f.openEmbedded(ctx, logger)
+	}
+	if f.embeddedStore != "" {
+		return nil, usageErrorf("--embedded-store has no meaning without --embedded")
+	}
+	api, err := client.New(client.WithBaseURL(f.apiURL), client.WithCAFile(f.caFile), client.WithUserAgent("kenbun-mcp/"+version()))
+	if err != nil {
+		return nil, usageErrorf("%w", err)
+	}
+	source, err := credential.New(credential.Config{
+		PAT:         os.Getenv("KENBUN_PAT"),
+		PATFile:     f.patFile,
+		PATCommand:  f.patCommand,
+		Session:     os.Getenv("KENBUN_SESSION_TOKEN"),
+		SessionFile: f.sessionTokenFile,
+	})
+	if err != nil {
+		return nil, usageErrorf("%w", err)
+	}
+	flags := ""
+	if f.apiURL != client.DefaultBaseURL {
+		flags = " --api-url " + shellQuoted(api.BaseURL())
+	}
+	return &connection{
+		api: api, credentials: source, terminalFlags: flags,
+		close: func() error { api.CloseIdleConnections(); return nil },
+	}, nil
+}
+
+func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger) (*connection, error) {
+	if f.apiURL != client.DefaultBaseURL {
+		return nil, usageErrorf("--embedded and --api-url name two different APIs: give one of them")
+	}
+	config := authority.EmbeddedConfig{Logger: logger, Dir: f.embeddedStore}
+	flags := " --embedded"
+	switch f.embeddedStore {
+	case embeddedInMemory:
+		config.Dir = ""
+	case "":
+		dir, err := authority.DefaultDir()
+		if err != nil {
+			return nil, fmt.Errorf("%w; name one with --embedded-store", err)
+		}
+		config.Dir = dir
+	default:
+		flags += " --embedded-store " + shellQuoted(f.embeddedStore)
+	}
+	embedded, err := authority.StartEmbedded(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded API: %w", err)
+	}
+	api, err := client.New(client.WithBaseURL(embedded.BaseURL()), client.WithUserAgent("kenbun-mcp/"+version()))
+	if err != nil {
+		return nil, errors.Join(err, embedded.Close())
+	}
+	var source server.Credentials = credential.Static{PAT: client.NewSecret(embedded.PAT()), Place: "the embedded API"}
+	if file := embedded.PATFile(); file != "" {
+		if source, err = credential.New(credential.Config{PATFile: file}); err != nil {
+			return nil, errors.Join(err, embedded.Close())
+		}
+	}
+	return &connection{
+		api: api, credentials: source, terminalFlags: flags,
+		close: func() error { api.CloseIdleConnections(); return embedded.Close() },
+	}, nil
+}
+
+// caller is the user as whom the commands of a terminal run.
+func (c *connection) caller(ctx context.Context) (tools.Caller, error) {
+	credential, source, err := c.credentials.Credential(ctx)
+	if err != nil {
+		return tools.Caller{}, fmt.Errorf("%w", &unauthenticatedError{err})
+	}
+	return tools.Caller{
+		API:         c.api.As(credential),
+		TokenPrefix: credential.PAT.Prefix(),
+		TokenSource: source,
+	}, nil
+}
+
+// unauthenticatedError is a token that is missing or cannot be one.
+type unauthenticatedError struct{ err error }
+
+func (e *unauthenticatedError) Error() string { return e.err.Error() }
+func (e *unauthenticatedError) Unwrap() error { return e.err }
+func (e *unauthenticatedError) Is(target error) bool {
+	return target == client.ErrUnauthenticated
+}
+
+// withConnection runs do with what flags name, and closes it.
+func withConnection(cmd *cobra.Command, flags *connectionFlags, do func(ctx context.Context, c *connection) error) (err error) {
+	c, err := flags.open(cmd.Context(), quietLogger(cmd))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	return do(cmd.Context(), c)
+}
+
+// quietLogger tells of what went wrong and of nothing else.
+func quietLogger(cmd *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// shellQuoted writes s so that a POSIX shell takes it as one word.
+func shellQuoted(s string) string {
+	plain := func(r rune) bool {
+		return (r >= '0' && r <= '9') || (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || strings.ContainsRune("-_./:@%+=,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// environmentName is the environment variable that stands for a flag.
+func environmentName(flag string) string {
+	return "KENBUN_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// bindEnvironment gives each flag that was not on the command line the value of
+// its environment variable, if that is set and not empty.
+func bindEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) error {
+	var failed error
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if failed != nil || flag.Changed || !hasEnvironmentTwin(flag) {
+			return
+		}
+		name := environmentName(flag.Name)
+		value, ok := lookup(name)
+		if !ok || value == "" {
+			return
+		}
+		if err := cmd.Flags().Set(flag.Name, value); err != nil {
+			failed = usageErrorf("%s=%q: %w", name, value, err)
+		}
+	})
+	return failed
+}
+
+// hasEnvironmentTwin leaves out the flags that make sense in one call only.
+func hasEnvironmentTwin(flag *pflag.Flag) bool {
+	switch flag.Name {
+	case "help", "version", "json", "yes":
+		return false
+	}
+	return true
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/server"
+)
+
+// httpFlags say how the server is reached.
+type httpFlags struct {
+	listen         string
+	identity       string
+	allowedHosts   []string
+	allowedOrigins []string
+	behindProxy    bool
+}
+
+func newHTTPCommand() *cobra.Command {
+	var connecting connectionFlags
+	var serving servingFlags
+	var reaching httpFlags
+	cmd := &cobra.Command{
+		Use:   "http",
+		Short: "Serve many assistants over streamable HTTP",
+		Long: `http serves MCP over streamable HTTP, on the path /mcp. Each request brings the
+token of its own user, as "Authorization: Bearer" or "X-API-Key"; the server has
+none, and answers 401 to a request without.
+
+With --identity server it acts with its own token instead, for its own user, and
+answers on loopback only.`,
+		Example: `  kenbun-mcp http
+  kenbun-mcp http --listen 127.0.0.1:9000 --identity server --embedded
+  kenbun-mcp http --listen 0.0.0.0:8765 --behind-proxy --allowed-host mcp.example.com`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger, err := serving.logger(cmd)
+			if err != nil {
+				return err
+			}
+			return serveHTTP(cmd, &connecting, &serving, &reaching, logger)
+		},
+	}
+	connecting.add(cmd)
+	serving.add(cmd, "info")
+	flags := cmd.Flags()
+	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on; port 0 takes a free one")
+	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `as whom calls run: "caller", each with the token of its request, or "server", with this server's own, on loopback only`)
+	flags.StringSliceVar(&reaching.allowedHosts, "allowed-host", nil, "further Host names to answer under, beside loopback ones")
+	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com")
+	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS")
+	return cmd
+}
+
+func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *servingFlags, reaching *httpFlags, logger *slog.Logger) (err error) {
+	loopback, err := isLoopbackAddress(reaching.listen)
+	if err != nil {
+		return err
+	}
+	identity := server.Identity(reaching.identity)
+	switch {
+	case identity != server.IdentityCaller && identity != server.IdentityServer:
+		return usageErrorf(`--identity cannot be %q; use "caller" or "server"`, reaching.identity)
+	case !loopback && identity == server.IdentityServer:
+		return usageErrorf("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or use --identity caller")
+	case !loopback && !reaching.behindProxy:
+		return usageErrorf("tokens would cross the network unencrypted on %s: listen on loopback, or behind a proxy that ends TLS with --behind-proxy", reaching.listen)
+	}
+	c, err := connecting.open(context.WithoutCancel(cmd.Context()), logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+
+	callers := server.RequestCallers()
+	if identity == server.IdentityServer {
+		callers = server.OwnCallers(c.api, c.credentials)
+	}
+	s, err := serving.newServer(c, callers, reaching.forOwnUser(loopback), logger)
+	if err != nil {
+		return err
+	}
+	handler, err := s.HTTPHandler(server.HTTPConfig{
+		Identity:       identity,
+		API:            c.api,
+		AllowedHosts:   reaching.allowedHosts,
+		AllowedOrigins: reaching.allowedOrigins,
+	})
+	if err != nil {
+		return usageErrorf("%w", err)
+	}
+	listener, err := listen(cmd.Context(), reaching.listen)
+	if err != nil {
+		return err
+	}
+	cmd.PrintErrf("Serving MCP on http://%s%s, as %s, for the API at %s\n",
+		listener.Addr(), server.MCPPath, actsAs(identity), c.api.BaseURL())
+	return s.Serve(cmd.Context(), listener, handler)
+}
+
+// forOwnUser tells a server that only its own user can reach from one that
+// other people use.
+func (f *httpFlags) forOwnUser(loopback bool) bool {
+	return loopback && !f.behindProxy && len(f.allowedHosts) == 0
+}
+
+func actsAs(identity server.Identity) string {
+	if identity == server.IdentityServer {
+		return "its own user"
+	}
+	return "the user of each request's token"
+}
+
+func isLoopbackAddress(address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, usageErrorf("--listen cannot be %q; write an address and a port such as 127.0.0.1:8765", address)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback(), nil
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: end that, or choose another port with --listen", address)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return listener, nil
+}

@@ -1,0 +1,78 @@
+// Command kenbun-mcp lets an AI assistant act on kenbun as its user, with the
+// user's personal access token, and lets people look after those tokens.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, newRootCommand())
+	stop()
+	os.Exit(code)
+}
+
+// run executes root and returns the process's exit code.
+func run(ctx context.Context, root *cobra.Command) int {
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if !hasStarted(command) {
+		// Cobra refused the words of the call before any command ran.
+		err = &usageError{err: err}
+	}
+	fmt.Fprintf(root.ErrOrStderr(), "kenbun-mcp: %s\n", explain(err))
+	if isUsageError(err) {
+		fmt.Fprintf(root.ErrOrStderr(), "Run '%s --help' for how to use it.\n", command.CommandPath())
+	}
+	return exitCode(err)
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kenbun-mcp",
+		Short: "The MCP server for kenbun that never shows a model a secret",
+		Long: `kenbun-mcp connects AI assistants to kenbun with your personal access token
+(PAT), and lets you create, list and revoke those tokens by talking.
+
+An assistant never sees the value of a new token, and what cannot be undone is
+decided by you.
+
+Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
+flag wins. The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or
+KENBUN_PAT_COMMAND: there is no flag for it, since flags show in process lists.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authenticated, 4 the API is
+out of reach, 5 refused or declined.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+		// Without a command there is nothing to do but explain.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			markStarted(cmd)
+			return bindEnvironment(cmd, os.LookupEnv)
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetVersionTemplate("kenbun-mcp {{.Version}}\n")
+	root.AddCommand(
+		newStdioCommand(),
+		newHTTPCommand(),
+		newDemoCommand(),
+		newWhoamiCommand(),
+		newTokensCommand(),
+		newAuthorityCommand(),
+		newVersionCommand(),
+	)
+	return root
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// servingFlags are the operator's ceiling and roads: what stdio and http have
+// in common.
+type servingFlags struct {
+	readOnly           bool
+	toolsets           []string
+	tools              []string
+	excludeTools       []string
+	maxTokenLifetime   string
+	allowNeverExpiring bool
+	allowSelfRevoke    bool
+	approval           string
+	deliver            string
+	deliverDir         string
+	logLevel           string
+}
+
+func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
+	flags := cmd.Flags()
+	flags.BoolVar(&f.readOnly, "read-only", false, "offer only tools that change nothing")
+	flags.StringSliceVar(&f.toolsets, "toolsets", nil, "offer only these toolsets: account, tokens")
+	flags.StringSliceVar(&f.tools, "tools", nil, "offer only these tools")
+	flags.StringSliceVar(&f.excludeTools, "exclude-tools", nil, "do not offer these tools")
+	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a new token may live at most, such as 90d or 12h")
+	flags.BoolVar(&f.allowNeverExpiring, "allow-never-expiring", false, "let a person agree to a token that never expires")
+	flags.BoolVar(&f.allowSelfRevoke, "allow-self-revoke", false, "let the token in use be revoked through a tool")
+	flags.StringVar(&f.approval, "approval", string(tools.ApprovalAsk), `who decides about what cannot be undone: "ask" the person, trust the "client"'s own prompt, or "deny" (such tools are left out)`)
+	flags.StringVar(&f.deliver, "deliver", "", `road by which new tokens reach the person: "file", or "inline" in the answer, where the model reads it (default file where the server runs for its own user)`)
+	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for the road file (default a folder in your data folder)")
+	flags.StringVar(&f.logLevel, "log-level", logLevel, "least level of what is logged to standard error: debug, info, warn, error")
+}
+
+func (f *servingFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usageErrorf("--log-level cannot be %q; use debug, info, warn or error", f.logLevel)
+	}
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})), nil
+}
+
+func (f *servingFlags) policy() (tools.Policy, error) {
+	lifetime, err := parseLifetime(f.maxTokenLifetime)
+	if err != nil {
+		return tools.Policy{}, err
+	}
+	policy := tools.Policy{
+		ReadOnly:           f.readOnly,
+		Toolsets:           f.toolsets,
+		Only:               f.tools,
+		Exclude:            f.excludeTools,
+		MaxTokenLifetime:   lifetime,
+		AllowNeverExpiring: f.allowNeverExpiring,
+		AllowSelfRevoke:    f.allowSelfRevoke,
+		Approval:           tools.Approval(f.approval),
+	}
+	if err := policy.Validate(); err != nil {
+		return tools.Policy{}, usageErrorf("%w", err)
+	}
+	return policy, nil
+}
+
+// parseLifetime reads a number of days ("90d") or a duration of Go ("12h").
+func parseLifetime(s string) (time.Duration, error) {
+	const howto = "--max-token-lifetime cannot be %q; write days such as 90d, or hours such as 12h"
+	if number, isDays := strings.CutSuffix(s, "d"); isDays {
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 || n > 36500 {
+			return 0, usageErrorf(howto, s)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, usageErrorf(howto, s)
+	}
+	return d, nil
+}
+
+// deliverer returns the operator's road. forOwnUser tells that the server runs
+// on the machine, and as the user, of the person whose tokens it makes; a file
+// would reach nobody otherwise.
+func (f *servingFlags) deliverer(forOwnUser bool) (tools.Deliverer, error) {
+	switch f.deliver {
+	case "inline":
+		return human.Inline{}, nil
+	case "file":
+	case "":
+		if !forOwnUser {
+			return human.NoRoad{}, nil
+		}
+	default:
+		return nil, usageErrorf(`--deliver cannot be %q; use "file" or "inline"`, f.deliver)
+	}
+	if !forOwnUser {
+		return nil, usageErrorf("--deliver file would leave other people's tokens on this machine; it is for a server that runs for its own user")
+	}
+	dir := f.deliverDir
+	if dir == "" {
+		data, err := authority.DefaultDir()
+		if err != nil {
+			return nil, fmt.Errorf("%w; name one with --deliver-dir", err)
+		}
+		dir = filepath.Join(filepath.Dir(data), "tokens")
+	}
+	return human.NewFile(dir)
+}
+
+// newServer puts the MCP server together.
+func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser bool, logger *slog.Logger) (*server.Server, error) {
+	policy, err := f.policy()
+	if err != nil {
+		return nil, err
+	}
+	deliverer, err := f.deliverer(forOwnUser)
+	if err != nil {
+		return nil, err
+	}
+	if f.deliver == "inline" {
+		logger.Warn("new tokens are shown to the model (--deliver inline): they will stand in transcripts and logs of the client")
+	}
+	if policy.Approval == tools.ApprovalClient {
+		logger.Warn("nobody is asked before a token is revoked (--approval client): the client's own prompt is trusted")
+	}
+	toolbox, err := tools.New(tools.Config{
+		Callers:       callers,
+		Deliverer:     deliverer,
+		Policy:        policy,
+		APIAddress:    c.api.BaseURL(),
+		TerminalFlags: c.terminalFlags,
+		Logger:        logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return server.New(server.Config{Version: version(), Toolbox: toolbox, Logger: logger}), nil
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
+	"github.com/kenbun/kenbun-mcp/server"
+)
+
+func newStdioCommand() *cobra.Command {
+	var connecting connectionFlags
+	var serving servingFlags
+	cmd := &cobra.Command{
+		Use:   "stdio",
+		Short: "Serve one assistant over standard input and output",
+		Long: `stdio serves one MCP client over standard input and output. An assistant starts
+it; see the README for how to tell Claude Code, Cursor or VS Code to.
+
+It starts without a token too: each tool then says how to give one.`,
+		Example: `  claude mcp add kenbun -- kenbun-mcp stdio
+  kenbun-mcp stdio --embedded        # no account needed`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger, err := serving.logger(cmd)
+			if err != nil {
+				return err
+			}
+			if terminal.Is(cmd.InOrStdin()) {
+				cmd.PrintErrln("kenbun-mcp stdio speaks MCP with a program, not with a person: let your assistant start it, or try 'kenbun-mcp demo'.")
+			}
+			return serveStdio(cmd, &connecting, &serving, logger)
+		},
+	}
+	connecting.add(cmd)
+	serving.add(cmd, "warn")
+	return cmd
+}
+
+func serveStdio(cmd *cobra.Command, connecting *connectionFlags, serving *servingFlags, logger *slog.Logger) (err error) {
+	// What was opened is closed in order even when a signal ends the serving.
+	c, err := connecting.open(context.WithoutCancel(cmd.Context()), logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	s, err := serving.newServer(c, server.OwnCallers(c.api, c.credentials), true, logger)
+	if err != nil {
+		return err
+	}
+	return s.ServeStdio(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+}

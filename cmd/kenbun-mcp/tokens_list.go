@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+func newTokensListCommand() *cobra.Command {
+	var connecting connectionFlags
+	var filter tools.TokenFilter
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List your personal access tokens",
+		Example: `  kenbun-mcp tokens list
+  kenbun-mcp tokens list --unused-days 90
+  kenbun-mcp tokens list --status all --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains(tools.TokenStatuses, filter.Status) {
+				return usageErrorf("--status cannot be %q; use one of %s", filter.Status, strings.Join(tools.TokenStatuses, ", "))
+			}
+			if filter.UnusedDays < 0 || filter.ExpiresWithinDays < 0 {
+				return usageErrorf("a number of days cannot be less than 0")
+			}
+			return withConnection(cmd, &connecting, func(ctx context.Context, c *connection) error {
+				caller, err := c.caller(ctx)
+				if err != nil {
+					return err
+				}
+				tokens, err := caller.API.ListTokens(ctx)
+				if err != nil {
+					return err
+				}
+				now := time.Now()
+				rows := []tools.TokenRow{}
+				for _, token := range filter.Apply(tokens, now) {
+					rows = append(rows, tools.NewTokenRow(token, now, caller.TokenPrefix))
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), rows)
+				}
+				return printTokens(cmd, rows, len(tokens), now)
+			})
+		},
+	}
+	connecting.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&filter.Status, "status", string(client.StatusActive), "which tokens: "+strings.Join(tools.TokenStatuses, ", "))
+	flags.IntVar(&filter.UnusedDays, "unused-days", 0, "only tokens not used for so many days")
+	flags.IntVar(&filter.ExpiresWithinDays, "expires-within-days", 0, "only tokens that expire within so many days")
+	flags.StringVar(&filter.Name, "name", "", "only tokens whose name contains this")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.Time) error {
+	out := cmd.OutOrStdout()
+	style := terminal.StyleFor(out)
+	if len(rows) == 0 {
+		_, err := fmt.Fprintf(cmd.ErrOrStderr(), "No token matches (of %d).\n", total)
+		return err
+	}
+	table := terminal.Table{Columns: []terminal.Column{
+		{Title: "NAME", Shrink: true}, {Title: "PREFIX"}, {Title: "STATUS"}, {Title: "LAST USED"}, {Title: "EXPIRES"}, {Title: "ID"},
+	}}
+	for _, row := range rows {
+		status := terminal.Cell{Text: strings.ReplaceAll(row.Status, "_", " ")}
+		switch {
+		case row.InUse:
+			status = terminal.Cell{Text: status.Text + ", in use here", Paint: style.Good}
+		case row.Status != string(client.StatusActive):
+			status.Paint = style.Dim
+		}
+		table.Rows = append(table.Rows, []terminal.Cell{
+			{Text: row.Name, Paint: style.Bold},
+			{Text: row.Prefix},
+			status,
+			timeCell(row.LastUsedAt, "never used", now, style),
+			timeCell(row.ExpiresAt, "never expires", now, style),
+			{Text: row.ID},
+		})
+	}
+	return table.Write(out, terminal.Width(out), style)
+}
+
+// timeCell tells a time as people say it; never is what is worth a second look.
+func timeCell(stamp, never string, now time.Time, style terminal.Style) terminal.Cell {
+	at, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		return terminal.Cell{Text: never, Paint: style.Warn}
+	}
+	return terminal.Cell{Text: humantime.Relative(at, now)}
+}

@@ -1,0 +1,33 @@
+package authority
+
+import "errors"
+
+var (
+	// ErrUnknownUser means that no user has the address or id.
+	ErrUnknownUser = errors.New("there is no such user: kenbun-mcp authority user list shows the addresses")
+
+	// ErrUserExists means that the address is taken.
+	ErrUserExists = errors.New("there is a user with that address already")
+
+	// ErrNotMember means that the user is in no organization, or not in the
+	// one that was named.
+	ErrNotMember = errors.New("the user is not a member of that organization")
+
+	// ErrSeveralOrganizations means that the user is in more than one
+	// organization and that the operation acts in exactly one.
+	ErrSeveralOrganizations = errors.New("the user is a member of several organizations: name one")
+
+	// ErrTokenLimit means that the user has as many active tokens as allowed.
+	ErrTokenLimit = errors.New("the limit of active tokens is reached: revoke tokens that are no longer used, then try again")
+
+	errTokenNotFound = errors.New("the user has no token with that id")
+)
+
+// InvalidError says which value was refused and what is allowed.
+type InvalidError struct {
+	Field   string
+	Problem string
+}
+
+// Error implements error.
+func (e *InvalidError) Error() string { return e.Field + " " + e.Problem }

@@ -1,0 +1,184 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Handler returns the HTTP interface: the three token endpoints and GET
+// /org-units as the kenbun API documentation describes them, GET /me, and GET
+// /healthz, which asks for no credential. Errors are JSON of the form
+// {"error": {"code", "message", "request_id"}}.
+//
+// It does not look at the Host header; that is for whoever listens.
+func (a *Authority) Handler() http.Handler {
+	return a.handlerFor(a.routes())
+}
+
+func (a *Authority) handlerFor(routes []route) http.Handler {
+	table := newRouteTable(routes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ex := &exchange{ResponseWriter: w, requestID: newID("req_")}
+		header := w.Header()
+		header.Set("X-Request-Id", ex.requestID)
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		start := time.Now()
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				if panicked == http.ErrAbortHandler { //nolint:errorlint // the documented way to recognize it
+					panic(panicked)
+				}
+				a.log.Error("a request panicked", slog.String("request_id", ex.requestID), slog.Any("panic", panicked), slog.String("stack", string(debug.Stack())))
+				a.fail(ex, internalError())
+			}
+			a.logExchange(r, ex, time.Since(start))
+		}()
+		if err := a.serve(ex, r, table); err != nil {
+			a.fail(ex, a.problemFor(r.Context(), ex, err))
+		}
+	})
+}
+
+// serve leads a request through routing, authentication and permission to its
+// endpoint.
+func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error {
+	rt, err := table.match(r)
+	ex.pattern = rt.pattern
+	if err != nil {
+		return err
+	}
+	if rt.open {
+		return rt.serve(ex, r, identity{})
+	}
+	value, err := credentialOf(r.Header)
+	if err != nil {
+		return err
+	}
+	as, err := a.authenticate(r.Context(), value)
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		ex.prefix, ex.refused = refused.prefix, refused.cause
+		return invalidCredential()
+	case err != nil:
+		// Who cannot be verified is not let in.
+		a.log.Error("a credential could not be verified", slog.String("request_id", ex.requestID), slog.Any("error", err))
+		return unavailable()
+	}
+	ex.prefix, ex.userID = as.prefix, as.userID
+	if rt.needs != "" && !as.role.holds(rt.needs) {
+		return missingPermission(rt.needs)
+	}
+	return rt.serve(ex, r, as)
+}
+
+// credentialOf takes the one credential out of the headers. Query, cookies and
+// body are no place for it and are not looked at.
+func credentialOf(h http.Header) (string, error) {
+	authorization, apiKey := h.Values("Authorization"), h.Values("X-Api-Key")
+	switch {
+	case len(authorization)+len(apiKey) == 0:
+		return "", missingCredential()
+	case len(authorization)+len(apiKey) > 1:
+		return "", severalCredentials()
+	case len(apiKey) == 1:
+		if !strings.HasPrefix(apiKey[0], string(personalAccessToken)) {
+			// A session is a bearer token and nothing else; the answer is that
+			// for a malformed one.
+			return "", nil
+		}
+		return apiKey[0], nil
+	}
+	// RFC 9110, section 11.4: the scheme in any case, then spaces.
+	scheme, rest, _ := strings.Cut(authorization[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", missingCredential()
+	}
+	return strings.TrimLeft(rest, " "), nil
+}
+
+// problemFor turns an endpoint's error into an answer. What is no answer by
+// itself goes to the log and not to the caller.
+func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *problem {
+	var answer *problem
+	var invalid *InvalidError
+	switch {
+	case errors.As(err, &answer):
+		return answer
+	case errors.As(err, &invalid):
+		return badRequest(invalid.Error())
+	case errors.Is(err, ErrTokenLimit):
+		return tokenLimitReached()
+	case errors.Is(err, errTokenNotFound):
+		return noSuchToken()
+	}
+	level := slog.LevelError
+	if ctx.Err() != nil {
+		level = slog.LevelDebug // the caller has gone, and nobody is waiting
+	}
+	a.log.Log(ctx, level, "a request failed", slog.String("request_id", ex.requestID), slog.Any("error", err))
+	if errors.Is(err, errStoreBusy) {
+		return unavailable()
+	}
+	return internalError()
+}
+
+func (a *Authority) fail(ex *exchange, p *problem) {
+	if ex.status != 0 {
+		return // the answer has begun and cannot be taken back
+	}
+	if err := p.write(ex, ex.requestID); err != nil {
+		a.log.Debug("an answer could not be sent", slog.String("request_id", ex.requestID), slog.Any("error", err))
+	}
+}
+
+func (a *Authority) logExchange(r *http.Request, ex *exchange, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("request_id", ex.requestID),
+		slog.String("method", r.Method),
+		// The pattern and not the path, which is the caller's to write.
+		slog.String("route", ex.pattern),
+		slog.Int("status", ex.status),
+		slog.Duration("took", took),
+	}
+	if ex.prefix != "" {
+		attrs = append(attrs, slog.String("token_prefix", ex.prefix))
+	}
+	if ex.userID != "" {
+		attrs = append(attrs, slog.String("user_id", ex.userID))
+	}
+	level := slog.LevelInfo
+	if ex.refused != "" {
+		attrs = append(attrs, slog.String("refused", ex.refused))
+		level = slog.LevelWarn
+	}
+	a.log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// exchange is one request and what became of it.
+type exchange struct {
+	http.ResponseWriter
+	requestID string
+	pattern   string
+	prefix    string
+	userID    string
+	refused   string
+	status    int
+}
+
+// WriteHeader notes the status.
+func (ex *exchange) WriteHeader(status int) {
+	if ex.status == 0 {
+		ex.status = status
+	}
+	ex.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap serves [http.ResponseController].
+func (ex *exchange) Unwrap() http.ResponseWriter { return ex.ResponseWriter }

@@ -1,0 +1,54 @@
+package authority
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// DefaultSessionLifetime is how long a session lasts if nothing else is said.
+const DefaultSessionLifetime = 12 * time.Hour
+
+// maxSessionLifetime keeps a session what it is: a token is the thing for
+// longer.
+const maxSessionLifetime = 30 * 24 * time.Hour
+
+// IssueSession signs a user in, named by address or id, in the one organization
+// that he is in, and returns the session token. It is accepted as a bearer
+// token until lifetime has passed, which is at most 30 days; zero means
+// [DefaultSessionLifetime]. Like a token's its value is not kept.
+func (a *Authority) IssueSession(ctx context.Context, user string, lifetime time.Duration) (string, error) {
+	if lifetime == 0 {
+		lifetime = DefaultSessionLifetime
+	}
+	if lifetime < time.Second || lifetime > maxSessionLifetime {
+		return "", &InvalidError{Field: "session lifetime", Problem: fmt.Sprintf("must be from one second to %d hours", int(maxSessionLifetime.Hours()))}
+	}
+	member, err := a.soleMembership(ctx, user)
+	if err != nil {
+		return "", err
+	}
+	now := a.now()
+	value := newCredential(sessionToken)
+	key := a.peppers.current()
+	err = a.db.change(ctx, func(tx *sql.Tx) error {
+		// Ended sessions are of no use to anybody, and this is the one moment
+		// at which they would pile up.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, toMicros(now)); err != nil {
+			return fmt.Errorf("remove ended sessions: %w", err)
+		}
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO sessions (id, user_id, org_id, prefix, pepper_version, digest, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			newID("ses_"), member.ID, member.OrgID, publicPrefix(sessionToken, value), key.version, key.digest(value), toMicros(now), toMicros(now.Add(lifetime)))
+		if err != nil {
+			return fmt.Errorf("store the session: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return value, nil
+}

@@ -1,0 +1,110 @@
+package authority
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+// sqliteReaders bounds the connections that verify and list at the same time.
+// Readers of a write-ahead log do not wait for each other or for the writer.
+const sqliteReaders = 8
+
+// sqliteBusyMilliseconds is how long a statement waits for another process to
+// release its lock.
+const sqliteBusyMilliseconds = 5000
+
+func openSQLiteFile(ctx context.Context, path string) (*database, error) {
+	if err := createPrivateFile(path); err != nil {
+		return nil, err
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the folder of the database: %w", err)
+	}
+	write, err := openSQLite(ctx, sqliteURI(absolute,
+		"journal_mode(WAL)",
+		// An answer must survive a loss of power, above all the one that says
+		// that a token is revoked; NORMAL would not sync the log at commit.
+		"synchronous(FULL)",
+		"secure_delete(1)",
+	), 1)
+	if err != nil {
+		return nil, fmt.Errorf("open the database %s: %w", path, err)
+	}
+	read, err := openSQLite(ctx, sqliteURI(absolute, "query_only(1)"), sqliteReaders)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, err), write.Close())
+	}
+	return &database{read: read, write: write, busy: sqliteBusy}, nil
+}
+
+// openSQLiteMemory opens a database that lives in one connection and goes with
+// it, so that both pools are that connection.
+func openSQLiteMemory(ctx context.Context) (*database, error) {
+	only, err := openSQLite(ctx, "file::memory:?_pragma=foreign_keys(1)", 1)
+	if err != nil {
+		return nil, fmt.Errorf("open a database in memory: %w", err)
+	}
+	return &database{read: only, write: only, busy: sqliteBusy}, nil
+}
+
+func openSQLite(ctx context.Context, uri string, connections int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", uri)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxLifetime(0)
+	db.SetConnMaxIdleTime(0)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// sqliteURI names a file in the form of https://www.sqlite.org/uri.html, in
+// which any character of a path can be written.
+func sqliteURI(absolute string, pragmas ...string) string {
+	path := filepath.ToSlash(absolute)
+	if !strings.HasPrefix(path, "/") { // C:/folder/file
+		path = "/" + path
+	}
+	query := url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": append([]string{
+			fmt.Sprintf("busy_timeout(%d)", sqliteBusyMilliseconds),
+			"foreign_keys(1)",
+		}, pragmas...),
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+func sqliteBusy(err error) bool {
+	var e *sqlite.Error
+	// The low byte is the primary result code, the rest tells kinds of it apart.
+	return errors.As(err, &e) && e.Code()&0xff == sqlitelib.SQLITE_BUSY
+}
+
+// createPrivateFile makes the database file before SQLite does, which would
+// make it readable by everybody. SQLite gives the log and the shared memory
+// beside it the permissions of the file.
+func createPrivateFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("the database cannot be opened for writing, name another file or allow it: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("close the new database file: %w", err)
+	}
+	return requirePrivateFile(path)
+}

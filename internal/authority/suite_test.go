@@ -1,0 +1,245 @@
+package authority
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	runChild()
+	goleak.VerifyTestMain(m)
+}
+
+// overStores runs a test over every kind of store.
+func overStores(t *testing.T, test func(t *testing.T, store string)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) { test(t, "memory") })
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "private", "kenbun.db")) })
+}
+
+// clock is a time that a test moves.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock {
+	return &clock{now: time.Date(2026, 3, 28, 10, 0, 0, 123456789, time.UTC)}
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func (c *clock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+// logBuffer collects log records from several goroutines.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// fixture is an authority behind a real socket.
+type fixture struct {
+	*Authority
+	t      *testing.T
+	clock  *clock
+	log    *logBuffer
+	url    string
+	client *http.Client
+}
+
+func newFixture(t *testing.T, cfg Config) *fixture {
+	t.Helper()
+	f := &fixture{t: t, clock: newClock(), log: &logBuffer{}}
+	if cfg.Now == nil {
+		cfg.Now = f.clock.Now
+	}
+	cfg.Logger = slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	a, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Authority = a
+	server := httptest.NewServer(a.Handler())
+	f.url, f.client = server.URL, server.Client()
+	t.Cleanup(func() {
+		server.Close()
+		if err := a.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return f
+}
+
+// user adds a user and returns a token of his.
+func (f *fixture) user(email string, role Role) Issued {
+	f.t.Helper()
+	if _, err := f.AddUser(f.t.Context(), NewUser{Email: email, FirstName: "Ada", LastName: "Lovelace", Role: role}); err != nil {
+		f.t.Fatal(err)
+	}
+	return f.token(email, "first")
+}
+
+func (f *fixture) token(email, name string) Issued {
+	f.t.Helper()
+	issued, err := f.IssueToken(f.t.Context(), email, name, nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return issued
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// send makes a request with the given header lines, "Name: value" each.
+func (f *fixture) send(method, path, body string, headers ...string) answer {
+	f.t.Helper()
+	got, err := f.trySend(f.t.Context(), method, path, body, headers...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return got
+}
+
+func (f *fixture) trySend(ctx context.Context, method, path, body string, headers ...string) (_ answer, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, f.url, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	// Set apart from the URL's parsing, so that odd paths arrive as they are.
+	r.URL.Opaque = path
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		if name == "Content-Type" || name == "Content-Encoding" {
+			r.Header.Set(name, value)
+		} else {
+			r.Header.Add(name, value)
+		}
+	}
+	response, err := f.client.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	content, err := io.ReadAll(response.Body)
+	return answer{status: response.StatusCode, header: response.Header, body: string(content)}, err
+}
+
+var shownValue = regexp.MustCompile(`(kbn_[a-z]+_[0-9a-f]{8})[0-9A-Za-z]+`)
+
+// shown is the body as a failed test may print it.
+func (a answer) shown() string { return shownValue.ReplaceAllString(a.body, "$1…") }
+
+func bearer(value string) string { return "Authorization: Bearer " + value }
+
+// works tells whether a credential is accepted.
+func (f *fixture) works(value string) bool {
+	f.t.Helper()
+	got := f.send("GET", "/me", "", bearer(value))
+	if got.status != http.StatusOK && got.status != http.StatusUnauthorized {
+		f.t.Fatalf("GET /me: %d %s", got.status, got.shown())
+	}
+	return got.status == http.StatusOK
+}
+
+func wantStatus(t *testing.T, got answer, status int) {
+	t.Helper()
+	if got.status != status {
+		t.Fatalf("status %d, want %d; body %s", got.status, status, got.shown())
+	}
+}
+
+// wantProblem checks the form of an error as well as its status and code.
+func wantProblem(t *testing.T, got answer, status int, code string) {
+	t.Helper()
+	wantStatus(t, got, status)
+	if ct := got.header.Get("Content-Type"); ct != "application/json" {
+		t.Errorf("Content-Type %q", ct)
+	}
+	var body map[string]map[string]string
+	if err := json.Unmarshal([]byte(got.body), &body); err != nil {
+		t.Fatalf("body %s: %v", got.shown(), err)
+	}
+	detail := body["error"]
+	if len(body) != 1 || len(detail) != 3 || detail["code"] != code || detail["message"] == "" {
+		t.Errorf("body %s, want code %s", got.shown(), code)
+	}
+	if id := got.header.Get("X-Request-Id"); id == "" || detail["request_id"] != id {
+		t.Errorf("request id %q in the body, %q in the header", detail["request_id"], id)
+	}
+}
+
+func decode[T any](t *testing.T, got answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(got.body), &v); err != nil {
+		t.Fatalf("body %s: %v", got.shown(), err)
+	}
+	return v
+}
+
+// row is what tests look at of a token on the wire.
+type row struct {
+	ID         string  `json:"id"`
+	Token      string  `json:"token"`
+	LastUsedAt *string `json:"last_used_at"`
+	ExpiresAt  *string `json:"expires_at"`
+	RevokedAt  *string `json:"revoked_at"`
+}
+
+func (f *fixture) list(credential string) map[string]row {
+	f.t.Helper()
+	got := f.send("GET", "/settings/tokens", "", bearer(credential))
+	wantStatus(f.t, got, http.StatusOK)
+	rows := map[string]row{}
+	for _, r := range decode[[]row](f.t, got) {
+		rows[r.ID] = r
+	}
+	return rows
+}

@@ -1,0 +1,169 @@
+package human
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// File delivers each new token into a file of its own that only the user can
+// read, in a folder that only the user can look into.
+type File struct {
+	dir string
+}
+
+// NewFile delivers into dir, which is made at the first delivery if it is not
+// there.
+func NewFile(dir string) (*File, error) {
+	if dir == "" {
+		return nil, errors.New("the folder for new tokens has no name")
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the folder for new tokens: %w", err)
+	}
+	return &File{dir: absolute}, nil
+}
+
+// Road implements tools.Deliverer.
+func (*File) Road() string { return "file" }
+
+// Check makes the folder if need be, looks at who else could reach into it, and
+// writes a file of a token's size to see that it can be done.
+func (f *File) Check(context.Context) error {
+	root, err := f.open()
+	if err != nil {
+		return err
+	}
+	probe := ".probe-" + rand.Text()
+	err = writeSynced(root, probe, make([]byte, 512))
+	return errors.Join(err, ignoreMissing(root.Remove(probe)), root.Close())
+}
+
+// Deliver writes the token's value to a new file. The file appears under its
+// name with all of its content or not at all.
+func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tools.Receipt, err error) {
+	root, err := f.open()
+	if err != nil {
+		return tools.Receipt{}, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+
+	name := token.ID + ".token"
+	if _, err := root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		return tools.Receipt{}, fmt.Errorf("there is already a file for the token %s in the delivery folder", token.ID)
+	}
+	temporary := ".new-" + rand.Text()
+	defer func() { err = errors.Join(err, ignoreMissing(root.Remove(temporary))) }()
+	if err := writeSynced(root, temporary, []byte(token.Value.Reveal()+"\n")); err != nil {
+		return tools.Receipt{}, err
+	}
+	if err := root.Rename(temporary, name); err != nil {
+		return tools.Receipt{}, folderError("written to", err)
+	}
+	if err := syncFolder(root); err != nil {
+		return tools.Receipt{}, errors.Join(folderError("written to", err), ignoreMissing(root.Remove(name)))
+	}
+	return tools.Receipt{
+		Road:  f.Road(),
+		Where: filepath.Join(f.dir, name),
+		Note:  "The value is in a file that only the user can read. Tell the person where; they move it to where it is needed and delete the file. Do not open it.",
+	}, nil
+}
+
+// open returns the folder, once it is known that nobody else can read from it
+// or put something in its place.
+func (f *File) open() (*os.Root, error) {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, folderError("made", err)
+	}
+	before, err := os.Lstat(f.dir)
+	if err != nil {
+		return nil, folderError("looked at", err)
+	}
+	if err := private(before); err != nil {
+		return nil, err
+	}
+	above, err := os.Stat(filepath.Dir(f.dir))
+	if err != nil {
+		return nil, folderError("looked at", err)
+	}
+	if replaceable(above) {
+		return nil, errors.New("the folder above the delivery folder can be written to by everybody, who could put another in its place: choose another with --deliver-dir")
+	}
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, folderError("opened", err)
+	}
+	// What was opened must be what was looked at.
+	opened, err := root.Stat(".")
+	if err == nil && !os.SameFile(before, opened) {
+		err = errors.New("the delivery folder was exchanged while it was opened")
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
+// private reports what is wrong with a folder for secrets.
+func private(info fs.FileInfo) error {
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return errors.New("the delivery folder is a symbolic link, which could lead anywhere: give the folder itself with --deliver-dir")
+	case !info.IsDir():
+		return errors.New("the place for delivery is not a folder: give another with --deliver-dir")
+	case !ownedByUser(info):
+		return errors.New("the delivery folder belongs to another user: choose another with --deliver-dir")
+	case reachableByOthers(info):
+		return errors.New("the delivery folder can be reached by other users: run chmod 700 on it, or choose another with --deliver-dir")
+	}
+	return nil
+}
+
+func writeSynced(root *os.Root, name string, data []byte) (err error) {
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return folderError("written to", err)
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(folderError("written to", err), ignoreMissing(root.Remove(name)))
+	}
+	return nil
+}
+
+// folderError says what cannot be done with the delivery folder, without the
+// path: it may be shown to a model.
+func folderError(done string, err error) error {
+	why := "the system refused"
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		why = "this process has no right to"
+	case errors.Is(err, syscall.ENOSPC):
+		why = "the disk is full"
+	case errors.Is(err, syscall.EROFS):
+		why = "the disk can only be read"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		why = "something that is no folder is in the way"
+	}
+	return fmt.Errorf("the delivery folder cannot be %s (%s): choose another with --deliver-dir", done, why)
+}
+
+func ignoreMissing(err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return folderError("cleaned up", err)
+}

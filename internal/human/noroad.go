@@ -1,0 +1,29 @@
+package human
+
+import (
+	"context"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// NoRoad is for a server from which no road leads to the person: it refuses
+// before anything is made.
+type NoRoad struct{}
+
+// Road implements tools.Deliverer.
+func (NoRoad) Road() string { return "none" }
+
+// Check implements tools.Deliverer and always fails.
+func (NoRoad) Check(context.Context) error {
+	return &tools.Error{
+		Code:    tools.CodeCannotDeliver,
+		Message: "this server has no road by which a new token could reach the person; no token was made",
+		Next:    "The person can make one with `kenbun-mcp tokens create` in a terminal, or in kenbun under Settings > Integrations > Personal Tokens.",
+	}
+}
+
+// Deliver implements tools.Deliverer and always fails.
+func (n NoRoad) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToken) (tools.Receipt, error) {
+	return tools.Receipt{}, n.Check(ctx)
+}

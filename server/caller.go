@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// Credentials is where the server's own token comes from. It is asked at each
+// call, so that a token that changed counts at once.
+type Credentials interface {
+	// Credential returns the token and, in words for a person, where it came
+	// from. Its error says what is wrong with that place and holds no token.
+	Credential(ctx context.Context) (credential client.Credential, source string, err error)
+}
+
+// howToConnect is what a tool answers where there is no token that could be
+// used.
+const howToConnect = "The person makes a personal access token in kenbun under Settings > Integrations > Personal Tokens " +
+	"and gives it to this server as KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND in the client's configuration; never in the conversation."
+
+// identifier names credentials without giving them away: by a hash under a key
+// that lives as long as the process.
+type identifier struct{ key []byte }
+
+func newIdentifier() identifier {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails: crypto/rand.Read ends the process instead
+	return identifier{key}
+}
+
+func (i identifier) id(credential client.Credential) string {
+	mac := hmac.New(sha256.New, i.key)
+	mac.Write([]byte(credential.PAT.Reveal()))
+	mac.Write([]byte{0})
+	mac.Write([]byte(credential.Session.Reveal()))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// ownCallers runs every call as the server's own token.
+type ownCallers struct {
+	api         *client.Client
+	credentials Credentials
+	identifier  identifier
+}
+
+// OwnCallers runs every call with the one token that credentials gives: for
+// stdio, where the server is the user's own process, and for HTTP on loopback
+// with the server's identity.
+func OwnCallers(api *client.Client, credentials Credentials) tools.Callers {
+	return &ownCallers{api: api, credentials: credentials, identifier: newIdentifier()}
+}
+
+func (o *ownCallers) Caller(ctx context.Context) (tools.Caller, error) {
+	credential, source, err := o.credentials.Credential(ctx)
+	if err != nil {
+		return tools.Caller{}, &tools.Error{Code: tools.CodeUnauthenticated, Message: err.Error(), Next: howToConnect}
+	}
+	return tools.Caller{
+		API:         o.api.As(credential),
+		ID:          o.identifier.id(credential),
+		TokenPrefix: credential.PAT.Prefix(),
+		TokenSource: source,
+	}, nil
+}
+
+type callerKey struct{}
+
+// withCaller says as whom what happens under ctx runs.
+func withCaller(ctx context.Context, caller tools.Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, caller)
+}
+
+func callerFrom(ctx context.Context) (tools.Caller, bool) {
+	caller, ok := ctx.Value(callerKey{}).(tools.Caller)
+	return caller, ok
+}
+
+// requestCallers runs each call as the user whose token came with the HTTP
+// request. It has no token of its own to fall back on.
+type requestCallers struct{}
+
+// RequestCallers runs each call as the user whose token came with the request.
+func RequestCallers() tools.Callers { return requestCallers{} }
+
+func (requestCallers) Caller(ctx context.Context) (tools.Caller, error) {
+	caller, ok := callerFrom(ctx)
+	if !ok {
+		return tools.Caller{}, errors.New("a call came through without its request's identity")
+	}
+	return caller, nil
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"log/slog"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// Config is what a [Server] is made from.
+type Config struct {
+	// Version is the version that clients are told.
+	Version string
+	// Toolbox holds the tools. Required.
+	Toolbox *tools.Toolbox
+	// Logger takes the server's log. It must not write to standard output,
+	// which belongs to the protocol. Nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// toolListFreshness is how long a client may keep what it was told, in
+// milliseconds.
+const toolListFreshness = 5 * 60 * 1000
+
+// Server is the MCP server. It serves one client over stdio with [Server.ServeStdio],
+// or many over HTTP with [Server.HTTPHandler].
+type Server struct {
+	mcp *server.MCPServer
+	log *slog.Logger
+}
+
+// New returns a server that offers the tools of config.Toolbox.
+func New(config Config) *Server {
+	logger := config.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	offered := config.Toolbox.ServerTools()
+	mcpServer := server.NewMCPServer("kenbun-mcp", config.Version,
+		server.WithTitle("kenbun"),
+		server.WithDescription("Acts on kenbun as the user, and looks after the user's personal access tokens."),
+		server.WithWebsiteURL("https://kenbun.io"),
+		server.WithInstructions(instructions(offered)),
+		// The list of tools is the same for as long as the process lives.
+		server.WithToolCapabilities(false),
+		// What one caller is offered may not be kept for another.
+		server.WithCacheHints(toolListFreshness, mcp.CacheScopePrivate),
+	)
+	mcpServer.SetTools(offered...)
+	return &Server{mcp: mcpServer, log: logger}
+}

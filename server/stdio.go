@@ -1,0 +1,284 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// Bounds of one stdio connection.
+const (
+	// workingCalls is how many requests are worked on at once. One that waits
+	// for the person does not count.
+	workingCalls = 64
+	// maxWaiting and maxWaitingBytes bound what was read and is not answered.
+	maxWaiting      = 10_000
+	maxWaitingBytes = 64 << 20
+	// drainTimeout is how long calls may still take after the end of input.
+	drainTimeout = 60 * time.Second
+	// stopTimeout is how long calls may still take after a signal.
+	stopTimeout = 500 * time.Millisecond
+)
+
+// ServeStdio serves one client until in ends, and answers every request that
+// came before its end; or until ctx is done, which ends all calls. Nothing but
+// JSON-RPC messages is written to out. It returns an error only if in or out
+// failed.
+//
+// It takes the place of the library's own stdio transport, which reads lines of
+// any length, forgets calls at the end of input, writes notifications after the
+// answer that they belong to, and stops reading when many calls wait for the
+// client.
+func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := newStdioConnection(s, out)
+	if err := s.mcp.RegisterSession(ctx, c.session); err != nil {
+		return fmt.Errorf("register the stdio session: %w", err)
+	}
+	defer s.mcp.UnregisterSession(context.WithoutCancel(ctx), c.session.SessionID())
+	go c.session.pump(ctx)
+
+	read := make(chan error, 1)
+	go func() { read <- c.readAll(s.mcp.WithContext(ctx, c.session), in) }()
+	select {
+	case err := <-read:
+		// Nothing more can be answered by the client.
+		c.session.hangUp()
+		if !c.wait(ctx, drainTimeout) && ctx.Err() == nil {
+			s.log.Warn("gave up waiting for calls after the end of input")
+		}
+		return errors.Join(err, c.writeError())
+	case <-c.broken:
+		return c.writeError()
+	case <-ctx.Done():
+		c.wait(context.WithoutCancel(ctx), stopTimeout)
+		return nil
+	}
+}
+
+// stdioConnection is one client at the other end of a pair of streams.
+type stdioConnection struct {
+	server  *Server
+	session *stdioSession
+	slots   chan struct{}
+
+	calls sync.WaitGroup
+
+	mu           sync.Mutex
+	inFlight     map[string]context.CancelFunc // by the id's JSON
+	waiting      int
+	waitingBytes int
+
+	writeMu   sync.Mutex
+	out       io.Writer
+	failed    error
+	broken    chan struct{} // closed when out failed
+	brokeOnce sync.Once
+}
+
+func newStdioConnection(s *Server, out io.Writer) *stdioConnection {
+	c := &stdioConnection{
+		server:   s,
+		slots:    make(chan struct{}, workingCalls),
+		inFlight: map[string]context.CancelFunc{},
+		out:      out,
+		broken:   make(chan struct{}),
+	}
+	c.session = newStdioSession(c)
+	return c
+}
+
+// message is as much of a JSON-RPC message as is needed to route it.
+type message struct {
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
+	Result json.RawMessage `json:"result"`
+	Error  json.RawMessage `json:"error"`
+}
+
+func (m *message) isRequest() bool { return m.Method != "" && m.hasID() }
+
+func (m *message) hasID() bool { return len(m.ID) > 0 && string(m.ID) != "null" }
+
+func (c *stdioConnection) readAll(ctx context.Context, in io.Reader) error {
+	lines := newLineReader(in)
+	for ctx.Err() == nil {
+		line, err := lines.next()
+		switch {
+		case errors.Is(err, errLineTooLong):
+			c.write(errorResponse(nil, mcp.INVALID_REQUEST, "the message is longer than 4 MiB and was not read"))
+			continue
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read standard input: %w", err)
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			c.receive(ctx, line)
+		}
+	}
+	return nil
+}
+
+// receive routes one message. It never waits for a call, so that answers,
+// cancellations and pings get through however many calls are open.
+func (c *stdioConnection) receive(ctx context.Context, line []byte) {
+	var m message
+	if err := json.Unmarshal(line, &m); err != nil {
+		c.write(errorResponse(nil, mcp.PARSE_ERROR, "the message is not a JSON-RPC object"))
+		return
+	}
+	switch {
+	case m.Method == "" && m.hasID() && (m.Result != nil || m.Error != nil):
+		c.session.resolve(&m)
+	case m.Method == string(mcp.MethodNotificationCancelled):
+		c.cancel(m.Params)
+	case m.isRequest() && m.Method != string(mcp.MethodInitialize):
+		c.start(ctx, &m, line)
+	default:
+		// The handshake comes before everything that follows it; notifications
+		// keep their place.
+		c.write(c.handle(ctx, m.ID, line))
+	}
+}
+
+// start works on a request beside the others.
+func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
+	id := string(m.ID)
+	c.mu.Lock()
+	if c.waiting >= maxWaiting || c.waitingBytes+len(line) > maxWaitingBytes {
+		c.mu.Unlock()
+		c.write(errorResponse(m.ID, serverBusy, "too many requests are open; wait for answers before sending more"))
+		return
+	}
+	c.waiting++
+	c.waitingBytes += len(line)
+	ctx, cancel := context.WithCancel(ctx)
+	c.inFlight[id] = cancel
+	c.mu.Unlock()
+
+	c.calls.Go(func() {
+		defer func() {
+			cancel()
+			c.mu.Lock()
+			c.waiting--
+			c.waitingBytes -= len(line)
+			delete(c.inFlight, id)
+			c.mu.Unlock()
+		}()
+		slot := &slot{slots: c.slots}
+		if slot.take(ctx) != nil {
+			return
+		}
+		defer slot.release()
+		answer := c.handle(withSlot(ctx, slot), m.ID, line)
+		if ctx.Err() != nil {
+			// The client took the request back, or is gone.
+			return
+		}
+		c.session.flush(ctx)
+		c.write(answer)
+	})
+}
+
+// serverBusy is the error code for requests that are not worked on because too
+// many are open; it lies in the range that JSON-RPC leaves to servers.
+const serverBusy = -32000
+
+// handle has the library answer one message. A panic costs this message alone.
+func (c *stdioConnection) handle(ctx context.Context, id json.RawMessage, line []byte) (answer mcp.JSONRPCMessage) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.server.log.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
+			answer = nil
+			if len(id) > 0 {
+				answer = errorResponse(id, mcp.INTERNAL_ERROR, "something went wrong inside the server")
+			}
+		}
+	}()
+	return c.server.mcp.HandleMessage(ctx, line)
+}
+
+func (c *stdioConnection) cancel(params json.RawMessage) {
+	var cancelled struct {
+		RequestID json.RawMessage `json:"requestId"`
+	}
+	if json.Unmarshal(params, &cancelled) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel := c.inFlight[string(cancelled.RequestID)]; cancel != nil {
+		cancel()
+	}
+}
+
+// wait reports whether all calls ended within limit.
+func (c *stdioConnection) wait(ctx context.Context, limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		c.calls.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-c.broken:
+	}
+	return false
+}
+
+// write sends one message to the client; nil is nothing to send.
+func (c *stdioConnection) write(m any) {
+	if m == nil {
+		return
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		c.server.log.Error("a message could not be written as JSON", "cause", err)
+		return
+	}
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	if c.failed != nil {
+		return
+	}
+	if _, err := c.out.Write(append(data, '\n')); err != nil {
+		c.failed = fmt.Errorf("write to standard output: %w", err)
+		c.brokeOnce.Do(func() { close(c.broken) })
+	}
+}
+
+func (c *stdioConnection) writeError() error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	return c.failed
+}
+
+// errorResponse answers the request id, or, for nil, says that the request
+// could not be told.
+func errorResponse(id json.RawMessage, code int, text string) mcp.JSONRPCError {
+	var requestID any
+	if len(id) > 0 {
+		requestID = id
+	}
+	return mcp.JSONRPCError{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		ID:      mcp.NewRequestId(requestID),
+		Error:   mcp.NewJSONRPCErrorDetails(code, text, nil),
+	}
+}

@@ -1,0 +1,182 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+)
+
+// decisionTimeout is how long a person may think, and how long an answer that
+// travels through the client stays valid.
+const decisionTimeout = 5 * time.Minute
+
+// A decision is something that a person has to agree to before it is done.
+type decision struct {
+	// target is the id of what it is about.
+	target string
+	// fingerprint stands for the target as the person was shown it: an answer
+	// counts for this and for nothing that the target became meanwhile.
+	fingerprint string
+	// question tells the person what will happen.
+	question string
+	// agree labels the box that means yes.
+	agree string
+	// unchanged says, for every other outcome, what did not happen.
+	unchanged string
+	// command is how the person does the same in a terminal.
+	command string
+}
+
+// decide returns nil once the person has agreed to d. Every other outcome is an
+// error: an *inputRequired while the question is on its way to the person, an
+// *Error where the answer was no, or was no answer, or nobody could be asked.
+//
+// Nothing in a tool's arguments takes part in it.
+func (c *call) decide(ctx context.Context, d decision) error {
+	switch {
+	case c.policy.Approval == ApprovalClient:
+		return nil
+	case c.policy.Approval != ApprovalAsk:
+		return c.needsPerson(d)
+	case server.IsModernRequest(ctx):
+		return c.decideAcrossRounds(ctx, d)
+	default:
+		return c.decideInSession(ctx, d)
+	}
+}
+
+// inputRequired carries a question to the client, which calls again with the
+// answer (protocol 2026-07-28, multi round-trip requests).
+type inputRequired struct{ result *mcp.CallToolResult }
+
+func (*inputRequired) Error() string { return "waiting for the person's decision" }
+
+const decisionKey = "decision"
+
+// decideAcrossRounds asks through the result of the call. What the server has
+// to remember meanwhile travels through the client, sealed.
+func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
+	info := server.RequestProtocolInfoFromContext(ctx)
+	if info == nil || info.ClientCapabilities == nil || !asksByForm(info.ClientCapabilities.Elicitation) {
+		return c.needsPerson(d)
+	}
+	_, answered := c.request.Params.InputResponses[decisionKey]
+	if state := c.request.Params.RequestState; state != "" && answered {
+		if err := c.sealer.open(state, c.claims(d)); err != nil {
+			return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.unchanged).
+				next("Call the tool again; the person is asked anew.").because(err)
+		}
+		return d.verdict(server.ElicitationResponse(c.request.Params.InputResponses, decisionKey))
+	}
+	state, err := c.sealer.seal(c.claims(d))
+	if err != nil {
+		return err
+	}
+	return &inputRequired{
+		result: server.NewInputRequestBuilder(state).Elicit(decisionKey, d.elicitation()).ToolResult(),
+	}
+}
+
+// decideInSession asks over the client's session, as protocols before
+// 2026-07-28 do, and waits.
+func (c *call) decideInSession(ctx context.Context, d decision) error {
+	session := server.ClientSessionFromContext(ctx)
+	described, ok := session.(server.SessionWithClientInfo)
+	if !ok || !asksByForm(described.GetClientCapabilities().Elicitation) {
+		return c.needsPerson(d)
+	}
+	asker, ok := session.(server.SessionWithElicitation)
+	if !ok {
+		return c.needsPerson(d)
+	}
+	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
+	defer cancel()
+	answer, err := asker.RequestElicitation(waiting, mcp.ElicitationRequest{
+		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)},
+		Params:  d.elicitation(),
+	})
+	switch {
+	case err == nil:
+		return d.verdict(answer)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return newError(CodeDeclined, "nobody answered within %s; %s", humantime.Span(decisionTimeout), d.unchanged).
+			next("Call the tool again when the person is there.").because(err)
+	default:
+		return c.needsPerson(d).because(err)
+	}
+}
+
+// verdict reads the person's answer. Only an accepted form with the box ticked
+// is a yes.
+func (d decision) verdict(answer *mcp.ElicitationResult) error {
+	const leave = "Leave it at that unless the person brings it up again."
+	switch {
+	case answer == nil:
+		return newError(CodeDeclined, "the client's answer could not be read; %s", d.unchanged).
+			next("The person can run `%s` in a terminal.", d.command)
+	case answer.Action == mcp.ElicitationResponseActionDecline:
+		return newError(CodeDeclined, "the person said no; %s", d.unchanged).next(leave)
+	case answer.Action == mcp.ElicitationResponseActionCancel:
+		return newError(CodeDeclined, "the person closed the question; %s", d.unchanged).next(leave)
+	case answer.Action != mcp.ElicitationResponseActionAccept:
+		return newError(CodeDeclined, "the client's answer is not one that the protocol knows; %s", d.unchanged).
+			next("The person can run `%s` in a terminal.", d.command)
+	}
+	content, _ := answer.Content.(map[string]any)
+	if agreed, ok := content[agreeField].(bool); !ok {
+		return newError(CodeDeclined, "the client's answer holds no decision; %s", d.unchanged).
+			next("The person can run `%s` in a terminal.", d.command)
+	} else if !agreed {
+		return newError(CodeDeclined, "the person left the box empty; %s", d.unchanged).next(leave)
+	}
+	return nil
+}
+
+const agreeField = "approve"
+
+func (d decision) elicitation() mcp.ElicitationParams {
+	return mcp.ElicitationParams{
+		Mode:    mcp.ElicitationModeForm,
+		Message: d.question,
+		RequestedSchema: map[string]any{
+			"type": "object",
+			"properties": map[string]any{
+				agreeField: map[string]any{
+					"type":        "boolean",
+					"title":       d.agree,
+					"description": "Ticked: do it. Empty: leave everything as it is.",
+					"default":     false,
+				},
+			},
+			"required": []string{agreeField},
+		},
+	}
+}
+
+func (c *call) needsPerson(d decision) *Error {
+	return newError(CodeNeedsPerson, "a person has to decide this, and this client cannot ask one; %s", d.unchanged).
+		next("Tell the person to run `%s` in a terminal.", d.command)
+}
+
+// asksByForm reports whether the client can put a form before its user. Before
+// modes had names, an empty capability meant forms.
+func asksByForm(capability *mcp.ElicitationCapability) bool {
+	return capability != nil && (capability.Form != nil || capability.URL == nil)
+}
+
+func (c *call) claims(d decision) claims {
+	return claims{
+		Caller:      c.caller.ID,
+		Tool:        c.tool.Name,
+		Arguments:   digest(mustMarshal(c.args)),
+		Target:      d.target,
+		Fingerprint: d.fingerprint,
+	}
+}

@@ -1,0 +1,204 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+)
+
+// arguments are the values of a call that passed the check against the tool's
+// parameters, defaults filled in: a string for Text, an int for Integer.
+type arguments map[string]any
+
+func (a arguments) text(name string) string {
+	s, _ := a[name].(string)
+	return s
+}
+
+// integer returns the value of name and whether there is one.
+func (a arguments) integer(name string) (int, bool) {
+	n, ok := a[name].(int)
+	return n, ok
+}
+
+// parseArguments checks raw against the tool's parameters as strictly as the
+// schema announces: encoding/json alone would take a name in another case, a
+// repeated name and unknown names. Each error says what is allowed instead.
+func (t *Tool) parseArguments(raw json.RawMessage) (arguments, error) {
+	values := arguments{}
+	for _, p := range t.Parameters {
+		if p.Default != nil {
+			values[p.Name] = p.Default
+		}
+	}
+	given, err := decodeObject(raw)
+	if err != nil {
+		return nil, invalidArgument("the arguments are not a JSON object that can be read: %s", err).
+			next("Send an object with %s.", t.parameterNames())
+	}
+	for _, member := range given {
+		p := t.parameter(member.name)
+		if p == nil {
+			return nil, t.unknownArgument(member.name)
+		}
+		value, err := p.decode(member.value)
+		if err != nil {
+			return nil, err
+		}
+		values[p.Name] = value
+	}
+	for _, p := range t.Parameters {
+		if _, ok := values[p.Name]; p.Required && !ok {
+			return nil, invalidArgument("%q is missing", p.Name).
+				next("Give %q: %s", p.Name, p.Description)
+		}
+	}
+	return values, nil
+}
+
+func (t *Tool) parameter(name string) *Parameter {
+	for i := range t.Parameters {
+		if t.Parameters[i].Name == name {
+			return &t.Parameters[i]
+		}
+	}
+	return nil
+}
+
+func (t *Tool) unknownArgument(name string) error {
+	shown := plaintext.Clean(name, 40)
+	for _, p := range t.Parameters {
+		if strings.EqualFold(p.Name, name) {
+			return invalidArgument("there is no argument %q", shown).
+				next("Names are in lower case: use %q.", p.Name)
+		}
+	}
+	return invalidArgument("%s has no argument %q", t.Name, shown).
+		next("It takes %s.", t.parameterNames())
+}
+
+func (t *Tool) parameterNames() string {
+	if len(t.Parameters) == 0 {
+		return "no arguments"
+	}
+	names := make([]string, len(t.Parameters))
+	for i, p := range t.Parameters {
+		names[i] = fmt.Sprintf("%q", p.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *Parameter) decode(raw json.RawMessage) (any, error) {
+	if p.Kind == Integer {
+		return p.decodeInteger(raw)
+	}
+	return p.decodeText(raw)
+}
+
+func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
+	var s string
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return nil, invalidArgument("%q must be text in quotes, not %s", p.Name, jsonKind(raw)).
+			next("Give %q: %s", p.Name, p.Description)
+	}
+	if len(p.Choices) > 0 {
+		for _, choice := range p.Choices {
+			if s == choice {
+				return s, nil
+			}
+		}
+		return nil, invalidArgument("%q cannot be %q", p.Name, plaintext.Clean(s, 40)).
+			next("Use one of: %s.", strings.Join(p.Choices, ", "))
+	}
+	if n := utf8.RuneCountInString(s); p.MaxLength > 0 && n > p.MaxLength {
+		return nil, invalidArgument("%q has %d characters", p.Name, n).
+			next("Use at most %d.", p.MaxLength)
+	}
+	return s, nil
+}
+
+func (p *Parameter) decodeInteger(raw json.RawMessage) (any, error) {
+	allowed := fmt.Sprintf("Give a whole number from %d to %d, without quotes.", p.Min, p.Max)
+	var n float64
+	if c := raw[0]; (c != '-' && (c < '0' || c > '9')) || json.Unmarshal(raw, &n) != nil {
+		return nil, invalidArgument("%q must be a number, not %s", p.Name, jsonKind(raw)).next("%s", allowed)
+	}
+	if n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
+		return nil, invalidArgument("%q cannot be %s", p.Name, plaintext.Clean(string(raw), 40)).next("%s", allowed)
+	}
+	return int(n), nil
+}
+
+func jsonKind(raw json.RawMessage) string {
+	switch raw[0] {
+	case '"':
+		return "text"
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	default:
+		return "a number"
+	}
+}
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// decodeObject reads the members of one JSON object and refuses a repeated
+// name, since two readers of the same text must not see different arguments.
+// No text at all, and null, are an object without members.
+func decodeObject(raw json.RawMessage) ([]member, error) {
+	trimmed := bytes.TrimSpace(raw)
+	if len(trimmed) == 0 || string(trimmed) == "null" {
+		return nil, nil
+	}
+	if !utf8.Valid(trimmed) {
+		return nil, fmt.Errorf("the text is not valid UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(trimmed))
+	opening, err := decoder.Token()
+	if err != nil {
+		return nil, fmt.Errorf("the text is not JSON")
+	}
+	if opening != json.Delim('{') {
+		return nil, fmt.Errorf("it is %s", jsonKind(trimmed))
+	}
+	var members []member
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return nil, fmt.Errorf("the text is not JSON")
+		}
+		name, _ := token.(string)
+		if seen[name] {
+			return nil, fmt.Errorf("%q stands in it twice", plaintext.Clean(name, 40))
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, fmt.Errorf("the text is not JSON")
+		}
+		members = append(members, member{name, value})
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("the text is not JSON")
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, fmt.Errorf("something follows after the object")
+	}
+	return members, nil
+}

@@ -1,0 +1,72 @@
+package tools
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// API is what the tools need of kenbun, acting as one user. *client.Caller
+// implements it.
+type API interface {
+	Me(ctx context.Context) (*client.Me, error)
+	OrgUnits(ctx context.Context) ([]client.OrgUnit, error)
+	ListTokens(ctx context.Context) ([]client.Token, error)
+	CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error)
+	RevokeToken(ctx context.Context, id string) error
+}
+
+// Caller is the user as whom a call runs.
+type Caller struct {
+	// API acts as this user.
+	API API
+	// ID tells callers apart. It is derived from the credential under a key, so
+	// that it can be compared and logged but not turned back.
+	ID string
+	// TokenPrefix is the public part of the token in use; empty if it has none.
+	TokenPrefix string
+	// TokenSource tells a person where the token in use came from, such as
+	// "KENBUN_PAT" or "the request". It is words, not a secret.
+	TokenSource string
+}
+
+// Callers finds out as whom a call runs. An *[Error] with
+// [CodeUnauthenticated] that says how to give a token is the right answer where
+// there is none; nobody is ever served as somebody else.
+type Callers interface {
+	Caller(ctx context.Context) (Caller, error)
+}
+
+// call is one tool call on its way.
+type call struct {
+	*Toolbox
+	tool    *Tool
+	args    arguments
+	caller  Caller
+	request mcp.CallToolRequest
+	now     time.Time
+	logger  *slog.Logger
+}
+
+// token finds the caller's own token id, as it is now.
+func (c *call) token(ctx context.Context, id string) (*client.Token, error) {
+	tokens, err := c.caller.API.ListTokens(ctx)
+	if err != nil {
+		return nil, upstream(err, "look at the tokens")
+	}
+	for i := range tokens {
+		if tokens[i].ID == id {
+			return &tokens[i], nil
+		}
+	}
+	return nil, tokenNotFound()
+}
+
+// inUse reports whether token is the one that the call itself runs on.
+func (c *call) inUse(token *client.Token) bool {
+	return c.caller.TokenPrefix != "" && token.Prefix == c.caller.TokenPrefix
+}

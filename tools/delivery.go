@@ -1,0 +1,36 @@
+package tools
+
+import (
+	"context"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// A Deliverer is the road by which the value of a new token reaches the person
+// without passing through a model. The operator chooses it; no argument of a
+// tool names a path or a recipient.
+type Deliverer interface {
+	// Road is the road's name, such as "file".
+	Road() string
+	// Check reports whether a secret could be delivered now. It is called
+	// before anything is made. Its error says what the person must change; it
+	// may be shown to a model.
+	Check(ctx context.Context) error
+	// Deliver brings the token's value to the person. On an error nothing was
+	// delivered and the caller revokes the token; the error may be shown to a
+	// model.
+	Deliver(ctx context.Context, caller Caller, token *client.CreatedToken) (Receipt, error)
+}
+
+// Receipt tells where a delivered secret is to be found. All of it may be read
+// by a model.
+type Receipt struct {
+	// Road is the road's name.
+	Road string `json:"road"`
+	// Where the person finds the value: the path of a file, an address.
+	Where string `json:"where,omitempty"`
+	// Note says in a sentence what the person does next.
+	Note string `json:"note"`
+	// Value is the secret itself, and is set by the road "inline" alone.
+	Value string `json:"value,omitempty"`
+}

@@ -1,0 +1,99 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// Code names what kind of error a tool answered with. The set is closed:
+// clients and models may rely on it.
+type Code string
+
+// The codes.
+const (
+	CodeInvalidArgument   Code = "invalid_argument"
+	CodeUnauthenticated   Code = "unauthenticated"
+	CodeForbidden         Code = "forbidden"
+	CodeNotFound          Code = "not_found"
+	CodeTokenLimitReached Code = "token_limit_reached"
+	CodeRateLimited       Code = "rate_limited"
+	CodeUnavailable       Code = "unavailable"
+	CodeOutcomeUnknown    Code = "outcome_unknown"
+	CodeDeclined          Code = "declined"
+	CodeNeedsPerson       Code = "needs_person"
+	CodeCannotDeliver     Code = "cannot_deliver"
+	CodeInternal          Code = "internal"
+)
+
+// Error is what a tool answers when it did not do what it was asked to do. Its
+// words are for a model and a person: they hold no secret, no address with a
+// secret in it, and nothing that another program wrote.
+type Error struct {
+	Code Code
+	// Message says what happened.
+	Message string
+	// Next says what to do about it.
+	Next string
+	// RetryAfter is how long to wait before the same call can succeed. Zero:
+	// nothing is known.
+	RetryAfter time.Duration
+
+	cause error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// Unwrap returns what the error was made from, for logs. It may be nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+func newError(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func invalidArgument(format string, args ...any) *Error {
+	return newError(CodeInvalidArgument, format, args...)
+}
+
+// next sets what to do and returns e.
+func (e *Error) next(format string, args ...any) *Error {
+	e.Next = fmt.Sprintf(format, args...)
+	return e
+}
+
+// because sets what the error was made from and returns e.
+func (e *Error) because(cause error) *Error {
+	e.cause = cause
+	return e
+}
+
+// Text is the error as a tool answers it: the code and what happened, what to
+// do next, and how long to wait.
+func (e *Error) Text() string {
+	var b strings.Builder
+	b.WriteString(e.Error())
+	if e.Next != "" {
+		b.WriteString("\nNext: ")
+		b.WriteString(e.Next)
+	}
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, "\nWait: %d seconds", int(math.Ceil(e.RetryAfter.Seconds())))
+	}
+	return b.String()
+}
+
+func (e *Error) toolResult() *mcp.CallToolResult {
+	return mcp.NewToolResultError(e.Text())
+}
+
+// asError finds the *Error in err's chain.
+func asError(err error) (*Error, bool) {
+	var e *Error
+	ok := errors.As(err, &e)
+	return e, ok
+}

@@ -1,0 +1,103 @@
+package tools
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+)
+
+const day = 24 * time.Hour
+
+// maxExpiresDays keeps an end within the years that RFC 3339 can write.
+const maxExpiresDays = 36500
+
+// expiresForms is how each message names what ParseExpires takes.
+const expiresForms = `a number of days such as "7d" or "30d", a time with a zone such as "2027-01-01T00:00:00Z" (RFC 3339), or "never"`
+
+var daysForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+d$`) })
+
+// ParseExpires reads when a token shall end: a number of days from now ("30d",
+// counted to the second), an RFC 3339 time with a zone, or "never", for which
+// it returns nil. The time is in the future, in UTC, in whole seconds. Each
+// error is an *[Error] with [CodeInvalidArgument] that says what to write.
+func ParseExpires(s string, now time.Time) (*time.Time, error) {
+	if s == "never" {
+		return nil, nil
+	}
+	if daysForm().MatchString(s) {
+		return expiresInDays(s, now)
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return nil, expiresMalformed(s)
+	}
+	at = at.UTC().Truncate(time.Second)
+	switch {
+	case at.Year() > 9999:
+		return nil, invalidArgument(`"expires" lies after the year 9999`).next("Give %s.", expiresForms)
+	case !at.After(now):
+		return nil, invalidArgument(`"expires" lies in the past: it is now %s`, now.UTC().Format(time.RFC3339)).
+			next("Give a later time, or a number of days such as \"30d\".")
+	}
+	return &at, nil
+}
+
+func expiresInDays(s string, now time.Time) (*time.Time, error) {
+	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
+	switch {
+	case err != nil || n > maxExpiresDays:
+		return nil, invalidArgument(`"expires" is more than %d days away`, maxExpiresDays).
+			next("Give a smaller number of days.")
+	case n == 0:
+		return nil, invalidArgument(`"expires" cannot be "%s": the token would be dead at once`, plaintext.Clean(s, 20)).
+			next(`Give at least "1d".`)
+	}
+	at := now.UTC().Add(time.Duration(n) * day).Truncate(time.Second)
+	return &at, nil
+}
+
+// expiresMalformed finds out what was probably meant.
+func expiresMalformed(s string) error {
+	shown := plaintext.Clean(s, 40)
+	e := invalidArgument(`"expires" cannot be %q`, shown)
+	trimmed := strings.TrimSpace(s)
+	if n, err := strconv.Atoi(trimmed); err == nil && n > 0 {
+		return e.next(`A number needs its unit: for %d days write "%dd".`, n, n)
+	}
+	if lower := strings.ToLower(trimmed); lower != s && (lower == "never" || daysForm().MatchString(lower)) {
+		return e.next("Write it as %q, in lower case and without spaces.", lower)
+	}
+	if strings.HasPrefix(trimmed, "-") {
+		return e.next("It has to lie in the future. Give %s.", expiresForms)
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if at, err := time.Parse(layout, trimmed); err == nil {
+			return e.next("A time needs a zone: for UTC write %q.", at.Format("2006-01-02T15:04:05")+"Z")
+		}
+	}
+	return e.next("Give %s.", expiresForms)
+}
+
+// days says d in days where it is a whole number of them.
+func days(d time.Duration) string {
+	if d%day == 0 {
+		if d == day {
+			return "1 day"
+		}
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return humantime.Span(d)
+}
+
+// daysLeft counts the days that have begun until at: a token that ends in an
+// hour has one.
+func daysLeft(at, now time.Time) int {
+	return int(math.Ceil(at.Sub(now).Hours() / 24))
+}

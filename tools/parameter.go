@@ -1,0 +1,88 @@
+package tools
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// A Parameter is one argument of a tool: what its schema says, what the
+// documentation says and what a call is checked against are the same value.
+type Parameter struct {
+	Name        string
+	Description string
+	Kind        Kind
+	Required    bool
+	// Choices, if any, are the only values of a Text.
+	Choices []string
+	// MaxLength bounds a Text, in characters (code points). Zero: no bound.
+	MaxLength int
+	// Min and Max bound an Integer.
+	Min, Max int
+	// Default is the value of an argument that is left out. Nil: none.
+	Default any
+}
+
+// Kind is the JSON type of a Parameter.
+type Kind string
+
+// The kinds of parameter.
+const (
+	Text    Kind = "string"
+	Integer Kind = "integer"
+)
+
+// inputSchema renders parameters as a JSON Schema without unions, references or
+// combinators, which some clients cannot read.
+func inputSchema(parameters []Parameter) json.RawMessage {
+	var b strings.Builder
+	b.WriteString(`{"type":"object","properties":{`)
+	var required []string
+	for i, p := range parameters {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(mustMarshal(p.Name))
+		b.WriteString(`:{"type":`)
+		b.Write(mustMarshal(string(p.Kind)))
+		if len(p.Choices) > 0 {
+			b.WriteString(`,"enum":`)
+			b.Write(mustMarshal(p.Choices))
+		}
+		if p.Kind == Text && p.MaxLength > 0 {
+			b.WriteString(`,"maxLength":`)
+			b.Write(mustMarshal(p.MaxLength))
+		}
+		if p.Kind == Integer {
+			b.WriteString(`,"minimum":`)
+			b.Write(mustMarshal(p.Min))
+			b.WriteString(`,"maximum":`)
+			b.Write(mustMarshal(p.Max))
+		}
+		if p.Default != nil {
+			b.WriteString(`,"default":`)
+			b.Write(mustMarshal(p.Default))
+		}
+		b.WriteString(`,"description":`)
+		b.Write(mustMarshal(p.Description))
+		b.WriteByte('}')
+		if p.Required {
+			required = append(required, p.Name)
+		}
+	}
+	b.WriteByte('}')
+	if len(required) > 0 {
+		b.WriteString(`,"required":`)
+		b.Write(mustMarshal(required))
+	}
+	b.WriteString(`,"additionalProperties":false}`)
+	return json.RawMessage(b.String())
+}
+
+// mustMarshal encodes values that the program itself wrote.
+func mustMarshal(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

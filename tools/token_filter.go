@@ -1,0 +1,73 @@
+package tools
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// StatusAll is the TokenFilter status that lets every token through.
+const StatusAll = "all"
+
+// TokenStatuses are the values of a TokenFilter's status.
+var TokenStatuses = []string{
+	string(client.StatusActive),
+	string(client.StatusExpired),
+	string(client.StatusRevoked),
+	string(client.StatusNotYetValid),
+	StatusAll,
+}
+
+// TokenFilter picks tokens from a list.
+type TokenFilter struct {
+	// Status is one of TokenStatuses.
+	Status string
+	// UnusedDays keeps tokens that were not used within as many days; one that
+	// was never used counts from when it was made. Zero: no matter.
+	UnusedDays int
+	// ExpiresWithinDays keeps tokens that end within as many days. Zero: no
+	// matter.
+	ExpiresWithinDays int
+	// Name keeps tokens whose name contains it, whatever the case. Empty: any.
+	Name string
+}
+
+// Apply returns the tokens that pass, newest first.
+func (f TokenFilter) Apply(tokens []client.Token, now time.Time) []*client.Token {
+	var kept []*client.Token
+	for i := range tokens {
+		if f.matches(&tokens[i], now) {
+			kept = append(kept, &tokens[i])
+		}
+	}
+	slices.SortFunc(kept, compareTokens)
+	return kept
+}
+
+func compareTokens(a, b *client.Token) int {
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+}
+
+func (f TokenFilter) matches(token *client.Token, now time.Time) bool {
+	if f.Status != StatusAll && f.Status != string(token.Status(now)) {
+		return false
+	}
+	if f.UnusedDays > 0 {
+		last := token.CreatedAt
+		if token.LastUsedAt != nil {
+			last = *token.LastUsedAt
+		}
+		if now.Sub(last) < time.Duration(f.UnusedDays)*day {
+			return false
+		}
+	}
+	if f.ExpiresWithinDays > 0 {
+		if token.ExpiresAt == nil || token.ExpiresAt.Sub(now) > time.Duration(f.ExpiresWithinDays)*day {
+			return false
+		}
+	}
+	return f.Name == "" || strings.Contains(strings.ToLower(token.Name), strings.ToLower(f.Name))
+}

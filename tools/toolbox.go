@@ -1,0 +1,157 @@
+package tools
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// Config is what a [Toolbox] is made from.
+type Config struct {
+	// Callers tells as whom a call runs. Required.
+	Callers Callers
+	// Deliverer is the road by which new secrets reach the person. Required.
+	Deliverer Deliverer
+	// Policy is the operator's ceiling.
+	Policy Policy
+	// APIAddress is the API's base URL, as whoami shows it.
+	APIAddress string
+	// TerminalFlags are the flags with which a person reaches the same API from
+	// a terminal, such as " --embedded"; they end the commands that tools name.
+	TerminalFlags string
+	// Logger takes what must not go to a model. Nil: nothing is logged.
+	Logger *slog.Logger
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Toolbox is the tools in their surroundings.
+type Toolbox struct {
+	callers       Callers
+	deliverer     Deliverer
+	policy        Policy
+	apiAddress    string
+	terminalFlags string
+	log           *slog.Logger
+	clock         func() time.Time
+	sealer        *sealer
+}
+
+// New returns a toolbox. It fails on a policy that means nothing.
+func New(config Config) (*Toolbox, error) {
+	if config.Callers == nil || config.Deliverer == nil {
+		return nil, errors.New("a toolbox needs to know who calls and how to deliver")
+	}
+	if err := config.Policy.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Toolbox{
+		callers:       config.Callers,
+		deliverer:     config.Deliverer,
+		policy:        config.Policy,
+		apiAddress:    config.APIAddress,
+		terminalFlags: config.TerminalFlags,
+		log:           config.Logger,
+		clock:         config.Now,
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.clock == nil {
+		b.clock = time.Now
+	}
+	b.sealer = newSealer(b.clock)
+	return b, nil
+}
+
+// ServerTools are the tools on offer, ready to be registered. A tool that the
+// policy leaves out is not among them, so that calling it is answered in the
+// words for a tool that does not exist.
+func (b *Toolbox) ServerTools() []server.ServerTool {
+	var offered []server.ServerTool
+	for _, tool := range All() {
+		if b.policy.offers(tool) {
+			offered = append(offered, server.ServerTool{Tool: tool.Definition(), Handler: b.handler(tool)})
+		}
+	}
+	return offered
+}
+
+// handler turns a tool into what the MCP library calls. It never returns a Go
+// error: that would reach the client as a protocol error with its raw text.
+func (b *Toolbox) handler(tool *Tool) server.ToolHandlerFunc {
+	return func(ctx context.Context, request mcp.CallToolRequest) (answer *mcp.CallToolResult, _ error) {
+		logger := b.log.With("tool", tool.Name)
+		defer func() {
+			if r := recover(); r != nil {
+				answer = b.internal(logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())).toolResult()
+			}
+		}()
+		outcome, err := b.call(ctx, tool, request, logger)
+		if err == nil {
+			return outcome.toolResult(), nil
+		}
+		var asking *inputRequired
+		if errors.As(err, &asking) {
+			return asking.result, nil
+		}
+		if e, ok := asError(err); ok {
+			logger.Info("the tool answered with an error", "code", e.Code, "cause", e.cause)
+			return e.toolResult(), nil
+		}
+		if ctx.Err() != nil {
+			return newError(CodeUnavailable, "the call was cancelled before it was done").
+				next("Check with list_tokens what is there, then call again.").toolResult(), nil
+		}
+		return b.internal(logger, err).toolResult(), nil
+	}
+}
+
+func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (*result, error) {
+	args, err := tool.parseArguments(rawArguments(request))
+	if err != nil {
+		return nil, err
+	}
+	caller, err := b.callers.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return tool.run(ctx, &call{
+		Toolbox: b,
+		tool:    tool,
+		args:    args,
+		caller:  caller,
+		request: request,
+		now:     b.clock(),
+		logger:  logger.With("caller", caller.ID),
+	})
+}
+
+// internal hides what nobody foresaw behind a number under which the operator
+// finds it in the log.
+func (b *Toolbox) internal(logger *slog.Logger, cause error) *Error {
+	correlation := rand.Text()[:12]
+	logger.Error("a tool failed in a way that nobody foresaw", "correlation", correlation, "cause", cause)
+	return newError(CodeInternal, "something went wrong inside the server").
+		next("Check with list_tokens what is there. If it happens again, report it with the number %s, under which the server's log tells more.", correlation).
+		because(cause)
+}
+
+// rawArguments are the bytes that the client sent, or, for a call that came
+// without any, those of what it holds.
+func rawArguments(request mcp.CallToolRequest) []byte {
+	if len(request.Params.RawArguments) > 0 {
+		return request.Params.RawArguments
+	}
+	if request.Params.Arguments == nil {
+		return nil
+	}
+	return mustMarshal(request.Params.Arguments)
+}
