@@ -102,6 +102,11 @@ func TestA13_TokenGoesToTheConfiguredOriginOnly(t *testing.T) {
 	if _, err := guard.RoundTrip(foreignHost); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
 		t.Errorf("foreign Host field: error is %v", err)
 	}
+	foreignAddress, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:1", nil)
+	foreignAddress.Host = own.Host
+	if _, err := guard.RoundTrip(foreignAddress); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
+		t.Errorf("foreign address under our own Host field: error is %v", err)
+	}
 	unmarked, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
 	if _, err := guard.RoundTrip(unmarked); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
 		t.Errorf("request without a caller: error is %v", err)

@@ -382,6 +382,27 @@ func TestPostIsSentAgainAfterADialError(t *testing.T) {
 	}
 }
 
+func TestPostThatNeverLeftIsNoDoubt(t *testing.T) {
+	api := newFakeAPI(t)
+	gone := refusing(t)
+	var dials atomic.Int64
+	dialer := &net.Dialer{}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) > 1 { // the first is the list
+				address = gone
+			}
+			return dialer.DialContext(ctx, network, address)
+		},
+	}
+	_, err := newTestCaller(t, api.URL, WithTransport(transport)).CreateToken(t.Context(), NewToken{Name: "ci"})
+	var doubt *CreateError
+	if !errors.Is(err, ErrUnavailable) || errors.As(err, &doubt) || dials.Load() != 5 || api.count(http.MethodPost) != 0 {
+		t.Errorf("%v after %d dials", err, dials.Load())
+	}
+}
+
 // A transport that reports nothing proves nothing.
 func TestPostIsNotSentAgainThroughASilentTransport(t *testing.T) {
 	api := newFakeAPI(t)

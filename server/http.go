@@ -16,20 +16,40 @@ import (
 
 // Bounds of what comes in over HTTP.
 const (
-	maxRequestBody    = 1 << 20
-	maxRequestHeader  = 16 << 10
-	headerTimeout     = 5 * time.Second
-	bodyTimeout       = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	shutdownTimeout   = 10 * time.Second
-	sessionIdleLimit  = 30 * time.Minute
-	maxSessions       = 10_000
-	verifiedFor       = 30 * time.Second
-	maxVerifiedTokens = 10_000
+	maxRequestBody       = 1 << 20
+	maxRequestHeader     = 16 << 10
+	sessionIdleLimit     = 30 * time.Minute
+	maxSessions          = 10_000
+	maxSessionsPerCaller = 100
+	verifiedFor          = 30 * time.Second
+	maxVerifiedTokens    = 10_000
 )
+
+// headerSlack is what net/http reads of a head beyond MaxHeaderBytes.
+const headerSlack = 4 << 10
+
+// timeouts bound how long the parts of an HTTP exchange may take.
+type timeouts struct {
+	// header is for a request's head, body for the whole request.
+	header, body time.Duration
+	// idle is how long a connection is kept for the next request.
+	idle time.Duration
+	// shutdown is how long open requests may still take at the end.
+	shutdown time.Duration
+}
+
+var defaultTimeouts = timeouts{
+	header:   5 * time.Second,
+	body:     30 * time.Second,
+	idle:     2 * time.Minute,
+	shutdown: 10 * time.Second,
+}
 
 // MCPPath is where the MCP endpoint is.
 const MCPPath = "/mcp"
+
+// healthPath answers whether the server runs, to whoever asks.
+const healthPath = "/healthz"
 
 // Identity says as whom calls over HTTP run.
 type Identity string
@@ -66,16 +86,11 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := newSessions(maxSessions, sessionIdleLimit)
-	endpoint := http.Handler(server.NewStreamableHTTPServer(s.mcp,
-		server.WithSessionIdManagerResolver(sessions),
-		server.WithSessionIdleTTL(sessionIdleLimit),
-		server.WithStreamableHTTPLogger(s.log),
-		// The Host list below is stricter and applies to every address.
-		server.WithDisableLocalhostProtection(true),
-	))
+	sessions := newSessions(maxSessions, maxSessionsPerCaller, sessionIdleLimit)
+	endpoint := s.libraryEndpoint(sessions)
 	endpoint = guardSessions(sessions, endpoint)
 	endpoint = guardMessages(endpoint)
+	endpoint = endListening(endpoint)
 	switch config.Identity {
 	case IdentityCaller, "":
 		if config.API == nil {
@@ -91,7 +106,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle(MCPPath, endpoint)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	// Clients look here for an authorization server. There is none: tokens are
@@ -99,20 +114,36 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	mux.HandleFunc("/.well-known/", notFound)
 	mux.HandleFunc("/", notFound)
 
-	return recoverPanics(s.log, logRequests(s.log, hosts.guard(origins.guard(mux)))), nil
+	return logRequests(s.log, recoverPanics(s.log, hosts.guard(origins.guard(mux)))), nil
 }
 
-// Serve answers requests on listener until ctx is done, then lets those that
-// are open finish for up to ten seconds.
+// libraryEndpoint is the library's transport with sessions as its table. The
+// library's own way of forgetting idle sessions is left off: it would need a
+// goroutine that somebody ends, and would not hear of sessions that made room
+// for others.
+func (s *Server) libraryEndpoint(sessions *sessions) http.Handler {
+	library := server.NewStreamableHTTPServer(s.mcp,
+		server.WithSessionIdManagerResolver(sessions),
+		server.WithStreamableHTTPLogger(s.log),
+		// The Host list is stricter and applies to every address.
+		server.WithDisableLocalhostProtection(true),
+	)
+	sessions.endWith(library)
+	return library
+}
+
+// Serve answers requests on listener until ctx is done. Then it ends the streams
+// on which clients only listen, and lets the requests that are being worked on
+// finish for up to ten seconds.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	httpServer := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       bodyTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxRequestHeader,
+		ReadHeaderTimeout: s.timeouts.header,
+		ReadTimeout:       s.timeouts.body,
+		IdleTimeout:       s.timeouts.idle,
+		MaxHeaderBytes:    maxRequestHeader - headerSlack,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext:       func(net.Listener) context.Context { return withServing(context.WithoutCancel(ctx), ctx) },
 		// No WriteTimeout: an answer may wait for a person.
 	}
 	failed := make(chan error, 1)
@@ -122,7 +153,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)
 	defer cancel()
 	if err := httpServer.Shutdown(ending); err != nil {
 		s.log.Warn("some requests did not end in time", "cause", err)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -12,28 +11,48 @@ import (
 // hostList is the Host headers that are served. A page on the web can make a
 // browser connect to a loopback address under a name of its own (DNS
 // rebinding), but it cannot make it send another Host.
-type hostList map[string]bool
+type hostList map[hostPort]bool
 
 func newHostList(allowed []string) (hostList, error) {
 	list := hostList{}
 	for _, host := range allowed {
-		normal := strings.ToLower(strings.TrimSpace(host))
-		if normal == "" || strings.ContainsAny(normal, "/@* ") {
-			return nil, fmt.Errorf("%q is not a host: write a name such as mcp.example.com, with or without a port", host)
+		normal, ok := parseHost(strings.TrimSpace(host))
+		if !ok {
+			return nil, fmt.Errorf("%q is not a host: write a name such as mcp.example.com or an address, with or without a port; "+
+				"a name with other than ASCII letters in the form that begins with xn--", host)
 		}
 		list[normal] = true
 	}
 	return list, nil
 }
 
-func (l hostList) allows(host string) bool {
-	host = strings.ToLower(host)
-	name := host
-	if n, _, err := net.SplitHostPort(host); err == nil {
-		name = n
+func (l hostList) allows(header string) bool {
+	host, ok := parseHost(header)
+	return ok && (isLoopbackName(host.name) || l[host] || l[hostPort{name: host.name}])
+}
+
+// hostPort is a Host header: a name in lower case, or an address without
+// brackets. The port may be empty.
+type hostPort struct{ name, port string }
+
+// parseHost reads a Host header (RFC 9110, section 7.2) and reports whether it
+// is one.
+func parseHost(s string) (hostPort, bool) {
+	u, err := url.Parse("//" + s)
+	if err != nil || u.Host != s || strings.HasSuffix(s, ":") {
+		return hostPort{}, false
 	}
-	name = strings.Trim(name, "[]")
-	return isLoopbackName(name) || l[host] || l[name]
+	host := hostPort{name: strings.ToLower(u.Hostname()), port: u.Port()}
+	if addr, err := netip.ParseAddr(host.name); err == nil {
+		host.name = addr.String() // an IPv6 address can be written in many ways
+		return host, addr.Zone() == ""
+	}
+	for _, r := range host.name {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_' {
+			return hostPort{}, false
+		}
+	}
+	return host, host.name != ""
 }
 
 func (l hostList) guard(next http.Handler) http.Handler {
@@ -62,14 +81,39 @@ type originList map[string]bool
 func newOriginList(allowed []string) (originList, error) {
 	list := originList{}
 	for _, origin := range allowed {
-		u, err := url.Parse(strings.ToLower(strings.TrimSpace(origin)))
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
-			u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("%q is not an origin: write scheme and host, such as https://tools.example.com", origin)
+		normal, ok := parseOrigin(strings.TrimSpace(origin))
+		if !ok {
+			return nil, fmt.Errorf("%q is not an origin: write scheme and host, such as https://tools.example.com; "+
+				"a name with other than ASCII letters in the form that begins with xn--", origin)
 		}
-		list[u.Scheme+"://"+u.Host] = true
+		list[normal] = true
 	}
 	return list, nil
+}
+
+// parseOrigin brings an origin into the form in which browsers send it (RFC
+// 6454, section 6.2), and reports whether it is one.
+func parseOrigin(s string) (string, bool) {
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil ||
+		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", false
+	}
+	host, ok := parseHost(u.Host)
+	if !ok {
+		return "", false
+	}
+	if host.port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+		host.port = ""
+	}
+	name := host.name
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	if host.port != "" {
+		name += ":" + host.port
+	}
+	return u.Scheme + "://" + name, true
 }
 
 func (l originList) guard(next http.Handler) http.Handler {

@@ -9,29 +9,57 @@ import (
 )
 
 // logRequests gives each request a number and logs how it ended: never a
-// header, a query or a body.
+// header, a query or a body, and a path only where it is one of the server's
+// own, since people paste tokens in the strangest places.
 func logRequests(logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := rand.Text()[:16]
 		w.Header().Set("X-Request-Id", id)
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		started := time.Now()
+		defer func() {
+			logger.Info("request", "request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL.Path),
+				"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
+		}()
 		next.ServeHTTP(recorder, r)
-		logger.Info("request", "request_id", id, "method", r.Method, "path", r.URL.Path,
-			"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
 	})
 }
 
-// recoverPanics turns a panic into an answer, so that it costs one request.
+func loggedPath(path string) string {
+	if path == MCPPath || path == healthPath {
+		return path
+	}
+	return "other"
+}
+
+func loggedMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// recoverPanics turns a panic into an answer, so that it costs one request. An
+// answer that has begun is broken off instead, so that nobody takes it for
+// whole.
 func recoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
-			if p := recover(); p != nil {
-				logger.Error("panic while a request was handled", "request_id", w.Header().Get("X-Request-Id"), "panic", p, "stack", string(debug.Stack()))
-				writeProblem(w, http.StatusInternalServerError, "internal", "something went wrong inside the server")
+			p := recover()
+			if p == nil {
+				return
 			}
+			if p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this, too
+				logger.Error("panic while a request was handled", "request_id", w.Header().Get("X-Request-Id"), "panic", p, "stack", string(debug.Stack()))
+			}
+			if recorder.wrote || p == http.ErrAbortHandler { //nolint:errorlint // as above
+				panic(http.ErrAbortHandler)
+			}
+			writeProblem(w, http.StatusInternalServerError, "internal", "something went wrong inside the server")
 		}()
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(recorder, r)
 	})
 }
 
@@ -49,10 +77,16 @@ func (s *statusRecorder) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
+func (s *statusRecorder) Write(p []byte) (int, error) {
+	s.wrote = true
+	return s.ResponseWriter.Write(p)
+}
+
 // Unwrap lets http.ResponseController reach the writer below.
 func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // Flush sends what was written so far; streams need it.
 func (s *statusRecorder) Flush() {
+	s.wrote = true
 	_ = http.NewResponseController(s.ResponseWriter).Flush() // not every writer can
 }

@@ -23,6 +23,10 @@ type verifier struct {
 	known map[string]time.Time // caller id to the end of what is remembered
 }
 
+// verifyTimeout bounds how long a client waits to be let in while the API does
+// not answer.
+const verifyTimeout = 10 * time.Second
+
 func newVerifier(api *client.Client, keep time.Duration, maxKnown int) *verifier {
 	return &verifier{
 		api: api, identifier: newIdentifier(), keep: keep, max: maxKnown,
@@ -45,6 +49,8 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 	if v.remembers(id) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
 	api := v.api.As(credential)
 	_, err := api.OrgUnits(ctx)
 	if !proves(err) && !errors.Is(err, client.ErrUnavailable) {

@@ -27,8 +27,9 @@ const toolListFreshness = 5 * 60 * 1000
 // Server is the MCP server. It serves one client over stdio with [Server.ServeStdio],
 // or many over HTTP with [Server.HTTPHandler].
 type Server struct {
-	mcp *server.MCPServer
-	log *slog.Logger
+	mcp      *server.MCPServer
+	log      *slog.Logger
+	timeouts timeouts
 }
 
 // New returns a server that offers the tools of config.Toolbox.
@@ -49,5 +50,5 @@ func New(config Config) *Server {
 		server.WithCacheHints(toolListFreshness, mcp.CacheScopePrivate),
 	)
 	mcpServer.SetTools(offered...)
-	return &Server{mcp: mcpServer, log: logger}
+	return &Server{mcp: mcpServer, log: logger, timeouts: defaultTimeouts}
 }

@@ -131,17 +131,26 @@ func (s *stdioSession) ask(ctx context.Context, method string, params any) (json
 	}{mcp.JSONRPC_VERSION, number, method, params})
 	select {
 	case m := <-answer:
-		if m.Error != nil {
-			return nil, errors.New("the client answered the question with an error")
-		}
-		return m.Result, nil
+		return resultOf(m)
 	case <-s.hungUp:
-		return nil, errHungUp
 	case <-s.connection.broken:
-		return nil, errHungUp
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	select {
+	case m := <-answer:
+		// It came right before the end.
+		return resultOf(m)
+	default:
+		return nil, errHungUp
+	}
+}
+
+func resultOf(m *message) (json.RawMessage, error) {
+	if m.Error != nil {
+		return nil, errors.New("the client answered the question with an error")
+	}
+	return m.Result, nil
 }
 
 // resolve hands the client's answer to the call that asked. One that nobody

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -105,7 +104,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 		return d.verdict(answer)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded):
+	case waiting.Err() != nil:
 		return newError(CodeDeclined, "nobody answered within %s; %s", humantime.Span(decisionTimeout), d.unchanged).
 			next("Call the tool again when the person is there.").because(err)
 	default:

@@ -8,8 +8,6 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // arguments are the values of a call that passed the check against the tool's
@@ -72,14 +70,14 @@ func (t *Tool) parameter(name string) *Parameter {
 }
 
 func (t *Tool) unknownArgument(name string) error {
-	shown := plaintext.Clean(name, 40)
+	name = shown(name, 40)
 	for _, p := range t.Parameters {
 		if strings.EqualFold(p.Name, name) {
-			return invalidArgument("there is no argument %q", shown).
+			return invalidArgument("there is no argument %q", name).
 				next("Names are in lower case: use %q.", p.Name)
 		}
 	}
-	return invalidArgument("%s has no argument %q", t.Name, shown).
+	return invalidArgument("%s has no argument %q", t.Name, name).
 		next("It takes %s.", t.parameterNames())
 }
 
@@ -113,7 +111,7 @@ func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 				return s, nil
 			}
 		}
-		return nil, invalidArgument("%q cannot be %q", p.Name, plaintext.Clean(s, 40)).
+		return nil, invalidArgument("%q cannot be %q", p.Name, shown(s, 40)).
 			next("Use one of: %s.", strings.Join(p.Choices, ", "))
 	}
 	if n := utf8.RuneCountInString(s); p.MaxLength > 0 && n > p.MaxLength {
@@ -125,12 +123,12 @@ func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 
 func (p *Parameter) decodeInteger(raw json.RawMessage) (any, error) {
 	allowed := fmt.Sprintf("Give a whole number from %d to %d, without quotes.", p.Min, p.Max)
-	var n float64
-	if c := raw[0]; (c != '-' && (c < '0' || c > '9')) || json.Unmarshal(raw, &n) != nil {
+	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
 		return nil, invalidArgument("%q must be a number, not %s", p.Name, jsonKind(raw)).next("%s", allowed)
 	}
-	if n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
-		return nil, invalidArgument("%q cannot be %s", p.Name, plaintext.Clean(string(raw), 40)).next("%s", allowed)
+	var n float64
+	if json.Unmarshal(raw, &n) != nil || n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
+		return nil, invalidArgument("%q cannot be %s", p.Name, shown(string(raw), 40)).next("%s", allowed)
 	}
 	return int(n), nil
 }
@@ -185,7 +183,7 @@ func decodeObject(raw json.RawMessage) ([]member, error) {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return nil, fmt.Errorf("%q stands in it twice", plaintext.Clean(name, 40))
+			return nil, fmt.Errorf("%q stands in it twice", shown(name, 40))
 		}
 		seen[name] = true
 		var value json.RawMessage

@@ -68,5 +68,5 @@ func (c *call) token(ctx context.Context, id string) (*client.Token, error) {
 
 // inUse reports whether token is the one that the call itself runs on.
 func (c *call) inUse(token *client.Token) bool {
-	return c.caller.TokenPrefix != "" && token.Prefix == c.caller.TokenPrefix
+	return isNamedBy(token, c.caller.TokenPrefix)
 }

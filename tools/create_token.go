@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -83,11 +84,11 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, creationFailed(err)
 	}
-	c.logger.Info("token created", "id", created.ID, "prefix", created.Prefix, "road", c.deliverer.Road())
+	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token), "road", c.deliverer.Road())
 
 	// What was made is seen through to its end, even if nobody waits any more.
 	ctx = context.WithoutCancel(ctx)
-	receipt, err := c.deliverer.Deliver(ctx, c.caller, created)
+	receipt, err := c.deliver(ctx, created)
 	if err != nil {
 		return nil, c.undelivered(ctx, created, err)
 	}
@@ -123,6 +124,8 @@ func checkName(name string) error {
 		return invalidArgument(`"name" is empty`).next(howto)
 	case !utf8.ValidString(name) || !plaintext.Visible(name):
 		return invalidArgument(`"name" has characters that cannot be seen (line breaks, control or direction characters)`).next(howto)
+	case holdsValue(name):
+		return invalidArgument(`"name" holds a token's value, and everybody who lists tokens can read names`).next(howto)
 	case strings.TrimSpace(name) != name:
 		return invalidArgument(`"name" begins or ends with a space`).next("Leave the outer spaces out.")
 	}
@@ -156,9 +159,21 @@ func (c *call) neverExpiring(name string) decision {
 	}
 }
 
+// deliver keeps a road that breaks down from leaving the new token behind.
+func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (receipt Receipt, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.logger.Error("the road of delivery panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
+			err = errors.New("something went wrong on the way to the person")
+		}
+	}()
+	return c.deliverer.Deliver(ctx, c.caller, created)
+}
+
+// cannotDeliver tells why no value can reach the person, and what is left.
 func cannotDeliver(err error, left string) *Error {
 	if e, ok := asError(err); ok {
-		return e
+		return newError(e.Code, "%s; %s", e.Message, left).next("%s", e.Next).because(err)
 	}
 	return newError(CodeCannotDeliver, "%s; %s", err, left).
 		next("The person or the operator has to mend this; then call again.").because(err)
@@ -169,7 +184,13 @@ func cannotDeliver(err error, left string) *Error {
 func creationFailed(err error) error {
 	var outcome *client.CreateError
 	if !errors.As(err, &outcome) {
-		return upstream(err, "create the token; none was made")
+		// A plain refusal, or the request never left.
+		e := upstream(err, "create the token")
+		e.Message += "; no token was made"
+		if e.Code == CodeInvalidArgument {
+			e.Next = "Check the name (1 to 100 characters) and the expiry (in the future)."
+		}
+		return e
 	}
 	switch outcome.Outcome {
 	case client.OutcomeRevoked:
@@ -180,7 +201,7 @@ func creationFailed(err error) error {
 			next("It is safe to call again.").because(err)
 	default:
 		e := newError(CodeOutcomeUnknown, "kenbun did not answer, and it cannot be found out whether a token was made").because(err)
-		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %q", plaintext.Clean(outcome.Name, maxNameLength))
+		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %q", shown(outcome.Name, maxNameLength))
 		if len(outcome.TokenIDs) > 0 {
 			look += " (id " + strings.Join(outcome.TokenIDs, ", ") + ")"
 		}
@@ -193,11 +214,11 @@ func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, ca
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
 	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil {
-		c.logger.Error("a token was neither delivered nor revoked", "id", created.ID, "prefix", created.Prefix, "cause", err)
+		c.logger.Error("a token was neither delivered nor revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
 		return newError(CodeOutcomeUnknown, "the token %s (%s) was made, its value could not be delivered (%s), and it could not be revoked: it lives and nobody holds it",
-			created.ID, created.Prefix, cause).
+			created.ID, publicPrefix(&created.Token), cause).
 			next("Have it revoked: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(errors.Join(cause, err))
 	}
-	c.logger.Warn("a token could not be delivered and was revoked", "id", created.ID, "prefix", created.Prefix, "cause", cause)
+	c.logger.Warn("a token could not be delivered and was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", cause)
 	return cannotDeliver(cause, "the token that was made was revoked at once, nothing is left of it")
 }

@@ -65,8 +65,7 @@ func expiresInDays(s string, now time.Time) (*time.Time, error) {
 
 // expiresMalformed finds out what was probably meant.
 func expiresMalformed(s string) error {
-	shown := plaintext.Clean(s, 40)
-	e := invalidArgument(`"expires" cannot be %q`, shown)
+	e := invalidArgument(`"expires" cannot be %q`, shown(s, 40))
 	trimmed := strings.TrimSpace(s)
 	if n, err := strconv.Atoi(trimmed); err == nil && n > 0 {
 		return e.next(`A number needs its unit: for %d days write "%dd".`, n, n)

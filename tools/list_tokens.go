@@ -115,7 +115,7 @@ func (l tokenList) text(filter TokenFilter, now time.Time) string {
 		b.WriteString(" | status")
 	}
 	for _, row := range l.Tokens {
-		fmt.Fprintf(&b, "\n%s | %s | %s | %s | %s", row.ID, cell(row.Name), strings.TrimPrefix(row.Prefix, "kbn_pat_"),
+		fmt.Fprintf(&b, "\n%s | %s | %s | %s | %s", cell(row.ID), cell(row.Name), cell(strings.TrimPrefix(row.Prefix, valueLiteral)),
 			shortTime(row.LastUsedAt, now), shortTime(row.ExpiresAt, now))
 		if filter.Status == StatusAll {
 			b.WriteString(" | " + row.Status)
@@ -139,7 +139,9 @@ func (l tokenList) total() int {
 }
 
 // cell keeps text from outside inside its column.
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+func cell(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "|", `\|`)
+}
 
 func shortTime(stamp string, now time.Time) string {
 	t, err := time.Parse(time.RFC3339, stamp)

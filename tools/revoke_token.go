@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		return revokedResult(token, c.now, "already_revoked"), nil
 	}
 	if c.inUse(token) && !c.policy.AllowSelfRevoke {
-		return nil, newError(CodeForbidden, "%s is the token that this server itself runs on; it was not revoked", token.Prefix).
+		return nil, newError(CodeForbidden, "%s is the token that this server itself runs on; it was not revoked", publicPrefix(token)).
 			next("If the person wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal.", id, c.terminalFlags)
 	}
 	if err := c.decide(ctx, c.revocation(token)); err != nil {
@@ -72,10 +73,12 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not revoked").
 			next("Call the tool again; the person is asked anew.")
 	}
-	if err := c.caller.API.RevokeToken(ctx, id); err != nil {
+	if err := c.caller.API.RevokeToken(ctx, id); errors.Is(err, client.ErrNotFound) {
+		return nil, tokenNotFound().because(err)
+	} else if err != nil {
 		return nil, upstream(err, "revoke the token")
 	}
-	c.logger.Info("token revoked", "id", id, "prefix", token.Prefix)
+	c.logger.Info("token revoked", "id", id, "prefix", publicPrefix(token))
 	return revokedResult(token, c.now, "revoked"), nil
 }
 

@@ -28,8 +28,8 @@ type TokenFilter struct {
 	// UnusedDays keeps tokens that were not used within as many days; one that
 	// was never used counts from when it was made. Zero: no matter.
 	UnusedDays int
-	// ExpiresWithinDays keeps tokens that end within as many days. Zero: no
-	// matter.
+	// ExpiresWithinDays keeps tokens that have not ended and will within as many
+	// days. Zero: no matter.
 	ExpiresWithinDays int
 	// Name keeps tokens whose name contains it, whatever the case. Empty: any.
 	Name string
@@ -65,7 +65,7 @@ func (f TokenFilter) matches(token *client.Token, now time.Time) bool {
 		}
 	}
 	if f.ExpiresWithinDays > 0 {
-		if token.ExpiresAt == nil || token.ExpiresAt.Sub(now) > time.Duration(f.ExpiresWithinDays)*day {
+		if token.ExpiresAt == nil || !token.ExpiresAt.After(now) || token.ExpiresAt.Sub(now) > time.Duration(f.ExpiresWithinDays)*day {
 			return false
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // maxNameLength bounds names of tokens, in characters (code points), as the
@@ -30,18 +29,18 @@ type TokenRow struct {
 // token that the caller itself runs on.
 func NewTokenRow(token *client.Token, now time.Time, prefixInUse string) TokenRow {
 	row := TokenRow{
-		ID:         plaintext.Clean(token.ID, 64),
-		Name:       plaintext.Clean(token.Name, maxNameLength),
-		Prefix:     plaintext.Clean(token.Prefix, 32),
+		ID:         shown(token.ID, 64),
+		Name:       shown(token.Name, maxNameLength),
+		Prefix:     publicPrefix(token),
 		Status:     string(token.Status(now)),
 		CreatedAt:  timestamp(&token.CreatedAt),
 		LastUsedAt: timestamp(token.LastUsedAt),
 		ExpiresAt:  timestamp(token.ExpiresAt),
 		RevokedAt:  timestamp(token.RevokedAt),
-		InUse:      prefixInUse != "" && token.Prefix == prefixInUse,
+		InUse:      isNamedBy(token, prefixInUse),
 	}
 	for _, permission := range token.Permissions {
-		row.Allowed = append(row.Allowed, plaintext.Clean(permission, 64))
+		row.Allowed = append(row.Allowed, shown(permission, 64))
 	}
 	return row
 }

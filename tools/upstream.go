@@ -10,7 +10,7 @@ import (
 
 // upstream turns an error of the API client into one of ours. doing completes
 // the sentence "could not …".
-func upstream(err error, doing string) error {
+func upstream(err error, doing string) *Error {
 	var api *client.Error
 	var wait time.Duration
 	if errors.As(err, &api) {
@@ -32,8 +32,6 @@ func classify(err error, doing string) *Error {
 	case errors.Is(err, client.ErrForbidden):
 		return newError(CodeForbidden, "kenbun does not let this user %s with this token", doing).
 			next("The user's role, the token's permissions or the active organizational unit do not allow it. Where a personal access token may not manage tokens, the person can set KENBUN_SESSION_TOKEN.")
-	case errors.Is(err, client.ErrNotFound):
-		return tokenNotFound()
 	case errors.Is(err, client.ErrTokenLimit):
 		return newError(CodeTokenLimitReached, "the user has as many tokens as kenbun allows").
 			next("Find unused ones with list_tokens and its unused_days, and ask the person which to revoke.")
@@ -42,8 +40,8 @@ func classify(err error, doing string) *Error {
 			next("Wait, then call again. A new token would not help.")
 	case errors.Is(err, client.ErrInvalid):
 		return newError(CodeInvalidArgument, "kenbun does not accept what it was asked; could not %s", doing).
-			next("Check the name (1 to 100 characters) and the expiry (in the future).")
-	case errors.Is(err, client.ErrUnexpectedAnswer):
+			next("Check the arguments. If they are right, the person should check the API's address (KENBUN_API_URL).")
+	case errors.Is(err, client.ErrUnexpectedAnswer), errors.Is(err, client.ErrNotFound):
 		return newError(CodeUnavailable, "the API answered in a way that is not kenbun's; could not %s", doing).
 			next("The person should check the API's address (KENBUN_API_URL) and whether a proxy or sign-in page answers in its place.")
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

@@ -11,7 +11,6 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
-	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // warnDays is from how many days before its end the token in use is warned
@@ -115,7 +114,7 @@ func Identify(ctx context.Context, caller Caller, address string, now time.Time)
 	if unitsErr == nil {
 		for _, unit := range units {
 			who.OrgUnits = append(who.OrgUnits, identityUnit{
-				ID: plaintext.Clean(unit.ID, 64), Name: plaintext.Clean(unit.Name, 100), IsDefault: unit.IsDefault,
+				ID: shown(unit.ID, 64), Name: shown(unit.Name, 100), IsDefault: unit.IsDefault,
 			})
 		}
 	}
@@ -129,10 +128,10 @@ func (who *Identity) describeUser(me *client.Me, err error) {
 		return
 	}
 	who.User = &identityUser{
-		ID:    plaintext.Clean(me.OrgMemberID, 64),
-		Name:  plaintext.Clean(me.FirstName+" "+me.LastName, 100),
-		Email: plaintext.Clean(me.Email, 200),
-		Role:  plaintext.Clean(me.Role, 64),
+		ID:    shown(me.OrgMemberID, 64),
+		Name:  shown(me.FirstName+" "+me.LastName, 100),
+		Email: shown(me.Email, 200),
+		Role:  shown(me.Role, 64),
 	}
 }
 
@@ -142,7 +141,7 @@ func (who *Identity) describeToken(tokens []client.Token, err error, now time.Ti
 		return
 	}
 	for i := range tokens {
-		if who.Token.Prefix == "" || tokens[i].Prefix != who.Token.Prefix {
+		if !isNamedBy(&tokens[i], who.Token.Prefix) {
 			continue
 		}
 		row := NewTokenRow(&tokens[i], now, "")

@@ -44,7 +44,7 @@ one with --first-user.`,
 				return authorityError(err)
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
-			if err := prepareFirstUser(ctx, cmd, a, firstUser); err != nil {
+			if err := prepareFirstUser(ctx, cmd, a, firstUser, store); err != nil {
 				return err
 			}
 			var config net.ListenConfig
@@ -67,12 +67,16 @@ one with --first-user.`,
 
 // prepareFirstUser adds the first user to an empty store and prints what he
 // signs in with.
-func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email string) error {
+func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, store string) error {
 	users, err := a.Users(ctx)
 	if err != nil || len(users) > 0 {
 		return err
 	}
-	if email == "" {
+	switch {
+	case email == "" && store == "memory":
+		cmd.PrintErrln("warning: a store in memory has no users, so that every request will be refused, and no other command can add any: start with --first-user EMAIL.")
+		return nil
+	case email == "":
 		cmd.PrintErrln("warning: this store has no users yet, so that every request will be refused. Add one with \"kenbun-mcp authority user add EMAIL\", or start with --first-user EMAIL.")
 		return nil
 	}

@@ -1,7 +1,39 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
 	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/demo"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
 
-func newDemoCommand() *cobra.Command { return &cobra.Command{Use: "demo"} }
+// demoTimeout ends a demonstration that hangs.
+const demoTimeout = time.Minute
+
+func newDemoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show in ten seconds what an assistant can do, without an account",
+		Long: `demo starts a kenbun API and the MCP server, speaks MCP with it as an assistant
+would, and shows the conversation. Nothing of it is kept.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			executable, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), demoTimeout)
+			defer cancel()
+			return demo.Run(ctx, demo.Config{
+				Executable: executable,
+				Out:        cmd.OutOrStdout(),
+				Style:      terminal.StyleFor(cmd.OutOrStdout()),
+			})
+		},
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -49,6 +50,7 @@ type Authority struct {
 	log        *slog.Logger
 	clock      func() time.Time
 	lastUsed   *lastUsedWriter
+	close      func() error
 }
 
 // Open opens the store that cfg names, brings its schema up to date and reads
@@ -57,7 +59,7 @@ type Authority struct {
 // missing or another.
 func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.TokenLimit < 0 {
-		return nil, fmt.Errorf("the token limit is %d: set it to 1 or more, or to 0 for the default of %d", cfg.TokenLimit, DefaultTokenLimit)
+		return nil, &InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
 	}
 	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now}
 	if a.tokenLimit == 0 {
@@ -82,6 +84,10 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 		return nil, err
 	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log)
+	a.close = sync.OnceValue(func() error {
+		a.lastUsed.stop()
+		return a.db.Close()
+	})
 	return a, nil
 }
 
@@ -131,11 +137,9 @@ func (a *Authority) attach(ctx context.Context, db *database, pepperFile string)
 }
 
 // Close writes what is still to be written and closes the store. Requests that
-// are under way should have ended: they fail once it is closed.
-func (a *Authority) Close() error {
-	a.lastUsed.stop()
-	return a.db.Close()
-}
+// are under way should have ended: they fail once it is closed. Further calls
+// return what the first did.
+func (a *Authority) Close() error { return a.close() }
 
 // now is the clock's time at the precision that the store keeps, so that what
 // is compared now and what is read later are the same instant.

@@ -36,9 +36,9 @@ func parseStore(store string) (storeLocation, error) {
 	case found && kind == "sqlite" && path != "":
 		return storeLocation{path: path}, nil
 	case found && kind == "sqlite":
-		return storeLocation{}, errors.New("the store names no file: write it as sqlite:PATH")
+		return storeLocation{}, &InvalidError{Field: "store", Problem: "names no file: write it as sqlite:PATH"}
 	default:
-		return storeLocation{}, errors.New("unknown kind of store: write memory or sqlite:PATH")
+		return storeLocation{}, &InvalidError{Field: "store", Problem: "must be memory or sqlite:PATH"}
 	}
 }
 

@@ -180,5 +180,13 @@ func (ex *exchange) WriteHeader(status int) {
 	ex.ResponseWriter.WriteHeader(status)
 }
 
+// Write notes that an answer has begun.
+func (ex *exchange) Write(p []byte) (int, error) {
+	if ex.status == 0 {
+		ex.status = http.StatusOK
+	}
+	return ex.ResponseWriter.Write(p)
+}
+
 // Unwrap serves [http.ResponseController].
 func (ex *exchange) Unwrap() http.ResponseWriter { return ex.ResponseWriter }

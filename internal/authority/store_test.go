@@ -262,10 +262,23 @@ func TestN4_BusyStoreStillVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Longer than a request waits for its last use to be stored.
+	if _, err := f.db.write.ExecContext(t.Context(), `PRAGMA busy_timeout = 200`); err != nil {
+		t.Fatal(err)
+	}
 	if !f.works(issued.Value) {
 		t.Error("a locked store refuses a token")
 	}
+	// What changes something is refused before it has begun, and says so.
+	got := f.send("POST", "/settings/tokens", `{"name": "x"}`, bearer(issued.Value))
+	wantProblem(t, got, http.StatusServiceUnavailable, "unavailable")
+	if got.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
 	if err := errors.Join(tx.Rollback(), other.Close()); err != nil {
 		t.Fatal(err)
+	}
+	if n := len(f.list(issued.Value)); n != 1 {
+		t.Errorf("the refused request made %d tokens", n-1)
 	}
 }

@@ -100,6 +100,28 @@ func TestR30_StrictJSON(t *testing.T) {
 	}
 }
 
+func TestR30_TeachesTheName(t *testing.T) {
+	f := newFixture(t, Config{})
+	issued := f.user("ada@example.com", RoleMember)
+	for body, says := range map[string]string{
+		`{"Name": "x"}`: `write the field as "name"`,
+		`{"nmae": "x"}`: `no field "nmae" here: the fields are name, expires_at`,
+		`{"` + strings.Repeat("é", 500) + `": 1}`: `…" here`,
+		`{"name": "x", "name": "y"}`:              `name comes twice`,
+		`{"name": "x", "expires_at": null}`:       `left out`,
+		`{"name": "x"]`:                           `at byte 13`,
+		`{}`:                                      `name is required`,
+		"{\"name\": \"\xff\"}":                    `not valid UTF-8`,
+	} {
+		got := f.send("POST", "/settings/tokens", body, bearer(issued.Value))
+		wantProblem(t, got, http.StatusBadRequest, "invalid_request")
+		detail := decode[problemBody](t, got).Error
+		if !strings.Contains(detail.Message, strings.ReplaceAll(says, "…", `\u2026`)) || len(detail.Message) > 400 {
+			t.Errorf("%.40s is answered by %q", body, detail.Message)
+		}
+	}
+}
+
 func TestA17_NamesThatCannotBeShownAreRefused(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleMember)

@@ -8,27 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 )
 
-const (
-	// maxFile bounds what is read of a file or a command, in bytes; a token is
-	// far shorter.
-	maxFile = 64 << 10
-	// commandTimeout bounds how long the command may take: a password manager
-	// may ask its user.
-	commandTimeout = time.Minute
-	// commandKept is how long a command's token is used before the command runs
-	// again, so that a token that was renewed counts without a restart.
-	commandKept = 5 * time.Minute
-)
+// maxRead bounds what is read of a file or a command, in bytes; a token is far
+// shorter.
+const maxRead = 64 << 10
 
 // ErrNone is in the chain of the error for no token at all.
 var ErrNone = errors.New("no kenbun token was given: set KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND")
@@ -53,11 +40,8 @@ type Config struct {
 
 // Source gives the token of one user.
 type Source struct {
-	config Config
-
-	mu      sync.Mutex
-	command client.Secret
-	ranAt   time.Time
+	config  Config
+	command *command
 }
 
 // New returns the source that config describes. It fails if config names more
@@ -80,7 +64,7 @@ func New(config Config) (*Source, error) {
 	if config.Session != "" && config.SessionFile != "" {
 		return nil, errors.New("there is more than one place for the session token: KENBUN_SESSION_TOKEN and KENBUN_SESSION_TOKEN_FILE; keep one")
 	}
-	return &Source{config: config}, nil
+	return &Source{config: config, command: newCommand(config.PATCommand)}, nil
 }
 
 // Credential returns the token and the name of the place where it came from.
@@ -112,7 +96,7 @@ func (s *Source) pat(ctx context.Context) (value, place string, err error) {
 		}
 		return value, "KENBUN_PAT_FILE", nil
 	case s.config.PATCommand != "":
-		value, err := s.runCommand(ctx)
+		value, err := s.command.token(ctx)
 		if err != nil {
 			return "", "KENBUN_PAT_COMMAND", fmt.Errorf("KENBUN_PAT_COMMAND: %w", err)
 		}
@@ -123,38 +107,46 @@ func (s *Source) pat(ctx context.Context) (value, place string, err error) {
 }
 
 func (s *Source) session() (client.Secret, error) {
-	value := s.config.Session
+	value, place := s.config.Session, "KENBUN_SESSION_TOKEN"
 	if s.config.SessionFile != "" {
+		place = "KENBUN_SESSION_TOKEN_FILE"
 		var err error
 		if value, err = readToken(s.config.SessionFile); err != nil {
-			return client.Secret{}, fmt.Errorf("KENBUN_SESSION_TOKEN_FILE: %w", err)
+			return client.Secret{}, fmt.Errorf("%s: %w", place, err)
+		}
+		if value == "" {
+			return client.Secret{}, fmt.Errorf("%s: the file is empty; put the session token there, or leave the setting out", place)
 		}
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return client.Secret{}, errors.New("KENBUN_SESSION_TOKEN: the token has spaces, line breaks or other characters that no token has; copy it again")
+		return client.Secret{}, fmt.Errorf("%s: the token has spaces, line breaks or other characters that no token has; copy it again", place)
 	}
 	return client.NewSecret(value), nil
 }
 
 // readToken reads a file that holds a token and perhaps the end of its line.
 func readToken(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", plainFileError(err)
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	info, err := file.Stat()
+	// Looked at before it is opened: to open a pipe that nobody writes to would
+	// wait forever.
+	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return "", plainFileError(err)
 	case info.IsDir():
 		return "", errors.New("it is a folder, not a file")
+	case !info.Mode().IsRegular():
+		return "", errors.New("it is a device or a pipe, which cannot be read at each use; give a plain file")
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	file, err := os.Open(path)
+	if err != nil {
+		return "", plainFileError(err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(file, maxRead+1))
 	switch {
 	case err != nil:
 		return "", plainFileError(err)
-	case len(data) > maxFile:
+	case len(data) > maxRead:
 		return "", errors.New("the file is too large to hold a token and nothing else")
 	}
 	return withoutLineEnd(data), nil
@@ -175,53 +167,6 @@ func plainFileError(err error) error {
 
 func withoutLineEnd(data []byte) string {
 	return string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")))
-}
-
-// runCommand returns the command's output, which is kept for a while: the
-// command may be one that asks its user.
-func (s *Source) runCommand(ctx context.Context) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.command.IsZero() && time.Since(s.ranAt) < commandKept {
-		return s.command.Reveal(), nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	command := shell(ctx, s.config.PATCommand)
-	command.Env = environmentWithoutTokens(os.Environ())
-	// The command may have something to say to its user; standard output is the
-	// token's, and standard input the protocol's.
-	command.Stderr = os.Stderr
-	output, err := command.Output()
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return "", fmt.Errorf("the command did not end within %s", commandTimeout)
-	case errors.As(err, &exit):
-		return "", fmt.Errorf("the command failed with exit code %d", exit.ExitCode())
-	case err != nil:
-		return "", errors.New("the command could not be started")
-	case len(output) > maxFile:
-		return "", errors.New("the command printed more than a token")
-	case len(bytes.TrimSpace(output)) == 0:
-		return "", errors.New("the command printed nothing")
-	}
-	s.command, s.ranAt = client.NewSecret(withoutLineEnd(output)), time.Now()
-	return s.command.Reveal(), nil
-}
-
-func shell(ctx context.Context, line string) *exec.Cmd {
-	if runtime.GOOS == "windows" {
-		return exec.CommandContext(ctx, "cmd", "/C", line)
-	}
-	return exec.CommandContext(ctx, "/bin/sh", "-c", line)
-}
-
-func environmentWithoutTokens(environment []string) []string {
-	return slices.DeleteFunc(slices.Clone(environment), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return name == "KENBUN_PAT" || name == "KENBUN_SESSION_TOKEN"
-	})
 }
 
 // Static is a source of one token that is known already.

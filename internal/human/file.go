@@ -44,8 +44,10 @@ func (f *File) Check(context.Context) error {
 		return err
 	}
 	probe := ".probe-" + rand.Text()
-	err = writeSynced(root, probe, make([]byte, 512))
-	return errors.Join(err, ignoreMissing(root.Remove(probe)), root.Close())
+	if err = writeSynced(root, probe, make([]byte, 512)); err == nil {
+		err = cleanUp(root, probe)
+	}
+	return closeAfter(root, err)
 }
 
 // Deliver writes the token's value to a new file. The file appears under its
@@ -55,22 +57,21 @@ func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedT
 	if err != nil {
 		return tools.Receipt{}, err
 	}
-	defer func() { err = errors.Join(err, root.Close()) }()
+	defer func() { err = closeAfter(root, err) }()
 
 	name := token.ID + ".token"
 	if _, err := root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		return tools.Receipt{}, fmt.Errorf("there is already a file for the token %s in the delivery folder", token.ID)
 	}
 	temporary := ".new-" + rand.Text()
-	defer func() { err = errors.Join(err, ignoreMissing(root.Remove(temporary))) }()
 	if err := writeSynced(root, temporary, []byte(token.Value.Reveal()+"\n")); err != nil {
 		return tools.Receipt{}, err
 	}
 	if err := root.Rename(temporary, name); err != nil {
-		return tools.Receipt{}, folderError("written to", err)
+		return tools.Receipt{}, errors.Join(folderError("written to", err), cleanUp(root, temporary))
 	}
 	if err := syncFolder(root); err != nil {
-		return tools.Receipt{}, errors.Join(folderError("written to", err), ignoreMissing(root.Remove(name)))
+		return tools.Receipt{}, errors.Join(folderError("written to", err), cleanUp(root, name))
 	}
 	return tools.Receipt{
 		Road:  f.Road(),
@@ -105,11 +106,13 @@ func (f *File) open() (*os.Root, error) {
 	}
 	// What was opened must be what was looked at.
 	opened, err := root.Stat(".")
-	if err == nil && !os.SameFile(before, opened) {
-		err = errors.New("the delivery folder was exchanged while it was opened")
+	if err != nil {
+		err = folderError("looked at", err)
+	} else if !os.SameFile(before, opened) {
+		err = errors.New("the delivery folder was exchanged while it was opened: choose another with --deliver-dir")
 	}
 	if err != nil {
-		return nil, errors.Join(err, root.Close())
+		return nil, closeAfter(root, err)
 	}
 	return root, nil
 }
@@ -129,17 +132,22 @@ func private(info fs.FileInfo) error {
 	return nil
 }
 
+// writeSynced writes a new file, of which nothing is left if it fails.
 func writeSynced(root *os.Root, name string, data []byte) (err error) {
 	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return folderError("written to", err)
 	}
-	_, err = file.Write(data)
+	// The umask may have taken away from the owner what is his.
+	err = file.Chmod(0o600)
+	if err == nil {
+		_, err = file.Write(data)
+	}
 	if err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(folderError("written to", err), ignoreMissing(root.Remove(name)))
+		return errors.Join(folderError("written to", err), cleanUp(root, name))
 	}
 	return nil
 }
@@ -161,9 +169,17 @@ func folderError(done string, err error) error {
 	return fmt.Errorf("the delivery folder cannot be %s (%s): choose another with --deliver-dir", done, why)
 }
 
-func ignoreMissing(err error) error {
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return nil
+func cleanUp(root *os.Root, name string) error {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return folderError("cleaned up", err)
 	}
-	return folderError("cleaned up", err)
+	return nil
+}
+
+// closeAfter closes root and returns err, the first error if there is one.
+func closeAfter(root *os.Root, err error) error {
+	if closeErr := root.Close(); err == nil && closeErr != nil {
+		return folderError("closed", closeErr)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ package kenbuntest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -112,11 +113,27 @@ func (a *API) As(t testing.TB, pat string) *client.Caller {
 	return a.Client(t).As(client.Credential{PAT: client.NewSecret(pat)})
 }
 
+var buildFolder string
+
+// Run runs a package's tests and removes what Binary built. It returns the exit
+// code for TestMain.
+func Run(m *testing.M) int {
+	code := m.Run()
+	if buildFolder != "" {
+		if err := os.RemoveAll(buildFolder); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "kenbun-mcp-test-")
 	if err != nil {
 		return "", err
 	}
+	buildFolder = dir
 	binary := filepath.Join(dir, "kenbun-mcp")
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
@@ -130,7 +147,8 @@ var build = sync.OnceValues(func() (string, error) {
 	return binary, nil
 })
 
-// Binary builds the program once per test process and returns its path.
+// Binary builds the program once per test process and returns its path. The
+// package's TestMain must call Run.
 func Binary(t testing.TB) string {
 	t.Helper()
 	binary, err := build()

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// authorityCommand runs a command line and returns what it printed.
+func authorityCommand(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	root := newRootCommand()
+	root.SetArgs(append([]string{"authority"}, args...))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	code = run(t.Context(), root)
+	return code, out.String(), errs.String()
+}
+
+func mustAuthorityCommand(t *testing.T, args ...string) string {
+	t.Helper()
+	code, stdout, stderr := authorityCommand(t, args...)
+	if code != exitDone {
+		t.Fatalf("%v: exit code %d: %s", args, code, stderr)
+	}
+	return stdout
+}
+
+// serveAuthority runs authority serve on a free port until stop is called.
+func serveAuthority(t *testing.T, args ...string) (baseURL string, stop func() (code int, stdout, stderr string)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	reader, writer := io.Pipe()
+	var out bytes.Buffer
+	root := newRootCommand()
+	root.SetArgs(append([]string{"authority", "serve", "--listen", "127.0.0.1:0"}, args...))
+	root.SetOut(&out)
+	root.SetErr(writer)
+	ended := make(chan int, 1)
+	go func() {
+		code := run(ctx, root)
+		_ = writer.Close() // a pipe's never fails
+		ended <- code
+	}()
+	var log strings.Builder
+	lines := bufio.NewScanner(reader)
+	for baseURL == "" && lines.Scan() {
+		log.WriteString(lines.Text() + "\n")
+		baseURL, _ = strings.CutPrefix(lines.Text(), "listening on ")
+		if !strings.HasPrefix(baseURL, "http://") {
+			baseURL = ""
+		}
+	}
+	if baseURL == "" {
+		t.Fatalf("it does not listen, exit code %d: %s", <-ended, log.String())
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines.Scan() {
+			log.WriteString(lines.Text() + "\n")
+		}
+	}()
+	return baseURL, func() (int, string, string) {
+		cancel()
+		code := <-ended
+		<-read
+		return code, out.String(), log.String()
+	}
+}
+
+func authorityMe(t *testing.T, baseURL, token string) (status int, role string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", baseURL+"/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var me struct{ Role string }
+	err = json.NewDecoder(response.Body).Decode(&me)
+	if closing := response.Body.Close(); err != nil || closing != nil {
+		t.Fatal(err, closing)
+	}
+	return response.StatusCode, me.Role
+}
+
+func TestAuthority_UsersOfARunningServer(t *testing.T) {
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
+	mustAuthorityCommand(t, "user", "add", "ada@example.com", "--role", "admin", "--first-name", "Ada")
+	baseURL, stop := serveAuthority(t)
+	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com", "--ttl", "10m"), "\n")
+	if strings.ContainsAny(token, " \n") {
+		t.Error("session prints more than the token")
+	}
+	if status, role := authorityMe(t, baseURL, token); status != http.StatusOK || role != "admin" {
+		t.Errorf("status %d, role %s", status, role)
+	}
+	mustAuthorityCommand(t, "user", "role", "ada@example.com", "viewer")
+	if _, role := authorityMe(t, baseURL, token); role != "viewer" {
+		t.Errorf("role %s after the change", role)
+	}
+	mustAuthorityCommand(t, "user", "suspend", "ada@example.com")
+	if status, _ := authorityMe(t, baseURL, token); status != http.StatusUnauthorized {
+		t.Errorf("status %d of a suspended user", status)
+	}
+	if list := mustAuthorityCommand(t, "user", "list"); !strings.Contains(list, "suspended") {
+		t.Errorf("list %s", list)
+	}
+	mustAuthorityCommand(t, "user", "restore", "ada@example.com")
+	if status, _ := authorityMe(t, baseURL, token); status != http.StatusOK {
+		t.Errorf("status %d of a restored user", status)
+	}
+	code, stdout, log := stop()
+	if code != exitDone || stdout != "" {
+		t.Errorf("exit code %d, standard output %q", code, stdout)
+	}
+	if strings.Contains(log, token[20:]) || !strings.Contains(log, token[:20]) {
+		t.Error("the log should name the session by its prefix alone")
+	}
+}
+
+func TestAuthority_JSON(t *testing.T) {
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	var added, session map[string]any
+	var list []map[string]any
+	for _, c := range []struct {
+		into any
+		args []string
+	}{
+		{&added, []string{"user", "add", "ada@example.com", "--organization", "Analytical <Engines>", "--json"}},
+		{&list, []string{"user", "list", "--json"}},
+		{&session, []string{"session", "ada@example.com", "--ttl", "1h", "--json"}},
+	} {
+		if err := json.Unmarshal([]byte(mustAuthorityCommand(t, c.args...)), c.into); err != nil {
+			t.Fatalf("%v: %v", c.args, err)
+		}
+	}
+	if len(list) != 1 || list[0]["id"] != added["id"] || added["organization"] != "Analytical <Engines>" || added["role"] != "member" {
+		t.Errorf("added %v, listed %v", added, list)
+	}
+	if session["lifetime_seconds"] != 3600.0 || !strings.HasPrefix(session["token"].(string), "kbn_session_") {
+		t.Error("session prints something else")
+	}
+}
+
+func TestAuthority_MemoryWithAFirstUser(t *testing.T) {
+	baseURL, stop := serveAuthority(t, "--store", "memory", "--first-user", "ada@example.com")
+	// What it prints before it listens is there now.
+	health, err := http.NewRequestWithContext(t.Context(), "GET", baseURL+"/healthz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultTransport.RoundTrip(health)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("health: %d, %v", response.StatusCode, err)
+	}
+	code, stdout, _ := stop()
+	if code != exitDone || !strings.HasPrefix(stdout, "kbn_session_") || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("exit code %d, %d bytes on standard output", code, len(stdout))
+	}
+}
+
+func TestAuthority_WrongUsageAndFailure(t *testing.T) {
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	mustAuthorityCommand(t, "user", "add", "ada@example.com")
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"user add", exitUsage, "arg"},
+		{"user add ada", exitUsage, "address such as"},
+		{"user add ben@example.com --role root", exitUsage, "owner, admin, member, viewer"},
+		{"user add ada@example.com", exitFailed, "already"},
+		{"user role ada@example.com root", exitUsage, "owner, admin, member, viewer"},
+		{"user role nobody@example.com admin", exitFailed, "no such user"},
+		{"user suspend nobody@example.com", exitFailed, "no such user"},
+		{"user list --store memory", exitUsage, "sqlite:PATH"},
+		{"user list --store nonsense", exitUsage, "sqlite:PATH"},
+		{"session ada@example.com --ttl 0s", exitUsage, "--ttl"},
+		{"session ada@example.com --ttl 721h", exitUsage, "720 hours"},
+		{"session nobody@example.com", exitFailed, "no such user"},
+		{"serve --token-limit 0", exitUsage, "--token-limit"},
+		{"serve --listen nonsense", exitFailed, "--listen"},
+	} {
+		code, stdout, stderr := authorityCommand(t, strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(stderr, c.says) || stdout != "" {
+			t.Errorf("%s: exit code %d, printed %q and %q", c.args, code, stdout, stderr)
+		}
+	}
+}

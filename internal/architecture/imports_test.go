@@ -1,0 +1,116 @@
+package architecture
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kenbun/kenbun-mcp"
+
+const everything = "*"
+
+// allowed says which packages of this module a package may import. What a
+// package may not import, it is told the reason for.
+var allowed = map[string]struct {
+	imports []string
+	why     string
+}{
+	"client":                {nil, "the client is a library: whoever imports it gets the kenbun API and nothing of this server"},
+	"internal/authority":    {nil, "the embedded API stands on the other side of the wire; shared code would hide what the wire really carries. Talk to it over HTTP"},
+	"internal/plaintext":    {nil, "it is at the bottom; keep it free of everything else"},
+	"internal/humantime":    {nil, "it is at the bottom; keep it free of everything else"},
+	"internal/terminal":     {nil, "it is at the bottom; keep it free of everything else"},
+	"internal/architecture": {nil, "it only reads source files"},
+	"internal/credential":   {[]string{"client"}, "where a token comes from has nothing to do with tools or transports"},
+	"tools": {[]string{"client", "internal/plaintext", "internal/humantime"},
+		"tools know no transport and no road to the person: declare a small interface in tools, and implement it where the transport or the road is"},
+	"internal/human": {[]string{"client", "tools"}, "the roads to the person implement what tools asks for and know no transport"},
+	"server": {[]string{"client", "tools", "internal/human"},
+		"the server gets what it needs from cmd through its Config; it starts no API and reads no environment"},
+	"internal/demo":       {[]string{"internal/authority", "internal/terminal"}, "the demonstration is a client: it speaks MCP with the program as a child, and must not call its functions"},
+	"internal/bench":      {[]string{"client", "internal/authority"}, "the benchmark measures the built program from outside"},
+	"internal/bench/bare": {nil, "it is the measure of what a server costs without ours"},
+	"internal/kenbuntest": {[]string{"client", "internal/authority"}, "it serves the tests of all other packages, which could not import it if it imported them"},
+	"examples/go":         {[]string{"client"}, "the example shows what a user of the library can do"},
+	"cmd/kenbun-mcp":      {[]string{everything}, ""},
+}
+
+// mcpLibrary may be imported where tools are defined and served, and where the
+// program plays a client.
+const mcpLibrary = "github.com/mark3labs/mcp-go"
+
+var mayImportMCP = []string{"tools", "server", "internal/demo", "internal/bench/bare"}
+
+func TestImportsFollowTheRules(t *testing.T) {
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && path != root || entry.Name() == "node_modules" || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		checkFile(t, path, filepath.ToSlash(relative))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkFile(t *testing.T, path, name string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := name[:max(strings.LastIndex(name, "/"), 0)]
+	rule, known := allowed[folder]
+	if !known {
+		t.Errorf("%s: the package %q is new: say in internal/architecture/imports_test.go what it may import, and why", name, folder)
+		return
+	}
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(imported, mcpLibrary) && !slices.Contains(mayImportMCP, folder) {
+			t.Errorf("%s imports %s: only %s may. Put what needs the MCP library into tools or server, behind an interface without its types",
+				name, imported, strings.Join(mayImportMCP, ", "))
+		}
+		if imported == "testing" && folder != "internal/kenbuntest" {
+			t.Errorf("%s imports testing: move it into a _test.go file or into internal/kenbuntest", name)
+		}
+		ours, isOurs := strings.CutPrefix(imported, module+"/")
+		if !isOurs || slices.Contains(rule.imports, everything) {
+			continue
+		}
+		if !slices.Contains(rule.imports, ours) {
+			t.Errorf("%s imports %s: %s", name, ours, rule.why)
+		}
+	}
+}
+
+// TestEveryRuleIsUsed keeps the table from naming packages that are gone.
+func TestEveryRuleIsUsed(t *testing.T) {
+	for folder := range allowed {
+		if _, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(folder))); err != nil {
+			t.Errorf("the rule for %q is about nothing: take it out of the table (%v)", folder, err)
+		}
+	}
+}

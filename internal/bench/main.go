@@ -1,0 +1,94 @@
+// Command bench measures the program against its budgets, each figure beside
+// something that runs in the same minute on the same machine, and prints a
+// table. It exits with 1 if a budget is broken.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"text/tabwriter"
+)
+
+// row is one line of the table.
+type row struct {
+	what      string
+	measured  string
+	reference string
+	budget    string
+	kept      bool
+}
+
+func main() {
+	starts := flag.Int("starts", 21, "how often each server is started")
+	calls := flag.Int("calls", 2000, "how many calls are made of each kind")
+	flag.Parse()
+	rows, err := measure(context.Background(), *starts, *calls)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	if err := print(rows); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	for _, r := range rows {
+		if !r.kept {
+			os.Exit(1)
+		}
+	}
+}
+
+func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
+	folder, err := os.MkdirTemp("", "kenbun-mcp-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	ours, bare := filepath.Join(folder, "kenbun-mcp"), filepath.Join(folder, "bare")
+	for binary, source := range map[string]string{ours: "./cmd/kenbun-mcp", bare: "./internal/bench/bare"} {
+		command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, source)
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if output, err := command.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build %s: %w\n%s", source, err, output)
+		}
+	}
+	api, err := startAPI(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, api.close()) }()
+
+	startRows, err := measureStart(ctx, ours, bare, api, starts)
+	if err != nil {
+		return nil, err
+	}
+	callRows, err := measureCalls(ctx, ours, api, calls)
+	if err != nil {
+		return nil, err
+	}
+	sizeRows, err := measureSizes(ctx, ours, api)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, startRows...)
+	rows = append(rows, callRows...)
+	return append(rows, sizeRows...), nil
+}
+
+func print(rows []row) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "what\tmeasured\treference in the same run\tbudget\tkept")
+	for _, r := range rows {
+		kept := "yes"
+		if !r.kept {
+			kept = "NO"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.what, r.measured, r.reference, r.budget, kept)
+	}
+	return w.Flush()
+}
