@@ -131,7 +131,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Is reports whether target is the sentinel of the error's code.
 func (e *Error) Is(target error) bool {
 	sentinel := e.Code.sentinel()
-	return sentinel != nil && target == sentinel //nolint:errorlint // sentinels are compared by identity in Is
+	return sentinel != nil && target == sentinel
 }
 
 // Outcome says what became of a create without a plain answer.
@@ -191,5 +191,5 @@ func (e *CreateError) Unwrap() error { return e.reason }
 
 // Is reports whether target is [ErrOutcomeUnknown] and the outcome unknown.
 func (e *CreateError) Is(target error) bool {
-	return e.Outcome == OutcomeUnknown && target == ErrOutcomeUnknown //nolint:errorlint // as in Error.Is
+	return e.Outcome == OutcomeUnknown && target == ErrOutcomeUnknown
 }

@@ -1,12 +1,15 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -193,7 +196,6 @@ func TestR32_ConnectionErrorsInPlainWords(t *testing.T) {
 		sentinel   error
 		attempts   int
 	}{
-		"no such host":  {"https://kenbun.invalid", "could not find the address of kenbun.invalid:443", ErrUnavailable, 1},
 		"not TLS":       {strings.Replace(plain.URL, "http://", "https://", 1), "does not speak TLS", ErrUnavailable, 1},
 		"not HTTP":      {"http://" + raw(t, "SSH-2.0-x\r\n\r\n"), "does not speak HTTP", ErrUnexpectedAnswer, 1},
 		"hangs up":      {"http://" + raw(t, ""), "was lost", ErrUnavailable, 4},
@@ -207,6 +209,35 @@ func TestR32_ConnectionErrorsInPlainWords(t *testing.T) {
 			}
 			if e.Unwrap() == nil || strings.Contains(err.Error(), "dial tcp") || strings.Contains(err.Error(), "Get \"") {
 				t.Errorf("the words are Go's, or the cause is lost: %v", err)
+			}
+		})
+	}
+}
+
+// Faults of the network that a test cannot cause on one machine.
+func TestR32_DialErrorsInPlainWords(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cause    error
+		says     string
+		attempts int
+	}{
+		"no such host": {&net.DNSError{Err: "no such host", Name: "kenbun.invalid", IsNotFound: true}, "could not find the address of kenbun.invalid:443", 1},
+		"DNS is away":  {&net.DNSError{Err: "i/o timeout", Name: "kenbun.invalid", IsTimeout: true}, "could not connect to kenbun.invalid:443 (no answer in time)", 4},
+		"unreachable":  {os.NewSyscallError("connect", syscall.EHOSTUNREACH), "could not connect to kenbun.invalid:443 (" + syscall.EHOSTUNREACH.Error() + ")", 4},
+		"timeout":      {context.DeadlineExceeded, "could not connect to kenbun.invalid:443 (no answer in time)", 4},
+		"elsewhere":    {errNotLoopback, "must lead to this machine", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: tc.cause}
+			}}
+			_, err := newTestCaller(t, "https://kenbun.invalid", WithTransport(transport)).ListTokens(t.Context())
+			e := mustError(t, err)
+			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), tc.says) || e.Attempts != tc.attempts {
+				t.Errorf("after %d tries: %v, want %q", e.Attempts, err, tc.says)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				t.Error("the dialler's time limit is shown as the caller's")
 			}
 		})
 	}

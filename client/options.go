@@ -65,11 +65,11 @@ func WithUserAgent(agent string) Option { return func(o *options) { o.userAgent 
 // its context.
 func WithTimeout(perTry time.Duration) Option { return func(o *options) { o.timeout = perTry } }
 
-// WithRetry sets how often a request is sent again (0 to 20, 3 by default) and
+// WithRetry sets how many times a request is sent again (0 to 20, 3 by default) and
 // the bounds of the growing pause before it (200 ms and 5 s by default). A
 // Retry-After is kept to beyond maxWait, up to 30 seconds.
-func WithRetry(max int, minWait, maxWait time.Duration) Option {
-	return func(o *options) { o.retryMax, o.retryMinWait, o.retryMaxWait = max, minWait, maxWait }
+func WithRetry(times int, minWait, maxWait time.Duration) Option {
+	return func(o *options) { o.retryMax, o.retryMinWait, o.retryMaxWait = times, minWait, maxWait }
 }
 
 // WithTransport replaces the connections by a transport of the caller's, for

@@ -93,22 +93,22 @@ func TestA13_TokenGoesToTheConfiguredOriginOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := guard.RoundTrip(req); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
+		if _, err := guard.RoundTrip(req); !errors.Is(err, errForeignOrigin) {
 			t.Errorf("%s: error is %v", target, err)
 		}
 	}
 	foreignHost, _ := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL, nil)
 	foreignHost.Host = "other.example"
-	if _, err := guard.RoundTrip(foreignHost); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
+	if _, err := guard.RoundTrip(foreignHost); !errors.Is(err, errForeignOrigin) {
 		t.Errorf("foreign Host field: error is %v", err)
 	}
 	foreignAddress, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:1", nil)
 	foreignAddress.Host = own.Host
-	if _, err := guard.RoundTrip(foreignAddress); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
+	if _, err := guard.RoundTrip(foreignAddress); !errors.Is(err, errForeignOrigin) {
 		t.Errorf("foreign address under our own Host field: error is %v", err)
 	}
 	unmarked, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
-	if _, err := guard.RoundTrip(unmarked); !errors.Is(err, errForeignOrigin) { //nolint:bodyclose // there is no answer
+	if _, err := guard.RoundTrip(unmarked); !errors.Is(err, errForeignOrigin) {
 		t.Errorf("request without a caller: error is %v", err)
 	}
 	if arrived.Load() != 0 {

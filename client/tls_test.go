@@ -95,7 +95,7 @@ func TestR27_CertificateOfAnotherHostOrTime(t *testing.T) {
 
 func TestR27_OldTLSIsRefused(t *testing.T) {
 	srv := tlsServer(t, func(s *httptest.Server) {
-		s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} //nolint:gosec // this is what must be refused
+		s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	}, emptyList)
 	_, err := newTestCaller(t, srv.URL, WithCAFile(caFile(t, srv))).ListTokens(t.Context())
 	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "could not agree on TLS") {

@@ -55,9 +55,10 @@ const healthPath = "/healthz"
 type Identity string
 
 const (
-	// IdentityCaller: each request brings its own token and runs as its user.
+	// IdentityCaller means that each request brings its own token and runs as
+	// its user.
 	IdentityCaller Identity = "caller"
-	// IdentityServer: all requests run with the server's own token. Only on
+	// IdentityServer means that all requests run with the server's own token. Only on
 	// loopback, since whoever reaches the server acts as its owner.
 	IdentityServer Identity = "server"
 )

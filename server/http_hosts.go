@@ -16,7 +16,11 @@ type hostList map[hostPort]bool
 func newHostList(allowed []string) (hostList, error) {
 	list := hostList{}
 	for _, host := range allowed {
-		normal, ok := parseHost(strings.TrimSpace(host))
+		text := strings.TrimSpace(host)
+		if addr, err := netip.ParseAddr(text); err == nil && addr.Is6() {
+			text = "[" + text + "]"
+		}
+		normal, ok := parseHost(text)
 		if !ok {
 			return nil, fmt.Errorf("%q is not a host: write a name such as mcp.example.com or an address, with or without a port; "+
 				"a name with other than ASCII letters in the form that begins with xn--", host)

@@ -29,7 +29,7 @@ func (l *lineReader) next() ([]byte, error) {
 			if errors.Is(err, bufio.ErrBufferFull) {
 				err = l.skip()
 			}
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				return nil, err
 			}
 			return nil, errLineTooLong
@@ -40,7 +40,7 @@ func (l *lineReader) next() ([]byte, error) {
 			return line[:len(line)-1], nil
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err == io.EOF && len(line) > 0:
+		case errors.Is(err, io.EOF) && len(line) > 0:
 			return line, nil
 		default:
 			return nil, err

@@ -41,6 +41,7 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := newStdioConnection(s, out)
+	defer c.stopWriting()
 	if err := s.mcp.RegisterSession(ctx, c.session); err != nil {
 		return fmt.Errorf("register the stdio session: %w", err)
 	}
@@ -74,6 +75,7 @@ type stdioConnection struct {
 	calls sync.WaitGroup
 
 	mu           sync.Mutex
+	ending       bool
 	inFlight     map[string]context.CancelFunc // by the id's JSON
 	waiting      int
 	waitingBytes int
@@ -110,6 +112,12 @@ func (m *message) isRequest() bool { return m.Method != "" && m.hasID() }
 
 func (m *message) hasID() bool { return len(m.ID) > 0 && string(m.ID) != "null" }
 
+// hasProperID reports whether the id, if there is one, is of a kind that
+// JSON-RPC 2.0 allows.
+func (m *message) hasProperID() bool {
+	return !m.hasID() || m.ID[0] == '"' || m.ID[0] == '-' || (m.ID[0] >= '0' && m.ID[0] <= '9')
+}
+
 func (c *stdioConnection) readAll(ctx context.Context, in io.Reader) error {
 	lines := newLineReader(in)
 	for ctx.Err() == nil {
@@ -139,6 +147,8 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 		return
 	}
 	switch {
+	case !m.hasProperID():
+		c.write(errorResponse(nil, mcp.INVALID_REQUEST, "the id is neither a string nor a number"))
 	case m.Method == "" && m.hasID() && (m.Result != nil || m.Error != nil):
 		c.session.resolve(&m)
 	case m.Method == string(mcp.MethodNotificationCancelled):
@@ -156,6 +166,10 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
 	id := string(m.ID)
 	c.mu.Lock()
+	if c.ending {
+		c.mu.Unlock()
+		return
+	}
 	if c.waiting >= maxWaiting || c.waitingBytes+len(line) > maxWaitingBytes {
 		c.mu.Unlock()
 		c.write(errorResponse(m.ID, serverBusy, "too many requests are open; wait for answers before sending more"))
@@ -165,7 +179,7 @@ func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
 	c.waitingBytes += len(line)
 	ctx, cancel := context.WithCancel(ctx)
 	c.inFlight[id] = cancel
-	c.mu.Unlock()
+	defer c.mu.Unlock()
 
 	c.calls.Go(func() {
 		defer func() {
@@ -206,7 +220,24 @@ func (c *stdioConnection) handle(ctx context.Context, id json.RawMessage, line [
 			}
 		}
 	}()
-	return c.server.mcp.HandleMessage(ctx, line)
+	return withID(c.server.mcp.HandleMessage(ctx, line), id)
+}
+
+// withID gives an answer the id of its request as the client wrote it: the
+// library turns every number into a float64, which changes large ones.
+func withID(answer mcp.JSONRPCMessage, id json.RawMessage) mcp.JSONRPCMessage {
+	if len(id) == 0 {
+		return answer
+	}
+	switch a := answer.(type) {
+	case mcp.JSONRPCResponse:
+		a.ID = mcp.NewRequestId(id)
+		return a
+	case mcp.JSONRPCError:
+		a.ID = mcp.NewRequestId(id)
+		return a
+	}
+	return answer
 }
 
 func (c *stdioConnection) cancel(params json.RawMessage) {
@@ -223,8 +254,12 @@ func (c *stdioConnection) cancel(params json.RawMessage) {
 	}
 }
 
-// wait reports whether all calls ended within limit.
+// wait starts no more calls and reports whether all that were started ended
+// within limit.
 func (c *stdioConnection) wait(ctx context.Context, limit time.Duration) bool {
+	c.mu.Lock()
+	c.ending = true
+	c.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		c.calls.Wait()
@@ -260,6 +295,15 @@ func (c *stdioConnection) write(m any) {
 	if _, err := c.out.Write(append(data, '\n')); err != nil {
 		c.failed = fmt.Errorf("write to standard output: %w", err)
 		c.brokeOnce.Do(func() { close(c.broken) })
+	}
+}
+
+// stopWriting leaves out alone from now on: it is the caller's again.
+func (c *stdioConnection) stopWriting() {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	if c.failed == nil {
+		c.failed = errors.New("the connection has ended")
 	}
 }
 

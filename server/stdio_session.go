@@ -13,6 +13,10 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
+// maxUnwritten bounds the notifications that wait to be written. The library
+// drops those that do not fit.
+const maxUnwritten = 4096
+
 // stdioSession is the one client of a stdio connection, as the library sees it.
 type stdioSession struct {
 	connection    *stdioConnection
@@ -40,7 +44,7 @@ var (
 func newStdioSession(c *stdioConnection) *stdioSession {
 	return &stdioSession{
 		connection:    c,
-		notifications: make(chan mcp.JSONRPCNotification, 100),
+		notifications: make(chan mcp.JSONRPCNotification, maxUnwritten),
 		logLevel:      mcp.LoggingLevelError,
 		asked:         map[string]chan<- *message{},
 		hungUp:        make(chan struct{}),
@@ -147,7 +151,7 @@ func (s *stdioSession) ask(ctx context.Context, method string, params any) (json
 }
 
 func resultOf(m *message) (json.RawMessage, error) {
-	if m.Error != nil {
+	if m.Error != nil && string(m.Error) != "null" {
 		return nil, errors.New("the client answered the question with an error")
 	}
 	return m.Result, nil

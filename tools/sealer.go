@@ -72,7 +72,7 @@ func (s *sealer) seal(about claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("seal a question: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, stateContext)), nil
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, stateContext)), nil //nolint:gosec // the AEAD draws the nonce itself
 }
 
 // open reports whether state was sealed for about, in time, and not opened

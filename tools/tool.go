@@ -46,9 +46,9 @@ const (
 type Need string
 
 const (
-	// NeedDelivery: a secret has to reach the person.
+	// NeedDelivery means that a secret has to reach the person.
 	NeedDelivery Need = "delivery"
-	// NeedDecision: the person decides before anything happens.
+	// NeedDecision means that the person decides before anything happens.
 	NeedDecision Need = "decision"
 )
 

@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	// A reader that goes away must be an error and not the end of the process:
+	// a token whose value reached nobody has to be revoked.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, newRootCommand())
 	stop()

@@ -157,7 +157,7 @@ func TestH3_LogNamesTokensByPrefixAndNeverByValue(t *testing.T) {
 	unknown := newCredential(personalAccessToken)
 	f.send("GET", "/me", "", bearer(unknown))
 	f.send("GET", "/me", "", bearer(issued.Value+"x"))
-	f.log.text.WriteString(fmt.Sprintf("%v %+v %#v %s %q %d", issued, issued, issued, issued, &issued, issued))
+	fmt.Fprintf(&f.log.text, "%v %+v %#v %s %q %d", issued, issued, issued, issued, &issued, issued)
 	f.Authority.log.Info("issued", "token", issued)
 	text := f.log.String()
 	if !strings.Contains(text, `"token_prefix":"`+issued.Prefix+`"`) {

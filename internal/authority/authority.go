@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.lastUsed = startLastUsedWriter(a.db, a.log)
+	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	a.close = sync.OnceValue(func() error {
 		a.lastUsed.stop()
 		return a.db.Close()

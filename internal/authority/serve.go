@@ -45,7 +45,7 @@ func (a *Authority) Serve(ctx context.Context, l net.Listener) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-ended // always http.ErrServerClosed now
+	<-ended //nolint:errcheck // always http.ErrServerClosed now
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
 	}

@@ -40,7 +40,8 @@ func startAPI(ctx context.Context) (*api, error) {
 			return nil, errors.Join(err, a.Close())
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

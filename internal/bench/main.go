@@ -32,7 +32,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-	if err := print(rows); err != nil {
+	if err := printTable(rows); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -80,7 +80,7 @@ func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
 	return append(rows, sizeRows...), nil
 }
 
-func print(rows []row) error {
+func printTable(rows []row) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "what\tmeasured\treference in the same run\tbudget\tkept")
 	for _, r := range rows {

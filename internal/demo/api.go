@@ -33,7 +33,8 @@ func startAPI(ctx context.Context) (_ *api, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded API: %w", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the embedded API: %w", err), a.Close())
 	}

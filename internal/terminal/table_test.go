@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestTableFitsTheWidth(t *testing.T) {
 
 func TestConfirmNeedsATerminal(t *testing.T) {
 	yes, err := Confirm(strings.NewReader("yes\n"), &strings.Builder{}, "Sure?")
-	if yes || err != ErrNoTerminal {
+	if yes || !errors.Is(err, ErrNoTerminal) {
 		t.Errorf("Confirm on a pipe = %v, %v; want false and ErrNoTerminal", yes, err)
 	}
 }

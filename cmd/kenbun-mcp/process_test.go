@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+)
+
+// outcome is how a run of the program ended.
+type outcome struct {
+	stdout, stderr string
+	code           int
+}
+
+// runProgram runs the built program with input on its standard input.
+func runProgram(t *testing.T, environment []string, input string, arguments ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, kenbuntest.Binary(t), arguments...)
+	command.Env = environment
+	command.Stdin = strings.NewReader(input)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return outcome{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
+}
+
+// startHTTP starts the program's http command on a free port and returns its
+// address.
+func startHTTP(t *testing.T, environment []string, arguments ...string) string {
+	t.Helper()
+	address, _ := startHTTPLogged(t, environment, arguments...)
+	return address
+}
+
+// startHTTPLogged also returns what the program wrote to standard error so far.
+func startHTTPLogged(t *testing.T, environment []string, arguments ...string) (string, func() string) {
+	t.Helper()
+	command := exec.Command(kenbuntest.Binary(t), append([]string{"http", "--listen", "127.0.0.1:0"}, arguments...)...)
+	command.Env = environment
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var log strings.Builder
+	address, ended := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			mu.Lock()
+			log.WriteString(lines.Text() + "\n")
+			mu.Unlock()
+			if _, rest, found := strings.Cut(lines.Text(), "Serving MCP on http://"); found {
+				host, _, _ := strings.Cut(rest, "/")
+				address <- host
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		if err := command.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		<-ended
+		if err := command.Wait(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
+	text := func() string { mu.Lock(); defer mu.Unlock(); return log.String() }
+	select {
+	case host := <-address:
+		return host, text
+	case <-ended:
+	case <-time.After(20 * time.Second):
+	}
+	t.Fatalf("the server did not start: %s", text())
+	return "", nil
+}
+
+// answers reads what the program answered over stdio, by request id.
+func answers(t *testing.T, stdout string) map[string]json.RawMessage {
+	t.Helper()
+	byID := map[string]json.RawMessage{}
+	for line := range strings.Lines(stdout) {
+		var message struct {
+			JSONRPC string          `json:"jsonrpc"`
+			ID      json.RawMessage `json:"id"`
+			Result  json.RawMessage `json:"result"`
+			Error   json.RawMessage `json:"error"`
+		}
+		if err := json.Unmarshal([]byte(line), &message); err != nil || message.JSONRPC != "2.0" {
+			t.Fatalf("standard output holds something that is no JSON-RPC message: %q", line)
+		}
+		if message.Error != nil {
+			t.Errorf("request %s was answered with the error %s", message.ID, message.Error)
+		}
+		byID[string(message.ID)] = message.Result
+	}
+	return byID
+}

@@ -1,0 +1,155 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+)
+
+// atTerminal runs the program at a terminal of the given width, types input,
+// and returns what the screen showed.
+func atTerminal(t *testing.T, environment []string, columns uint16, input string, arguments ...string) (string, int) {
+	t.Helper()
+	command := exec.Command(kenbuntest.Binary(t), arguments...)
+	command.Env = with(environment, "TERM=xterm-256color")
+	screen, err := pty.StartWithSize(command, &pty.Winsize{Rows: 40, Cols: columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = screen.Close() }()
+	if _, err := screen.WriteString(input); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := io.ReadAll(screen)
+	if err != nil && !errors.Is(err, syscall.EIO) { // how Linux says that the other end is closed
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil && command.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(shown), "\r\n", "\n"), command.ProcessState.ExitCode()
+}
+
+func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	token := api.Token(t, "dev@example.com", "nightly", nil)
+	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
+	alive := func() bool {
+		_, err := api.As(t, token.Value).Me(t.Context())
+		if err != nil && !errors.Is(err, client.ErrUnauthenticated) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+
+	got := runProgram(t, environment, "y\n", "tokens", "revoke", token.ID)
+	if got.code != exitRefused || !strings.Contains(got.stderr, "terminal") || !alive() {
+		t.Fatalf("without a terminal: exit %d, alive %t: %s", got.code, alive(), got.stderr)
+	}
+	for _, answer := range []string{"n\n", "\n", "yep\n"} {
+		shown, code := atTerminal(t, environment, 100, answer, "tokens", "revoke", token.ID)
+		if code != exitRefused || !alive() {
+			t.Fatalf("the answer %q: exit %d, alive %t:\n%s", answer, code, alive(), shown)
+		}
+		for _, want := range []string{`Name: "nightly"`, token.Prefix, "Last used: ", "cannot be undone", "the token was not revoked"} {
+			if !strings.Contains(shown, want) {
+				t.Errorf("the question does not show %q:\n%s", want, shown)
+			}
+		}
+	}
+	shown, code := atTerminal(t, environment, 100, "y\n", "tokens", "revoke", token.ID)
+	if code != exitDone || alive() || !strings.Contains(shown, `Revoked "nightly"`) {
+		t.Errorf("yes: exit %d, alive %t:\n%s", code, alive(), shown)
+	}
+}
+
+func TestCreateShowsTheValueOnceAndAloneInAPipe(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
+
+	piped := runProgram(t, environment, "", "tokens", "create", "in a pipe", "--expires", "7d")
+	value := strings.TrimSuffix(piped.stdout, "\n")
+	if piped.code != 0 || strings.ContainsAny(value, " \n") {
+		t.Fatalf("exit %d, standard output %q", piped.code, piped.stdout)
+	}
+	if _, err := api.As(t, value).Me(t.Context()); err != nil {
+		t.Errorf("what the pipe got does not work: %v", err)
+	}
+	if !strings.Contains(piped.stderr, "expires in 7 days") || strings.Contains(piped.stderr, value) {
+		t.Errorf("standard error: %q", piped.stderr)
+	}
+
+	shown, code := atTerminal(t, environment, 80, "", "tokens", "create", "on a screen", "--expires", "7d")
+	if code != 0 || strings.Count(shown, "kbn_pat_") != 2 || !strings.Contains(shown, "shown only now") {
+		t.Errorf("exit %d, the screen shows:\n%s", code, strings.ReplaceAll(shown, "kbn_pat_", "(token) "))
+	}
+}
+
+// A token whose value reached nobody is not left behind.
+func TestCreateIntoAClosedPipeTakesTheTokenBack(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(kenbuntest.Binary(t), "tokens", "create", "lost", "--expires", "7d")
+	command.Env = append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
+	command.Stdout = write
+	runErr := command.Run()
+	if err := write.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := api.As(t, pat).ListTokens(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runErr == nil || len(tokens) != 2 {
+		t.Fatalf("the program ended with %v, and there are %d tokens, want 2", runErr, len(tokens))
+	}
+	for _, token := range tokens {
+		if token.Name == "lost" && token.RevokedAt == nil {
+			t.Error("the token lives and nobody holds it")
+		}
+	}
+}
+
+func TestTheListFitsTheTerminal(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	api.Token(t, "dev@example.com", "a name that is a good deal longer than there is room for on a narrow terminal", nil)
+	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
+	shown, code := atTerminal(t, environment, 110, "", "tokens", "list")
+	if code != 0 || !strings.Contains(shown, "\x1b[") || !strings.Contains(shown, "never used") || !strings.Contains(shown, "…") {
+		t.Errorf("exit %d:\n%s", code, shown)
+	}
+	for line := range strings.Lines(shown) {
+		plain := line
+		for _, code := range []string{"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m"} {
+			plain = strings.ReplaceAll(plain, code, "")
+		}
+		if n := len([]rune(strings.TrimSuffix(plain, "\n"))); n > 110 {
+			t.Errorf("a line of %d columns: %q", n, plain)
+		}
+	}
+	if shown, _ := atTerminal(t, with(environment, "NO_COLOR=1"), 110, "", "tokens", "list"); strings.Contains(shown, "\x1b[") {
+		t.Error("colour in spite of NO_COLOR")
+	}
+}

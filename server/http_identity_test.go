@@ -1,0 +1,252 @@
+package server_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+func TestR2_ExactlyOneTokenInItsOwnHeader(t *testing.T) {
+	h := serveHTTP(t)
+	pat := h.pat
+	for _, c := range []struct {
+		shows   string
+		path    string
+		header  headers
+		status  int
+		problem string
+	}{
+		{"Bearer", "/mcp", bearer(pat), 200, ""},
+		{"scheme in lower case", "/mcp", headers{"Authorization", "bearer " + pat}, 200, ""},
+		{"scheme in upper case", "/mcp", headers{"Authorization", "BEARER " + pat}, 200, ""},
+		{"H4: X-API-Key", "/mcp", headers{"X-API-Key", pat}, 200, ""},
+		{"x-api-key", "/mcp", headers{"x-api-key", pat}, 200, ""},
+		{"beside it in the query, which nobody reads", "/mcp?access_token=x", bearer(pat), 200, ""},
+		{"none", "/mcp", nil, 401, "missing_token"},
+		{"in the query", "/mcp?access_token=" + pat, nil, 401, "missing_token"},
+		{"in the query as token", "/mcp?token=" + pat + "&api_key=" + pat, nil, 401, "missing_token"},
+		{"in a cookie", "/mcp", headers{"Cookie", "access_token=" + pat + "; kenbun_session=" + pat}, 401, "missing_token"},
+		{"in another header", "/mcp", headers{"Proxy-Authorization", "Bearer " + pat, "X-Auth-Token", pat}, 401, "missing_token"},
+		{"two Authorization headers", "/mcp", bearer(pat).with("Authorization", "Bearer "+pat), 400, "invalid_request"},
+		{"two X-API-Key headers", "/mcp", headers{"X-API-Key", pat, "X-API-Key", pat}, 400, "invalid_request"},
+		{"both headers", "/mcp", bearer(pat).with("X-API-Key", pat), 400, "invalid_request"},
+		{"both headers, one empty", "/mcp", bearer(pat).with("X-API-Key", ""), 400, "invalid_request"},
+		{"tab instead of the space", "/mcp", headers{"Authorization", "bearer\t" + pat}, 401, "invalid_token"},
+		{"two spaces", "/mcp", headers{"Authorization", "Bearer  " + pat}, 401, "invalid_token"},
+		{"something behind it", "/mcp", headers{"Authorization", "Bearer " + pat + " " + pat}, 401, "invalid_token"},
+		{"a list", "/mcp", headers{"Authorization", "Bearer " + pat + ", Bearer " + pat}, 401, "invalid_token"},
+		{"in quotation marks", "/mcp", headers{"Authorization", `Bearer "` + pat + `"`}, 401, "invalid_token"},
+		{"no scheme", "/mcp", headers{"Authorization", pat}, 401, "invalid_token"},
+		{"scheme Basic", "/mcp", headers{"Authorization", "Basic " + pat}, 401, "invalid_token"},
+		{"scheme alone", "/mcp", headers{"Authorization", "Bearer"}, 401, "invalid_token"},
+		{"scheme and a space", "/mcp", headers{"Authorization", "Bearer "}, 401, "invalid_token"},
+		{"empty Authorization", "/mcp", headers{"Authorization", ""}, 401, "invalid_token"},
+		{"empty X-API-Key", "/mcp", headers{"X-API-Key", ""}, 401, "invalid_token"},
+		{"Bearer in X-API-Key", "/mcp", headers{"X-API-Key", "Bearer " + pat}, 401, "invalid_token"},
+	} {
+		// Messages of either era, and calls and others, must not differ.
+		for _, body := range []string{initialize(t, 1, noCapabilities), modern(t, 1, "tools/call", map[string]any{"name": "whoami"})} {
+			header := c.header
+			if strings.Contains(body, modernVersion) {
+				header = header.with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "whoami")
+			}
+			answer := h.do(t, http.MethodPost, c.path, header, body)
+			if answer.status != c.status || (c.problem != "" && answer.problem(t) != c.problem) {
+				t.Errorf("%s: status %d, %s; want %d %s", c.shows, answer.status, answer.body, c.status, c.problem)
+			}
+			if strings.Contains(answer.body, pat[12:]) || strings.Contains(answer.header.Get("WWW-Authenticate"), pat[12:]) {
+				t.Errorf("%s: the token comes back", c.shows)
+			}
+		}
+	}
+}
+
+func TestR3_EachRequestBringsItsOwnToken(t *testing.T) {
+	h := serveHTTP(t)
+	h.client.Transport.(*http.Transport).MaxConnsPerHost = 1
+	session := h.session(t, bearer(h.pat), noCapabilities)
+	if answer := h.post(t, session[2:], request(t, 1, "tools/list", nil)); answer.status != http.StatusUnauthorized {
+		t.Errorf("the session without its token, on the same connection: status %d", answer.status)
+	}
+	if answer := h.post(t, session[2:].with("Authorization", "Bearer "+randomToken()), request(t, 1, "tools/list", nil)); answer.status != http.StatusUnauthorized {
+		t.Errorf("the session with another token: status %d", answer.status)
+	}
+	if answer := h.post(t, session, request(t, 1, "tools/list", nil)); answer.status != http.StatusOK {
+		t.Errorf("the session itself: status %d", answer.status)
+	}
+}
+
+func TestR4_ChallengeWithAndWithoutAToken(t *testing.T) {
+	h := serveHTTP(t)
+	for _, c := range []struct {
+		header          headers
+		challenge, body string
+	}{
+		{nil,
+			`Bearer realm="kenbun"`,
+			`{"error":"missing_token","error_description":"send your kenbun personal access token in the Authorization header as a Bearer token, or in X-API-Key"}` + "\n"},
+		{bearer(randomToken()),
+			`Bearer realm="kenbun", error="invalid_token", error_description="the token is not a kenbun personal access token that works: it was revoked, has expired, or was not copied whole"`,
+			`{"error":"invalid_token","error_description":"the token is not a kenbun personal access token that works: it was revoked, has expired, or was not copied whole"}` + "\n"},
+	} {
+		for _, method := range []string{"POST", "GET", "DELETE"} {
+			answer := h.do(t, method, "/mcp", c.header, "")
+			if answer.status != http.StatusUnauthorized || answer.header.Get("WWW-Authenticate") != c.challenge || answer.body != c.body {
+				t.Errorf("%s: status %d\n%s\n%s", method, answer.status, answer.header.Get("WWW-Authenticate"), answer.body)
+			}
+			if answer.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: the answer may be cached", method)
+			}
+		}
+	}
+}
+
+func TestR5_TokensThatDoNotWorkAreAnsweredAlike(t *testing.T) {
+	h := serveHTTP(t)
+	end := time.Now().Add(time.Hour)
+	expired := h.api.Token(t, "ada@example.com", "expired", &end)
+	revoked := h.api.Token(t, "ada@example.com", "revoked", nil)
+	if err := h.api.As(t, h.pat).RevokeToken(t.Context(), revoked.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.api.Shift(2 * time.Hour)
+	elsewhere := kenbuntest.Start(t).User(t, "eve@example.com", authority.RoleOwner)
+	var first httpAnswer
+	for i, c := range []struct{ kind, token string }{
+		{"revoked", revoked.Value},
+		{"expired", expired.Value},
+		{"of another API", elsewhere},
+		{"garbage of the right form", randomToken()},
+		{"cut off", h.pat[:20]},
+		{"one letter changed", h.pat[:30] + flipped(h.pat[30]) + h.pat[31:]},
+		{"empty behind its prefix", h.pat[:8]},
+		{"of another product", "ghp_" + h.pat[8:]},
+		{"not even text", "\xff\xfe"},
+	} {
+		answer := h.post(t, bearer(c.token), initialize(t, 1, noCapabilities))
+		if i == 0 {
+			first = answer
+		}
+		if answer.status != 401 || answer.body != first.body || answer.header.Get("WWW-Authenticate") != first.header.Get("WWW-Authenticate") {
+			t.Errorf("%s: status %d, %s", c.kind, answer.status, answer.body)
+		}
+		// An attacker may leave connecting out: the call itself teaches no more.
+		if direct := h.modern(t, bearer(c.token), 1, "tools/call", map[string]any{"name": "list_tokens"}); direct.status == 200 {
+			if tool := direct.message(t).tool(t); !strings.HasPrefix(tool.text(), "unauthenticated: ") {
+				t.Errorf("%s: a call says %s", c.kind, tool.text())
+			}
+		} else if direct.body != first.body {
+			t.Errorf("%s: a call is answered with %d, %s", c.kind, direct.status, direct.body)
+		}
+	}
+	if answer := h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities)); answer.status != 200 {
+		t.Errorf("the token that works: status %d", answer.status)
+	}
+}
+
+// flipped is another letter than b.
+func flipped(b byte) string {
+	if b == 'a' {
+		return "b"
+	}
+	return "a"
+}
+
+func TestN4_NobodyIsLetInWhileTheAPIIsDown(t *testing.T) {
+	h := serveHTTP(t, func(h *house, c *server.HTTPConfig) {
+		api, err := client.New(client.WithBaseURL(unreachable(t)), client.WithRetry(0, 0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.API = api
+	})
+	for _, body := range []string{initialize(t, 1, noCapabilities), "", "nonsense", request(t, 1, "tools/list", nil)} {
+		answer := h.post(t, bearer(h.pat), body)
+		if answer.status != http.StatusServiceUnavailable || answer.header.Get("Retry-After") != "5" ||
+			answer.problem(t) != "temporarily_unavailable" || answer.header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%q: status %d, %v, %s", body, answer.status, answer.header, answer.body)
+		}
+		if answer.header.Get("Mcp-Session-Id") != "" {
+			t.Errorf("%q opens a session", body)
+		}
+	}
+	answer := h.modern(t, bearer(h.pat), 1, "tools/call", map[string]any{"name": "whoami"})
+	if tool := answer.message(t).tool(t); !tool.IsError || !strings.HasPrefix(tool.text(), "unavailable: ") {
+		t.Errorf("a call: %s", tool.text())
+	}
+}
+
+// identityServer serves ada's own token to whoever is on the machine.
+func identityServer(t *testing.T) *httpHouse {
+	t.Helper()
+	h := newHouse(t, func(h *house, api *client.Client) tools.Callers {
+		return server.OwnCallers(api, ownToken(h.pat))
+	})
+	handler, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listen(t, h, handler)
+}
+
+func TestIdentityServer_ActsWithItsOwnTokenAndRefusesOthers(t *testing.T) {
+	h := identityServer(t)
+	answer := h.modern(t, nil, 1, "tools/call", map[string]any{"name": "whoami"})
+	if tool := answer.message(t).tool(t); !strings.Contains(tool.text(), "ada@example.com") {
+		t.Errorf("whoami: %s", tool.text())
+	}
+	session := h.session(t, nil, noCapabilities)
+	if text := h.post(t, session, call(t, 2, "whoami", nil)).message(t).tool(t).text(); !strings.Contains(text, "ada@example.com") {
+		t.Errorf("whoami: %s", text)
+	}
+	for _, header := range []headers{
+		bearer(h.pat), bearer(randomToken()), {"X-API-Key", h.pat}, {"Authorization", ""}, {"Authorization", "Basic eDp5"},
+	} {
+		if answer := h.post(t, header, initialize(t, 1, noCapabilities)); answer.status != 400 || answer.problem(t) != "invalid_request" {
+			t.Errorf("%d headers: status %d", len(header), answer.status)
+		}
+	}
+}
+
+func TestIdentityServer_AnswersItsOwnMachineOnly(t *testing.T) {
+	h := newHouse(t)
+	handler, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer, AllowedHosts: []string{"mcp.example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]int{
+		"127.0.0.1:1": 200, "127.9.9.9:1": 200, "[::1]:1": 200, "[::ffff:127.0.0.1]:1": 200,
+		"192.0.2.7:1": 403, "[2001:db8::1]:1": 403, "[::ffff:192.0.2.7]:1": 403, "[fe80::1%lo]:1": 403, "[::1%lo]:1": 403,
+		"10.0.0.1:1": 403, "0.0.0.0:1": 403, "": 403, "@": 403, "127.0.0.1": 403,
+	} {
+		recorder := serveFrom(t, handler, address, headers{"X-Forwarded-For", "127.0.0.1", "Forwarded", "for=127.0.0.1", "X-Real-Ip", "127.0.0.1"})
+		if recorder.Code != want {
+			t.Errorf("from %q: status %d, want %d", address, recorder.Code, want)
+		}
+	}
+}
+
+func TestHTTPHandler_RefusesWhatMakesNoSense(t *testing.T) {
+	h := newHouse(t)
+	api := h.api.Client(t)
+	for _, c := range []struct {
+		config server.HTTPConfig
+		says   string
+	}{
+		{server.HTTPConfig{}, "without the API"},
+		{server.HTTPConfig{API: api, Identity: "anybody"}, "use caller or server"},
+		{server.HTTPConfig{API: api, AllowedHosts: []string{"*"}}, "is not a host"},
+		{server.HTTPConfig{API: api, AllowedOrigins: []string{"*"}}, "is not an origin"},
+	} {
+		if _, err := h.HTTPHandler(c.config); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %v", c.config, err)
+		}
+	}
+}
