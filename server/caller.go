@@ -64,10 +64,18 @@ func (o *ownCallers) Caller(ctx context.Context) (tools.Caller, error) {
 	}
 	return tools.Caller{
 		API:         o.api.As(credential),
+		With:        withToken(o.api, credential),
 		ID:          o.identifier.id(credential),
 		TokenPrefix: credential.PAT.Prefix(),
 		TokenSource: source,
 	}, nil
+}
+
+// withToken shows the API with another personal access token of the same user.
+func withToken(api *client.Client, credential client.Credential) func(client.Secret) tools.API {
+	return func(pat client.Secret) tools.API {
+		return api.As(client.Credential{PAT: pat, Session: credential.Session})
+	}
 }
 
 type callerKey struct{}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -84,6 +85,11 @@ func (s Sessions) Open() int {
 func AllowsHost(allowed []string, header string) (bool, error) {
 	list, err := newHostList(allowed)
 	return list.allows(header), err
+}
+
+// RecoverPanics is the outer belt around everything that answers HTTP.
+func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
+	return logRequests(logger, recoverPanics(logger, next))
 }
 
 // HostGuard is the check of Host and Origin alone, before next.

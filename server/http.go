@@ -105,17 +105,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	}
 	endpoint = bufferBody(endpoint)
 
-	mux := http.NewServeMux()
-	mux.Handle(MCPPath, endpoint)
-	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	// Clients look here for an authorization server. There is none: tokens are
-	// made in kenbun. An answer in JSON keeps them from trying to read a page.
-	mux.HandleFunc("/.well-known/", notFound)
-	mux.HandleFunc("/", notFound)
-
-	return logRequests(s.log, recoverPanics(s.log, hosts.guard(origins.guard(mux)))), nil
+	return logRequests(s.log, recoverPanics(s.log, hosts.guard(origins.guard(route(endpoint))))), nil
 }
 
 // libraryEndpoint is the library's transport with sessions as its table. The
@@ -129,7 +119,7 @@ func (s *Server) libraryEndpoint(sessions *sessions) http.Handler {
 		// The Host list is stricter and applies to every address.
 		server.WithDisableLocalhostProtection(true),
 	)
-	sessions.endWith(library)
+	sessions.forgetBy(library)
 	return library
 }
 
@@ -163,6 +153,20 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 	return nil
 }
 
-func notFound(w http.ResponseWriter, _ *http.Request) {
-	writeProblem(w, http.StatusNotFound, "not_found", "there is nothing here; the MCP endpoint is "+MCPPath)
+// route finds paths as they were written: a client that asks for another one is
+// told so, and is not sent elsewhere with its token.
+func route(endpoint http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == MCPPath:
+			endpoint.ServeHTTP(w, r)
+		case r.URL.Path == healthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+		default:
+			// Clients look for an authorization server under /.well-known/. There
+			// is none, since tokens are made in kenbun; an answer in JSON keeps
+			// them from trying to read a page.
+			writeProblem(w, http.StatusNotFound, "not_found", "there is nothing here; the MCP endpoint is "+MCPPath)
+		}
+	})
 }

@@ -11,8 +11,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // sessions are those of clients of protocols before 2026-07-28. Each belongs to
@@ -46,38 +44,42 @@ var errUnknownSession = errors.New("there is no such session")
 // was silent for longest makes room: one of the same caller's if that caller
 // has too many, so that nobody can push others out.
 func (s *sessions) start(callerID string) string {
-	for id, callerID := range s.surplus(callerID) {
-		s.drop(id, callerID)
-	}
+	id := rand.Text()
 	alive, end := context.WithCancel(context.Background())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	id := rand.Text()
-	s.open[id] = &session{callerID: callerID, lastSeen: time.Now(), alive: alive, end: end}
+	now := time.Now()
+	gone := s.sweep(now)
+	gone = append(gone, s.makeRoom(callerID)...)
+	s.open[id] = &session{callerID: callerID, lastSeen: now, alive: alive, end: end}
+	s.mu.Unlock()
+	for _, id := range gone {
+		s.forget(id)
+	}
 	return id
 }
 
-// surplus returns the sessions that have to go before callerID can open one
-// more, with their callers.
-func (s *sessions) surplus(callerID string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	surplus := map[string]string{}
-	if len(s.open) >= s.max || now.Sub(s.swept) > s.idle/10 {
-		s.swept = now
-		for id, session := range s.open {
-			if now.Sub(session.lastSeen) > s.idle {
-				surplus[id] = session.callerID
-			}
+// sweep removes the sessions that were silent for too long, every now and then,
+// and returns their ids.
+func (s *sessions) sweep(now time.Time) (gone []string) {
+	if len(s.open) < s.max && now.Sub(s.swept) < s.idle/10 {
+		return nil
+	}
+	s.swept = now
+	for id, session := range s.open {
+		if now.Sub(session.lastSeen) > s.idle {
+			gone = append(gone, id)
+			s.remove(id)
 		}
 	}
+	return gone
+}
+
+// makeRoom removes a session if callerID could not open one more without, and
+// returns its id.
+func (s *sessions) makeRoom(callerID string) (gone []string) {
 	var oldest, oldestOwn string
 	own := 0
 	for id, session := range s.open {
-		if _, gone := surplus[id]; gone {
-			continue
-		}
 		if oldest == "" || session.lastSeen.Before(s.open[oldest].lastSeen) {
 			oldest = id
 		}
@@ -90,25 +92,33 @@ func (s *sessions) surplus(callerID string) map[string]string {
 	}
 	switch {
 	case own >= s.perCaller:
-		surplus[oldestOwn] = callerID
-	case len(s.open)-len(surplus) >= s.max:
-		surplus[oldest] = s.open[oldest].callerID
+		s.remove(oldestOwn)
+		return []string{oldestOwn}
+	case len(s.open) >= s.max:
+		s.remove(oldest)
+		return []string{oldest}
 	}
-	return surplus
+	return nil
 }
 
-// endWith has library forget the sessions that are dropped.
-func (s *sessions) endWith(library http.Handler) { s.library = library }
+func (s *sessions) remove(id string) {
+	s.open[id].end()
+	delete(s.open, id)
+}
 
-// drop ends a session in the way in which its own client would: it is the only
-// one by which the library forgets everything about it.
-func (s *sessions) drop(id, callerID string) {
-	ctx := withCaller(context.Background(), tools.Caller{ID: callerID})
+// forgetBy has library forget the sessions that are gone.
+func (s *sessions) forgetBy(library http.Handler) { s.library = library }
+
+type forgetKey struct{}
+
+// forget has the library drop what it keeps of a session, in the one way that
+// it offers: as if the client had ended it.
+func (s *sessions) forget(id string) {
 	request := (&http.Request{
 		Method: http.MethodDelete,
 		URL:    &url.URL{Path: MCPPath},
 		Header: http.Header{server.HeaderKeySessionID: {id}},
-	}).WithContext(ctx)
+	}).WithContext(context.WithValue(context.Background(), forgetKey{}, true))
 	s.library.ServeHTTP(discardedAnswer{}, request)
 }
 
@@ -130,8 +140,7 @@ func (s *sessions) end(id, callerID string) error {
 	if session == nil || session.callerID != callerID {
 		return errUnknownSession
 	}
-	delete(s.open, id)
-	session.end()
+	s.remove(id)
 	return nil
 }
 
@@ -144,9 +153,19 @@ func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdMana
 	if r != nil {
 		ctx = r.Context()
 	}
+	if ctx.Value(forgetKey{}) != nil {
+		return goneSessions{}
+	}
 	caller, _ := callerFrom(ctx)
 	return callerSessions{s, caller.ID}
 }
+
+// goneSessions is what the library is told of sessions that it has to forget.
+type goneSessions struct{}
+
+func (goneSessions) Generate() string               { return "" }
+func (goneSessions) Validate(string) (bool, error)  { return true, nil }
+func (goneSessions) Terminate(string) (bool, error) { return false, nil }
 
 // callerSessions is the sessions of one caller.
 type callerSessions struct {

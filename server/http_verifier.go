@@ -37,6 +37,7 @@ func newVerifier(api *client.Client, keep time.Duration, maxKnown int) *verifier
 func (v *verifier) caller(credential client.Credential) tools.Caller {
 	return tools.Caller{
 		API:         v.api.As(credential),
+		With:        withToken(v.api, credential),
 		ID:          v.identifier.id(credential),
 		TokenPrefix: credential.PAT.Prefix(),
 		TokenSource: "the request",

@@ -48,6 +48,7 @@ func New(config Config) *Server {
 		server.WithToolCapabilities(false),
 		// What one caller is offered may not be kept for another.
 		server.WithCacheHints(toolListFreshness, mcp.CacheScopePrivate),
+		server.WithToolHandlerMiddleware(recoverToolPanics(logger)),
 	)
 	mcpServer.SetTools(offered...)
 	return &Server{mcp: mcpServer, log: logger, timeouts: defaultTimeouts}

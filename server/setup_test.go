@@ -58,7 +58,7 @@ func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers
 		t.Fatal(err)
 	}
 	toolbox, err := tools.New(tools.Config{
-		Callers: callers, Deliverer: deliverer, Policy: tools.DefaultPolicy(), APIAddress: h.api.URL,
+		Callers: callers, Deliverer: deliverer, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -188,4 +188,12 @@ func modern(t testing.TB, id any, method string, params map[string]any) string {
 		all[key] = value
 	}
 	return request(t, id, method, all)
+}
+
+// unhurriedPolicy is the default one for tests that change more in a minute than
+// a person would.
+func unhurriedPolicy() tools.Policy {
+	policy := tools.DefaultPolicy()
+	policy.MaxChangesPerMinute = 0
+	return policy
 }

@@ -216,7 +216,7 @@ func (c *stdioConnection) handle(ctx context.Context, id json.RawMessage, line [
 			c.server.log.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
 			answer = nil
 			if len(id) > 0 {
-				answer = errorResponse(id, mcp.INTERNAL_ERROR, "something went wrong inside the server")
+				answer = errorResponse(id, mcp.INTERNAL_ERROR, errPanic.Error())
 			}
 		}
 	}()

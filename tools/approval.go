@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -21,12 +22,7 @@ type decision struct {
 	// fingerprint stands for the target as the person was shown it: an answer
 	// counts for this and for nothing that the target became meanwhile.
 	fingerprint string
-	// question tells the person what will happen.
-	question string
-	// agree labels the box that means yes.
-	agree string
-	// unchanged says, for every other outcome, what did not happen.
-	unchanged string
+	question    Question
 	// command is how the person does the same in a terminal.
 	command string
 }
@@ -62,12 +58,12 @@ const decisionKey = "decision"
 func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 	info := server.RequestProtocolInfoFromContext(ctx)
 	if info == nil || info.ClientCapabilities == nil || !asksByForm(info.ClientCapabilities.Elicitation) {
-		return c.needsPerson(d)
+		return c.decideDirectly(ctx, d)
 	}
 	_, answered := c.request.Params.InputResponses[decisionKey]
 	if state := c.request.Params.RequestState; state != "" && answered {
 		if err := c.sealer.open(state, c.claims(d)); err != nil {
-			return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.unchanged).
+			return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
 				next("Call the tool again; the person is asked anew.").because(err)
 		}
 		return d.verdict(server.ElicitationResponse(c.request.Params.InputResponses, decisionKey))
@@ -87,11 +83,11 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	session := server.ClientSessionFromContext(ctx)
 	described, ok := session.(server.SessionWithClientInfo)
 	if !ok || !asksByForm(described.GetClientCapabilities().Elicitation) {
-		return c.needsPerson(d)
+		return c.decideDirectly(ctx, d)
 	}
 	asker, ok := session.(server.SessionWithElicitation)
 	if !ok {
-		return c.needsPerson(d)
+		return c.decideDirectly(ctx, d)
 	}
 	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
@@ -105,35 +101,65 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case waiting.Err() != nil:
-		return newError(CodeDeclined, "nobody answered within %s; %s", humantime.Span(decisionTimeout), d.unchanged).
-			next("Call the tool again when the person is there.").because(err)
+		return d.late().because(err)
 	default:
 		return c.needsPerson(d).because(err)
 	}
 }
 
+// decideDirectly asks the person past a client that cannot.
+func (c *call) decideDirectly(ctx context.Context, d decision) error {
+	if c.person == nil {
+		return c.needsPerson(d)
+	}
+	err := c.person.Decide(ctx, d.question, decisionTimeout)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrDeclined):
+		return d.refused("the person said no")
+	case errors.Is(err, context.DeadlineExceeded):
+		return d.late().because(err)
+	default:
+		return c.needsPerson(d).because(err)
+	}
+}
+
+func (d decision) refused(how string) *Error {
+	return newError(CodeDeclined, "%s; %s", how, d.question.Unchanged).
+		next("Leave it at that unless the person brings it up again.")
+}
+
+func (d decision) late() *Error {
+	return newError(CodeDeclined, "nobody answered within %s; %s", humantime.Span(decisionTimeout), d.question.Unchanged).
+		next("Call the tool again when the person is there.")
+}
+
+func (d decision) unreadable(how string) *Error {
+	return newError(CodeDeclined, "%s; %s", how, d.question.Unchanged).
+		next("The person can run `%s` in a terminal.", d.command)
+}
+
 // verdict reads the person's answer. Only an accepted form with the box ticked
 // is a yes.
 func (d decision) verdict(answer *mcp.ElicitationResult) error {
-	const leave = "Leave it at that unless the person brings it up again."
 	switch {
 	case answer == nil:
-		return newError(CodeDeclined, "the client's answer could not be read; %s", d.unchanged).
-			next("The person can run `%s` in a terminal.", d.command)
+		return d.unreadable("the client's answer could not be read")
 	case answer.Action == mcp.ElicitationResponseActionDecline:
-		return newError(CodeDeclined, "the person said no; %s", d.unchanged).next(leave)
+		return d.refused("the person said no")
 	case answer.Action == mcp.ElicitationResponseActionCancel:
-		return newError(CodeDeclined, "the person closed the question; %s", d.unchanged).next(leave)
+		return d.refused("the person closed the question")
 	case answer.Action != mcp.ElicitationResponseActionAccept:
-		return newError(CodeDeclined, "the client's answer is not one that the protocol knows; %s", d.unchanged).
-			next("The person can run `%s` in a terminal.", d.command)
+		return d.unreadable("the client's answer is not one that the protocol knows")
 	}
 	content, _ := answer.Content.(map[string]any)
 	if agreed, ok := content[agreeField].(bool); !ok {
-		return newError(CodeDeclined, "the client's answer holds no decision; %s", d.unchanged).
-			next("The person can run `%s` in a terminal.", d.command)
+		return d.unreadable("the client's answer holds no decision")
 	} else if !agreed {
-		return newError(CodeDeclined, "the person left the box empty; %s", d.unchanged).next(leave)
+		return d.refused("the person left the box empty")
 	}
 	return nil
 }
@@ -143,13 +169,13 @@ const agreeField = "approve"
 func (d decision) elicitation() mcp.ElicitationParams {
 	return mcp.ElicitationParams{
 		Mode:    mcp.ElicitationModeForm,
-		Message: d.question,
+		Message: d.question.Text(),
 		RequestedSchema: map[string]any{
 			"type": "object",
 			"properties": map[string]any{
 				agreeField: map[string]any{
 					"type":        "boolean",
-					"title":       d.agree,
+					"title":       d.question.Agree,
 					"description": "Ticked: do it. Empty: leave everything as it is.",
 					"default":     false,
 				},
@@ -160,7 +186,7 @@ func (d decision) elicitation() mcp.ElicitationParams {
 }
 
 func (c *call) needsPerson(d decision) *Error {
-	return newError(CodeNeedsPerson, "a person has to decide this, and this client cannot ask one; %s", d.unchanged).
+	return newError(CodeNeedsPerson, "a person has to decide this, and this client cannot ask one; %s", d.question.Unchanged).
 		next("Tell the person to run `%s` in a terminal.", d.command)
 }
 

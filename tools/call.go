@@ -24,6 +24,9 @@ type API interface {
 type Caller struct {
 	// API acts as this user.
 	API API
+	// With returns the API as seen with another token of the same user, to find
+	// out whether that works.
+	With func(pat client.Secret) API
 	// ID tells callers apart. It is derived from the credential under a key, so
 	// that it can be compared and logged but not turned back.
 	ID string

@@ -3,9 +3,8 @@ package tools
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,10 +13,6 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
-
-// revokeTimeout bounds how long a token that reached nobody is tried to be
-// revoked, also when the call itself was cancelled meanwhile.
-const revokeTimeout = 15 * time.Second
 
 func createToken() *Tool {
 	return &Tool{
@@ -39,10 +34,7 @@ func createToken() *Tool {
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
 			`"created_at":{"type":"string"},` +
 			`"expires_at":{"type":"string","description":"Absent: never expires."},` +
-			`"delivery":{"type":"object","description":"Where the person finds the value.","properties":{` +
-			`"road":{"type":"string"},"where":{"type":"string"},"note":{"type":"string"},` +
-			`"value":{"type":"string","description":"Only where the operator chose to deliver inline."}` +
-			`},"required":["road","note"]}` +
+			`"delivery":` + receiptSchema +
 			`},"required":["id","name","prefix","created_at","delivery"]}`),
 		run: runCreateToken,
 	}
@@ -71,6 +63,9 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.policy.checkLifetime(expires, c.now); err != nil {
 		return nil, err
 	}
+	if err := c.mayChange(); err != nil {
+		return nil, err
+	}
 	if err := c.deliverer.Check(ctx); err != nil {
 		return nil, cannotDeliver(err, "no token was made")
 	}
@@ -80,17 +75,12 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 		}
 	}
 
-	created, err := c.caller.API.CreateToken(ctx, client.NewToken{Name: name, ExpiresAt: expires})
-	if err != nil {
-		return nil, creationFailed(err)
+	if err := c.countChange(); err != nil {
+		return nil, err
 	}
-	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token), "road", c.deliverer.Road())
-
-	// What was made is seen through to its end, even if nobody waits any more.
-	ctx = context.WithoutCancel(ctx)
-	receipt, err := c.deliver(ctx, created)
+	created, receipt, err := c.mint(ctx, client.NewToken{Name: name, ExpiresAt: expires}, c.deliver)
 	if err != nil {
-		return nil, c.undelivered(ctx, created, err)
+		return nil, err
 	}
 	return createdResult(created, receipt, c.now), nil
 }
@@ -151,74 +141,13 @@ func (c *call) neverExpiring(name string) decision {
 	return decision{
 		target:      name,
 		fingerprint: digest([]byte(name)),
-		question: fmt.Sprintf("Create a kenbun token that never expires?\n\nName: %q\n\nIt stays valid until somebody revokes it. "+
-			"A token with an end is safer.", name),
-		agree:     "Create a token that never expires",
-		unchanged: "no token was made",
-		command:   "kenbun-mcp tokens create --expires never" + c.terminalFlags,
+		question: Question{
+			Title:       "Create a kenbun token that never expires?",
+			Facts:       []Fact{{"Name", strconv.Quote(name)}},
+			Consequence: "It stays valid until somebody revokes it. A token with an end is safer.",
+			Agree:       "Create a token that never expires",
+			Unchanged:   "no token was made",
+		},
+		command: "kenbun-mcp tokens create --expires never" + c.terminalFlags,
 	}
-}
-
-// deliver keeps a road that breaks down from leaving the new token behind.
-func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (receipt Receipt, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.logger.Error("the road of delivery panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
-			err = errors.New("something went wrong on the way to the person")
-		}
-	}()
-	return c.deliverer.Deliver(ctx, c.caller, created)
-}
-
-// cannotDeliver tells why no value can reach the person, and what is left.
-func cannotDeliver(err error, left string) *Error {
-	if e, ok := asError(err); ok {
-		return newError(e.Code, "%s; %s", e.Message, left).next("%s", e.Next).because(err)
-	}
-	return newError(CodeCannotDeliver, "%s; %s", err, left).
-		next("The person or the operator has to mend this; then call again.").because(err)
-}
-
-// creationFailed tells what is left of a token whose creation did not succeed
-// plainly.
-func creationFailed(err error) error {
-	var outcome *client.CreateError
-	if !errors.As(err, &outcome) {
-		// A plain refusal, or the request never left.
-		e := upstream(err, "create the token")
-		e.Message += "; no token was made"
-		if e.Code == CodeInvalidArgument {
-			e.Next = "Check the name (1 to 100 characters) and the expiry (in the future)."
-		}
-		return e
-	}
-	switch outcome.Outcome {
-	case client.OutcomeRevoked:
-		return newError(CodeUnavailable, "kenbun's answer was lost or not as asked, and with it the token's value; the token was revoked, nothing is left of it").
-			next("It is safe to call again.").because(err)
-	case client.OutcomeNotCreated:
-		return newError(CodeUnavailable, "kenbun did not answer; no token was made").
-			next("It is safe to call again.").because(err)
-	default:
-		e := newError(CodeOutcomeUnknown, "kenbun did not answer, and it cannot be found out whether a token was made").because(err)
-		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %q", shown(outcome.Name, maxNameLength))
-		if len(outcome.TokenIDs) > 0 {
-			look += " (id " + strings.Join(outcome.TokenIDs, ", ") + ")"
-		}
-		return e.next("%s; if it is there, nobody holds its value: have it revoked.", look)
-	}
-}
-
-// undelivered revokes a token whose value reached nobody.
-func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, cause error) error {
-	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
-	defer cancel()
-	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil {
-		c.logger.Error("a token was neither delivered nor revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
-		return newError(CodeOutcomeUnknown, "the token %s (%s) was made, its value could not be delivered (%s), and it could not be revoked: it lives and nobody holds it",
-			created.ID, publicPrefix(&created.Token), cause).
-			next("Have it revoked: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(errors.Join(cause, err))
-	}
-	c.logger.Warn("a token could not be delivered and was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", cause)
-	return cannotDeliver(cause, "the token that was made was revoked at once, nothing is left of it")
 }

@@ -131,6 +131,7 @@ func TestAnnotationsAreExplicit(t *testing.T) {
 		"list_tokens":  {is(true), is(false), is(true), is(false)},
 		"create_token": {is(false), is(false), is(false), is(false)},
 		"revoke_token": {is(false), is(true), is(true), is(false)},
+		"rotate_token": {is(false), is(true), is(false), is(false)},
 	}
 	for _, tool := range tools.All() {
 		var got struct {
@@ -158,6 +159,7 @@ func TestA5_A6_NoArgumentNamesAPlaceOrAnAgreement(t *testing.T) {
 		"list_tokens":  {"status", "unused_days", "expires_within_days", "name", "limit", "cursor"},
 		"create_token": {"name", "expires"},
 		"revoke_token": {"id"},
+		"rotate_token": {"id", "expires"},
 	}
 	for _, tool := range tools.All() {
 		var got []string

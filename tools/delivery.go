@@ -22,6 +22,11 @@ type Deliverer interface {
 	Deliver(ctx context.Context, caller Caller, token *client.CreatedToken) (Receipt, error)
 }
 
+const receiptSchema = `{"type":"object","description":"Where the person finds the value.","properties":{` +
+	`"road":{"type":"string"},"where":{"type":"string"},"note":{"type":"string"},` +
+	`"value":{"type":"string","description":"Only where the operator chose to deliver inline."}` +
+	`},"required":["road","note"]}`
+
 // Receipt tells where a delivered secret is to be found. All of it may be read
 // by a model.
 type Receipt struct {

@@ -71,7 +71,7 @@ func newFixture(t *testing.T, options ...option) *fixture {
 	config := tools.Config{
 		Callers:       f.callers,
 		Deliverer:     road,
-		Policy:        tools.DefaultPolicy(),
+		Policy:        unhurriedPolicy(),
 		APIAddress:    f.proxy.URL,
 		TerminalFlags: " --embedded",
 		Logger:        slog.New(slog.NewTextHandler(f.left, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -272,4 +272,12 @@ func (p *unrulyProxy) values() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.created...)
+}
+
+// unhurriedPolicy is the default one for tests that change more in a minute than
+// a person would.
+func unhurriedPolicy() tools.Policy {
+	policy := tools.DefaultPolicy()
+	policy.MaxChangesPerMinute = 0
+	return policy
 }

@@ -20,6 +20,9 @@ type Policy struct {
 	Exclude []string
 	// MaxTokenLifetime bounds how long a new token may live.
 	MaxTokenLifetime time.Duration
+	// MaxChangesPerMinute bounds how many tokens a caller may create, revoke and
+	// rotate in a minute. Zero: as many as they like.
+	MaxChangesPerMinute int
 	// AllowNeverExpiring lets a person agree to a token without an end.
 	AllowNeverExpiring bool
 	// AllowSelfRevoke lets the token in use be revoked through a tool.
@@ -44,9 +47,16 @@ const (
 // DefaultMaxTokenLifetime bounds new tokens where the operator says nothing.
 const DefaultMaxTokenLifetime = 365 * 24 * time.Hour
 
+// DefaultMaxChangesPerMinute bounds changes where the operator says nothing.
+const DefaultMaxChangesPerMinute = 5
+
 // DefaultPolicy is the ceiling where the operator says nothing.
 func DefaultPolicy() Policy {
-	return Policy{MaxTokenLifetime: DefaultMaxTokenLifetime, Approval: ApprovalAsk}
+	return Policy{
+		MaxTokenLifetime:    DefaultMaxTokenLifetime,
+		MaxChangesPerMinute: DefaultMaxChangesPerMinute,
+		Approval:            ApprovalAsk,
+	}
 }
 
 // Validate reports a setting that means nothing, such as the name of a tool
@@ -73,6 +83,9 @@ func (p Policy) Validate() error {
 	case ApprovalAsk, ApprovalClient, ApprovalDeny:
 	default:
 		return fmt.Errorf("approval cannot be %q; use ask, client or deny", p.Approval)
+	}
+	if p.MaxChangesPerMinute < 0 {
+		return fmt.Errorf("the number of changes a minute cannot be less than 0")
 	}
 	if p.MaxTokenLifetime <= 0 {
 		return fmt.Errorf("the longest lifetime of a token must be more than nothing")
@@ -115,6 +128,21 @@ func (p Policy) summary() string {
 		parts = append(parts, "the client decides about revoking")
 	case ApprovalDeny:
 		parts = append(parts, "no revoking")
+	}
+	if p.MaxChangesPerMinute > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d changes a minute", p.MaxChangesPerMinute))
+	}
+	if p.AllowSelfRevoke {
+		parts = append(parts, "the token in use may be revoked")
+	}
+	var off []string
+	for _, tool := range All() {
+		if !p.offers(tool) {
+			off = append(off, tool.Name)
+		}
+	}
+	if len(off) > 0 {
+		parts = append(parts, "not on offer: "+strings.Join(off, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

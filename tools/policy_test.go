@@ -12,7 +12,7 @@ import (
 )
 
 func TestPolicyOffersNoMoreThanTheOperatorAllows(t *testing.T) {
-	all := []string{"whoami", "list_tokens", "create_token", "revoke_token"}
+	all := []string{"whoami", "list_tokens", "create_token", "revoke_token", "rotate_token"}
 	for label, test := range map[string]struct {
 		change func(*tools.Policy)
 		want   []string
@@ -24,7 +24,7 @@ func TestPolicyOffersNoMoreThanTheOperatorAllows(t *testing.T) {
 		"one toolset":           {func(p *tools.Policy) { p.Toolsets = []string{"account"} }, []string{"whoami"}},
 		"both toolsets":         {func(p *tools.Policy) { p.Toolsets = []string{"tokens", "account"} }, all},
 		"named":                 {func(p *tools.Policy) { p.Only = []string{"revoke_token", "whoami"} }, []string{"whoami", "revoke_token"}},
-		"excluded":              {func(p *tools.Policy) { p.Exclude = []string{"create_token"} }, []string{"whoami", "list_tokens", "revoke_token"}},
+		"excluded":              {func(p *tools.Policy) { p.Exclude = []string{"create_token"} }, []string{"whoami", "list_tokens", "revoke_token", "rotate_token"}},
 		"named and excluded":    {func(p *tools.Policy) { p.Only, p.Exclude = all, all }, nil},
 		"named but read only":   {func(p *tools.Policy) { p.Only, p.ReadOnly = []string{"revoke_token"}, true }, nil},
 		"named but denied":      {func(p *tools.Policy) { p.Only, p.Approval = []string{"revoke_token"}, tools.ApprovalDeny }, nil},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,6 +57,9 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeForbidden, "%s is the token that this server itself runs on; it was not revoked", publicPrefix(token)).
 			next("If the person wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal.", id, c.terminalFlags)
 	}
+	if err := c.mayChange(); err != nil {
+		return nil, err
+	}
 	if err := c.decide(ctx, c.revocation(token)); err != nil {
 		return nil, err
 	}
@@ -73,8 +77,12 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not revoked").
 			next("Call the tool again; the person is asked anew.")
 	}
+	if err := c.countChange(); err != nil {
+		return nil, err
+	}
 	if err := c.caller.API.RevokeToken(ctx, id); errors.Is(err, client.ErrNotFound) {
-		return nil, tokenNotFound().because(err)
+		// It was alive a moment ago: somebody else revoked it.
+		return revokedResult(token, c.now, "already_revoked"), nil
 	} else if err != nil {
 		return nil, upstream(err, "revoke the token")
 	}
@@ -119,39 +127,45 @@ func tokenFingerprint(token *client.Token) string {
 }
 
 func (c *call) revocation(token *client.Token) decision {
-	row := NewTokenRow(token, c.now, c.caller.TokenPrefix)
 	return decision{
 		target:      token.ID,
 		fingerprint: tokenFingerprint(token),
 		question:    RevokeQuestion(token, c.now, c.caller.TokenPrefix),
-		agree:       "Revoke " + row.Prefix + " for good",
-		unchanged:   "the token was not revoked",
-		command:     "kenbun-mcp tokens revoke " + row.ID + c.terminalFlags,
+		command:     "kenbun-mcp tokens revoke " + token.ID + c.terminalFlags,
 	}
 }
 
 // RevokeQuestion tells what a person needs to know to decide well whether to
 // revoke token. prefixInUse is the public part of the token that asks.
-func RevokeQuestion(token *client.Token, now time.Time, prefixInUse string) string {
+func RevokeQuestion(token *client.Token, now time.Time, prefixInUse string) Question {
 	row := NewTokenRow(token, now, prefixInUse)
-	used := "never"
+	return Question{
+		Title:       "Revoke this kenbun token?",
+		Facts:       tokenFacts(token, row, now),
+		Consequence: "Whatever uses it loses access at once. This cannot be undone.",
+		Agree:       "Revoke " + row.Prefix + " for good",
+		Unchanged:   "the token was not revoked",
+	}
+}
+
+// tokenFacts are what identifies a token and tells how much hangs on it.
+func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
+	used, expires := "never", "never"
 	if token.LastUsedAt != nil {
 		used = humantime.Relative(*token.LastUsedAt, now)
 	}
-	expires := "never"
 	if token.ExpiresAt != nil {
 		expires = humantime.Relative(*token.ExpiresAt, now)
 	}
-	var b strings.Builder
-	b.WriteString("Revoke this kenbun token?\n\n")
-	fmt.Fprintf(&b, "Name: %q\n", row.Name)
-	fmt.Fprintf(&b, "Begins with: %s\n", row.Prefix)
-	fmt.Fprintf(&b, "Created: %s\n", humantime.Relative(token.CreatedAt, now))
-	fmt.Fprintf(&b, "Last used: %s\n", used)
-	fmt.Fprintf(&b, "Expires: %s\n", expires)
-	if row.InUse {
-		b.WriteString("This is the token in use here: afterwards nothing more can be done with it.\n")
+	facts := []Fact{
+		{"Name", strconv.Quote(row.Name)},
+		{"Begins with", row.Prefix},
+		{"Created", humantime.Relative(token.CreatedAt, now)},
+		{"Last used", used},
+		{"Expires", expires},
 	}
-	b.WriteString("\nWhatever uses it loses access at once. This cannot be undone.")
-	return b.String()
+	if row.InUse {
+		facts = append(facts, Fact{"In use", "this is the token that is in use here; without it nothing more can be done"})
+	}
+	return facts
 }

@@ -239,7 +239,7 @@ func TestR40_TokenInUseIsNotRevokedUnlessAllowed(t *testing.T) {
 	f = newFixture(t, withPolicy(func(p *tools.Policy) { p.AllowSelfRevoke = true }))
 	session = f.asksWith(`{}`, agreed)
 	f.callIn(t.Context(), session, "revoke_token", id(f.listedID("first"))).ok(nil)
-	if asked := session.asked(); len(asked) != 1 || !strings.Contains(asked[0].Message, "the token in use here") {
+	if asked := session.asked(); len(asked) != 1 || !strings.Contains(asked[0].Message, "in use here") {
 		t.Errorf("the question does not say that it is the token in use: %+v", asked)
 	}
 	f.call("whoami", `{}`).failed(tools.CodeUnauthenticated)

@@ -40,6 +40,8 @@ const (
 	Adds
 	// Destroys takes something away that cannot be brought back.
 	Destroys
+	// Replaces makes something new and takes the old away.
+	Replaces
 )
 
 // Need is something that a tool needs from the person.
@@ -60,7 +62,7 @@ const (
 
 // All holds every tool there is, in the order in which they are documented.
 func All() []*Tool {
-	return []*Tool{whoami(), listTokens(), createToken(), revokeToken()}
+	return []*Tool{whoami(), listTokens(), createToken(), revokeToken(), rotateToken()}
 }
 
 // Definition is the tool as MCP clients see it.
@@ -73,9 +75,9 @@ func (t *Tool) Definition() mcp.Tool {
 		RawOutputSchema: t.OutputSchema,
 		Annotations: mcp.ToolAnnotation{
 			ReadOnlyHint:    mcp.ToBoolPtr(t.Effect == Reads),
-			DestructiveHint: mcp.ToBoolPtr(t.Effect == Destroys),
+			DestructiveHint: mcp.ToBoolPtr(t.Effect == Destroys || t.Effect == Replaces),
 			// Creating twice makes two tokens; revoking twice changes nothing more.
-			IdempotentHint: mcp.ToBoolPtr(t.Effect != Adds),
+			IdempotentHint: mcp.ToBoolPtr(t.Effect == Reads || t.Effect == Destroys),
 			// The tools reach the one configured API and nothing else.
 			OpenWorldHint: mcp.ToBoolPtr(false),
 		},

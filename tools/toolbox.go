@@ -19,6 +19,11 @@ type Config struct {
 	Callers Callers
 	// Deliverer is the road by which new secrets reach the person. Required.
 	Deliverer Deliverer
+	// Person is asked where the client cannot ask. Nil: nobody is.
+	Person Person
+	// Keeper keeps the token that the server itself runs on. Nil: the server has
+	// none, or none that it could change.
+	Keeper Keeper
 	// Policy is the operator's ceiling.
 	Policy Policy
 	// APIAddress is the API's base URL, as whoami shows it.
@@ -36,12 +41,16 @@ type Config struct {
 type Toolbox struct {
 	callers       Callers
 	deliverer     Deliverer
+	person        Person
+	keeper        Keeper
 	policy        Policy
 	apiAddress    string
 	terminalFlags string
 	log           *slog.Logger
 	clock         func() time.Time
 	sealer        *sealer
+	changes       *changes
+	rotations     *rotations
 }
 
 // New returns a toolbox. It fails on a policy that means nothing.
@@ -55,6 +64,9 @@ func New(config Config) (*Toolbox, error) {
 	b := &Toolbox{
 		callers:       config.Callers,
 		deliverer:     config.Deliverer,
+		person:        config.Person,
+		keeper:        config.Keeper,
+		rotations:     newRotations(),
 		policy:        config.Policy,
 		apiAddress:    config.APIAddress,
 		terminalFlags: config.TerminalFlags,
@@ -68,6 +80,7 @@ func New(config Config) (*Toolbox, error) {
 		b.clock = time.Now
 	}
 	b.sealer = newSealer(b.clock)
+	b.changes = newChanges(b.policy.MaxChangesPerMinute, b.clock)
 	return b, nil
 }
 

@@ -131,7 +131,10 @@ func (c *connection) caller(ctx context.Context) (tools.Caller, error) {
 		return tools.Caller{}, fmt.Errorf("%w", &unauthenticatedError{err})
 	}
 	return tools.Caller{
-		API:         c.api.As(credential),
+		API: c.api.As(credential),
+		With: func(pat client.Secret) tools.API {
+			return c.api.As(client.Credential{PAT: pat, Session: credential.Session})
+		},
 		TokenPrefix: credential.PAT.Prefix(),
 		TokenSource: source,
 	}, nil

@@ -73,7 +73,7 @@ func toolsTable() string {
 }
 
 func effect(tool *tools.Tool) string {
-	return map[tools.Effect]string{tools.Reads: "nothing", tools.Adds: "adds", tools.Destroys: "destroys"}[tool.Effect]
+	return map[tools.Effect]string{tools.Reads: "nothing", tools.Adds: "adds", tools.Destroys: "destroys", tools.Replaces: "replaces"}[tool.Effect]
 }
 
 func needs(tool *tools.Tool) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // inspector is the command line of the MCP Inspector, a client that is not ours.
@@ -121,8 +122,8 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	if err := json.Unmarshal(out, &list); err != nil {
 		t.Fatalf("tools/list: %v: %s", err, out)
 	}
-	if len(list.Tools) != 4 {
-		t.Errorf("%d tools are listed, want 4", len(list.Tools))
+	if len(list.Tools) != len(tools.All()) {
+		t.Errorf("%d tools are listed, want %d", len(list.Tools), len(tools.All()))
 	}
 
 	call := func(tool, args string, wantCode int) toolResult {
@@ -152,6 +153,10 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	refused := call("revoke_token", `{"id":"`+created.Structured.ID+`"}`, 5)
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("revoke_token answered %q", refused.text())
+	}
+	refused = call("rotate_token", `{"id":"`+created.Structured.ID+`"}`, 5)
+	if !strings.Contains(refused.text(), "needs_person") {
+		t.Errorf("rotate_token answered %q", refused.text())
 	}
 	if _, err := api.As(t, value).Me(t.Context()); err != nil {
 		t.Errorf("the token is dead though nobody decided so: %v", err)

@@ -53,7 +53,7 @@ func TestA32_ALostAnswerLeavesNoLiveTokenThatNobodyHolds(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
 	proxy, dropped := dropAnswers(t, api.URL)
-	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+proxy, "KENBUN_PAT="+pat)
+	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+proxy, "KENBUN_PAT="+pat, "KENBUN_MAX_CHANGES_PER_MINUTE=0")
 
 	var input strings.Builder
 	input.WriteString(initialize)

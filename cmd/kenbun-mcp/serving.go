@@ -24,6 +24,7 @@ type servingFlags struct {
 	tools              []string
 	excludeTools       []string
 	maxTokenLifetime   string
+	maxChanges         int
 	allowNeverExpiring bool
 	allowSelfRevoke    bool
 	approval           string
@@ -39,6 +40,7 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	flags.StringSliceVar(&f.tools, "tools", nil, "offer only these tools")
 	flags.StringSliceVar(&f.excludeTools, "exclude-tools", nil, "do not offer these tools")
 	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a new token may live at most, such as 90d or 12h")
+	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, revoke and rotate in a minute; 0 for as many as they like")
 	flags.BoolVar(&f.allowNeverExpiring, "allow-never-expiring", false, "let a person agree to a token that never expires")
 	flags.BoolVar(&f.allowSelfRevoke, "allow-self-revoke", false, "let the token in use be revoked through a tool")
 	flags.StringVar(&f.approval, "approval", string(tools.ApprovalAsk), `who decides about what cannot be undone: "ask" the person, trust the "client"'s own prompt, or "deny" (such tools are left out)`)
@@ -61,14 +63,15 @@ func (f *servingFlags) policy() (tools.Policy, error) {
 		return tools.Policy{}, err
 	}
 	policy := tools.Policy{
-		ReadOnly:           f.readOnly,
-		Toolsets:           f.toolsets,
-		Only:               f.tools,
-		Exclude:            f.excludeTools,
-		MaxTokenLifetime:   lifetime,
-		AllowNeverExpiring: f.allowNeverExpiring,
-		AllowSelfRevoke:    f.allowSelfRevoke,
-		Approval:           tools.Approval(f.approval),
+		ReadOnly:            f.readOnly,
+		Toolsets:            f.toolsets,
+		Only:                f.tools,
+		Exclude:             f.excludeTools,
+		MaxTokenLifetime:    lifetime,
+		MaxChangesPerMinute: f.maxChanges,
+		AllowNeverExpiring:  f.allowNeverExpiring,
+		AllowSelfRevoke:     f.allowSelfRevoke,
+		Approval:            tools.Approval(f.approval),
 	}
 	if err := policy.Validate(); err != nil {
 		return tools.Policy{}, usageErrorf("%w", err)

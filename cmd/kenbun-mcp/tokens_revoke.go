@@ -48,7 +48,7 @@ func revoke(ctx context.Context, cmd *cobra.Command, caller tools.Caller, id str
 	now := time.Now()
 	row := tools.NewTokenRow(token, now, caller.TokenPrefix)
 	if token.RevokedAt == nil {
-		yes, err := terminal.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), tools.RevokeQuestion(token, now, caller.TokenPrefix)+"\n\nRevoke it?")
+		yes, err := terminal.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), tools.RevokeQuestion(token, now, caller.TokenPrefix).Text()+"\n\nRevoke it?")
 		switch {
 		case errors.Is(err, terminal.ErrNoTerminal):
 			return fmt.Errorf("%w: revoking cannot be undone, so that it is asked for at a terminal; run this command in one", errRefused)

@@ -156,13 +156,14 @@ func (a *Authority) tokensOf(ctx context.Context, userID string) (_ []token, err
 	return tokens, rows.Err()
 }
 
-// revokeToken ends a token of the user's. One that he has revoked before stays
-// as it was, and that is no error. It returns errTokenNotFound for everything
-// that is not his.
+// revokeToken ends a live token of the user's. It returns errTokenNotFound for
+// everything that is not his, and for one that is revoked already: of two
+// requests that revoke the same token only one succeeds, so that two rotations
+// at once can tell which of them won.
 func (a *Authority) revokeToken(ctx context.Context, userID, id string) error {
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `
-			UPDATE tokens SET revoked_at = COALESCE(revoked_at, $1) WHERE id = $2 AND user_id = $3`,
+			UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL`,
 			toMicros(a.now()), id, userID)
 		if err != nil {
 			return fmt.Errorf("revoke the token: %w", err)

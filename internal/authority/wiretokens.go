@@ -94,8 +94,9 @@ func (a *Authority) serveListTokens(w http.ResponseWriter, r *http.Request, as i
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// serveRevokeToken answers 204 for a token that the caller has revoked before,
-// so that a request whose answer was lost can be sent again.
+// serveRevokeToken answers 404 for a token that the caller has revoked before.
+// Whoever sends a request again because its answer was lost sees in the list
+// that it was carried out.
 func (a *Authority) serveRevokeToken(w http.ResponseWriter, r *http.Request, as identity) error {
 	if err := a.revokeToken(r.Context(), as.userID, r.PathValue("id")); err != nil {
 		return err

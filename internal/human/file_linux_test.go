@@ -1,0 +1,96 @@
+package human_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// mount makes a small file system in memory and returns its folder.
+func mount(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
+		kenbuntest.SkipUnlessRequired(t, "a file system cannot be mounted here: "+err.Error())
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(folder, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return folder
+}
+
+func TestA33_FullDiskIsNoticedByTheCheckAndLeavesNothing(t *testing.T) {
+	disk := mount(t)
+	road, folder := roadInto(t, filepath.Join(disk, "tokens"))
+	if err := road.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, filepath.Join(disk, "ballast"))
+	refuses(t, road, folder, "the disk is full", 0)
+	if err := os.Remove(filepath.Join(disk, "ballast")); err != nil {
+		t.Fatal(err)
+	}
+	if err := road.Check(t.Context()); err != nil {
+		t.Errorf("after there is room again: %v", err)
+	}
+}
+
+// fill writes until nothing more fits.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = file.Write(make([]byte, 4096))
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestA33_ReadOnlyDiskIsNoticedByTheCheck(t *testing.T) {
+	disk := mount(t)
+	road, folder := roadInto(t, filepath.Join(disk, "tokens"))
+	if _, err := road.Deliver(t.Context(), tools.Caller{}, newToken("pat_1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("none", disk, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, road, folder, "the disk can only be read", 1)
+}
+
+// A limit on the size of files stands for all failures in the middle of a
+// write, and needs no rights.
+func TestA33_AWriteThatFailsLeavesNothing(t *testing.T) {
+	road, folder := newRoad(t)
+	mustMake(t, folder, 0o700)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	small := before
+	small.Cur = 16 // less than a token
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	_, deliverErr := road.Deliver(t.Context(), tools.Caller{}, newToken("pat_1"))
+	checkErr := road.Check(t.Context())
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if deliverErr == nil || checkErr == nil {
+		t.Errorf("deliver: %v, check: %v, want errors", deliverErr, checkErr)
+	}
+	if got := entriesOf(t, folder); len(got) != 0 {
+		t.Errorf("the folder holds %v", got)
+	}
+}

@@ -1,0 +1,217 @@
+package server_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+)
+
+func TestA26_SessionOfSomebodyElseDoesNotExist(t *testing.T) {
+	h := serveHTTP(t)
+	eve := h.api.User(t, "eve@example.com", authority.RoleOwner)
+	adas := h.session(t, bearer(h.pat), noCapabilities)
+	listening := h.open(t, "GET", adas.with("Accept", "text/event-stream"), "")
+
+	stolen := bearer(eve).with(adas[2:]...)
+	unknown := bearer(eve).with("Mcp-Session-Id", "AAAAAAAAAAAAAAAAAAAAAAAAAA", "Mcp-Protocol-Version", "2025-11-25")
+	none := bearer(eve).with("Mcp-Protocol-Version", "2025-11-25")
+	secondOwn := h.api.Token(t, "ada@example.com", "another of ada's", nil).Value
+	for _, method := range []string{"POST", "GET", "DELETE"} {
+		bodies := []string{""}
+		if method == "POST" {
+			bodies = []string{
+				request(t, 1, "tools/list", nil), call(t, 1, "whoami", nil), request(t, 1, "ping", nil),
+				`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`,
+				`{"jsonrpc":"2.0","id":1,"result":{"action":"accept","content":{"approve":true}}}`,
+			}
+		}
+		for _, body := range bodies {
+			theirs := h.do(t, method, "/mcp", stolen, body)
+			absent := h.do(t, method, "/mcp", unknown, body)
+			if theirs.status != http.StatusNotFound || theirs.status != absent.status || theirs.body != absent.body {
+				t.Errorf("%s %s: somebody else's session: %d %q, an unknown one: %d %q", method, body, theirs.status, theirs.body, absent.status, absent.body)
+			}
+			if theirs.header.Get("Mcp-Session-Id") != "" || absent.header.Get("Mcp-Session-Id") != "" {
+				t.Errorf("%s: the answer names a session", method)
+			}
+			if answer := h.do(t, method, "/mcp", none, body); answer.status < 400 || answer.header.Get("Mcp-Session-Id") != "" {
+				t.Errorf("%s without a session: status %d, %s", method, answer.status, answer.body)
+			}
+			if answer := h.do(t, method, "/mcp", bearer(secondOwn).with(adas[2:]...), body); answer.status != http.StatusNotFound {
+				t.Errorf("%s with another token of the same user: status %d", method, answer.status)
+			}
+		}
+	}
+
+	if answer := h.post(t, adas, call(t, 2, "whoami", nil)); !strings.Contains(answer.message(t).tool(t).text(), "ada@example.com") {
+		t.Errorf("the owner's session was harmed: %s", answer.body)
+	}
+	if answer := h.do(t, "DELETE", "/mcp", adas, ""); answer.status != http.StatusOK {
+		t.Errorf("DELETE by the owner: status %d, %s", answer.status, answer.body)
+	}
+	listening.ends()
+	for _, method := range []string{"POST", "GET", "DELETE"} {
+		if answer := h.do(t, method, "/mcp", adas, request(t, 3, "tools/list", nil)); answer.status != http.StatusNotFound {
+			t.Errorf("%s after DELETE: status %d", method, answer.status)
+		}
+	}
+}
+
+func TestA26_NobodyChoosesASessionsID(t *testing.T) {
+	h := serveHTTP(t)
+	wish := "fixed-by-the-attacker"
+	seen := map[string]bool{}
+	for range 20 {
+		answer := h.post(t, bearer(h.pat).with("Mcp-Session-Id", wish), initialize(t, 1, noCapabilities))
+		id := answer.header.Get("Mcp-Session-Id")
+		if id == wish || len(id) < 26 || seen[id] {
+			t.Errorf("session %q", id)
+		}
+		seen[id] = true
+	}
+	if answer := h.post(t, bearer(h.pat).with("Mcp-Session-Id", wish), request(t, 1, "tools/list", nil)); answer.status != 404 {
+		t.Errorf("the wished-for session: status %d", answer.status)
+	}
+	if answer := h.modern(t, bearer(h.pat).with("Mcp-Session-Id", wish), 1, "tools/list", nil); answer.status != 200 || answer.header.Get("Mcp-Session-Id") != "" {
+		t.Errorf("protocol 2026-07-28 knows no sessions: status %d, %v", answer.status, answer.header)
+	}
+}
+
+// A stranger who knows the session and the question's number must not be able
+// to answer in the owner's place.
+func TestA26_QuestionIsAnsweredByItsOwnerAlone(t *testing.T) {
+	h := serveHTTP(t)
+	eve := h.api.User(t, "eve@example.com", authority.RoleOwner)
+	target := h.api.Token(t, "ada@example.com", "old", nil)
+	adas := h.session(t, bearer(h.pat), asksPeople)
+	s := h.open(t, "POST", adas, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
+	question := s.next()
+	if question.Method != "elicitation/create" {
+		t.Fatalf("instead of a question: %+v", question)
+	}
+	yes := `{"jsonrpc":"2.0","id":` + string(question.ID) + `,"result":{"action":"accept","content":{"approve":true}}}`
+	if answer := h.post(t, bearer(eve).with(adas[2:]...), yes); answer.status != http.StatusNotFound {
+		t.Errorf("eve's yes: status %d", answer.status)
+	}
+	eves := h.session(t, bearer(eve), asksPeople)
+	if answer := h.post(t, eves, yes); answer.status < 400 {
+		t.Errorf("eve's yes in her own session: status %d", answer.status)
+	}
+	if !h.works(t, target.Value) {
+		t.Fatal("eve's yes counted")
+	}
+	no := `{"jsonrpc":"2.0","id":` + string(question.ID) + `,"result":{"action":"decline"}}`
+	if answer := h.post(t, adas, no); answer.status != http.StatusAccepted {
+		t.Errorf("ada's no: status %d", answer.status)
+	}
+	if answer := s.next().tool(t); !strings.HasPrefix(answer.text(), "declined: ") || !h.works(t, target.Value) {
+		t.Errorf("the call: %s", answer.text())
+	}
+	s.ends()
+}
+
+func TestSessions_CappedAndSwept(t *testing.T) {
+	h := newHouse(t)
+	s := h.NewSessions(10, 4, 300*time.Millisecond)
+	first := s.Start("ada")
+	for i := range 5 {
+		s.Start("ada")
+		if open := s.Open(); open > 4 {
+			t.Fatalf("ada has %d sessions after %d, want at most 4", open, i+2)
+		}
+	}
+	if s.Has(first, "ada") {
+		t.Error("the oldest session did not make room")
+	}
+	var latest []string
+	for i := range 30 {
+		latest = append(latest, s.Start(fmt.Sprint("user ", i)))
+	}
+	if s.Open() != 10 {
+		t.Errorf("%d sessions are open, want 10", s.Open())
+	}
+	for i := 20; i < 30; i++ {
+		if !s.Has(latest[i], fmt.Sprint("user ", i)) {
+			t.Errorf("session %d is gone", i)
+		}
+	}
+	// One who asks again and again harms nobody but himself.
+	for range 100 {
+		s.Start("user 29")
+	}
+	for i := 27; i < 29; i++ {
+		if !s.Has(latest[i], fmt.Sprint("user ", i)) {
+			t.Errorf("session %d was pushed out by another's", i)
+		}
+	}
+	time.Sleep(350 * time.Millisecond) // longer than a session may be silent
+	if s.Has(latest[28], "user 28") {
+		t.Error("a silent session is known")
+	}
+	s.Start("somebody")
+	if s.Open() != 1 {
+		t.Errorf("%d sessions after the sweep, want 1", s.Open())
+	}
+}
+
+func TestSessions_TheLibraryForgetsWhatMadeRoom(t *testing.T) {
+	h := serveHTTP(t)
+	open := func(n int) {
+		for range n {
+			if answer := h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities)); answer.status != 200 {
+				t.Fatalf("status %d", answer.status)
+			}
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	open(200)
+	before := heap()
+	open(2000)
+	// About 10 KiB each would stay without.
+	if grown := int64(heap()) - int64(before); grown > 4<<20 {
+		t.Errorf("2000 sessions of one user left %d KiB", grown>>10)
+	}
+}
+
+func TestSessions_StreamsOfSessionsThatMadeRoomEnd(t *testing.T) {
+	h := serveHTTP(t)
+	session := h.session(t, bearer(h.pat), noCapabilities)
+	listening := h.open(t, "GET", session.with("Accept", "text/event-stream"), "")
+	for range 101 {
+		h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities))
+	}
+	listening.ends()
+}
+
+func TestSessions_ManyAtOnce(t *testing.T) {
+	h := newHouse(t)
+	s := h.NewSessions(50, 10, time.Hour)
+	var all sync.WaitGroup
+	for user := range 16 {
+		all.Go(func() {
+			caller := fmt.Sprint("user ", user)
+			for range 100 {
+				id := s.Start(caller)
+				s.Has(id, caller)
+				if s.Has(id, "nobody") {
+					t.Error("a session belongs to two")
+				}
+			}
+		})
+	}
+	all.Wait()
+	if s.Open() > 50 {
+		t.Errorf("%d sessions are open", s.Open())
+	}
+}

@@ -1,0 +1,101 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// revokeTimeout bounds how long a token that reached nobody is tried to be
+// revoked, also when the call itself was cancelled meanwhile.
+const revokeTimeout = 15 * time.Second
+
+// mint makes a token and sees it through to its end: handOver brings its value
+// to where it belongs, and a token that did not get there is revoked. Nobody is
+// left with a token that nobody holds, even if nobody waits for the call any
+// more.
+func (c *call) mint(
+	ctx context.Context, want client.NewToken,
+	handOver func(context.Context, *client.CreatedToken) (Receipt, error),
+) (*client.CreatedToken, Receipt, error) {
+	created, err := c.caller.API.CreateToken(ctx, want)
+	if err != nil {
+		return nil, Receipt{}, creationFailed(err)
+	}
+	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token))
+	ctx = context.WithoutCancel(ctx)
+	receipt, err := handOver(ctx, created)
+	if err != nil {
+		return nil, Receipt{}, c.undelivered(ctx, created, err)
+	}
+	return created, receipt, nil
+}
+
+// deliver keeps a road that breaks down from leaving the new token behind.
+func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (receipt Receipt, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.logger.Error("the road of delivery panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
+			err = errors.New("something went wrong on the way to the person")
+		}
+	}()
+	return c.deliverer.Deliver(ctx, c.caller, created)
+}
+
+// cannotDeliver tells why no value can reach the person, and what is left.
+func cannotDeliver(err error, left string) *Error {
+	if e, ok := asError(err); ok {
+		return newError(e.Code, "%s; %s", e.Message, left).next("%s", e.Next).because(err)
+	}
+	return newError(CodeCannotDeliver, "%s; %s", err, left).
+		next("The person or the operator has to mend this; then call again.").because(err)
+}
+
+// creationFailed tells what is left of a token whose creation did not succeed
+// plainly.
+func creationFailed(err error) error {
+	var outcome *client.CreateError
+	if !errors.As(err, &outcome) {
+		// A plain refusal, or the request never left.
+		e := upstream(err, "create the token")
+		e.Message += "; no token was made"
+		if e.Code == CodeInvalidArgument {
+			e.Next = "Check the name (1 to 100 characters) and the expiry (in the future)."
+		}
+		return e
+	}
+	switch outcome.Outcome {
+	case client.OutcomeRevoked:
+		return newError(CodeUnavailable, "kenbun's answer was lost or not as asked, and with it the token's value; the token was revoked, nothing is left of it").
+			next("It is safe to call again.").because(err)
+	case client.OutcomeNotCreated:
+		return newError(CodeUnavailable, "kenbun did not answer; no token was made").
+			next("It is safe to call again.").because(err)
+	default:
+		e := newError(CodeOutcomeUnknown, "kenbun did not answer, and it cannot be found out whether a token was made").because(err)
+		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %q", shown(outcome.Name, maxNameLength))
+		if len(outcome.TokenIDs) > 0 {
+			look += " (id " + strings.Join(outcome.TokenIDs, ", ") + ")"
+		}
+		return e.next("%s; if it is there, nobody holds its value: have it revoked.", look)
+	}
+}
+
+// undelivered revokes a token whose value reached nobody.
+func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
+		c.logger.Error("a token was neither delivered nor revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
+		return newError(CodeOutcomeUnknown, "the token %s (%s) was made, its value could not be delivered (%s), and it could not be revoked: it lives and nobody holds it",
+			created.ID, publicPrefix(&created.Token), cause).
+			next("Have it revoked: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(errors.Join(cause, err))
+	}
+	c.logger.Warn("a token could not be delivered and was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", cause)
+	return cannotDeliver(cause, "the token that was made was revoked at once, nothing is left of it")
+}

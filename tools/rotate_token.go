@@ -1,0 +1,271 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+)
+
+func rotateToken() *Tool {
+	return &Tool{
+		Name:  "rotate_token",
+		Title: "Rotate a personal access token",
+		Description: "Replaces one of the user's tokens by a new one of the same name: makes it, brings it to the person by a road that the assistant cannot " +
+			"read, sees that it works, and only then revokes the old one. The person is asked first. If a step fails, the old token still works and " +
+			"the answer says what is where. For the token that the server itself runs on, the server goes over to the new one where it can.",
+		Toolset: ToolsetTokens,
+		Effect:  Replaces,
+		Needs:   []Need{NeedDelivery, NeedDecision},
+		Parameters: []Parameter{
+			{Name: "id", Kind: Text, Required: true, MaxLength: 64,
+				Description: "The id of the token to replace, from list_tokens."},
+			{Name: "expires", Kind: Text, MaxLength: 64,
+				Description: `When the new one ends, as in create_token. Left out: it lives as long as the old one was made for.`},
+		},
+		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
+			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
+			`"created_at":{"type":"string"},"expires_at":{"type":"string","description":"Absent: never expires."},` +
+			`"delivery":` + receiptSchema + `,` +
+			`"replaced":{"type":"object","description":"The old token.","properties":{"id":{"type":"string"},"prefix":{"type":"string"},` +
+			`"status":{"type":"string","enum":["revoked","active"]}},"required":["id","prefix","status"]},` +
+			`"next":{"type":"string","description":"What the person still has to do."}` +
+			`},"required":["id","name","prefix","created_at","delivery","replaced"]}`),
+		run: runRotateToken,
+	}
+}
+
+type rotatedToken struct {
+	createdToken
+	Replaced replacedToken `json:"replaced"`
+	Next     string        `json:"next,omitempty"`
+}
+
+type replacedToken struct {
+	ID     string `json:"id"`
+	Prefix string `json:"prefix"`
+	Status string `json:"status"`
+}
+
+// runRotateToken goes step by step, so that at no point the user is left without
+// a token that works: the old one goes last.
+func runRotateToken(ctx context.Context, c *call) (*result, error) {
+	id := c.args.text("id")
+	if err := CheckTokenID(id); err != nil {
+		return nil, err
+	}
+	old, err := c.rotatable(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	expires, err := c.successorExpiry(old)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.mayChange(); err != nil {
+		return nil, err
+	}
+	handOver, keepsOld, err := c.roadFor(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.decide(ctx, c.rotation(old, expires, keepsOld)); err != nil {
+		return nil, err
+	}
+
+	release, err := c.rotations.begin(ctx, c.caller.ID+" "+id)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	// The person may have thought for minutes, and another rotation may have
+	// been before this one.
+	asked := tokenFingerprint(old)
+	if old, err = c.rotatable(ctx, id); err != nil {
+		return nil, err
+	}
+	if tokenFingerprint(old) != asked {
+		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not rotated").
+			next("Call the tool again; the person is asked anew.")
+	}
+	if err := c.countChange(); err != nil {
+		return nil, err
+	}
+	created, receipt, err := c.mint(ctx, client.NewToken{Name: old.Name, ExpiresAt: expires}, handOver)
+	if err != nil {
+		return nil, err
+	}
+	// What was begun is brought to its end, even if nobody waits any more.
+	return c.retire(context.WithoutCancel(ctx), old, created, receipt, keepsOld)
+}
+
+// rotatable finds a token that can be rotated.
+func (c *call) rotatable(ctx context.Context, id string) (*client.Token, error) {
+	token, err := c.token(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if status := token.Status(c.now); status == client.StatusRevoked || status == client.StatusExpired {
+		return nil, invalidArgument("the token %s is %s already; nothing was made", publicPrefix(token), status).
+			next("Make a new one with create_token if it is still needed.")
+	}
+	return token, nil
+}
+
+// successorExpiry is what was asked for, or the lifetime of the old token again.
+func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
+	var expires *time.Time
+	if asked := c.args.text("expires"); asked != "" {
+		at, err := ParseExpires(asked, c.now)
+		if err != nil {
+			return nil, err
+		}
+		expires = at
+	} else if old.ExpiresAt != nil {
+		at := c.now.Add(old.ExpiresAt.Sub(old.CreatedAt)).UTC().Truncate(time.Second)
+		expires = &at
+	}
+	if err := c.policy.checkLifetime(expires, c.now); err != nil {
+		var limit *Error
+		if errors.As(err, &limit) && c.args.text("expires") == "" {
+			limit.Message += fmt.Sprintf(", and the token %s was made for longer; nothing was made", publicPrefix(old))
+		}
+		return nil, err
+	}
+	return expires, nil
+}
+
+type handOver = func(context.Context, *client.CreatedToken) (Receipt, error)
+
+// roadFor tells how the successor gets to where the old token is used. keepsOld
+// tells that the old one must stay: it is the one that the server or the client
+// runs on, and only the person can put another in its place.
+func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, keepsOld bool, _ error) {
+	if c.inUse(old) && c.keeper != nil {
+		if _, err := c.keeper.Replaceable(ctx); err == nil {
+			return c.switchOver, false, nil
+		}
+	}
+	if err := c.deliverer.Check(ctx); err != nil {
+		return nil, false, cannotDeliver(err, "no token was made, and the old one works as before")
+	}
+	return func(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
+		if err := c.prove(ctx, created); err != nil {
+			return Receipt{}, err
+		}
+		return c.deliver(ctx, created)
+	}, c.inUse(old), nil
+}
+
+// prove sees that the new token works before anybody relies on it.
+func (c *call) prove(ctx context.Context, created *client.CreatedToken) error {
+	_, err := c.caller.With(created.Value).ListTokens(ctx)
+	if err == nil || errors.Is(err, client.ErrForbidden) {
+		return nil
+	}
+	c.logger.Warn("a new token does not work", "id", created.ID, "cause", err)
+	return errors.New("the new token does not work; the old one works as before")
+}
+
+// switchOver puts the successor of the token in use where that one is kept, so
+// that the running server goes on with it.
+func (c *call) switchOver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
+	if err := c.prove(ctx, created); err != nil {
+		return Receipt{}, err
+	}
+	place, err := c.keeper.Replace(ctx, created.Value)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("the new token could not be put in the old one's place; the old one works as before: %w", err)
+	}
+	return Receipt{
+		Road:  "in place",
+		Where: place,
+		Note:  "The server goes on with the new token, which is kept where the old one was.",
+	}, nil
+}
+
+// retire ends the old token, now that the new one is where it belongs and works.
+func (c *call) retire(ctx context.Context, old *client.Token, created *client.CreatedToken, receipt Receipt, keepsOld bool) (*result, error) {
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	if keepsOld {
+		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
+			"The old token is the one in use here (from %s), so that it was not revoked. The person puts the new one in its place, "+
+				"restarts what uses it, and then runs `kenbun-mcp tokens revoke %s%s` with the new one.",
+			c.caller.TokenSource, old.ID, c.terminalFlags)), nil
+	}
+	err := c.caller.With(created.Value).RevokeToken(ctx, old.ID)
+	switch {
+	case err == nil:
+		c.logger.Info("token rotated", "old", old.ID, "new", created.ID)
+		return c.rotatedResult(old, created, receipt, client.StatusRevoked, ""), nil
+	case errors.Is(err, client.ErrNotFound):
+		// Somebody else was faster, perhaps with another rotation: one successor
+		// is enough, and theirs is in use already.
+		return nil, c.overtaken(ctx, old, created)
+	default:
+		c.logger.Error("the old token of a rotation could not be revoked", "old", old.ID, "new", created.ID, "cause", err)
+		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
+			"The new token is delivered and works, but the old one could not be revoked and works too. The person revokes it: `kenbun-mcp tokens revoke %s%s`.",
+			old.ID, c.terminalFlags)), nil
+	}
+}
+
+func (c *call) overtaken(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
+	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
+		return newError(CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same and could not be revoked",
+			publicPrefix(old), created.ID, publicPrefix(&created.Token)).
+			next("Ask the person whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(err)
+	}
+	return newError(CodeDeclined, "the token %s was revoked by somebody else meanwhile, perhaps by another rotation; the new one of this call was revoked, and what was delivered does not work",
+		publicPrefix(old)).next("Look with list_tokens what is there.")
+}
+
+func (c *call) rotatedResult(old *client.Token, created *client.CreatedToken, receipt Receipt, oldStatus client.Status, next string) *result {
+	made := createdResult(created, receipt, c.now)
+	answer := rotatedToken{
+		createdToken: made.structured.(createdToken),
+		Replaced:     replacedToken{ID: old.ID, Prefix: publicPrefix(old), Status: string(oldStatus)},
+		Next:         next,
+	}
+	text := made.text + fmt.Sprintf("\nreplaces: %s, now %s", answer.Replaced.Prefix, oldStatus)
+	if next != "" {
+		text += "\nnext: " + next
+	}
+	return &result{structured: answer, text: text}
+}
+
+func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) decision {
+	question := RotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
+	if keepsOld {
+		question.Consequence = "A new token is made and brought to you. The old one is in use here and goes on working until you have put the new one in its place and revoke it."
+	}
+	return decision{
+		target:      old.ID,
+		fingerprint: tokenFingerprint(old),
+		question:    question,
+		command:     "kenbun-mcp tokens rotate " + old.ID + c.terminalFlags,
+	}
+}
+
+// RotateQuestion tells what a person needs to know to decide well whether to
+// replace token by one that ends at expires (nil: never). prefixInUse is the
+// public part of the token that asks.
+func RotateQuestion(token *client.Token, expires *time.Time, now time.Time, prefixInUse string) Question {
+	row := NewTokenRow(token, now, prefixInUse)
+	ends := "never"
+	if expires != nil {
+		ends = humantime.Relative(*expires, now)
+	}
+	return Question{
+		Title:       "Replace this kenbun token by a new one?",
+		Facts:       append(tokenFacts(token, row, now), Fact{"The new one expires", ends}),
+		Consequence: "The new token is brought to you. Then the old one is revoked: whatever still uses it loses access. This cannot be undone.",
+		Agree:       "Rotate " + row.Prefix,
+		Unchanged:   "the token was not rotated",
+	}
+}
