@@ -16,14 +16,11 @@ import (
 // call, so that a token that changed counts at once.
 type Credentials interface {
 	// Credential returns the token and, in words for a person, where it came
-	// from. Its error says what is wrong with that place and holds no token.
+	// from. Its error says what is wrong with that place and holds no token;
+	// tools.ErrNotConnected is in its chain where there is no token at all and
+	// the person could give one.
 	Credential(ctx context.Context) (credential client.Credential, source string, err error)
 }
-
-// howToConnect is what a tool answers where there is no token that could be
-// used.
-const howToConnect = "The person makes a personal access token in kenbun under Settings > Integrations > Personal Tokens " +
-	"and gives it to this server as KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND in the client's configuration; never in the conversation."
 
 // identifier names credentials without giving them away: by a hash under a key
 // that lives as long as the process.
@@ -60,7 +57,7 @@ func OwnCallers(api *client.Client, credentials Credentials) tools.Callers {
 func (o *ownCallers) Caller(ctx context.Context) (tools.Caller, error) {
 	credential, source, err := o.credentials.Credential(ctx)
 	if err != nil {
-		return tools.Caller{}, &tools.Error{Code: tools.CodeUnauthenticated, Message: err.Error(), Next: howToConnect}
+		return tools.Caller{}, tools.Unauthenticated(err)
 	}
 	return tools.Caller{
 		API:         o.api.As(credential),

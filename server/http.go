@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/human"
 )
 
 // Bounds of what comes in over HTTP.
@@ -75,6 +76,15 @@ type HTTPConfig struct {
 	// AllowedOrigins are the origins from which browsers may call, such as
 	// "https://tools.example.com". Without any, no browser may.
 	AllowedOrigins []string
+	// Claims are new tokens that wait for their users, who fetch them at
+	// [human.ClaimPath]. Nil: there is no such address. Only for IdentityCaller.
+	Claims *human.Claims
+	// PublicURL is the address of this server as people's browsers know it,
+	// such as "https://mcp.example.com". Empty: the Host header tells.
+	PublicURL string
+	// CallerKey is the key under which callers are named. Nil: a random one.
+	// Replicas that share claims or approvals need the same.
+	CallerKey []byte
 }
 
 // HTTPHandler serves MCP on [MCPPath] to many clients.
@@ -92,20 +102,38 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	endpoint = guardSessions(sessions, endpoint)
 	endpoint = guardMessages(endpoint)
 	endpoint = endListening(endpoint)
+	var desk *claimDesk
 	switch config.Identity {
 	case IdentityCaller, "":
 		if config.API == nil {
 			return nil, errors.New("callers cannot be told apart without the API")
 		}
-		endpoint = requireToken(newVerifier(config.API, verifiedFor, maxVerifiedTokens), endpoint)
+		v := newVerifier(config.API, verifiedFor, maxVerifiedTokens)
+		if config.CallerKey != nil {
+			v.identifier = identifier{config.CallerKey}
+		}
+		endpoint = requireToken(v, endpoint)
+		if config.Claims != nil {
+			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, s.log); err != nil {
+				return nil, err
+			}
+		}
 	case IdentityServer:
+		if config.Claims != nil {
+			return nil, errors.New("only callers with tokens of their own can claim what is theirs")
+		}
 		endpoint = requireLoopback(refuseToken(withCallerID(serverCallerID, endpoint)))
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
 	endpoint = bufferBody(endpoint)
 
-	return logRequests(s.log, recoverPanics(s.log, hosts.guard(origins.guard(route(endpoint))))), nil
+	site := origins.guard(shareWithOrigins(route(endpoint)))
+	if desk != nil {
+		// It has an origin of its own, and lets no other in.
+		site = desk.before(site)
+	}
+	return logRequests(s.log, recoverPanics(s.log, hosts.guard(site))), nil
 }
 
 // libraryEndpoint is the library's transport with sessions as its table. The

@@ -134,7 +134,7 @@ func TestR25_SlowRequestsAreCutOff(t *testing.T) {
 
 func TestR25_CallThatWaitsForThePersonIsNotCutOff(t *testing.T) {
 	h := newHouse(t, byRequest)
-	h.SetTimeouts(100*time.Millisecond, 150*time.Millisecond, 5*time.Second)
+	h.SetTimeouts(500*time.Millisecond, 700*time.Millisecond, 5*time.Second)
 	handler, err := h.HTTPHandler(server.HTTPConfig{API: h.api.Client(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestR25_CallThatWaitsForThePersonIsNotCutOff(t *testing.T) {
 	for range 2 { // the second on a connection that was used before
 		s := served.open(t, "POST", session, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
 		question := s.next()
-		time.Sleep(500 * time.Millisecond) // longer than any time limit for reading
+		time.Sleep(1200 * time.Millisecond) // longer than any time limit for reading
 		no := `{"jsonrpc":"2.0","id":` + string(question.ID) + `,"result":{"action":"decline"}}`
 		if answer := served.post(t, session, no); answer.status != http.StatusAccepted {
 			t.Fatalf("the answer: status %d", answer.status)

@@ -4,7 +4,10 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/human"
 )
 
 // logRequests gives each request a number and logs how it ended: never a
@@ -25,8 +28,11 @@ func logRequests(logger *slog.Logger, next http.Handler) http.Handler {
 }
 
 func loggedPath(path string) string {
-	if path == MCPPath || path == healthPath {
+	switch {
+	case path == MCPPath, path == healthPath:
 		return path
+	case strings.HasPrefix(path, human.ClaimPath):
+		return human.ClaimPath
 	}
 	return "other"
 }
@@ -63,6 +69,11 @@ func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter 
 
 // Flush sends what was written so far; streams need it.
 func (s *statusRecorder) Flush() {
+	_ = s.FlushError() // not every writer can
+}
+
+// FlushError tells http.ResponseController whether it was sent.
+func (s *statusRecorder) FlushError() error {
 	s.wrote = true
-	_ = http.NewResponseController(s.ResponseWriter).Flush() // not every writer can
+	return http.NewResponseController(s.ResponseWriter).Flush()
 }

@@ -169,22 +169,26 @@ func TestHTTP_OwnersCancellationEndsTheRequest(t *testing.T) {
 	<-answered
 
 	// Since 2026-07-28 a client cancels by closing the connection.
-	ctx, hangUp := context.WithCancel(t.Context())
-	r := h.newRequest(t, "POST", "/mcp", bearer(h.pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "work"),
-		modern(t, 1, "tools/call", map[string]any{"name": "work"}))
-	failed := make(chan error, 1)
-	go func() {
-		response, err := h.client.Do(r.WithContext(ctx))
-		if err == nil {
-			err = response.Body.Close()
+	for era, r := range map[string]*http.Request{
+		"2026-07-28": h.newRequest(t, "POST", "/mcp", bearer(h.pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "work"),
+			modern(t, 1, "tools/call", map[string]any{"name": "work"})),
+		"2025-11-25": h.newRequest(t, "POST", "/mcp", session, call(t, 1, "work", nil)),
+	} {
+		ctx, hangUp := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() {
+			response, err := h.client.Do(r.WithContext(ctx))
+			if err == nil {
+				err = response.Body.Close()
+			}
+			failed <- err
+		}()
+		<-begun
+		hangUp()
+		wait("hanging up in " + era)
+		if err := <-failed; err == nil {
+			t.Errorf("%s: the request was answered", era)
 		}
-		failed <- err
-	}()
-	<-begun
-	hangUp()
-	wait("by hanging up")
-	if err := <-failed; err == nil {
-		t.Error("the request was answered")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // users with the same request ids, in both eras of the protocol, over shared
 // connections.
 func TestA27_TwoUsersNeverSeeEachOther(t *testing.T) {
-	const workers, rounds = 16, 42 // three calls a round
+	const workers, rounds = 16, 32 // of four calls
 	h := serveHTTP(t)
 	users := []string{"ada@example.com", "eve@example.com"}
 	pats := []string{h.pat, h.api.User(t, users[1], authority.RoleMember)}

@@ -141,9 +141,10 @@ func TestOfficialClient_UsesEveryTool(t *testing.T) {
 				t.Errorf("the tool %s lacks something", tool.Name)
 			}
 		}
-		slices.Sort(names)
-		if want := []string{"create_token", "list_tokens", "revoke_token", "whoami"}; !slices.Equal(names, want) {
-			t.Errorf("tools %v, want %v", names, want)
+		for _, name := range []string{"whoami", "list_tokens", "create_token", "revoke_token"} {
+			if !slices.Contains(names, name) {
+				t.Errorf("the tools %v lack %s", names, name)
+			}
 		}
 
 		if who, all := p.use(t, "whoami", nil); who.IsError || !strings.Contains(all, "ada@example.com") {

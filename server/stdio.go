@@ -153,11 +153,11 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 		c.session.resolve(&m)
 	case m.Method == string(mcp.MethodNotificationCancelled):
 		c.cancel(m.Params)
-	case m.isRequest() && m.Method != string(mcp.MethodInitialize):
+	case m.isRequest() && m.Method != string(mcp.MethodInitialize) && m.Method != string(mcp.MethodPing):
 		c.start(ctx, &m, line)
 	default:
-		// The handshake comes before everything that follows it; notifications
-		// keep their place.
+		// The handshake comes before everything that follows it, a ping waits for
+		// nothing, and notifications keep their place.
 		c.write(c.handle(ctx, m.ID, line))
 	}
 }

@@ -166,11 +166,15 @@ func TestStdio_TwoHundredQuestionsDoNotHoldUpAPing(t *testing.T) {
 		}
 		ids[string(question.ID)] = "asked"
 	}
-	sent := time.Now()
-	p.send(request(t, "ping", "ping", nil))
-	p.answer(`"ping"`)
-	if took := time.Since(sent); took > 50*time.Millisecond {
-		t.Errorf("the ping took %s", took)
+	fastest := patience
+	for range 5 { // the machine may be busy with something else
+		sent := time.Now()
+		p.send(request(t, "ping", "ping", nil))
+		p.answer(`"ping"`)
+		fastest = min(fastest, time.Since(sent))
+	}
+	if fastest > 50*time.Millisecond {
+		t.Errorf("a ping took %s", fastest)
 	}
 	for id := range ids {
 		p.send(`{"jsonrpc":"2.0","id":` + id + `,"result":{"action":"accept","content":{"approve":true}}}`)
@@ -267,31 +271,37 @@ func TestStdio_TooManyOpenRequestsAreRefusedAndTheOthersAnswered(t *testing.T) {
 
 func TestStdio_BytesThatWaitAreBounded(t *testing.T) {
 	h := newHouse(t)
-	release := make(chan struct{})
+	begun, release := make(chan struct{}), make(chan struct{})
 	addTool(h, "work", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		begun <- struct{}{}
 		<-release
 		return mcp.NewToolResultText("done"), nil
 	})
 	p := startStdio(t, h)
 	p.handshake(noCapabilities)
-	pad := strings.Repeat("x", 3<<20)
-	for i := range 30 {
-		p.send(call(t, i, "work", map[string]any{"pad": pad}))
+	for i := range server.WorkingCalls {
+		p.send(call(t, i, "work", nil))
+		<-begun
 	}
-	refused := 0
-	p.send(request(t, "ping", "ping", nil))
-	for m := p.next(); string(m.ID) != `"ping"`; m = p.next() {
+	const large, size = 24, 3 << 20
+	pad := strings.Repeat("x", size)
+	for i := range large {
+		p.send(call(t, fmt.Sprint("large ", i), "work", map[string]any{"pad": pad}))
+	}
+	for range large - (64<<20)/size {
+		m := p.next()
 		if m.Error == nil || m.Error.Code != server.ServerBusy {
 			t.Fatalf("call %s is answered with %+v", m.ID, m.Error)
 		}
-		refused++
 	}
-	if refused < 30-64/3 {
-		t.Errorf("%d of 30 calls with 3 MiB were refused", refused)
+	for i := range large {
+		p.send(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"large %d"}}`, i))
 	}
+	p.send(request(t, "ping", "ping", nil))
+	p.answer(`"ping"`) // though there is no place for a call
 	close(release)
-	if rest := p.rest(); len(rest) != 30-refused {
-		t.Errorf("%d answers, want %d", len(rest), 30-refused)
+	if rest := p.rest(); len(rest) != server.WorkingCalls {
+		t.Errorf("%d answers, want %d", len(rest), server.WorkingCalls)
 	}
 }
 

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -170,7 +171,7 @@ func TestStdio_SignalEndsTheServerAtOnceWhereHandlersObey(t *testing.T) {
 	if err := p.end(); err != nil {
 		t.Errorf("the server ended with %v", err)
 	}
-	if took := time.Since(stopped); took > 300*time.Millisecond {
+	if took := time.Since(stopped); took > 450*time.Millisecond {
 		t.Errorf("the end took %s", took)
 	}
 	if !h.works(t, value) {
@@ -187,7 +188,7 @@ func TestStdio_SignalWhileMessagesArrive(t *testing.T) {
 		go func() {
 			defer close(sending)
 			for i := range 2000 {
-				line := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`+"\n", i)
+				line := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/list"}`+"\n", i)
 				if _, err := p.stdin.WriteString(line); err != nil {
 					return
 				}
@@ -202,5 +203,34 @@ func TestStdio_SignalWhileMessagesArrive(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-sending
+	}
+}
+
+// What was given as the output is the caller's own again.
+func TestStdio_NothingIsWrittenAfterTheEnd(t *testing.T) {
+	h := newHouse(t)
+	in, toServer := io.Pipe()
+	var out lockedBuffer
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.ServeStdio(ctx, in, &out) }()
+	if _, err := io.WriteString(toServer, request(t, 1, "ping", nil)+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	before := out.String()
+	// The one that was waiting for a line still takes it.
+	if _, err := io.WriteString(toServer, "no JSON\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := toServer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // in which it would be answered
+	if after := out.String(); after != before {
+		t.Errorf("after the end was written %q", strings.TrimPrefix(after, before))
 	}
 }

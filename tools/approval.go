@@ -62,7 +62,12 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 	}
 	_, answered := c.request.Params.InputResponses[decisionKey]
 	if state := c.request.Params.RequestState; state != "" && answered {
-		if err := c.sealer.open(state, c.claims(d)); err != nil {
+		err := c.sealer.open(ctx, state, c.claims(d))
+		switch {
+		case errors.Is(err, errStateUnknown):
+			return newError(CodeUnavailable, "the answer to the question cannot be counted (%s); %s", errStateUnknown, d.question.Unchanged).
+				next("Call the tool again in a minute; the person is asked anew.").because(err)
+		case err != nil:
 			return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
 				next("Call the tool again; the person is asked anew.").because(err)
 		}

@@ -151,6 +151,13 @@ func TestR38_A7_AStateBelongsToUserToolTargetAndArguments(t *testing.T) {
 		f.callModern(canAsk, "revoke_token", id(other.ID), state(sealed), response(agreed)).failed(tools.CodeDeclined, "another question")
 		f.mustBeLive(other.ID)
 	})
+	t.Run("other arguments", func(t *testing.T) {
+		f.t = t
+		lasting := func(days string) string { return `{"id":` + quoted(other.ID) + `,"expires":` + quoted(days) + `}` }
+		short := f.callModern(canAsk, "rotate_token", lasting("7d")).asking()
+		f.callModern(canAsk, "rotate_token", lasting("300d"), state(short), response(agreed)).failed(tools.CodeDeclined, "another question")
+		f.mustBeLive(other.ID)
+	})
 	t.Run("another tool", func(t *testing.T) {
 		f.t = t
 		f.callModern(canAsk, "create_token", createArguments(token.ID, "never"), state(sealed), response(agreed)).failed(tools.CodeDeclined, "another question")

@@ -99,6 +99,9 @@ func createdResult(created *client.CreatedToken, receipt Receipt, now time.Time)
 	if receipt.Where != "" {
 		text += "\nwhere: " + receipt.Where
 	}
+	if receipt.Sealed != "" {
+		text += "\nsealed:\n" + receipt.Sealed
+	}
 	if receipt.Value != "" {
 		text += "\nvalue: " + receipt.Value
 	}

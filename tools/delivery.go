@@ -24,6 +24,7 @@ type Deliverer interface {
 
 const receiptSchema = `{"type":"object","description":"Where the person finds the value.","properties":{` +
 	`"road":{"type":"string"},"where":{"type":"string"},"note":{"type":"string"},` +
+	`"sealed":{"type":"string","description":"The value, encrypted to the person; show it to them unchanged."},` +
 	`"value":{"type":"string","description":"Only where the operator chose to deliver inline."}` +
 	`},"required":["road","note"]}`
 
@@ -36,6 +37,9 @@ type Receipt struct {
 	Where string `json:"where,omitempty"`
 	// Note says in a sentence what the person does next.
 	Note string `json:"note"`
+	// Sealed is the secret encrypted to the person, in lines of plain text, and
+	// is set by the road "sealed" alone.
+	Sealed string `json:"sealed,omitempty"`
 	// Value is the secret itself, and is set by the road "inline" alone.
 	Value string `json:"value,omitempty"`
 }

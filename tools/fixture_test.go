@@ -58,7 +58,12 @@ func withDeliverer(d tools.Deliverer) option {
 
 func newFixture(t *testing.T, options ...option) *fixture {
 	t.Helper()
-	f := &fixture{t: t, api: kenbuntest.Start(t), left: &record{}, callers: &switchedCallers{}}
+	return newFixtureOn(t, kenbuntest.Start(t), options...)
+}
+
+func newFixtureOn(t *testing.T, api *kenbuntest.API, options ...option) *fixture {
+	t.Helper()
+	f := &fixture{t: t, api: api, left: &record{}, callers: &switchedCallers{}}
 	f.proxy = newUnrulyProxy(t, f.api.URL)
 	f.pat = f.api.User(t, ada, authority.RoleMember)
 	f.client = newClient(t, f.proxy.URL)
@@ -94,6 +99,25 @@ func newFixture(t *testing.T, options ...option) *fixture {
 	return f
 }
 
+// newFixtureSharing is another toolbox for the same user, as in another process.
+func newFixtureSharing(t *testing.T, with *fixture) *fixture {
+	t.Helper()
+	f := &fixture{t: t, api: with.api, left: &record{}, callers: &switchedCallers{}, pat: with.pat, proxy: with.proxy, folder: with.folder}
+	f.client = newClient(t, f.proxy.URL)
+	f.callers.set(f.as(f.pat))
+	road, err := human.NewFile(f.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	toolbox, err := tools.New(tools.Config{Callers: f.callers, Deliverer: road, Policy: unhurriedPolicy(), APIAddress: f.proxy.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.server = server.NewMCPServer("test", "0")
+	f.server.SetTools(toolbox.ServerTools()...)
+	return f
+}
+
 // newClient returns a client that does not wait between tries.
 func newClient(t *testing.T, address string) *client.Client {
 	t.Helper()
@@ -111,6 +135,7 @@ func (f *fixture) as(pat string) tools.Caller {
 	secret := client.NewSecret(pat)
 	return tools.Caller{
 		API:         f.client.As(client.Credential{PAT: secret}),
+		With:        func(pat client.Secret) tools.API { return f.client.As(client.Credential{PAT: pat}) },
 		ID:          "caller-" + secret.Prefix(),
 		TokenPrefix: secret.Prefix(),
 		TokenSource: "the test",
@@ -121,6 +146,13 @@ func (f *fixture) as(pat string) tools.Caller {
 func (f *fixture) token(name string) authority.Issued {
 	f.t.Helper()
 	return f.api.Token(f.t, ada, name, nil)
+}
+
+// token30 gives the user of the fixture one more token, for thirty days.
+func (f *fixture) token30(name string) authority.Issued {
+	f.t.Helper()
+	ends := time.Now().Add(30 * 24 * time.Hour)
+	return f.api.Token(f.t, ada, name, &ends)
 }
 
 // listed is what the API itself says about the user's tokens, by id.

@@ -14,6 +14,7 @@ type Keeper interface {
 	// the person has to change instead.
 	Replaceable(ctx context.Context) (place string, err error)
 	// Replace puts token where the present one is kept. From the next call on
-	// the server runs on it. On an error the present one is still in its place.
+	// the server runs on it. On an error, whose text may be shown to a model, the
+	// present one is still in its place.
 	Replace(ctx context.Context, token client.Secret) (place string, err error)
 }

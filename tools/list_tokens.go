@@ -39,7 +39,8 @@ func listTokens() *Tool {
 			`"tokens":{"type":"array","items":` + tokenRowSchema + `},` +
 			`"matching":{"type":"integer","description":"How many tokens match, on all pages."},` +
 			`"counts":{"type":"object","description":"All the user's tokens by state.","additionalProperties":{"type":"integer"}},` +
-			`"next_cursor":{"type":"string","description":"Present when there is more."}` +
+			`"next_cursor":{"type":"string","description":"Present when there is more."},` +
+			`"warnings":{"type":"array","items":{"type":"string"}}` +
 			`},"required":["tokens","matching","counts"]}`),
 		run: runListTokens,
 	}
@@ -60,6 +61,7 @@ type tokenList struct {
 	Matching   int            `json:"matching"`
 	Counts     map[string]int `json:"counts"`
 	NextCursor string         `json:"next_cursor,omitempty"`
+	Warnings   []string       `json:"warnings,omitempty"`
 }
 
 func runListTokens(ctx context.Context, c *call) (*result, error) {
@@ -94,7 +96,12 @@ func runListTokens(ctx context.Context, c *call) (*result, error) {
 		list.Tokens = append(list.Tokens, NewTokenRow(token, c.now, c.caller.TokenPrefix))
 		last = token
 	}
-	return &result{structured: list, text: list.text(filter, c.now)}, nil
+	list.Warnings = c.recoveries.take(c.caller.ID)
+	text := list.text(filter, c.now)
+	for _, warning := range list.Warnings {
+		text += "\nwarning: " + warning
+	}
+	return &result{structured: list, text: text}, nil
 }
 
 // text is a table in as few bytes as can still be read.

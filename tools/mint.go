@@ -21,29 +21,44 @@ const revokeTimeout = 15 * time.Second
 // more.
 func (c *call) mint(
 	ctx context.Context, want client.NewToken,
-	handOver func(context.Context, *client.CreatedToken) (Receipt, error),
+	handOver handOver,
 ) (*client.CreatedToken, Receipt, error) {
+	journal, err := c.begin(ctx, want)
+	if err != nil {
+		return nil, Receipt{}, err
+	}
 	created, err := c.caller.API.CreateToken(ctx, want)
 	if err != nil {
+		journal.failed(err)
 		return nil, Receipt{}, creationFailed(err)
 	}
+	journal.made(created.ID)
 	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token))
 	ctx = context.WithoutCancel(ctx)
-	receipt, err := handOver(ctx, created)
+	receipt, err := c.handOver(ctx, created, handOver)
 	if err != nil {
-		return nil, Receipt{}, c.undelivered(ctx, created, err)
+		return nil, Receipt{}, c.undelivered(ctx, created, err, journal)
 	}
+	journal.done()
 	return created, receipt, nil
 }
 
-// deliver keeps a road that breaks down from leaving the new token behind.
-func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (receipt Receipt, err error) {
+// handOver brings the value of a new token to where it belongs.
+type handOver func(context.Context, *client.CreatedToken) (Receipt, error)
+
+// handOver keeps a road that breaks down from leaving the new token behind.
+func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring handOver) (receipt Receipt, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.logger.Error("the road of delivery panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
 			err = errors.New("something went wrong on the way to the person")
 		}
 	}()
+	return bring(ctx, created)
+}
+
+// deliver takes the operator's road.
+func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
 	return c.deliverer.Deliver(ctx, c.caller, created)
 }
 
@@ -87,7 +102,7 @@ func creationFailed(err error) error {
 }
 
 // undelivered revokes a token whose value reached nobody.
-func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, cause error) error {
+func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, cause error, journal journaled) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
 	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
@@ -96,6 +111,7 @@ func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, ca
 			created.ID, publicPrefix(&created.Token), cause).
 			next("Have it revoked: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(errors.Join(cause, err))
 	}
+	journal.done()
 	c.logger.Warn("a token could not be delivered and was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", cause)
 	return cannotDeliver(cause, "the token that was made was revoked at once, nothing is left of it")
 }

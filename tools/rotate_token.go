@@ -139,8 +139,6 @@ func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
 	return expires, nil
 }
 
-type handOver = func(context.Context, *client.CreatedToken) (Receipt, error)
-
 // roadFor tells how the successor gets to where the old token is used. keepsOld
 // tells that the old one must stay: it is the one that the server or the client
 // runs on, and only the person can put another in its place.

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -37,19 +38,37 @@ var (
 	errStateOther   = errors.New("it belongs to another question")
 )
 
-// sealer encrypts and authenticates the state of open questions with a key that
-// lives as long as the process. A state can be opened once.
+// errStateUnknown means that it cannot be found out whether a state was used
+// before.
+var errStateUnknown = errors.New("whether it was used before cannot be found out right now")
+
+// sealer encrypts and authenticates the state of open questions. A state can be
+// opened once.
 type sealer struct {
 	aead  cipher.AEAD
 	clock func() time.Time
+	once  Once
 
 	mu   sync.Mutex
 	used map[string]time.Time // nonce to the end of its state
 }
 
+// Once reports whether it is called with nonce for the first time within keep.
+type Once func(ctx context.Context, nonce string, keep time.Duration) (first bool, err error)
+
+// sealerKeyBytes chooses AES-256.
+const sealerKeyBytes = 32
+
+// newSealer returns a sealer whose key lives as long as the process.
 func newSealer(clock func() time.Time) *sealer {
-	key := make([]byte, 32)
+	key := make([]byte, sealerKeyBytes)
 	_, _ = rand.Read(key) // never fails: crypto/rand.Read ends the process instead
+	s := &sealer{aead: newAEAD(key), clock: clock, used: map[string]time.Time{}}
+	s.once = s.onceHere
+	return s
+}
+
+func newAEAD(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err)
@@ -58,7 +77,22 @@ func newSealer(clock func() time.Time) *sealer {
 	if err != nil {
 		panic(err)
 	}
-	return &sealer{aead: aead, clock: clock, used: map[string]time.Time{}}
+	return aead
+}
+
+// share has s open what other processes with the same key sealed, and agree
+// with them by once about what was opened. What is nil stays as it is.
+func (s *sealer) share(key []byte, once Once) error {
+	if key != nil {
+		if len(key) != sealerKeyBytes {
+			return fmt.Errorf("the key for the state of questions has %d bytes, and needs %d", len(key), sealerKeyBytes)
+		}
+		s.aead = newAEAD(key)
+	}
+	if once != nil {
+		s.once = once
+	}
+	return nil
 }
 
 var stateContext = []byte("kenbun-mcp decision v1")
@@ -77,7 +111,7 @@ func (s *sealer) seal(about claims) (string, error) {
 
 // open reports whether state was sealed for about, in time, and not opened
 // before.
-func (s *sealer) open(state string, about claims) error {
+func (s *sealer) open(ctx context.Context, state string, about claims) error {
 	box, err := base64.RawURLEncoding.DecodeString(state)
 	// Decoding passes over line breaks and loose bits at the end.
 	if err != nil || base64.RawURLEncoding.EncodeToString(box) != state {
@@ -98,24 +132,33 @@ func (s *sealer) open(state string, about claims) error {
 	if opened.Claims != about {
 		return errStateOther
 	}
-	return s.use(opened.Nonce, opened.Expires, now)
+	first, err := s.once(ctx, opened.Nonce, opened.Expires.Sub(now))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", errStateUnknown, err)
+	case !first:
+		return errStateUsed
+	}
+	return nil
 }
 
-// use remembers nonce until its state has expired by itself. Only states that
-// this server sealed come so far, so that strangers cannot fill the memory.
-func (s *sealer) use(nonce string, expires, now time.Time) error {
+// onceHere remembers nonce in the memory of this process until its state has
+// expired by itself. Only states that were sealed with the key come so far, so
+// that strangers cannot fill the memory.
+func (s *sealer) onceHere(_ context.Context, nonce string, keep time.Duration) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.clock()
 	for old, end := range s.used {
 		if !now.Before(end) {
 			delete(s.used, old)
 		}
 	}
 	if _, used := s.used[nonce]; used {
-		return errStateUsed
+		return false, nil
 	}
-	s.used[nonce] = expires
-	return nil
+	s.used[nonce] = now.Add(keep)
+	return true, nil
 }
 
 func digest(data []byte) string {

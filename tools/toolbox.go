@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -21,9 +22,21 @@ type Config struct {
 	Deliverer Deliverer
 	// Person is asked where the client cannot ask. Nil: nobody is.
 	Person Person
+	// Connector lets the person give a token where there is none. Nil: the tools
+	// only say how to give one.
+	Connector Connector
 	// Keeper keeps the token that the server itself runs on. Nil: the server has
 	// none, or none that it could change.
 	Keeper Keeper
+	// Journal remembers tokens on their way to a person. Nil: nothing does, and a
+	// crash in between leaves a token that nobody holds.
+	Journal Journal
+	// StateKey seals what a server has to remember of a question while the client
+	// has it: 32 bytes, the same for all replicas of a server. Nil: a random one.
+	StateKey []byte
+	// Once tells whether an answer comes for the first time, among all replicas
+	// of a server. Nil: this process remembers by itself.
+	Once Once
 	// Policy is the operator's ceiling.
 	Policy Policy
 	// APIAddress is the API's base URL, as whoami shows it.
@@ -42,7 +55,10 @@ type Toolbox struct {
 	callers       Callers
 	deliverer     Deliverer
 	person        Person
+	connector     Connector
 	keeper        Keeper
+	journal       Journal
+	recoveries    *recoveries
 	policy        Policy
 	apiAddress    string
 	terminalFlags string
@@ -65,7 +81,9 @@ func New(config Config) (*Toolbox, error) {
 		callers:       config.Callers,
 		deliverer:     config.Deliverer,
 		person:        config.Person,
+		connector:     config.Connector,
 		keeper:        config.Keeper,
+		journal:       config.Journal,
 		rotations:     newRotations(),
 		policy:        config.Policy,
 		apiAddress:    config.APIAddress,
@@ -79,7 +97,11 @@ func New(config Config) (*Toolbox, error) {
 	if b.clock == nil {
 		b.clock = time.Now
 	}
+	b.recoveries = newRecoveries(b.journal, b.clock)
 	b.sealer = newSealer(b.clock)
+	if err := b.sealer.share(config.StateKey, config.Once); err != nil {
+		return nil, err
+	}
 	b.changes = newChanges(b.policy.MaxChangesPerMinute, b.clock)
 	return b, nil
 }
@@ -132,10 +154,11 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 	if err != nil {
 		return nil, err
 	}
-	caller, err := b.callers.Caller(ctx)
+	caller, err := b.callerOf(ctx, tool, request)
 	if err != nil {
 		return nil, err
 	}
+	b.recoveries.settle(ctx, caller, logger.With("caller", caller.ID))
 	return tool.run(ctx, &call{
 		Toolbox: b,
 		tool:    tool,
@@ -145,6 +168,24 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 		now:     b.clock(),
 		logger:  logger.With("caller", caller.ID),
 	})
+}
+
+// Run runs a tool for a person at a terminal: the same steps and checks as for a
+// model, with the person asked directly and errors as they are. It takes the
+// tool's arguments as a model would give them and returns its structured answer
+// and its text.
+func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any) (structured any, text string, err error) {
+	i := slices.IndexFunc(All(), func(t *Tool) bool { return t.Name == tool })
+	if i < 0 {
+		return nil, "", fmt.Errorf("there is no tool %q", tool)
+	}
+	request := mcp.CallToolRequest{}
+	request.Params.Name, request.Params.Arguments = tool, arguments
+	outcome, err := b.call(ctx, All()[i], request, b.log.With("tool", tool))
+	if err != nil {
+		return nil, "", err
+	}
+	return outcome.structured, outcome.text, nil
 }
 
 // internal hides what nobody foresaw behind a number under which the operator

@@ -79,6 +79,7 @@ func runWhoami(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 	who.Limits = c.policy.summary()
+	who.Warnings = append(who.Warnings, c.recoveries.take(c.caller.ID)...)
 	return &result{structured: who, text: who.Text(c.now)}, nil
 }
 

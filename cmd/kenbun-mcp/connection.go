@@ -49,6 +49,8 @@ func (f *connectionFlags) add(cmd *cobra.Command) {
 type connection struct {
 	api         *client.Client
 	credentials server.Credentials
+	// keeper keeps the token, where another can be put in its place.
+	keeper tools.Keeper
 	// terminalFlags lead another call of this program to the same API.
 	terminalFlags string
 	close         func() error

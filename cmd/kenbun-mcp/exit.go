@@ -42,6 +42,15 @@ func isUsageError(err error) bool {
 }
 
 func exitCode(err error) int {
+	var tool *tools.Error
+	if errors.As(err, &tool) {
+		switch tool.Code {
+		case tools.CodeDeclined, tools.CodeNeedsPerson:
+			return exitRefused
+		case tools.CodeInvalidArgument:
+			return exitUsage
+		}
+	}
 	switch {
 	case err == nil:
 		return exitDone
@@ -66,8 +75,9 @@ func explain(err error) string {
 		return err.Error()
 	}
 	text := tool.Message
-	if cause := tool.Unwrap(); cause != nil {
-		text = cause.Error()
+	var api *client.Error
+	if errors.As(err, &api) {
+		text += " (" + api.Error() + ")"
 	}
 	if tool.Next != "" {
 		text += "\n" + tool.Next

@@ -31,9 +31,24 @@ type API struct {
 // Start serves an empty authority in memory until the test ends.
 func Start(t testing.TB) *API {
 	t.Helper()
+	return StartOn(t, "memory")
+}
+
+// OnEachStore runs a test on an empty authority over every kind of store.
+func OnEachStore(t *testing.T, test func(t *testing.T, api *API)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) { test(t, Start(t)) })
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, StartOn(t, "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")))
+	})
+}
+
+// StartOn serves an authority over store until the test ends.
+func StartOn(t testing.TB, store string) *API {
+	t.Helper()
 	api := &API{}
 	a, err := authority.Open(t.Context(), authority.Config{
-		Store:      "memory",
+		Store:      store,
 		TokenLimit: 100_000,
 		Now:        api.Now,
 	})

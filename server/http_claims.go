@@ -1,0 +1,303 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// maxClaimBody bounds the body of a request for a claim, in bytes; a token is
+// far shorter.
+const maxClaimBody = 64 << 10
+
+// claimDesk gives new tokens to the users who had them made: to people on a
+// page, to programs in JSON.
+type claimDesk struct {
+	claims *human.Claims
+	caller func(client.Credential) tools.Caller
+	// origin is the server's own, as browsers know it; empty if that is not
+	// known.
+	origin string
+	log    *slog.Logger
+}
+
+func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, logger *slog.Logger) (*claimDesk, error) {
+	desk := &claimDesk{claims: claims, caller: caller, log: logger}
+	if publicURL == "" {
+		return desk, nil
+	}
+	u, err := url.Parse(publicURL)
+	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, errBadPublicURL
+	}
+	origin, ok := parseOrigin(u.Scheme + "://" + u.Host)
+	if !ok || (u.Scheme != "https" && !isLoopbackName(u.Hostname())) {
+		return nil, errBadPublicURL
+	}
+	desk.origin = origin
+	return desk, nil
+}
+
+var errBadPublicURL = errors.New("the address under which people reach this server must be https, or http on loopback, such as https://mcp.example.com, without user name, query or fragment")
+
+// before answers requests for claims and leaves all others to next.
+func (d *claimDesk) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := strings.CutPrefix(r.URL.Path, human.ClaimPath)
+		switch {
+		case !ok:
+			next.ServeHTTP(w, r)
+		case !human.IsClaimID(id):
+			writeProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 letters and digits")
+		case !d.isOwnPage(r):
+			writeProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
+		case r.Method == http.MethodGet || r.Method == http.MethodHead:
+			// Whether the claim is there is told to its owner only.
+			d.logLost(page(r).Form(w, http.StatusOK, ""))
+		case r.Method == http.MethodPost:
+			d.fetch(w, r, id)
+		default:
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "open the page with GET, or fetch the claim with POST")
+		}
+	})
+}
+
+func page(r *http.Request) human.ClaimPage { return human.ClaimPage{Server: r.Host} }
+
+func (d *claimDesk) logLost(err error) {
+	if err != nil {
+		d.log.Debug("a page could not be shown", "cause", err)
+	}
+}
+
+// isOwnPage refuses what another site has a browser send. A link from elsewhere
+// may lead to the page, but no other site may fill it in or read it.
+func (d *claimDesk) isOwnPage(r *http.Request) bool {
+	if r.Method == http.MethodPost {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "same-origin":
+		default:
+			return false
+		}
+	}
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		return true
+	}
+	origin, ok := parseOrigin(origins[0])
+	if !ok || len(origins) > 1 {
+		return false
+	}
+	// The Host is one of the server's own here; a proxy may have ended TLS.
+	return origin == d.origin || sameHost(origin, "http://", r.Host) || sameHost(origin, "https://", r.Host)
+}
+
+func sameHost(origin, scheme, host string) bool {
+	own, ok := parseOrigin(scheme + host)
+	return ok && own == origin
+}
+
+func (d *claimDesk) fetch(w http.ResponseWriter, r *http.Request, id string) {
+	if r.Header.Get("Content-Encoding") != "" {
+		writeProblem(w, http.StatusUnsupportedMediaType, "unsupported_encoding", "send the body as it is, without Content-Encoding")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxClaimBody)
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && mediaType == "application/x-www-form-urlencoded" {
+		d.fetchByForm(w, r, id)
+		return
+	}
+	d.fetchByProgram(w, r, id)
+}
+
+// fetchByForm answers a person's browser.
+func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id string) {
+	// Every browser tells where a form comes from (Fetch Standard, "append a
+	// request Origin header").
+	if len(r.Header.Values("Origin")) == 0 || len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
+		writeProblem(w, http.StatusForbidden, "forbidden_origin",
+			"a form is taken from its own page only; a program sends its token in the Authorization header, without a form")
+		return
+	}
+	pat, err := tokenInForm(r.Body)
+	if err != nil {
+		d.logLost(page(r).Form(w, http.StatusBadRequest, sentence(err)))
+		return
+	}
+	caller := d.caller(client.Credential{PAT: pat})
+	claimed, err := d.claims.Fetch(r.Context(), id, caller)
+	if err != nil {
+		failure := d.failure(r, id, err)
+		failure.setHeader(w)
+		if failure.final {
+			d.logLost(page(r).Notice(w, failure.status, sentence(failure)))
+		} else {
+			d.logLost(page(r).Form(w, failure.status, sentence(failure)))
+		}
+		return
+	}
+	if err := page(r).Token(w, claimed); err != nil || r.Context().Err() != nil {
+		d.claims.TakeBack(r.Context(), id, caller)
+	}
+}
+
+// tokenInForm reads the one field that there is.
+func tokenInForm(body io.Reader) (client.Secret, error) {
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return client.Secret{}, errors.New("the form could not be read; try again")
+	}
+	values, err := url.ParseQuery(string(content))
+	if err != nil || len(values["token"]) != 1 {
+		return client.Secret{}, errors.New("the form could not be read; try again")
+	}
+	// What is pasted often brings a space or the end of its line along.
+	return client.ParsePAT(strings.TrimSpace(values["token"][0]))
+}
+
+// claimedToken is what a program is answered.
+type claimedToken struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Prefix    string `json:"prefix"`
+	ExpiresAt string `json:"expires_at,omitempty"`
+	Token     string `json:"token"`
+}
+
+// fetchByProgram answers the command claim, and whoever speaks like it.
+func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id string) {
+	credential, err := credentialOf(r)
+	if err != nil {
+		challenge(w, err)
+		return
+	}
+	caller := d.caller(credential)
+	claimed, err := d.claims.Fetch(r.Context(), id, caller)
+	if err != nil {
+		failure := d.failure(r, id, err)
+		if failure.status == http.StatusUnauthorized {
+			challenge(w, errInvalidToken)
+			return
+		}
+		failure.setHeader(w)
+		writeProblem(w, failure.status, failure.code, failure.Error())
+		return
+	}
+	row := tools.NewTokenRow(&claimed.Token, time.Now(), "")
+	err = sendClaimed(w, claimedToken{ID: row.ID, Name: row.Name, Prefix: row.Prefix, ExpiresAt: row.ExpiresAt, Token: claimed.Value.Reveal()})
+	if err != nil || r.Context().Err() != nil {
+		d.claims.TakeBack(r.Context(), id, caller)
+	}
+}
+
+func sendClaimed(w http.ResponseWriter, answer claimedToken) error {
+	data, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("write a claimed token: %w", err)
+	}
+	defer clear(data)
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if _, err := w.Write(data); err != nil {
+		return fmt.Errorf("send a claimed token: %w", err)
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return fmt.Errorf("send a claimed token: %w", err)
+	}
+	return nil
+}
+
+// claimFailure is why a claim was not given out, as whoever asked is told.
+type claimFailure struct {
+	status     int
+	code, text string
+	retryAfter time.Duration
+	// final tells that another try cannot succeed.
+	final bool
+}
+
+func (f *claimFailure) Error() string { return f.text }
+
+func (f *claimFailure) setHeader(w http.ResponseWriter) {
+	if f.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
+	}
+}
+
+func (d *claimDesk) failure(r *http.Request, id string, err error) *claimFailure {
+	var gone *human.GoneError
+	switch {
+	case errors.Is(err, human.ErrNoClaim):
+		return d.wrongTry(r, id)
+	case errors.As(err, &gone):
+		return &claimFailure{status: http.StatusGone, code: "claim_" + string(gone.Reason), text: gone.Error(), final: true}
+	case errors.Is(err, client.ErrUnauthenticated):
+		return &claimFailure{status: http.StatusUnauthorized, code: "invalid_token",
+			text: "kenbun does not accept that token any more: it was revoked or has expired"}
+	default:
+		d.log.Warn("a claim could not be given out", "claim", id, "cause", err)
+		return &claimFailure{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", retryAfter: 5 * time.Second,
+			text: "that cannot be looked up right now, and nothing happened to the claim; try again in a moment"}
+	}
+}
+
+// wrongTry answers who has no such claim.
+func (d *claimDesk) wrongTry(r *http.Request, id string) *claimFailure {
+	wait, err := d.claims.WrongTry(r.Context(), id, network(r.RemoteAddr))
+	switch {
+	case err != nil:
+		return d.failure(r, id, err)
+	case wait > 0:
+		return &claimFailure{status: http.StatusTooManyRequests, code: "too_many_tries", retryAfter: wait,
+			text: "there were too many wrong tries; wait a few minutes and make sure that it is the token that your assistant uses"}
+	default:
+		return &claimFailure{status: http.StatusNotFound, code: "no_such_claim", text: human.ErrNoClaim.Error()}
+	}
+}
+
+// network is where a request comes from, as far as one customer of a provider
+// cannot change it: an IPv4 address, or the first half of an IPv6 address.
+func network(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return "unknown"
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return "unknown"
+	}
+	addr = addr.Unmap()
+	if addr.Is4() {
+		return addr.String()
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return "unknown"
+	}
+	return prefix.String()
+}
+
+// sentence writes an error as text for a page.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}

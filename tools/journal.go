@@ -1,0 +1,120 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// Journal remembers which tokens are on their way to a person, so that a crash
+// leaves none behind that lives and that nobody holds.
+type Journal interface {
+	// Begin is called before a token is made. What it notes survives a crash; on
+	// an error nothing is made. The error may be shown to a model.
+	Begin(ctx context.Context, caller Caller, intent Intent) (JournalEntry, error)
+	// Recover deals with what processes that are no more left behind of this
+	// caller's: it revokes what nobody holds. What it cannot deal with it keeps.
+	// On an error it can be called again.
+	Recover(ctx context.Context, caller Caller) ([]Recovered, error)
+}
+
+// Intent is a token that is about to be made.
+type Intent struct {
+	Name string
+	// ExpiresAt is nil for a token that never expires.
+	ExpiresAt *time.Time
+	BeganAt   time.Time
+}
+
+// JournalEntry is one token on its way. An entry that is never done is dealt
+// with after the process has ended.
+type JournalEntry interface {
+	// Made notes the id of the token.
+	Made(id string) error
+	// MayHaveMade notes ids out of which one may be the token, where the API's
+	// answer was lost. There may be none.
+	MayHaveMade(ids []string) error
+	// Done forgets the entry: a person holds the token, or it was revoked, or it
+	// was never made.
+	Done() error
+}
+
+// RecoveryOutcome is what became of a token that a process left behind.
+type RecoveryOutcome string
+
+// The outcomes.
+const (
+	// RecoveredRevoked: nobody held it, and it was revoked.
+	RecoveredRevoked RecoveryOutcome = "revoked"
+	// RecoveredGone: it was revoked or had expired already.
+	RecoveredGone RecoveryOutcome = "gone"
+	// RecoveredInUse: it was used since, so that somebody holds it; it was left
+	// alone.
+	RecoveredInUse RecoveryOutcome = "in_use"
+	// RecoveredNotMade: no such token was made.
+	RecoveredNotMade RecoveryOutcome = "not_made"
+	// RecoveredUnclear: it cannot be told which token it is, or whether there is
+	// one; nothing was done, and a person should look.
+	RecoveredUnclear RecoveryOutcome = "unclear"
+)
+
+// Recovered is a token that a process left behind.
+type Recovered struct {
+	// TokenID is empty where it is not known.
+	TokenID string
+	// Name is as it was given, and has to be cleaned before it is shown.
+	Name    string
+	Outcome RecoveryOutcome
+}
+
+// begin notes that a token is about to be made.
+func (c *call) begin(ctx context.Context, want client.NewToken) (journaled, error) {
+	if c.journal == nil {
+		return journaled{c: c}, nil
+	}
+	entry, err := c.journal.Begin(ctx, c.caller, Intent{Name: want.Name, ExpiresAt: want.ExpiresAt, BeganAt: c.clock()})
+	if err != nil {
+		return journaled{}, cannotDeliver(err, "no token was made")
+	}
+	return journaled{c: c, entry: entry}, nil
+}
+
+// journaled notes what becomes of a token. What cannot be noted is logged and
+// stops nothing: the token exists, and to bring it to the person matters more.
+type journaled struct {
+	c     *call
+	entry JournalEntry
+}
+
+func (j journaled) made(id string) {
+	if j.entry != nil {
+		j.log(j.entry.Made(id))
+	}
+}
+
+func (j journaled) done() {
+	if j.entry != nil {
+		j.log(j.entry.Done())
+	}
+}
+
+// failed notes how a creation failed.
+func (j journaled) failed(err error) {
+	if j.entry == nil {
+		return
+	}
+	var lost *client.CreateError
+	if errors.As(err, &lost) && lost.Outcome == client.OutcomeUnknown {
+		j.log(j.entry.MayHaveMade(lost.TokenIDs))
+		return
+	}
+	j.done()
+}
+
+func (j journaled) log(err error) {
+	if err != nil {
+		j.c.logger.Error("the journal of tokens on their way could not be written", "cause", err)
+	}
+}
