@@ -92,6 +92,9 @@ func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
 	return logRequests(logger, recoverPanics(logger, next))
 }
 
+// EndListening has requests that only listen end with the server.
+func EndListening(next http.Handler) http.Handler { return bufferBody(endListening(next)) }
+
 // HostGuard is the check of Host and Origin alone, before next.
 func HostGuard(hosts, origins []string, next http.Handler) (http.Handler, error) {
 	h, err := newHostList(hosts)

@@ -126,7 +126,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
-	endpoint = bufferBody(endpoint)
+	endpoint = noteRecipient(bufferBody(endpoint))
 
 	site := origins.guard(shareWithOrigins(route(endpoint)))
 	if desk != nil {

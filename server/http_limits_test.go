@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -205,21 +206,56 @@ func TestServe_LetsOpenCallsFinishAndTakesNoNewOnes(t *testing.T) {
 func TestServe_StreamsOnWhichClientsOnlyListenDoNotHoldUpTheEnd(t *testing.T) {
 	h := serveHTTP(t)
 	session := h.session(t, bearer(h.pat), noCapabilities)
-	older := h.open(t, "GET", session.with("Accept", "text/event-stream"), "")
-	newer := h.open(t, "POST", bearer(h.pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "subscriptions/listen"),
-		modern(t, 1, "subscriptions/listen", map[string]any{"notifications": map[string]any{"toolsListChanged": true}}))
-	if m := newer.next(); m.Method != "notifications/subscriptions/acknowledged" {
-		t.Errorf("instead of the acknowledgement: %+v", m)
-	}
+	listening := h.open(t, "GET", session.with("Accept", "text/event-stream"), "")
 	stopped := time.Now()
 	if err := h.stop(); err != nil {
 		t.Errorf("Serve ended with %v", err)
 	}
-	if took := time.Since(stopped); took > 2*time.Second {
+	if took := time.Since(stopped); took > 5*time.Second {
 		t.Errorf("the end took %s", took)
 	}
-	older.ends()
-	_ = newer.response.Body.Close() // it may have ended on its own
+	listening.ends()
+}
+
+func TestServe_OnlyListeningEndsAtOnce(t *testing.T) {
+	h := newHouse(t)
+	var begun sync.WaitGroup
+	begun.Add(3)
+	release := make(chan struct{})
+	served := listen(t, h, server.EndListening(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun.Done()
+		select {
+		case <-r.Context().Done():
+			w.WriteHeader(http.StatusGone)
+		case <-release:
+		}
+	})))
+	// Protocol 2026-07-28 listens with a message. The server offers nothing to
+	// listen to yet, so that the library itself answers it at once.
+	listened, worked := make(chan int, 2), make(chan int, 1)
+	go func() { listened <- served.do(t, "GET", "/mcp", nil, "").status }()
+	go func() { listened <- served.post(t, nil, modern(t, 1, "subscriptions/listen", nil)).status }()
+	go func() { worked <- served.post(t, nil, modern(t, 1, "tools/call", nil)).status }()
+	begun.Wait()
+	stopped := make(chan error, 1)
+	go func() { stopped <- served.stop() }()
+	for range 2 {
+		if status := <-listened; status != http.StatusGone {
+			t.Errorf("who only listened: status %d", status)
+		}
+	}
+	select {
+	case status := <-worked:
+		t.Errorf("the call ended with status %d", status)
+	default:
+	}
+	close(release)
+	if status := <-worked; status != http.StatusOK {
+		t.Errorf("the call: status %d", status)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve ended with %v", err)
+	}
 }
 
 func TestServe_CallThatDoesNotFinishIsCutOff(t *testing.T) {

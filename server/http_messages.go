@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -15,8 +14,8 @@ import (
 type bodyKey struct{}
 
 // bufferBody reads the whole body, up to its limit, before anything looks at
-// it. Afterwards the time for reading is over and does not end a call that
-// waits for a person.
+// it. Once a body is read to its end net/http lifts the time limit for reading,
+// so that the call may wait for a person.
 func bufferBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
@@ -40,7 +39,6 @@ func bufferBody(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
 			return
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not every writer has one
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		r.ContentLength = int64(len(body))
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bodyKey{}, parseMessage(body))))

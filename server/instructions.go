@@ -28,6 +28,9 @@ func instructions(offered []server.ServerTool) string {
 	if has("revoke_token") {
 		b.WriteString("revoke_token asks the person; say first which token it is about and what may stop working. If the answer is no, leave it. ")
 	}
+	if has("rotate_token") {
+		b.WriteString("rotate_token replaces a token that is about to end or may have leaked; it asks the person, too. ")
+	}
 	b.WriteString("Never ask for a token's value and never pass one to a tool. " +
 		"Every error says what to do next; when it names a command, give it to the person as it stands.")
 	return b.String()

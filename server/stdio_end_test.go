@@ -222,14 +222,17 @@ func TestStdio_NothingIsWrittenAfterTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := out.String()
-	// The one that was waiting for a line still takes it.
-	if _, err := io.WriteString(toServer, "no JSON\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := toServer.Close(); err != nil {
-		t.Fatal(err)
-	}
+	// If it is still waiting for a line, it takes this one.
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_, _ = io.WriteString(toServer, "no JSON\n") // fails if nobody takes it
+	}()
 	time.Sleep(50 * time.Millisecond) // in which it would be answered
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-sent
 	if after := out.String(); after != before {
 		t.Errorf("after the end was written %q", strings.TrimPrefix(after, before))
 	}

@@ -21,7 +21,7 @@ type Offer interface {
 	// URL is the page's address. It holds no secret and gives access to none.
 	URL() string
 	// Show opens the page in the person's browser, or returns ErrUnreachable.
-	Show() error
+	Show(ctx context.Context) error
 	// Wait returns once a token was given and works, or when ctx is done, or
 	// with an error when the page ended without one.
 	Wait(ctx context.Context) error
@@ -90,7 +90,7 @@ func (b *Toolbox) connect(ctx context.Context, tool *Tool, request mcp.CallToolR
 func (b *Toolbox) offerAcrossRounds(ctx context.Context, offer Offer, tool *Tool, request mcp.CallToolRequest) error {
 	info := server.RequestProtocolInfoFromContext(ctx)
 	if info == nil || info.ClientCapabilities == nil || !asksByURL(info.ClientCapabilities.Elicitation) {
-		return offer.Show()
+		return offer.Show(ctx)
 	}
 	about := claims{Tool: tool.Name, Target: connectionAnswer, Fingerprint: digest([]byte(offer.URL()))}
 	if _, answered := request.Params.InputResponses[connectionAnswer]; answered && request.Params.RequestState != "" {
@@ -113,7 +113,7 @@ func offerInSession(ctx context.Context, offer Offer) error {
 	described, ok := session.(server.SessionWithClientInfo)
 	asker, canAsk := session.(server.SessionWithElicitation)
 	if !ok || !canAsk || !asksByURL(described.GetClientCapabilities().Elicitation) {
-		return offer.Show()
+		return offer.Show(ctx)
 	}
 	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()

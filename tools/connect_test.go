@@ -24,7 +24,7 @@ type letterBox struct {
 func (l *letterBox) Offer(context.Context) (tools.Offer, error) { return l, nil }
 func (l *letterBox) URL() string                                { return "http://127.0.0.1:1/page" }
 
-func (l *letterBox) Show() error {
+func (l *letterBox) Show(context.Context) error {
 	l.shown++
 	return l.browse
 }

@@ -42,4 +42,7 @@ type Receipt struct {
 	Sealed string `json:"sealed,omitempty"`
 	// Value is the secret itself, and is set by the road "inline" alone.
 	Value string `json:"value,omitempty"`
+	// Pending tells that the person has yet to come for the value; see
+	// [JournalEntryFrom].
+	Pending bool `json:"-"`
 }

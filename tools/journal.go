@@ -41,6 +41,25 @@ type JournalEntry interface {
 	Done() error
 }
 
+type journalEntryKey struct{}
+
+// JournalEntryFrom returns the entry of the token that a [Deliverer] delivers
+// under ctx. A road on which the person comes later marks its receipt as
+// pending and calls Done itself, once the person has come or the token was
+// revoked. Without a journal the entry does nothing.
+func JournalEntryFrom(ctx context.Context) JournalEntry {
+	if entry, ok := ctx.Value(journalEntryKey{}).(JournalEntry); ok {
+		return entry
+	}
+	return noEntry{}
+}
+
+type noEntry struct{}
+
+func (noEntry) Made(string) error          { return nil }
+func (noEntry) MayHaveMade([]string) error { return nil }
+func (noEntry) Done() error                { return nil }
+
 // RecoveryOutcome is what became of a token that a process left behind.
 type RecoveryOutcome string
 
@@ -72,7 +91,7 @@ type Recovered struct {
 // begin notes that a token is about to be made.
 func (c *call) begin(ctx context.Context, want client.NewToken) (journaled, error) {
 	if c.journal == nil {
-		return journaled{c: c}, nil
+		return journaled{c: c, entry: noEntry{}}, nil
 	}
 	entry, err := c.journal.Begin(ctx, c.caller, Intent{Name: want.Name, ExpiresAt: want.ExpiresAt, BeganAt: c.clock()})
 	if err != nil {
@@ -88,29 +107,31 @@ type journaled struct {
 	entry JournalEntry
 }
 
-func (j journaled) made(id string) {
-	if j.entry != nil {
-		j.log(j.entry.Made(id))
-	}
-}
+func (j journaled) made(id string) { j.log(j.entry.Made(id)) }
 
-func (j journaled) done() {
-	if j.entry != nil {
-		j.log(j.entry.Done())
+func (j journaled) done() { j.log(j.entry.Done()) }
+
+// delivered notes that the value is where the person finds it, unless the
+// person has yet to come.
+func (j journaled) delivered(receipt Receipt) {
+	if !receipt.Pending {
+		j.done()
 	}
 }
 
 // failed notes how a creation failed.
 func (j journaled) failed(err error) {
-	if j.entry == nil {
-		return
-	}
 	var lost *client.CreateError
 	if errors.As(err, &lost) && lost.Outcome == client.OutcomeUnknown {
 		j.log(j.entry.MayHaveMade(lost.TokenIDs))
 		return
 	}
 	j.done()
+}
+
+// within lets a road find the entry.
+func (j journaled) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, journalEntryKey{}, j.entry)
 }
 
 func (j journaled) log(err error) {

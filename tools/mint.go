@@ -34,12 +34,12 @@ func (c *call) mint(
 	}
 	journal.made(created.ID)
 	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token))
-	ctx = context.WithoutCancel(ctx)
+	ctx = journal.within(context.WithoutCancel(ctx))
 	receipt, err := c.handOver(ctx, created, handOver)
 	if err != nil {
 		return nil, Receipt{}, c.undelivered(ctx, created, err, journal)
 	}
-	journal.done()
+	journal.delivered(receipt)
 	return created, receipt, nil
 }
 

@@ -196,6 +196,11 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 				"restarts what uses it, and then runs `kenbun-mcp tokens revoke %s%s` with the new one.",
 			c.caller.TokenSource, old.ID, c.terminalFlags)), nil
 	}
+	if receipt.Pending {
+		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
+			"The old token goes on working until the person has come for the new one and put it in its place. They revoke it then: `kenbun-mcp tokens revoke %s%s`.",
+			old.ID, c.terminalFlags)), nil
+	}
 	err := c.caller.With(created.Value).RevokeToken(ctx, old.ID)
 	switch {
 	case err == nil:

@@ -49,7 +49,7 @@ func TestR1_SecretsAreInNothingThatLeftTheProcess(t *testing.T) {
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
 	folder := filepath.Join(t.TempDir(), "tokens")
 	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat,
-		"KENBUN_DELIVER_DIR="+folder, "KENBUN_LOG_LEVEL=debug", "KENBUN_ALLOW_SELF_REVOKE=true")
+		"KENBUN_DELIVER=file", "KENBUN_DELIVER_DIR="+folder, "KENBUN_LOG_LEVEL=debug", "KENBUN_ALLOW_SELF_REVOKE=true")
 
 	calls := []string{
 		`"whoami","arguments":{}`, `"list_tokens","arguments":{"status":"all"}`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,10 +35,16 @@ type connectionFlags struct {
 	embeddedStore    string
 }
 
-func (f *connectionFlags) add(cmd *cobra.Command) {
+// addAddress adds the flags that say which API is meant, and no token.
+func (f *connectionFlags) addAddress(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.apiURL, "api-url", client.DefaultBaseURL, "address of the kenbun API: https, or http on loopback")
 	flags.StringVar(&f.caFile, "ca-file", "", "file with further certificate authorities to trust (PEM), for networks that have their own")
+}
+
+func (f *connectionFlags) add(cmd *cobra.Command) {
+	f.addAddress(cmd)
+	flags := cmd.Flags()
 	flags.StringVar(&f.patFile, "pat-file", "", "file that holds the token; read again at each use")
 	flags.StringVar(&f.patCommand, "pat-command", "", "command whose standard output is the token, such as one of a password manager")
 	flags.StringVar(&f.sessionTokenFile, "session-token-file", "", "file with a signed-in session's token, used on /settings/tokens only, for accounts where a PAT may not manage tokens (KENBUN_SESSION_TOKEN holds the token itself)")
@@ -51,9 +58,30 @@ type connection struct {
 	credentials server.Credentials
 	// keeper keeps the token, where another can be put in its place.
 	keeper tools.Keeper
+	// login is what the command login keeps; nil for an API that needs none, and
+	// where the user has no data folder.
+	login *credential.Login
+	// journalName names the API where tokens on their way are remembered; empty
+	// for one that ends with the process.
+	journalName string
 	// terminalFlags lead another call of this program to the same API.
 	terminalFlags string
 	close         func() error
+}
+
+// alsoClose has something that was opened for the connection closed before it.
+func (c *connection) alsoClose(another func() error) {
+	before := c.close
+	c.close = func() error { return errors.Join(another(), before()) }
+}
+
+// client returns a client of the API that the flags name.
+func (f *connectionFlags) client() (*client.Client, error) {
+	api, err := client.New(client.WithBaseURL(f.apiURL), client.WithCAFile(f.caFile), client.WithUserAgent("kenbun-mcp/"+version()))
+	if err != nil {
+		return nil, usageErrorf("%w", err)
+	}
+	return api, nil
 }
 
 // open makes ready what the flags name. Nothing is asked of the API.
@@ -64,14 +92,19 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 	if f.embeddedStore != "" {
 		return nil, usageErrorf("--embedded-store has no meaning without --embedded")
 	}
-	api, err := client.New(client.WithBaseURL(f.apiURL), client.WithCAFile(f.caFile), client.WithUserAgent("kenbun-mcp/"+version()))
+	api, err := f.client()
 	if err != nil {
-		return nil, usageErrorf("%w", err)
+		return nil, err
+	}
+	login, err := loginAt(api.BaseURL())
+	if err != nil {
+		logger.Debug("there is no place for a login", "cause", err)
 	}
 	source, err := credential.New(credential.Config{
 		PAT:         os.Getenv("KENBUN_PAT"),
 		PATFile:     f.patFile,
 		PATCommand:  f.patCommand,
+		Login:       login,
 		Session:     os.Getenv("KENBUN_SESSION_TOKEN"),
 		SessionFile: f.sessionTokenFile,
 	})
@@ -83,17 +116,18 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 		flags = " --api-url " + shellQuoted(api.BaseURL())
 	}
 	return &connection{
-		api: api, credentials: source, terminalFlags: flags,
+		api: api, credentials: connectable{source}, keeper: source, login: login, terminalFlags: flags, journalName: api.BaseURL(),
 		close: func() error { api.CloseIdleConnections(); return nil },
 	}, nil
 }
 
-func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger) (*connection, error) {
+func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *connection, err error) {
 	if f.apiURL != client.DefaultBaseURL {
 		return nil, usageErrorf("--embedded and --api-url name two different APIs: give one of them")
 	}
 	config := authority.EmbeddedConfig{Logger: logger, Dir: f.embeddedStore}
 	flags := " --embedded"
+	journalName := ""
 	switch f.embeddedStore {
 	case embeddedInMemory:
 		config.Dir = ""
@@ -106,6 +140,12 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 	default:
 		flags += " --embedded-store " + shellQuoted(f.embeddedStore)
 	}
+	if config.Dir != "" {
+		// The port is another one at each start.
+		if journalName, err = filepath.Abs(config.Dir); err != nil {
+			return nil, fmt.Errorf("find the folder of the embedded API: %w", err)
+		}
+	}
 	embedded, err := authority.StartEmbedded(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded API: %w", err)
@@ -114,14 +154,17 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 	if err != nil {
 		return nil, errors.Join(err, embedded.Close())
 	}
-	var source server.Credentials = credential.Static{PAT: client.NewSecret(embedded.PAT()), Place: "the embedded API"}
+	var source interface {
+		server.Credentials
+		tools.Keeper
+	} = credential.Static{PAT: client.NewSecret(embedded.PAT()), Place: "the embedded API"}
 	if file := embedded.PATFile(); file != "" {
 		if source, err = credential.New(credential.Config{PATFile: file}); err != nil {
 			return nil, errors.Join(err, embedded.Close())
 		}
 	}
 	return &connection{
-		api: api, credentials: source, terminalFlags: flags,
+		api: api, credentials: source, keeper: source, terminalFlags: flags, journalName: journalName,
 		close: func() error { api.CloseIdleConnections(); return embedded.Close() },
 	}, nil
 }
@@ -141,6 +184,21 @@ func (c *connection) caller(ctx context.Context) (tools.Caller, error) {
 		TokenSource: source,
 	}, nil
 }
+
+// connectable says of a token that is not there that the person could give one.
+type connectable struct{ server.Credentials }
+
+func (c connectable) Credential(ctx context.Context) (client.Credential, string, error) {
+	credential, source, err := c.Credentials.Credential(ctx)
+	if errors.Is(err, errNoToken) {
+		err = &notConnectedError{err}
+	}
+	return credential, source, err
+}
+
+type notConnectedError struct{ error }
+
+func (e *notConnectedError) Unwrap() []error { return []error{e.error, tools.ErrNotConnected} }
 
 // unauthenticatedError is a token that is missing or cannot be one.
 type unauthenticatedError struct{ err error }

@@ -9,14 +9,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/demo"
+	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
 
 // demoTimeout ends a demonstration that hangs.
-const demoTimeout = time.Minute
+const demoTimeout = 3 * time.Minute
 
 func newDemoCommand() *cobra.Command {
-	return &cobra.Command{
+	var noBrowser bool
+	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show in ten seconds what an assistant can do, without an account",
 		Long: `demo starts a kenbun API and the MCP server, speaks MCP with it as an assistant
@@ -31,9 +33,17 @@ would, and shows the conversation. Nothing of it is kept.`,
 			defer cancel()
 			return demo.Run(ctx, demo.Config{
 				Executable: executable,
+				Browser:    !noBrowser && browserIsThere(),
 				Out:        cmd.OutOrStdout(),
 				Style:      terminal.StyleFor(cmd.OutOrStdout()),
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "open no page in a browser; the new token goes into a file")
+	return cmd
+}
+
+func browserIsThere() bool {
+	_, err := human.FindBrowser()
+	return err == nil
 }

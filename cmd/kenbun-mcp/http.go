@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,8 @@ type httpFlags struct {
 	allowedHosts   []string
 	allowedOrigins []string
 	behindProxy    bool
+	publicURL      string
+	state          stateFlags
 }
 
 func newHTTPCommand() *cobra.Command {
@@ -56,6 +60,8 @@ answers on loopback only.`,
 	flags.StringSliceVar(&reaching.allowedHosts, "allowed-host", nil, "further Host names to answer under, beside loopback ones")
 	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com")
 	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS")
+	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
+	reaching.state.add(cmd)
 	return cmd
 }
 
@@ -79,19 +85,37 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 
+	shared, err := reaching.state.open(cmd.Context(), connecting.caFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shared.close()) }()
 	callers := server.RequestCallers()
+	forOwnUser := reaching.forOwnUser(loopback)
 	if identity == server.IdentityServer {
 		callers = server.OwnCallers(c.api, c.credentials)
+		serving.journal.oneUser = true
+	} else if serving.road.byClaim(forOwnUser) {
+		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, logger); err != nil {
+			return err
+		}
 	}
-	s, err := serving.newServer(c, callers, reaching.forOwnUser(loopback), logger)
+	s, err := serving.newServer(c, callers, forOwnUser, identity == server.IdentityServer, shared, logger)
+	if err != nil {
+		return err
+	}
+	hosts, err := reaching.hosts()
 	if err != nil {
 		return err
 	}
 	handler, err := s.HTTPHandler(server.HTTPConfig{
 		Identity:       identity,
 		API:            c.api,
-		AllowedHosts:   reaching.allowedHosts,
+		AllowedHosts:   hosts,
 		AllowedOrigins: reaching.allowedOrigins,
+		Claims:         shared.claims,
+		PublicURL:      reaching.publicURL,
+		CallerKey:      shared.key.Derive("callers"),
 	})
 	if err != nil {
 		return usageErrorf("%w", err)
@@ -100,15 +124,40 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if err != nil {
 		return err
 	}
+	if shared.claims != nil {
+		shared.claims.ReachedAt(reaching.address(listener, loopback))
+	}
+	endSweeping := shared.sweep(cmd.Context())
+	defer func() { err = errors.Join(err, endSweeping()) }()
 	cmd.PrintErrf("Serving MCP on http://%s%s, as %s, for the API at %s\n",
 		listener.Addr(), server.MCPPath, actsAs(identity), c.api.BaseURL())
 	return s.Serve(cmd.Context(), listener, handler)
 }
 
+// hosts are those allowed and that of the address that people use.
+func (f *httpFlags) hosts() ([]string, error) {
+	if f.publicURL == "" {
+		return f.allowedHosts, nil
+	}
+	u, err := url.Parse(f.publicURL)
+	if err != nil || u.Host == "" {
+		return nil, usageErrorf("--public-url is no address; write one such as https://mcp.example.com")
+	}
+	return append(slices.Clone(f.allowedHosts), u.Host), nil
+}
+
+// address is where people reach the server, empty where only they know.
+func (f *httpFlags) address(listener net.Listener, loopback bool) string {
+	if f.publicURL == "" && loopback {
+		return "http://" + listener.Addr().String()
+	}
+	return f.publicURL
+}
+
 // forOwnUser tells a server that only its own user can reach from one that
 // other people use.
 func (f *httpFlags) forOwnUser(loopback bool) bool {
-	return loopback && !f.behindProxy && len(f.allowedHosts) == 0
+	return loopback && !f.behindProxy && len(f.allowedHosts) == 0 && f.publicURL == ""
 }
 
 func actsAs(identity server.Identity) string {

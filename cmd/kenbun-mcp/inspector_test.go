@@ -65,7 +65,7 @@ func (i inspector) run(t *testing.T, arguments ...string) ([]byte, int) {
 func TestInspectorListsAndCallsEveryTool(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL)
+	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_DELIVER=file")
 	i := newInspector(t, with(environment, "MCP_INSPECTOR_SECRET_STORE=memory"))
 
 	// Tokens go through files: argument lists are for everybody to see.
@@ -76,7 +76,7 @@ func TestInspectorListsAndCallsEveryTool(t *testing.T) {
 		"stdio": map[string]any{
 			"type": "stdio", "command": kenbuntest.Binary(t), "args": []string{"stdio"},
 			"env": map[string]string{
-				"KENBUN_API_URL": api.URL, "KENBUN_PAT_FILE": tokenFile, "KENBUN_DELIVER_DIR": filepath.Join(folder, "tokens"),
+				"KENBUN_API_URL": api.URL, "KENBUN_PAT_FILE": tokenFile, "KENBUN_DELIVER": "file", "KENBUN_DELIVER_DIR": filepath.Join(folder, "tokens"),
 			},
 		},
 		"http": map[string]any{

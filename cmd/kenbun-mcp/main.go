@@ -51,7 +51,8 @@ decided by you.
 
 Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
 flag wins. The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or
-KENBUN_PAT_COMMAND: there is no flag for it, since flags show in process lists.
+KENBUN_PAT_COMMAND, or else from what 'kenbun-mcp login' kept: there is no flag
+for it, since flags show in process lists.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authenticated, 4 the API is
 out of reach, 5 refused or declined.`,
@@ -74,6 +75,9 @@ out of reach, 5 refused or declined.`,
 		newDemoCommand(),
 		newWhoamiCommand(),
 		newTokensCommand(),
+		newClaimCommand(),
+		newLoginCommand(),
+		newLogoutCommand(),
 		newAuthorityCommand(),
 		newVersionCommand(),
 	)

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/kenbun/kenbun-mcp/internal/authority"
-	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -28,8 +24,8 @@ type servingFlags struct {
 	allowNeverExpiring bool
 	allowSelfRevoke    bool
 	approval           string
-	deliver            string
-	deliverDir         string
+	road               roadFlags
+	journal            journalFlags
 	logLevel           string
 }
 
@@ -44,8 +40,8 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	flags.BoolVar(&f.allowNeverExpiring, "allow-never-expiring", false, "let a person agree to a token that never expires")
 	flags.BoolVar(&f.allowSelfRevoke, "allow-self-revoke", false, "let the token in use be revoked through a tool")
 	flags.StringVar(&f.approval, "approval", string(tools.ApprovalAsk), `who decides about what cannot be undone: "ask" the person, trust the "client"'s own prompt, or "deny" (such tools are left out)`)
-	flags.StringVar(&f.deliver, "deliver", "", `road by which new tokens reach the person: "file", or "inline" in the answer, where the model reads it (default file where the server runs for its own user)`)
-	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for the road file (default a folder in your data folder)")
+	f.road.add(cmd)
+	f.journal.add(cmd)
 	flags.StringVar(&f.logLevel, "log-level", logLevel, "least level of what is logged to standard error: debug, info, warn, error")
 }
 
@@ -96,59 +92,50 @@ func parseLifetime(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// deliverer returns the operator's road. forOwnUser tells that the server runs
-// on the machine, and as the user, of the person whose tokens it makes; a file
-// would reach nobody otherwise.
-func (f *servingFlags) deliverer(forOwnUser bool) (tools.Deliverer, error) {
-	switch f.deliver {
-	case "inline":
-		return human.Inline{}, nil
-	case "file":
-	case "":
-		if !forOwnUser {
-			return human.NoRoad{}, nil
-		}
-	default:
-		return nil, usageErrorf(`--deliver cannot be %q; use "file" or "inline"`, f.deliver)
-	}
-	if !forOwnUser {
-		return nil, usageErrorf("--deliver file would leave other people's tokens on this machine; it is for a server that runs for its own user")
-	}
-	dir := f.deliverDir
-	if dir == "" {
-		data, err := authority.DefaultDir()
-		if err != nil {
-			return nil, fmt.Errorf("%w; name one with --deliver-dir", err)
-		}
-		dir = filepath.Join(filepath.Dir(data), "tokens")
-	}
-	return human.NewFile(dir)
-}
-
-// newServer puts the MCP server together.
-func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser bool, logger *slog.Logger) (*server.Server, error) {
+// newServer puts the MCP server together. forOwnUser tells that the server runs on
+// the machine, and as the user, of the person behind it; ownCredentials that it
+// acts with its own token and not with those of its callers.
+func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser, ownCredentials bool, shared *sharedState, logger *slog.Logger) (*server.Server, error) {
 	policy, err := f.policy()
 	if err != nil {
 		return nil, err
 	}
-	deliverer, err := f.deliverer(forOwnUser)
+	roads := f.road.open(logger)
+	c.alsoClose(roads.close)
+	deliverer, err := roads.deliverer(forOwnUser, shared)
 	if err != nil {
 		return nil, err
 	}
-	if f.deliver == "inline" {
+	if f.road.deliver == roadInline {
 		logger.Warn("new tokens are shown to the model (--deliver inline): they will stand in transcripts and logs of the client")
 	}
 	if policy.Approval == tools.ApprovalClient {
 		logger.Warn("nobody is asked before a token is revoked (--approval client): the client's own prompt is trusted")
 	}
-	toolbox, err := tools.New(tools.Config{
+	journal, err := f.journal.open(c)
+	if err != nil {
+		return nil, err
+	}
+	config := tools.Config{
 		Callers:       callers,
 		Deliverer:     deliverer,
+		Person:        roads.person(forOwnUser),
+		StateKey:      shared.decisionKey(),
+		Once:          shared.onceAmongReplicas(),
 		Policy:        policy,
 		APIAddress:    c.api.BaseURL(),
 		TerminalFlags: c.terminalFlags,
 		Logger:        logger,
-	})
+	}
+	if journal != nil {
+		config.Journal = journal
+		c.alsoClose(journal.Close)
+	}
+	if ownCredentials {
+		config.Keeper = c.keeper
+		config.Connector = roads.connector(c)
+	}
+	toolbox, err := tools.New(config)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,8 @@ func serveStdio(cmd *cobra.Command, connecting *connectionFlags, serving *servin
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	s, err := serving.newServer(c, server.OwnCallers(c.api, c.credentials), true, logger)
+	serving.journal.oneUser = true
+	s, err := serving.newServer(c, server.OwnCallers(c.api, c.credentials), true, true, nil, logger)
 	if err != nil {
 		return err
 	}

@@ -118,6 +118,9 @@ func TestCommandThatPrintsWithoutEndIsCutOff(t *testing.T) {
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("the caller waited %v", took)
 	}
+	zeros := func(n string) string { return "head -c " + n + " /dev/zero | tr '\\0' a" }
+	refuses(t, newSource(t, credential.Config{PATCommand: zeros("65536")}), "no kenbun personal access token")
+	refuses(t, newSource(t, credential.Config{PATCommand: zeros("65537")}), "printed more than a token")
 }
 
 func TestPipeIsRefusedAndNotWaitedFor(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 const maxRead = 64 << 10
 
 // ErrNone is in the chain of the error for no token at all.
-var ErrNone = errors.New("no kenbun token was given: set KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND")
+var ErrNone = errors.New("no kenbun token was given: run `kenbun-mcp login`, or set KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND")
 
 // Config names the places where a token may be. At most one of PAT, PATFile and
 // PATCommand, and one of Session and SessionFile, may be set.
@@ -31,6 +31,8 @@ type Config struct {
 	// PATCommand is a command line for the system's shell; its standard output
 	// is the token.
 	PATCommand string
+	// Login is looked at where none of these is set. It may be nil.
+	Login *Login
 	// Session is the token of a signed-in session, for accounts where a
 	// personal access token may not manage tokens.
 	Session string
@@ -101,6 +103,8 @@ func (s *Source) pat(ctx context.Context) (value, place string, err error) {
 			return "", "KENBUN_PAT_COMMAND", fmt.Errorf("KENBUN_PAT_COMMAND: %w", err)
 		}
 		return value, "KENBUN_PAT_COMMAND", nil
+	case s.config.Login != nil:
+		return s.config.Login.read(ctx)
 	default:
 		return "", "", ErrNone
 	}

@@ -26,6 +26,7 @@ type assistant struct {
 	log     *transcript
 	stderr  *bytes.Buffer
 	show    *show
+	road    road
 }
 
 // transcript is every byte that came from the server.
@@ -46,9 +47,9 @@ func (a *assistant) received() string {
 	return a.log.data.String()
 }
 
-func connect(ctx context.Context, executable string, api *api, folder string, s *show) (*assistant, error) {
-	a := &assistant{log: &transcript{}, stderr: &bytes.Buffer{}, show: s}
-	a.command = exec.CommandContext(ctx, executable, "stdio", "--deliver", "file", "--deliver-dir", folder)
+func connect(ctx context.Context, executable string, api *api, road road, s *show) (*assistant, error) {
+	a := &assistant{log: &transcript{}, stderr: &bytes.Buffer{}, show: s, road: road}
+	a.command = exec.CommandContext(ctx, executable, append([]string{"stdio", "--journal-dir", "none"}, road.flags()...)...)
 	a.command.Env = append(environmentWithoutSettings(), "KENBUN_API_URL="+api.url, "KENBUN_PAT="+api.pat)
 	a.command.Stderr = a.stderr
 	in, err := a.command.StdinPipe()
@@ -127,6 +128,8 @@ func (t *toolAnswer) statusOf(id string) string {
 	return "not there"
 }
 
+var errToolFailed = errors.New("answered with an error")
+
 // call calls a tool and shows the call and its answer.
 func (a *assistant) call(ctx context.Context, tool string, arguments map[string]any) (*toolAnswer, error) {
 	a.show.call(tool, arguments)
@@ -142,7 +145,7 @@ func (a *assistant) call(ctx context.Context, tool string, arguments map[string]
 		}
 	}
 	if result.IsError {
-		return nil, fmt.Errorf("%s answered with an error", tool)
+		return nil, fmt.Errorf("%s %w", tool, errToolFailed)
 	}
 	data, err := json.Marshal(result.StructuredContent)
 	if err != nil {

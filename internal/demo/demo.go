@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
@@ -20,8 +19,11 @@ import (
 type Config struct {
 	// Executable is the program, which is started with "stdio".
 	Executable string
-	Out        io.Writer
-	Style      terminal.Style
+	// Browser tells that a browser can be opened: the new token is then shown on
+	// a page, and the person has to click. Otherwise it goes into a file.
+	Browser bool
+	Out     io.Writer
+	Style   terminal.Style
 }
 
 // Run plays the conversation and fails if anything in it is not as it says.
@@ -43,7 +45,8 @@ func Run(ctx context.Context, config Config) (err error) {
 	s.aside("A kenbun API of its own runs at %s. The server is started as an assistant starts it:", api.url)
 	s.aside("kenbun-mcp stdio, with Ada's token in its environment.")
 
-	assistant, err := connect(ctx, config.Executable, api, filepath.Join(folder, "tokens"), s)
+	road := road{page: config.Browser, folder: filepath.Join(folder, "tokens")}
+	assistant, err := connect(ctx, config.Executable, api, road, s)
 	if err != nil {
 		return err
 	}
@@ -69,11 +72,7 @@ func converse(ctx context.Context, a *assistant, s *show) error {
 	}
 
 	s.step("Ada: Make one for the nightly import, for 30 days.")
-	answer, err = a.call(ctx, "create_token", map[string]any{"name": "Nightly import - build server", "expires": "30d"})
-	if err != nil {
-		return err
-	}
-	if err := a.showWhereTheSecretIs(answer, s); err != nil {
+	if err := a.create(ctx, s); err != nil {
 		return err
 	}
 
@@ -91,30 +90,5 @@ func converse(ctx context.Context, a *assistant, s *show) error {
 		return fmt.Errorf("the token should be revoked and is %q", status)
 	}
 	s.title("That is all. Nothing of it is left on this machine.")
-	return nil
-}
-
-// showWhereTheSecretIs looks into the file as Ada would, and through every byte
-// that the assistant received.
-func (a *assistant) showWhereTheSecretIs(answer *toolAnswer, s *show) error {
-	path := answer.Delivery.Where
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("the token is not where the answer says: %w", err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	value := strings.TrimSpace(string(content))
-	if len(value) < 24 || !strings.HasPrefix(value, answer.Prefix) {
-		return fmt.Errorf("the file does not hold the token %s", answer.Prefix)
-	}
-	received := a.received()
-	if strings.Contains(received, value[len(answer.Prefix):]) {
-		return errors.New("the token's value reached the assistant")
-	}
-	s.aside("Where did the secret go? Into the file, %s, for Ada alone.", info.Mode().Perm())
-	s.aside("The assistant has received %d bytes so far. The value is not among them.", len(received))
 	return nil
 }

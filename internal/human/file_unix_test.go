@@ -5,10 +5,8 @@ package human_test
 import (
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -122,48 +120,4 @@ func TestA44_FolderOfAnotherUserIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuses(t, road, folder, "belongs to another user", 0)
-}
-
-// Somebody who can write beside the folder exchanges it for a link to one of
-// the same user's folders, as fast as he can. Nothing may arrive there.
-func TestR36_A44_ExchangingTheFolderForALinkGainsNothing(t *testing.T) {
-	road, folder := roadInto(t, filepath.Join(t.TempDir(), "tokens"))
-	mustMake(t, folder, 0o700)
-	trap := filepath.Join(t.TempDir(), "trap")
-	mustMake(t, trap, 0o700)
-	aside := folder + ".aside"
-
-	stop := make(chan struct{})
-	var attacker sync.WaitGroup
-	attacker.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			// Each step may fail, since the road makes a missing folder anew.
-			_ = os.Rename(folder, aside)
-			_ = os.Symlink(trap, folder)
-			_ = os.Remove(folder)
-			_ = os.Rename(aside, folder)
-		}
-	})
-	delivered, refused := 0, 0
-	for end := time.Now().Add(time.Second); time.Now().Before(end); {
-		if _, err := road.Deliver(t.Context(), tools.Caller{}, newToken("pat_"+time.Now().Format("150405000000000"))); err != nil {
-			refused++
-		} else {
-			delivered++
-		}
-	}
-	close(stop)
-	attacker.Wait()
-	t.Logf("%d delivered, %d refused", delivered, refused)
-	if refused == 0 {
-		t.Error("the attacker never won a race, so that nothing is shown")
-	}
-	if got := entriesOf(t, trap); len(got) != 0 {
-		t.Errorf("%d files went into the trap", len(got))
-	}
 }

@@ -174,8 +174,8 @@ func Binary(t testing.TB) string {
 }
 
 // Environment is the environment for a run of the program: the test's own
-// without any KENBUN variable, a data folder that ends with the test, and then
-// what is given as "NAME=value".
+// without any KENBUN variable, a data folder that ends with the test, no
+// keychain, no browser, and then what is given as "NAME=value".
 func Environment(t testing.TB, variables ...string) []string {
 	t.Helper()
 	var environment []string
@@ -185,6 +185,8 @@ func Environment(t testing.TB, variables ...string) []string {
 		}
 	}
 	home := t.TempDir()
-	environment = append(environment, "HOME="+home, "XDG_DATA_HOME="+filepath.Join(home, "data"))
+	// No test may look into the keychain of whoever runs it, or open pages before
+	// them.
+	environment = append(environment, "KENBUN_NO_BROWSER=true", "HOME="+home, "XDG_DATA_HOME="+filepath.Join(home, "data"), "DBUS_SESSION_BUS_ADDRESS=disabled:")
 	return append(environment, variables...)
 }

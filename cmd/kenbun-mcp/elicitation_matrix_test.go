@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+)
+
+// What a client declares, and whether the person is asked through it. The table
+// in docs/clients.md says the same.
+var elicitationMatrix = []struct {
+	declares string
+	asked    bool
+}{
+	{`{}`, false},
+	{`{"elicitation":{}}`, true},
+	{`{"elicitation":{"form":{}}}`, true},
+	{`{"elicitation":{"form":{},"url":{}}}`, true},
+	{`{"elicitation":{"url":{}}}`, false},
+}
+
+func TestWhoIsAskedByWhatTheClientDeclares(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "ada@example.com", authority.RoleMember)
+	target := api.Token(t, "ada@example.com", "target", nil)
+	arguments := fmt.Sprintf(`{"id":%q}`, target.ID)
+	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL)
+	address := startHTTP(t, environment)
+	for _, row := range elicitationMatrix {
+		for way, ask := range map[string]func(t *testing.T) string{
+			"stdio, handshake": func(t *testing.T) string {
+				return runProgram(t, with(environment, "KENBUN_PAT="+pat), handshake(row.declares)+toolCall(2, "revoke_token", arguments), "stdio").stdout
+			},
+			"stdio, stateless": func(t *testing.T) string {
+				return runProgram(t, with(environment, "KENBUN_PAT="+pat), statelessCall(row.declares, arguments)+"\n", "stdio").stdout
+			},
+			"HTTP, handshake": func(t *testing.T) string { return askOverSession(t, address, pat, row.declares, arguments) },
+			"HTTP, stateless": func(t *testing.T) string { return postMCP(t, address, pat, statelessCall(row.declares, arguments)) },
+		} {
+			t.Run(row.declares+" over "+way, func(t *testing.T) {
+				got := ask(t)
+				asked := strings.Contains(got, "elicitation/create") && strings.Contains(got, "Revoke this kenbun token?")
+				refused := strings.Contains(got, "needs_person") && strings.Contains(got, "kenbun-mcp tokens revoke "+target.ID)
+				if asked != row.asked || !row.asked && !refused {
+					t.Errorf("asked %t, want %t; refused with the command %t: %s", asked, row.asked, refused, got)
+				}
+			})
+		}
+	}
+	if _, err := api.As(t, target.Value).Me(t.Context()); err != nil {
+		t.Errorf("nobody said yes, and the token is dead: %v", err)
+	}
+}
+
+func handshake(capabilities string) string {
+	return strings.Replace(initialize, `"capabilities":{}`, `"capabilities":`+capabilities, 1)
+}
+
+func statelessCall(capabilities, arguments string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"revoke_token","arguments":%s,`+
+		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":%s}}}`, arguments, capabilities)
+}
+
+// askOverSession opens a session, calls, and returns the first message that
+// comes back: the question or the answer.
+func askOverSession(t *testing.T, address, pat, capabilities, arguments string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	post := func(session, body string) *http.Response {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/mcp", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Accept", "application/json, text/event-stream")
+		request.Header.Set("Authorization", "Bearer "+pat)
+		if session != "" {
+			request.Header.Set("Mcp-Session-Id", session)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	opened := post("", strings.TrimSpace(handshake(capabilities)))
+	session := opened.Header.Get("Mcp-Session-Id")
+	_ = opened.Body.Close()
+	response := post(session, strings.TrimSpace(toolCall(2, "revoke_token", arguments)))
+	defer func() { _ = response.Body.Close() }()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "jsonrpc") {
+			return lines.Text()
+		}
+	}
+	t.Fatalf("nothing came back: %v", lines.Err())
+	return ""
+}

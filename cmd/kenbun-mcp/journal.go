@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/human"
+)
+
+// noJournal is the --journal-dir that leaves the journal out.
+const noJournal = "none"
+
+// journalFlags are about what is remembered of new tokens until a person holds
+// them.
+type journalFlags struct {
+	dir string
+	// oneUser tells that all calls run as the same user.
+	oneUser bool
+}
+
+func (f *journalFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder that remembers new tokens until a person holds them, so that a crash leaves none behind, or "none" (default a folder in your data folder)`)
+}
+
+// open returns the journal for c, nil where there is nothing to remember or the
+// operator wants none. Nothing is read or written before a tool is called.
+func (f *journalFlags) open(c *connection) (*human.Journal, error) {
+	dir := f.dir
+	switch {
+	case c.journalName == "", dir == noJournal:
+		return nil, nil
+	case dir == "":
+		var err error
+		if dir, err = dataFolder("journal"); err != nil {
+			return nil, fmt.Errorf("%w; name a folder with --journal-dir", err)
+		}
+	}
+	return human.NewJournal(human.JournalConfig{Dir: dir, API: c.journalName, OneUser: f.oneUser})
+}

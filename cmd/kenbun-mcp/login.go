@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/credential"
+	"github.com/kenbun/kenbun-mcp/internal/keychain"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+func newLoginCommand() *cobra.Command {
+	var connecting connectionFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "login",
+		Short: "Keep your personal access token in the keychain",
+		Long: `login asks for your personal access token, sees that it works, and keeps it in
+your keychain, or where there is none in a file that only you can read. All other
+commands, and the server that your assistant starts, use it from then on, unless
+another token is given to them.
+
+Make the token in kenbun under Settings > Integrations > Personal Tokens. What
+you type or paste is not shown. Without a terminal, one line of standard input is
+the token.`,
+		Example: `  kenbun-mcp login
+  op read op://Private/kenbun/token | kenbun-mcp login`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return login(cmd, &connecting, asJSON)
+		},
+	}
+	connecting.addAddress(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// loginAnswer is what login prints as JSON.
+type loginAnswer struct {
+	KeptIn string `json:"kept_in"`
+	*tools.Identity
+}
+
+func login(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) (err error) {
+	ctx := cmd.Context()
+	api, err := connecting.client()
+	if err != nil {
+		return err
+	}
+	defer api.CloseIdleConnections()
+	kept, err := loginAt(api.BaseURL())
+	if err != nil {
+		return err
+	}
+	pat, err := readPAT(cmd)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	who, err := tools.Identify(ctx, tools.Caller{
+		API: api.As(client.Credential{PAT: pat}), TokenPrefix: pat.Prefix(), TokenSource: "this login",
+	}, api.BaseURL(), now)
+	switch {
+	case errors.Is(err, client.ErrForbidden):
+		// kenbun knows the token, and does not tell it whose it is.
+		who = &tools.Identity{API: api.BaseURL(), Warnings: []string{"kenbun accepts this token and does not tell it who its user is."}}
+		who.Token.Prefix = pat.Prefix()
+	case err != nil:
+		cmd.PrintErrln("The token was not kept.")
+		return err
+	}
+	where, err := kept.Store(ctx, pat)
+	if err != nil {
+		return err
+	}
+	who.Token.Source = where
+	warnOfOtherTokens(cmd, "count before this login")
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), loginAnswer{KeptIn: where, Identity: who})
+	}
+	return printLabelled(cmd, who.Text(now)+"\nkept in: "+where)
+}
+
+func readPAT(cmd *cobra.Command) (client.Secret, error) {
+	line, err := terminal.ReadSecret(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), "Your kenbun personal access token (not shown): ")
+	if errors.Is(err, terminal.ErrNothingEntered) {
+		return client.Secret{}, &unauthenticatedError{errors.New("no token was entered: make one in kenbun under Settings > Integrations > Personal Tokens, and paste it here")}
+	}
+	if err != nil {
+		return client.Secret{}, err
+	}
+	pat, err := client.ParsePAT(string(line))
+	if err != nil {
+		return client.Secret{}, &unauthenticatedError{err}
+	}
+	return pat, nil
+}
+
+// loginAt is where the token for the API at an address is kept.
+func loginAt(baseURL string) (*credential.Login, error) {
+	dir, err := dataFolder("login")
+	if err != nil {
+		return nil, err
+	}
+	return credential.NewLogin(keychain.System(), dir, baseURL), nil
+}
+
+// warnOfOtherTokens tells of tokens in the environment that are used in place of
+// the login.
+func warnOfOtherTokens(cmd *cobra.Command, what string) {
+	for _, name := range []string{"KENBUN_PAT", "KENBUN_PAT_FILE", "KENBUN_PAT_COMMAND"} {
+		if os.Getenv(name) != "" {
+			cmd.PrintErrf("%s is set here: what it gives will %s.\n", name, what)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// notRevoked is what logging out does not do.
+const notRevoked = "The token itself was not revoked: whoever has a copy can use it. To end it, revoke it in kenbun under Settings > Integrations > Personal Tokens."
+
+func newLogoutCommand() *cobra.Command {
+	var connecting connectionFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "logout",
+		Short: "Forget the personal access token that login kept",
+		Long: `logout removes the token that login kept from the keychain, or from the file that
+stood for it. It does not revoke the token: do that in kenbun under Settings >
+Integrations > Personal Tokens, or with 'kenbun-mcp tokens revoke' before.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return logout(cmd, &connecting, asJSON)
+		},
+	}
+	connecting.addAddress(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func logout(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) error {
+	api, err := connecting.client()
+	if err != nil {
+		return err
+	}
+	kept, err := loginAt(api.BaseURL())
+	if err != nil {
+		return err
+	}
+	places, err := kept.Remove(cmd.Context())
+	if err != nil {
+		return fmt.Errorf("the login could not be removed everywhere: %w", err)
+	}
+	warnOfOtherTokens(cmd, "be used all the same")
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), struct {
+			RemovedFrom []string `json:"removed_from"`
+			Revoked     bool     `json:"revoked"`
+		}{append([]string{}, places...), false})
+	}
+	text := fmt.Sprintf("There was no login for %s; nothing was changed.", api.BaseURL())
+	if len(places) > 0 {
+		text = fmt.Sprintf("Removed from %s.\n%s", strings.Join(places, " and "), notRevoked)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}

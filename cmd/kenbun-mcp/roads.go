@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/keychain"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// The roads by which new tokens reach the person, as --deliver names them.
+const (
+	roadPage     = "page"
+	roadKeychain = "keychain"
+	roadFile     = "file"
+	roadEnvFile  = "env-file"
+	roadClaim    = "claim"
+	roadSealed   = "sealed"
+	roadInline   = "inline"
+)
+
+// roadFlags say how new tokens and questions reach the person.
+type roadFlags struct {
+	deliver     string
+	deliverDir  string
+	deliverWait time.Duration
+	envFile     string
+	envName     string
+	noBrowser   bool
+}
+
+func (f *roadFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.deliver, "deliver", "", `road by which new tokens reach the person: "page" in the browser, "keychain", "file", "env-file", "claim" and "sealed" over HTTP, or "inline" in the answer, where the model reads it (default: the first of page, keychain and file that is open; for a server that acts for its callers, claim)`)
+	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for the road file (default a folder in your data folder)")
+	flags.DurationVar(&f.deliverWait, "deliver-wait", 5*time.Minute, "how long the road page waits for the person")
+	flags.StringVar(&f.envFile, "deliver-env-file", "", "the .env file for the road env-file")
+	flags.StringVar(&f.envName, "deliver-env-name", "KENBUN_PAT", "the variable in that file")
+	flags.BoolVar(&f.noBrowser, "no-browser", false, "open no pages in a browser")
+}
+
+// roads are the ways to the person from this process.
+type roads struct {
+	flags *roadFlags
+	pages *human.Pages
+}
+
+// open finds out which ways there are. Nothing is started or written.
+func (f *roadFlags) open(logger *slog.Logger) *roads {
+	var browser *human.Browser
+	if !f.noBrowser {
+		found, err := human.FindBrowser()
+		if err != nil {
+			logger.Debug("no browser can be opened", "cause", err)
+		}
+		browser = found
+	}
+	return &roads{flags: f, pages: human.NewPages(browser, logger)}
+}
+
+func (r *roads) close() error { return r.pages.Close() }
+
+// person is who is asked where a client cannot ask: on a page, if this process
+// runs on the person's own machine.
+func (r *roads) person(forOwnUser bool) tools.Person {
+	if !forOwnUser || r.flags.noBrowser {
+		return nil
+	}
+	return human.NewPagePerson(r.pages)
+}
+
+// deliverer returns the operator's road. forOwnUser tells that the server runs
+// on the machine, and as the user, of the person whose tokens it makes: what is
+// on this machine reaches nobody else.
+func (r *roads) deliverer(forOwnUser bool, shared *sharedState) (tools.Deliverer, error) {
+	switch road := r.flags.deliver; road {
+	case "":
+		return r.defaultRoad(forOwnUser, shared)
+	case roadInline:
+		return human.Inline{}, nil
+	case roadSealed:
+		return human.Sealed{}, nil
+	case roadClaim:
+		if shared == nil || shared.claims == nil {
+			return nil, usageErrorf("--deliver claim is for callers that prove who they are by tokens of their own: use it with kenbun-mcp http and --identity caller")
+		}
+		return shared.claims, nil
+	case roadPage, roadKeychain, roadFile, roadEnvFile:
+		if !forOwnUser {
+			return nil, usageErrorf("--deliver %s would leave other people's tokens on this machine; it is for a server that runs for its own user", road)
+		}
+		return r.localRoad(road)
+	default:
+		return nil, usageErrorf("--deliver cannot be %q; use page, keychain, file, env-file, claim, sealed or inline", road)
+	}
+}
+
+func (r *roads) defaultRoad(forOwnUser bool, shared *sharedState) (tools.Deliverer, error) {
+	switch {
+	case !forOwnUser && shared != nil && shared.claims != nil:
+		return shared.claims, nil
+	case !forOwnUser:
+		return human.NoRoad{}, nil
+	}
+	var open []tools.Deliverer
+	for _, road := range []string{roadPage, roadKeychain, roadFile} {
+		deliverer, err := r.localRoad(road)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, deliverer)
+	}
+	return human.NewFirstRoad(open...), nil
+}
+
+// byClaim reports whether new tokens wait for their users to claim them.
+func (f *roadFlags) byClaim(forOwnUser bool) bool {
+	return f.deliver == roadClaim || f.deliver == "" && !forOwnUser
+}
+
+// localRoad is a road that ends on this machine.
+func (r *roads) localRoad(road string) (tools.Deliverer, error) {
+	switch road {
+	case roadPage:
+		return human.NewSecretPage(r.pages, r.flags.deliverWait), nil
+	case roadKeychain:
+		return human.NewKeychain(keychain.System()), nil
+	case roadEnvFile:
+		if r.flags.envFile == "" {
+			return nil, usageErrorf("--deliver env-file needs to know which: give --deliver-env-file")
+		}
+		deliverer, err := human.NewEnvFile(r.flags.envFile, r.flags.envName)
+		if err != nil {
+			return nil, usageErrorf("%w", err)
+		}
+		return deliverer, nil
+	default:
+		dir := r.flags.deliverDir
+		if dir == "" {
+			var err error
+			if dir, err = dataFolder("tokens"); err != nil {
+				return nil, fmt.Errorf("%w; name a folder with --deliver-dir", err)
+			}
+		}
+		return human.NewFile(dir)
+	}
+}
+
+// connector takes a token in on a page and keeps it as login does.
+func (r *roads) connector(c *connection) tools.Connector {
+	if c.login == nil {
+		return nil
+	}
+	return human.NewConnector(r.pages, func(ctx context.Context, pat client.Secret) error {
+		caller := tools.Caller{API: c.api.As(client.Credential{PAT: pat}), TokenPrefix: pat.Prefix()}
+		_, err := tools.Identify(ctx, caller, c.api.BaseURL(), time.Now())
+		var refused *tools.Error
+		switch {
+		case errors.As(err, &refused):
+			return errors.New(refused.Message)
+		case err != nil:
+			return err
+		}
+		_, err = c.login.Store(ctx, pat)
+		return err
+	})
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/state"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// endingTimeout bounds how long tokens that nobody can fetch any more are tried
+// to be revoked at the end.
+const endingTimeout = 10 * time.Second
+
+// stateFlags say where replicas of a server keep what they share.
+type stateFlags struct {
+	address       string
+	keyFile       string
+	claimLifetime time.Duration
+}
+
+func (f *stateFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.address, "state", state.InMemory, `where tokens that wait to be claimed and answers that count once are kept: "memory", or redis://host:port/database (rediss:// over TLS) for several replicas; give an address with a password in the environment`)
+	flags.StringVar(&f.keyFile, "state-key-file", "", "file with the key that protects the state, the same for all replicas: 32 random bytes in base64; made if it is not there (required for Redis)")
+	flags.DurationVar(&f.claimLifetime, "claim-lifetime", human.MaxClaimLifetime, "how long a new token waits to be claimed, at most 10m; then it is revoked")
+}
+
+// sharedState is what the replicas of a server share. Nil: there is nobody to
+// share with.
+type sharedState struct {
+	store state.Store
+	key   *state.Key
+	// claims is nil where tokens are not delivered by this road.
+	claims *human.Claims
+}
+
+func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, error) {
+	if f.claimLifetime <= 0 || f.claimLifetime > human.MaxClaimLifetime {
+		return nil, usageErrorf("--claim-lifetime cannot be %s; use up to 10m", f.claimLifetime)
+	}
+	key := state.NewKey()
+	if f.keyFile != "" {
+		var err error
+		if key, err = state.LoadKey(f.keyFile); err != nil {
+			return nil, err
+		}
+	} else if f.address != state.InMemory {
+		return nil, usageErrorf("--state in Redis is encrypted under a key that all replicas share: name its file with --state-key-file")
+	}
+	store, err := state.Open(ctx, state.Config{Address: f.address, Key: key, CAFile: caFile})
+	switch {
+	case errors.Is(err, state.ErrBadAddress):
+		return nil, usageErrorf("--state: %w", err)
+	case err != nil:
+		return nil, err
+	}
+	return &sharedState{store: store, key: key}, nil
+}
+
+// deliverByClaim has new tokens wait for their users in the shared state.
+func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration, logger *slog.Logger) error {
+	claims, err := human.NewClaims(human.ClaimsConfig{
+		Store: s.store, Key: s.key.Derive("claims"), API: api, Lifetime: lifetime, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.claims = claims
+	return nil
+}
+
+// onceAmongReplicas reports whether an answer comes for the first time. Nil: the
+// process can tell by itself.
+func (s *sharedState) onceAmongReplicas() tools.Once {
+	if s == nil || !s.store.Shared() {
+		return nil
+	}
+	return func(ctx context.Context, nonce string, keep time.Duration) (bool, error) {
+		return state.Once(ctx, s.store, "decision:"+nonce, keep)
+	}
+}
+
+// decisionKey seals questions that are with the client. Nil: a random key.
+func (s *sharedState) decisionKey() []byte {
+	if s == nil {
+		return nil
+	}
+	return s.key.Derive("decisions")
+}
+
+// sweep clears claims away that nobody fetches, until the function that it
+// returns is called. That one also sees to what nobody can fetch any more.
+func (s *sharedState) sweep(ctx context.Context) (end func() error) {
+	if s.claims == nil {
+		return func() error { return nil }
+	}
+	sweeping, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.claims.Sweep(sweeping)
+	}()
+	return func() error {
+		stop()
+		<-ended
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endingTimeout)
+		defer cancel()
+		return s.claims.RevokeWaiting(ending)
+	}
+}
+
+func (s *sharedState) close() error { return s.store.Close() }

@@ -1,0 +1,226 @@
+// Package claim fetches a new token that waits for its user at a kenbun-mcp
+// server.
+package claim
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+)
+
+const (
+	path       = "/claim/"
+	maxAnswer  = 64 << 10
+	timeout    = 30 * time.Second
+	maxMessage = 300
+)
+
+// Request says which claim is fetched, and from where.
+type Request struct {
+	// Server is the address of the kenbun-mcp server: https, or http on
+	// loopback. The token goes there and nowhere else.
+	Server string
+	// ID is the claim's id.
+	ID string
+	// PAT proves who asks: the token with which the new one was made.
+	PAT client.Secret
+	// CAFile holds further certificate authorities (PEM) to trust. Empty: the
+	// system's alone.
+	CAFile string
+	// UserAgent is sent along. Empty: net/http's.
+	UserAgent string
+}
+
+// Token is what was claimed.
+type Token struct {
+	ID     string
+	Name   string
+	Prefix string
+	// ExpiresAt is nil for a token that never expires.
+	ExpiresAt *time.Time
+	Value     client.Secret
+}
+
+// RefusedError is the server's no: there is no such claim for this user, or it
+// is gone.
+type RefusedError struct {
+	// Code is the server's word for it, such as "claim_fetched".
+	Code string
+	// Reason is a sentence for people. It comes from the server, and is cleaned.
+	Reason string
+}
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// ErrInvalidServer is in the chain of the error for an address that a token may
+// not be sent to.
+var ErrInvalidServer = errors.New("the server's address must begin with https://, or with http:// on loopback, such as https://mcp.example.com, without user name, query or fragment")
+
+// Fetch fetches a claim, which can be done once. It sends the request at most
+// once, since a second one would count as somebody else's. Redirects are not
+// followed.
+//
+// Errors are [*RefusedError], ErrInvalidServer, and such that are
+// client.ErrUnauthenticated or client.ErrUnavailable.
+func Fetch(ctx context.Context, request Request) (*Token, error) {
+	address, err := parseServer(request.Server)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := newTransport(request.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address.JoinPath(path, request.ID).String(), http.NoBody)
+	if err != nil {
+		return nil, ErrInvalidServer
+	}
+	r.Header.Set("Authorization", "Bearer "+request.PAT.Reveal())
+	r.Header.Set("Accept", "application/json")
+	if request.UserAgent != "" {
+		r.Header.Set("User-Agent", request.UserAgent)
+	}
+	// The transport alone, without a client: it follows no redirect.
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		return nil, unreachable(address.Host, err)
+	}
+	defer func() { _ = response.Body.Close() }() // it was only read
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	defer clear(body)
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s broke off; if the token was in it, it is lost: look at `kenbun-mcp tokens list` and revoke it (%w)", address.Host, client.ErrUnavailable)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, refusal(address.Host, response.StatusCode, body)
+	}
+	return parseToken(address.Host, body)
+}
+
+// parseServer reads the address of a server. Its errors never repeat the text,
+// which could hold a password.
+func parseServer(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.Hostname() == "" {
+		return nil, ErrInvalidServer
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return nil, ErrInvalidServer
+	}
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() && !addr.Is4In6()
+}
+
+func newTransport(caFile string) (*http.Transport, error) {
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    5 * time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		MaxResponseHeaderBytes: maxAnswer,
+		DisableKeepAlives:      true, // one request, and never a second
+		ForceAttemptHTTP2:      true,
+	}
+	if caFile == "" {
+		return transport, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the file of certificate authorities: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("load the system's certificate authorities: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
+	}
+	transport.TLSClientConfig.RootCAs = pool
+	return transport, nil
+}
+
+func unreachable(host string, err error) error {
+	var certificate *tls.CertificateVerificationError
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &certificate):
+		return fmt.Errorf("the certificate of %s is not trusted, and nothing was sent: name its authority with --ca-file (%w)", host, client.ErrUnavailable)
+	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"):
+		return fmt.Errorf("%s cannot be reached, and nothing was sent: check --server (%w)", host, client.ErrUnavailable)
+	default:
+		return fmt.Errorf("%s did not answer; if it gave the token out, another try has it revoked, so that nobody else can use it (%w)", host, client.ErrUnavailable)
+	}
+}
+
+// refusal reads an answer without a token.
+func refusal(host string, status int, body []byte) error {
+	var problem struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(body, &problem) != nil || problem.Description == "" {
+		problem.Code, problem.Description = "", "" // some other server's page
+	}
+	reason := plaintext.Clean(problem.Description, maxMessage)
+	switch {
+	case status == http.StatusUnauthorized:
+		return fmt.Errorf("kenbun does not accept your token: %w", client.ErrUnauthenticated)
+	case status == http.StatusNotFound && problem.Code == "":
+		return &RefusedError{Reason: fmt.Sprintf("there are no claims at %s: check --server, which is the address of the MCP server without /mcp", host)}
+	case status == http.StatusNotFound, status == http.StatusGone, status == http.StatusTooManyRequests, status == http.StatusForbidden:
+		if reason == "" {
+			reason = fmt.Sprintf("%s refused (status %d)", host, status)
+		}
+		return &RefusedError{Code: plaintext.Clean(problem.Code, maxMessage), Reason: reason}
+	case status >= 300 && status <= 399:
+		return fmt.Errorf("%s answers with a redirect, which is not followed since your token would go along: give the server's own address with --server", host)
+	case status >= 500:
+		return fmt.Errorf("%s cannot give claims out right now; try again in a moment (%w)", host, client.ErrUnavailable)
+	default:
+		return fmt.Errorf("%s answered with the unexpected status %d: check --server", host, status)
+	}
+}
+
+func parseToken(host string, body []byte) (*Token, error) {
+	var answer struct {
+		ID        string     `json:"id"`
+		Name      string     `json:"name"`
+		Prefix    string     `json:"prefix"`
+		ExpiresAt *time.Time `json:"expires_at"`
+		Token     string     `json:"token"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("the answer of %s cannot be read: check --server", host)
+	}
+	value, err := client.ParsePAT(answer.Token)
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s holds no token: check --server", host)
+	}
+	return &Token{ID: answer.ID, Name: answer.Name, Prefix: value.Prefix(), ExpiresAt: answer.ExpiresAt, Value: value}, nil
+}

@@ -1,0 +1,197 @@
+package human
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/state"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+const (
+	// MaxClaimLifetime is how long a claim may wait at most. NIST SP 800-63B-4
+	// gives secrets on their way to a person ten minutes (section 3.1.3.2).
+	MaxClaimLifetime = 10 * time.Minute
+	// rememberedFor is how long a claim is known after it was fetched or ended,
+	// so that a second try is recognized.
+	rememberedFor = 24 * time.Hour
+	// keptForRevoking is how long the secret of a claim that nobody fetched is
+	// kept, encrypted, for the token to be revoked with it.
+	keptForRevoking = 7 * 24 * time.Hour
+
+	claimIDPrefix = "claim_"
+	// ClaimPath is what precedes a claim's id in the address of its page.
+	ClaimPath = "/claim/"
+)
+
+// ClaimsConfig is what [Claims] are made from.
+type ClaimsConfig struct {
+	// Store keeps the claims. Required.
+	Store state.Store
+	// Key encrypts them: 32 bytes, the same for all that share the store.
+	Key []byte
+	// API revokes tokens that nobody fetched. Required.
+	API *client.Client
+	// Lifetime is how long a claim waits, at most [MaxClaimLifetime]. Zero: that.
+	Lifetime time.Duration
+	// Logger takes what the operator should know. Nil: nothing is logged.
+	Logger *slog.Logger
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Claims delivers a new token by having it wait for the person, who proves to
+// be the one whose token made it. The answer of the tool holds the claim's id:
+// a name, by which nothing can be had without that proof.
+//
+// A claim is fetched once. Whoever tries to fetch it again, with the right
+// proof, finds that somebody else had it first: the token is revoked then. So
+// it is if nobody fetches it in time.
+type Claims struct {
+	store    state.Store
+	aead     cipher.AEAD
+	api      *client.Client
+	server   string
+	lifetime time.Duration
+	log      *slog.Logger
+	now      func() time.Time
+
+	onTheirWay onTheirWay
+}
+
+// NewClaims returns claims that are kept in config.Store.
+func NewClaims(config ClaimsConfig) (*Claims, error) {
+	if config.Store == nil || config.API == nil {
+		return nil, errors.New("claims need a store, and the API to revoke what nobody fetches")
+	}
+	if config.Lifetime < 0 || config.Lifetime > MaxClaimLifetime {
+		return nil, fmt.Errorf("a claim can wait for up to %s", humantime.Span(MaxClaimLifetime))
+	}
+	block, err := aes.NewCipher(config.Key)
+	if err != nil || len(config.Key) != 32 {
+		return nil, errors.New("claims are encrypted under a key of 32 bytes")
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the encryption of claims: %w", err)
+	}
+	c := &Claims{
+		store: config.Store, aead: aead, api: config.API, lifetime: config.Lifetime,
+		log: config.Logger, now: config.Now,
+	}
+	if c.lifetime == 0 {
+		c.lifetime = MaxClaimLifetime
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c, nil
+}
+
+// ReachedAt tells at which address people reach this server, such as
+// "https://mcp.example.com". Where it is not known, they are told how to use a
+// command in place of a page. It is to be called before anything is delivered.
+func (c *Claims) ReachedAt(address string) { c.server = strings.TrimRight(address, "/") }
+
+// Road implements tools.Deliverer.
+func (*Claims) Road() string { return "claim" }
+
+// Check implements tools.Deliverer: it reports whether a claim could be kept
+// now.
+func (c *Claims) Check(ctx context.Context) error {
+	if err := c.store.Ping(ctx); err != nil {
+		c.log.Warn("new tokens cannot be delivered", "road", c.Road(), "cause", err)
+		return errCannotKeep(err)
+	}
+	return nil
+}
+
+// errCannotKeep says that the store of claims fails. The details are the
+// operator's business.
+func errCannotKeep(err error) error {
+	why := "what keeps new tokens for people to fetch cannot be reached"
+	if errors.Is(err, state.ErrFull) {
+		why = "there are too many tokens that wait for people to fetch them"
+	}
+	return &tools.Error{
+		Code:    tools.CodeCannotDeliver,
+		Message: why,
+		Next:    "Try again in a minute; if it stays like this, tell the operator of the server. The person can make one with `kenbun-mcp tokens create` in a terminal.",
+	}
+}
+
+// Deliver implements tools.Deliverer.
+func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	if caller.ID == "" {
+		return tools.Receipt{}, errors.New("it is not known who could claim the token")
+	}
+	id := claimIDPrefix + rand.Text()
+	deadline := c.now().Add(c.lifetime)
+	held := claim{
+		State: claimWaiting, Deadline: deadline, Value: token.Value.Reveal(),
+		TokenID: token.ID, Name: token.Name, Prefix: token.Prefix, CreatedAt: token.CreatedAt,
+		ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom,
+	}
+	sealed, err := c.seal(id, caller.ID, &held)
+	if err != nil {
+		return tools.Receipt{}, err
+	}
+	c.onTheirWay.add(id, tools.JournalEntryFrom(ctx))
+	// The deadline comes first: a claim without one would never be cleared away.
+	err = c.store.Schedule(ctx, claimKey(id), held.revocable())
+	kept := err == nil
+	if kept {
+		kept, err = c.store.Swap(ctx, claimKey(id), nil, sealed, c.lifetime+keptForRevoking)
+	}
+	if err == nil && !kept {
+		err = errors.New("the claim's id is taken")
+	}
+	if err != nil {
+		c.log.Warn("a new token could not be kept for its user", "claim", id, "cause", err)
+		c.onTheirWay.take(id) // whoever called revokes the token, and then tells the journal
+		return tools.Receipt{}, errCannotKeep(err)
+	}
+	if c.store.Shared() {
+		// What happens to it from here on does not depend on this process.
+		c.done(id)
+	}
+	c.log.Info("a token waits to be claimed", "claim", id, "id", token.ID, "caller", caller.ID, "until", deadline.UTC().Format(time.RFC3339))
+	return c.receipt(id, deadline), nil
+}
+
+func (c *Claims) receipt(id string, deadline time.Time) tools.Receipt {
+	how := "by running `kenbun-mcp claim " + id + " --server URL` in a terminal, with the address of this server as the client has it, without " +
+		"the path /mcp"
+	where := "claim " + id
+	if c.server != "" {
+		where = c.server + ClaimPath + id
+		how = "by opening that page, or by running `kenbun-mcp claim " + id + " --server " + c.server + "` in a terminal"
+	}
+	return tools.Receipt{
+		Road: c.Road(), Where: where, Pending: true,
+		Note: fmt.Sprintf("The value waits for the person for %s, until %s. They fetch it %s, and prove to be the same user with the kenbun token "+
+			"that this client uses. It is given out once; if nobody fetches it in time, the token is revoked. "+
+			"Tell the person where; do not open the page and do not ask for a token.",
+			humantime.Span(c.lifetime), deadline.UTC().Format(time.RFC3339), how),
+	}
+}
+
+// IsClaimID reports whether id has the form of a claim's id.
+func IsClaimID(id string) bool {
+	text, ok := strings.CutPrefix(id, claimIDPrefix)
+	return ok && len(text) == 26 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+func claimKey(id string) string { return "claim:" + id }

@@ -1,0 +1,101 @@
+package human
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// claimState is where a claim is on its way.
+type claimState string
+
+const (
+	// claimWaiting: the person can fetch it.
+	claimWaiting claimState = "waiting"
+	// claimFetched: it was given out, to the only one who gets it.
+	claimFetched claimState = "fetched"
+	// claimEnded: nobody fetched it in time, and its token has to be revoked.
+	claimEnded claimState = "ended"
+	// claimRevoked: its token was revoked.
+	claimRevoked claimState = "revoked"
+)
+
+// claim is a token on its way to its user. In the store it is encrypted as a
+// whole.
+type claim struct {
+	State    claimState `json:"state"`
+	Deadline time.Time  `json:"deadline"`
+	// Gone is why it cannot be fetched any more; empty while it waits.
+	Gone GoneReason `json:"gone,omitempty"`
+	// Value is empty once nobody needs it any more.
+	Value     string     `json:"value,omitempty"`
+	TokenID   string     `json:"token_id"`
+	Name      string     `json:"name"`
+	Prefix    string     `json:"prefix"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	ValidFrom *time.Time `json:"valid_from,omitempty"`
+}
+
+func (c *claim) token() client.Token {
+	return client.Token{
+		ID: c.TokenID, Name: c.Name, Prefix: c.Prefix, CreatedAt: c.CreatedAt,
+		ExpiresAt: c.ExpiresAt, ValidFrom: c.ValidFrom,
+	}
+}
+
+// revocable is when the token can be revoked with itself, if nobody fetches it:
+// not before the API accepts it.
+func (c *claim) revocable() time.Time {
+	if c.ValidFrom != nil && c.ValidFrom.After(c.Deadline) {
+		return *c.ValidFrom
+	}
+	return c.Deadline
+}
+
+// envelope is a claim in the store.
+type envelope struct {
+	// Owner is the caller for whom it waits: a keyed hash of their token.
+	Owner string `json:"owner"`
+	Box   []byte `json:"box"`
+}
+
+// boundTo is what a box is bound to: it cannot be opened as another claim, nor
+// for another owner.
+func boundTo(id, owner string) []byte {
+	return []byte("kenbun-mcp claim v1\x00" + id + "\x00" + owner)
+}
+
+func (c *Claims) seal(id, owner string, held *claim) ([]byte, error) {
+	plain, err := json.Marshal(held)
+	if err != nil {
+		return nil, fmt.Errorf("seal a claim: %w", err)
+	}
+	// The AEAD draws the nonce itself.
+	sealed, err := json.Marshal(envelope{Owner: owner, Box: c.aead.Seal(nil, nil, plain, boundTo(id, owner))}) //nolint:gosec // see above
+	if err != nil {
+		return nil, fmt.Errorf("seal a claim: %w", err)
+	}
+	return sealed, nil
+}
+
+var errDamagedClaim = errors.New("a claim in the store was altered, or encrypted under another key")
+
+func (c *Claims) unseal(id string, sealed []byte) (held *claim, owner string, err error) {
+	var e envelope
+	if err := json.Unmarshal(sealed, &e); err != nil {
+		return nil, "", errDamagedClaim
+	}
+	plain, err := c.aead.Open(nil, nil, e.Box, boundTo(id, e.Owner))
+	if err != nil {
+		return nil, "", errDamagedClaim
+	}
+	held = &claim{}
+	if err := json.Unmarshal(plain, held); err != nil {
+		return nil, "", errDamagedClaim
+	}
+	return held, e.Owner, nil
+}

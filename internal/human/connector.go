@@ -1,0 +1,90 @@
+package human
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// Connector takes a token in on a page. Calls that come while a page is open
+// share it.
+type Connector struct {
+	pages  *Pages
+	accept func(ctx context.Context, pat client.Secret) error
+
+	mu   sync.Mutex
+	open *connectorOffer
+}
+
+// NewConnector offers pages on which the person can enter a token. accept sees
+// that the token works and keeps it; its error is shown on the page.
+func NewConnector(pages *Pages, accept func(ctx context.Context, pat client.Secret) error) *Connector {
+	return &Connector{pages: pages, accept: accept}
+}
+
+// Offer implements tools.Connector.
+func (c *Connector) Offer(context.Context) (tools.Offer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open != nil && !c.open.ended() {
+		return c.open, nil
+	}
+	page, err := c.pages.Connect(c.accept)
+	if err != nil {
+		return nil, err
+	}
+	c.open = &connectorOffer{page: page, done: make(chan struct{})}
+	go c.open.watch()
+	return c.open, nil
+}
+
+// connectorOffer is one page that any number of calls wait for.
+type connectorOffer struct {
+	page *Offer
+	show sync.Once
+	// done is closed when the page has ended, as err says.
+	done chan struct{}
+	err  error
+}
+
+func (o *connectorOffer) watch() {
+	o.err = o.page.Wait(context.Background())
+	close(o.done)
+}
+
+func (o *connectorOffer) ended() bool {
+	select {
+	case <-o.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// URL implements tools.Offer.
+func (o *connectorOffer) URL() string { return o.page.URL }
+
+// Show implements tools.Offer. The browser is opened once, however many calls
+// wait.
+func (o *connectorOffer) Show(ctx context.Context) error {
+	var err error
+	o.show.Do(func() { err = o.page.Open(ctx) })
+	if err != nil {
+		o.page.Close()
+		return errors.Join(tools.ErrUnreachable, err)
+	}
+	return nil
+}
+
+// Wait implements tools.Offer.
+func (o *connectorOffer) Wait(ctx context.Context) error {
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return errors.New("nobody filled it in within the time that a call can wait")
+	}
+}

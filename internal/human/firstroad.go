@@ -1,0 +1,52 @@
+package human
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// FirstRoad takes the first of several roads that is open. Which one it is is
+// found out at each Check, and holds until the next.
+type FirstRoad struct {
+	roads []tools.Deliverer
+	taken atomic.Pointer[tools.Deliverer]
+}
+
+// NewFirstRoad returns the roads, the best one first.
+func NewFirstRoad(roads ...tools.Deliverer) *FirstRoad { return &FirstRoad{roads: roads} }
+
+// Road implements tools.Deliverer.
+func (f *FirstRoad) Road() string {
+	if road := f.taken.Load(); road != nil {
+		return (*road).Road()
+	}
+	return "none"
+}
+
+// Check looks for an open road. Its error tells what is wrong with each.
+func (f *FirstRoad) Check(ctx context.Context) error {
+	var closed []error
+	for i := range f.roads {
+		err := f.roads[i].Check(ctx)
+		if err == nil {
+			f.taken.Store(&f.roads[i])
+			return nil
+		}
+		closed = append(closed, fmt.Errorf("%s: %w", f.roads[i].Road(), err))
+	}
+	return errors.Join(closed...)
+}
+
+// Deliver takes the road that Check found.
+func (f *FirstRoad) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	road := f.taken.Load()
+	if road == nil {
+		return tools.Receipt{}, errors.New("no road was found open before")
+	}
+	return (*road).Deliver(ctx, caller, token)
+}

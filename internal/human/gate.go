@@ -1,0 +1,201 @@
+package human
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// formLimit is the largest form that is read, in bytes.
+const formLimit = 64 << 10
+
+// gate lets through what comes from one of our pages, or from the browser
+// itself when the person goes to an address, and answers it.
+type gate struct {
+	pages *Pages
+	host  string
+}
+
+// ServeHTTP implements http.Handler.
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			// The value of a panic may hold what the page shows.
+			g.pages.log.Error("a page failed in a way that nobody foresaw", "kind", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+			g.show(w, r, noticeOfFailure())
+		}
+	}()
+	if refusal := g.refuse(r); refusal != nil {
+		g.show(w, r, *refusal)
+		return
+	}
+	page := g.pages.find(r.URL.RequestURI())
+	if page == nil {
+		g.show(w, r, noticeOfNothing())
+		return
+	}
+	if r.Method == http.MethodPost {
+		g.submit(w, r, page)
+		return
+	}
+	shown, ok := page.shown()
+	if !ok {
+		shown = noticeOfNothing()
+	}
+	g.show(w, r, shown.on(page))
+}
+
+// submit lets the person act through a page's form.
+func (g *gate) submit(w http.ResponseWriter, r *http.Request, page *page) {
+	r.Body = http.MaxBytesReader(w, r.Body, formLimit)
+	if err := r.ParseForm(); err != nil {
+		g.show(w, r, noticeOfBadForm(err))
+		return
+	}
+	if !page.isOwnForm(r.PostForm) {
+		g.show(w, r, noticeOfRefusal(http.StatusForbidden))
+		return
+	}
+	content, ok := page.begin()
+	if !ok {
+		g.show(w, r, noticeOfNothing())
+		return
+	}
+	finished := false
+	finish := func(over bool, err error) {
+		finished = true
+		page.finish(over, err)
+	}
+	defer func() {
+		if !finished {
+			finish(true, errPageFailed)
+		}
+	}()
+
+	reply := content.act(page.ctx, r.PostForm)
+	answer := reply.view
+	if !reply.over {
+		answer = answer.on(page)
+	}
+	if !reply.mustArrive {
+		// Before the answer, which the next form may follow at once.
+		finish(reply.over, reply.err)
+		g.show(w, r, answer)
+		return
+	}
+	if err := g.answer(w, r, answer); err != nil {
+		finish(true, errNotArrived)
+		return
+	}
+	finish(reply.over, reply.err)
+}
+
+// refuse returns what is answered to a request that does not come from one of
+// our pages or from the browser itself.
+func (g *gate) refuse(r *http.Request) *view {
+	refusal := func(status int) *view {
+		v := noticeOfRefusal(status)
+		return &v
+	}
+	switch {
+	case g.isForeign(r):
+		return refusal(http.StatusForbidden)
+	case r.Host != g.host:
+		// DNS rebinding: a foreign name that leads here.
+		return refusal(http.StatusMisdirectedRequest)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
+		return refusal(http.StatusMethodNotAllowed)
+	case !g.isOwnOrigin(r.Header.Values("Origin")):
+		return refusal(http.StatusForbidden)
+	case !isOwnSite(r.Header.Values("Sec-Fetch-Site"), r.Method):
+		return refusal(http.StatusForbidden)
+	}
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return refusal(http.StatusUnsupportedMediaType)
+	}
+	return nil
+}
+
+// isForeign reports whether the request was made by another user of this
+// machine.
+func (g *gate) isForeign(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return true
+	}
+	own, err := netip.ParseAddrPort(local.String())
+	return err != nil || ofAnotherUser(peer, own)
+}
+
+// isOwnOrigin reports whether an Origin header, where there is one, names this
+// server. "null", which browsers send for sandboxed and for redirected pages,
+// does not.
+func (g *gate) isOwnOrigin(origins []string) bool {
+	return len(origins) == 0 || len(origins) == 1 && origins[0] == "http://"+g.host
+}
+
+// isOwnSite reports whether Sec-Fetch-Site (W3C Fetch Metadata), where there is
+// one, tells of a page of this very origin, or of an address that the person
+// entered or that another program opened. A page on another port of this machine
+// is "same-site" and has no business here.
+func isOwnSite(sites []string, method string) bool {
+	if len(sites) == 0 {
+		return true
+	}
+	allowed := []string{"same-origin"}
+	if method != http.MethodPost {
+		allowed = append(allowed, "none")
+	}
+	return len(sites) == 1 && slices.Contains(allowed, sites[0])
+}
+
+// show answers where nothing depends on whether the answer arrives.
+func (g *gate) show(w http.ResponseWriter, r *http.Request, v view) {
+	if err := g.answer(w, r, v); err != nil {
+		// The error itself names addresses.
+		g.pages.log.Debug("an answer did not reach the browser", "status", v.status)
+	}
+}
+
+// answer writes a page, unless the browser is known to be gone. It returns nil
+// only if the connection took all of it.
+func (g *gate) answer(w http.ResponseWriter, r *http.Request, v view) error {
+	var body bytes.Buffer
+	err := v.write(&body)
+	// The page may hold a secret.
+	defer func() { clear(body.Bytes()) }()
+	if err != nil {
+		g.pages.log.Error("a page could not be made", "template", v.template, "cause", err)
+		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+		return err
+	}
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		return errNotArrived
+	}
+	v.writeHeader(w.Header())
+	w.Header().Set("Content-Length", fmt.Sprint(body.Len()))
+	if v.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", "GET, HEAD, POST")
+	}
+	controller := http.NewResponseController(w)
+	err = controller.SetWriteDeadline(time.Now().Add(answerTimeout))
+	w.WriteHeader(v.status)
+	_, errWrite := w.Write(body.Bytes())
+	return errors.Join(err, errWrite, controller.Flush())
+}

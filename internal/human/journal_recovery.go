@@ -1,0 +1,338 @@
+package human
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+const (
+	// A token without a noted id is taken for the one that was being made only
+	// if it was created in this span around the beginning: a create takes no
+	// longer, and clocks differ.
+	createdBefore = time.Minute
+	createdAfter  = 2 * time.Minute
+	// ownUse is how long after a token was made its use may be that of this
+	// program, which tries new tokens.
+	ownUse = 2 * time.Minute
+	// maxJournalRead bounds what is read of one file, in bytes.
+	maxJournalRead = 16 * maxJournalFile
+)
+
+// Recover implements tools.Journal.
+func (j *Journal) Recover(ctx context.Context, caller tools.Caller) (_ []tools.Recovered, err error) {
+	if _, err := os.Lstat(j.config.Dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	folder, err := openJournalFolder(j.config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = folder.closeAfter(err) }()
+	names, err := j.others(folder)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	select {
+	case <-j.turn:
+		defer func() { j.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for another call that works on what was left behind: %w", ctx.Err())
+	}
+	release, err := folder.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := release(); err == nil && closeErr != nil {
+			err = journalError("unlocked", closeErr)
+		}
+	}()
+	callerName, err := j.callerName(ctx, folder, caller)
+	if err != nil {
+		return nil, err
+	}
+	r := &recoveryRun{ctx: ctx, caller: caller, mine: func(begin journalRecord) bool {
+		return begin.API == j.config.API && begin.Caller == callerName
+	}}
+	for _, name := range names {
+		err = errors.Join(err, r.workOff(folder, name))
+	}
+	return r.found, err
+}
+
+// others returns the names of the files that are not this process's, in a fixed
+// order.
+func (j *Journal) others(folder *journalFolder) ([]string, error) {
+	own := ""
+	j.mu.Lock()
+	if j.current != nil {
+		own = j.current.name
+	}
+	j.mu.Unlock()
+	entries, err := fs.ReadDir(folder.root.FS(), ".")
+	if err != nil {
+		return nil, journalError("read", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Type().IsRegular() && strings.HasSuffix(entry.Name(), journalSuffix) && entry.Name() != own {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+// recoveryRun is one caller's look at what was left behind.
+type recoveryRun struct {
+	ctx    context.Context
+	caller tools.Caller
+	// mine reports whether an entry is the caller's.
+	mine  func(begin journalRecord) bool
+	found []tools.Recovered
+
+	listed  bool
+	tokens  []client.Token
+	listErr error
+}
+
+// leftBehind is an entry that was not done.
+type leftBehind struct {
+	begin  journalRecord
+	made   string
+	madeAt time.Time
+	maybe  []string
+}
+
+// workOff deals with one file, unless its process lives. A file that holds
+// nothing any more is removed.
+func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
+	file, err := folder.root.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another process was faster
+	}
+	if err != nil {
+		return journalError("read", err)
+	}
+	empty := false
+	defer func() {
+		if closeErr := file.Close(); err == nil && closeErr != nil {
+			err = journalError("closed", closeErr)
+		}
+		if err == nil && empty {
+			if removeErr := folder.root.Remove(name); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+				err = journalError("cleaned up", removeErr)
+			}
+		}
+	}()
+	if err := privatefile.TryLock(file); errors.Is(err, privatefile.ErrLocked) {
+		return nil
+	} else if err != nil {
+		return journalError("locked", err)
+	}
+	if !folder.isNamed(file, name) {
+		return nil
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxJournalRead))
+	if err != nil {
+		return journalError("read", err)
+	}
+	entries := parseJournal(content)
+	var dealt []int
+	var errs []error
+	for _, entry := range entries {
+		if !r.mine(entry.begin) {
+			continue
+		}
+		keep, err := r.deal(entry)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if !keep {
+			dealt = append(dealt, entry.begin.Entry)
+		}
+	}
+	if len(dealt) == len(entries) {
+		empty = true
+	} else if len(dealt) > 0 {
+		if err := appendDone(file, content, dealt); err != nil {
+			errs = append(errs, journalError("written to", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// parseJournal returns the entries that were not done, in their order. A line
+// that cannot be read is one that a crash cut short: it was not on the disk
+// when the next step was taken.
+func parseJournal(content []byte) []*leftBehind {
+	open := map[int]*leftBehind{}
+	for line := range bytes.Lines(content) {
+		var record journalRecord
+		if json.Unmarshal(line, &record) != nil {
+			continue
+		}
+		entry := open[record.Entry]
+		switch {
+		case record.Event == eventBegin:
+			open[record.Entry] = &leftBehind{begin: record}
+		case entry == nil:
+		case record.Event == eventMade && len(record.IDs) == 1:
+			entry.made, entry.madeAt = record.IDs[0], record.At
+		case record.Event == eventMaybe:
+			entry.maybe = record.IDs
+		case record.Event == eventDone:
+			delete(open, record.Entry)
+		}
+	}
+	entries := make([]*leftBehind, 0, len(open))
+	for _, entry := range open {
+		entries = append(entries, entry)
+	}
+	slices.SortFunc(entries, func(a, b *leftBehind) int { return cmp.Compare(a.begin.Entry, b.begin.Entry) })
+	return entries
+}
+
+// appendDone notes which entries were dealt with.
+func appendDone(file *os.File, content []byte, entries []int) error {
+	var lines bytes.Buffer
+	if len(content) > 0 && content[len(content)-1] != '\n' {
+		lines.WriteByte('\n')
+	}
+	for _, entry := range entries {
+		line, err := json.Marshal(journalRecord{Entry: entry, Event: eventDone, At: time.Now().UTC()})
+		if err != nil {
+			return err
+		}
+		lines.Write(append(line, '\n'))
+	}
+	if _, err := file.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
+	if _, err := file.Write(lines.Bytes()); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// deal finds out what became of a token and revokes it if nobody holds it. It
+// reports whether the entry has to be kept.
+func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
+	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdBefore)) {
+		r.tell(entry, entry.made, tools.RecoveredGone)
+		return false, nil
+	}
+	if !r.listed {
+		r.tokens, r.listErr = r.caller.API.ListTokens(r.ctx)
+		r.listed = true
+	}
+	if r.listErr != nil && !errors.Is(r.listErr, client.ErrForbidden) {
+		return true, fmt.Errorf("list the tokens: %w", r.listErr)
+	}
+	if entry.made != "" {
+		return r.dealWithID(entry, entry.made)
+	}
+	if r.listErr != nil {
+		r.tell(entry, "", tools.RecoveredUnclear)
+		return true, nil
+	}
+	return r.dealByName(entry)
+}
+
+func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err error) {
+	if r.listErr == nil {
+		i := slices.IndexFunc(r.tokens, func(t client.Token) bool { return t.ID == id })
+		switch {
+		case i < 0, r.tokens[i].Status(time.Now()) == client.StatusRevoked, r.tokens[i].Status(time.Now()) == client.StatusExpired:
+			r.tell(entry, id, tools.RecoveredGone)
+			return false, nil
+		case r.isHeld(&r.tokens[i], entry.madeAt):
+			r.tell(entry, id, tools.RecoveredInUse)
+			return false, nil
+		}
+	}
+	return r.revoke(entry, id)
+}
+
+// isHeld reports whether somebody uses the token: the caller himself, or
+// whoever used it after this program may have tried it.
+func (r *recoveryRun) isHeld(token *client.Token, madeAt time.Time) bool {
+	if p := r.caller.TokenPrefix; p != "" && strings.HasPrefix(token.Prefix, p) {
+		return true
+	}
+	return token.LastUsedAt != nil && token.LastUsedAt.After(madeAt.Add(ownUse))
+}
+
+// dealByName finds the token of an entry without an id. Only one that can be no
+// other is revoked.
+func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
+	var exact, like []string
+	for i := range r.tokens {
+		token := &r.tokens[i]
+		if token.Status(time.Now()) != client.StatusActive || token.LastUsedAt != nil {
+			continue
+		}
+		switch {
+		case token.Name == entry.begin.Name && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && !token.CreatedAt.Before(entry.begin.At.Add(-createdBefore)):
+			if token.CreatedAt.After(entry.begin.At.Add(createdAfter)) {
+				like = append(like, token.ID)
+			} else {
+				exact = append(exact, token.ID)
+			}
+		case slices.Contains(entry.maybe, token.ID):
+			like = append(like, token.ID)
+		}
+	}
+	switch {
+	case len(exact) == 1 && len(like) == 0:
+		return r.revoke(entry, exact[0])
+	case len(exact)+len(like) == 0:
+		r.tell(entry, "", tools.RecoveredNotMade)
+		return false, nil
+	}
+	for _, id := range append(exact, like...) {
+		r.tell(entry, id, tools.RecoveredUnclear)
+	}
+	return true, nil
+}
+
+// sameEnd compares to the second, as the API may keep no more.
+func sameEnd(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+func (r *recoveryRun) revoke(entry *leftBehind, id string) (keep bool, err error) {
+	switch err := r.caller.API.RevokeToken(r.ctx, id); {
+	case err == nil:
+		r.tell(entry, id, tools.RecoveredRevoked)
+		return false, nil
+	case errors.Is(err, client.ErrNotFound):
+		r.tell(entry, id, tools.RecoveredGone)
+		return false, nil
+	case errors.Is(err, client.ErrForbidden), errors.Is(err, client.ErrInvalid):
+		r.tell(entry, id, tools.RecoveredUnclear)
+		return true, nil
+	default:
+		return true, fmt.Errorf("revoke the token %s: %w", id, err)
+	}
+}
+
+func (r *recoveryRun) tell(entry *leftBehind, id string, outcome tools.RecoveryOutcome) {
+	r.found = append(r.found, tools.Recovered{TokenID: id, Name: entry.begin.Name, Outcome: outcome})
+}

@@ -1,0 +1,224 @@
+package human
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// pagesIdle is how long the pages' server stays when no page is open, so
+	// that a reload is still told why there is nothing any more.
+	pagesIdle = time.Minute
+	// pagesGrace is how long answers that are being written may take when the
+	// program ends.
+	pagesGrace = 300 * time.Millisecond
+	// answerTimeout bounds the writing of an answer to a browser on this
+	// machine.
+	answerTimeout = 5 * time.Second
+	// acceptTimeout bounds the check of a token that was typed into a page.
+	acceptTimeout = 30 * time.Second
+)
+
+var errPagesClosed = errors.New("the program is ending, and its pages with it")
+
+// Pages shows pages of this process in the person's browser: a new token, a
+// question, a form for a token. They are served over HTTP on a loopback port
+// that is open only while there are pages.
+//
+// Each page has an unguessable address of its own, an end, and is gone once it
+// did what it is for. A request is answered only if it comes from such a page or
+// from the browser itself: Host, Origin, Sec-Fetch-Site, content type and a token
+// in the form are checked, and on Linux the user at the other end of the
+// connection. The pages load nothing, set no cookies and may not be framed.
+//
+// The methods may be called from several goroutines.
+type Pages struct {
+	browser *Browser
+	log     *slog.Logger
+	idle    time.Duration
+
+	mu      sync.Mutex
+	closed  bool
+	site    *site
+	pages   map[string]*page
+	pausing *time.Timer
+}
+
+// site is one run of the pages' server.
+type site struct {
+	server *http.Server
+	// host is what a browser that was sent here says in the Host header.
+	host   string
+	served chan struct{}
+}
+
+// NewPages returns pages that browser shows. A nil browser means that none can
+// be opened: such pages can only be offered by their address ([Pages.Connect]).
+// logger takes what goes wrong inside, never an address or what a page shows; nil
+// means nothing is logged. Nothing is listened on before the first page.
+func NewPages(browser *Browser, logger *slog.Logger) *Pages {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Pages{browser: browser, log: logger, idle: pagesIdle, pages: map[string]*page{}}
+}
+
+// Close ends all pages, and with them whatever waits for a person, and stops
+// the server. It takes no longer than half a second.
+func (p *Pages) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	site := p.site
+	p.site = nil
+	if p.pausing != nil {
+		p.pausing.Stop()
+	}
+	var open []*page
+	for _, page := range p.pages {
+		open = append(open, page)
+	}
+	p.mu.Unlock()
+
+	for _, page := range open {
+		page.end(errPagesClosed)
+	}
+	if site == nil {
+		return nil
+	}
+	return site.stop()
+}
+
+// ready reports whether a page could be shown now.
+func (p *Pages) ready() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.listen(); err != nil {
+		return err
+	}
+	if len(p.pages) == 0 {
+		p.pauseLater()
+	}
+	return nil
+}
+
+// open puts content on a page of its own for at most limit.
+func (p *Pages) open(content content, limit time.Duration) (*page, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.listen(); err != nil {
+		return nil, err
+	}
+	if p.pausing != nil {
+		p.pausing.Stop()
+	}
+	page := newPage(content, time.Now().Add(limit))
+	page.address = "http://" + p.site.host + page.path
+	page.forget = func() { p.forget(page) }
+	p.pages[page.path] = page
+	page.endAfter(limit)
+	return page, nil
+}
+
+// find returns the open page at path, nil if there is none.
+func (p *Pages) find(path string) *page {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pages[path]
+}
+
+func (p *Pages) forget(page *page) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.pages, page.path)
+	if len(p.pages) == 0 && !p.closed {
+		p.pauseLater()
+	}
+}
+
+// listen starts the server if it does not run. The caller holds the lock.
+func (p *Pages) listen() error {
+	if p.closed {
+		return errPagesClosed
+	}
+	if p.site != nil {
+		return nil
+	}
+	listener, err := loopbackListener()
+	if err != nil {
+		// The error of the system names an address, and may be shown to a model.
+		p.log.Warn("no page can be shown: listening on loopback failed", "cause", err)
+		return errors.New("no page can be shown: this system does not let the program listen on a loopback port")
+	}
+	site := &site{host: listener.Addr().String(), served: make(chan struct{})}
+	site.server = &http.Server{
+		Handler:           &gate{pages: p, host: site.host},
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      acceptTimeout + 2*answerTimeout,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		// What net/http logs holds addresses.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	go func() {
+		defer close(site.served)
+		if err := site.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			p.log.Error("the pages' server ended early", "cause", err)
+		}
+	}()
+	p.site = site
+	return nil
+}
+
+func loopbackListener() (net.Listener, error) {
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err == nil {
+		return listener, nil
+	}
+	listener, err6 := net.ListenTCP("tcp6", &net.TCPAddr{IP: net.IPv6loopback})
+	if err6 == nil {
+		return listener, nil
+	}
+	return nil, errors.Join(err, err6)
+}
+
+// pauseLater stops the server if it has nothing to show for a while. The caller
+// holds the lock.
+func (p *Pages) pauseLater() {
+	if p.pausing != nil {
+		p.pausing.Stop()
+	}
+	p.pausing = time.AfterFunc(p.idle, p.pause)
+}
+
+func (p *Pages) pause() {
+	p.mu.Lock()
+	site := p.site
+	if site == nil || len(p.pages) > 0 {
+		p.mu.Unlock()
+		return
+	}
+	p.site = nil
+	p.mu.Unlock()
+	if err := site.stop(); err != nil {
+		p.log.Warn("the pages' server did not stop cleanly", "cause", err)
+	}
+}
+
+func (s *site) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), pagesGrace)
+	defer cancel()
+	err := s.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.server.Close()
+	}
+	<-s.served
+	return err
+}

@@ -1,0 +1,260 @@
+//go:build unix
+
+package human
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+var _ tools.Deliverer = (*SecretPage)(nil)
+
+func TestA8_TheAddressAloneShowsNoValue(t *testing.T) {
+	h := newHouse(t)
+	d := h.deliver(t.Context(), t, time.Minute)
+	value := d.token.Value.Reveal()
+	if strings.Contains(d.address, d.token.Prefix) || len(d.address) < len("http://127.0.0.1:1/")+26 {
+		t.Errorf("the address %s is guessable, or holds part of the token", d.address)
+	}
+	for range 3 {
+		got := get(t, d.address)
+		if got.status != http.StatusOK || strings.Contains(got.body, value) {
+			t.Fatalf("going to the address shows %d %s", got.status, got.body)
+		}
+		for _, want := range []string{d.token.Name, d.token.Prefix, "31 March 2027", "Show the token", "I do not want it"} {
+			if !strings.Contains(got.body, want) {
+				t.Errorf("the page does not tell %q", want)
+			}
+		}
+	}
+	d.mustWait(t)
+}
+
+func TestA9_TheValueIsShownOnce(t *testing.T) {
+	h := newHouse(t)
+	d := h.deliver(t.Context(), t, time.Minute)
+	form := formOf(t, d.address, "choice", "show")
+	got := post(t, d.address, form)
+	if got.status != http.StatusOK || strings.Count(got.body, d.token.Value.Reveal()) != 1 {
+		t.Fatalf("the click is answered with %d %s", got.status, got.body)
+	}
+	end := d.wait(t)
+	if end.err != nil || end.receipt.Road != "page" || end.receipt.Where != "a page in the browser" || end.receipt.Value != "" {
+		t.Errorf("Deliver returned %+v, %v", end.receipt, end.err)
+	}
+	unknown := get(t, d.address[:len(d.address)-1])
+	mustBeNothing(t, unknown)
+	for name, again := range map[string]answer{
+		"reload": post(t, d.address, form), "the address": get(t, d.address),
+		"a discard": post(t, d.address, map[string][]string{"csrf": form["csrf"], "choice": {"discard"}}),
+	} {
+		if again.status != unknown.status || again.body != unknown.body {
+			t.Errorf("%s answers unlike an address that never was: %d %s", name, again.status, again.body)
+		}
+	}
+}
+
+func TestA9_OfManyClicksAtOnceExactlyOneShowsTheValue(t *testing.T) {
+	h := newHouse(t)
+	d := h.deliver(t.Context(), t, time.Minute)
+	form := formOf(t, d.address, "choice", "show")
+	const clicks = 50
+	answers := make(chan answer, clicks)
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for range clicks {
+		all.Go(func() {
+			<-start
+			got, err := trySend(t, http.MethodPost, d.address, form, asBrowser)
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- got
+		})
+	}
+	close(start)
+	all.Wait()
+	close(answers)
+	shown := 0
+	for got := range answers {
+		if strings.Contains(got.body, d.token.Value.Reveal()) {
+			shown++
+		} else {
+			mustBeNothing(t, got)
+		}
+	}
+	if shown != 1 {
+		t.Errorf("the value was shown %d times", shown)
+	}
+	if got := d.wait(t); got.err != nil {
+		t.Error(got.err)
+	}
+}
+
+func TestR1_NothingButThePageHoldsTheValueOrTheAddress(t *testing.T) {
+	h := newHouse(t)
+	shown := h.deliver(t.Context(), t, time.Minute)
+	post(t, shown.address, formOf(t, shown.address, "choice", "show"))
+	discarded := h.deliver(t.Context(), t, time.Minute)
+	post(t, discarded.address, formOf(t, discarded.address, "choice", "discard"))
+	late := h.deliver(t.Context(), t, time.Millisecond)
+	for _, d := range []delivery{shown, discarded, late} {
+		end := d.wait(t)
+		everything := fmt.Sprintf("%+v %v %#v %s", end.receipt, end.err, end.err, h.log)
+		if strings.Contains(everything, d.token.Value.Reveal()) || strings.Contains(everything, d.address[len("http://127.0.0.1:"):]) {
+			t.Errorf("the value or the address is in %s", everything)
+		}
+	}
+	if kept := h.openPages(); kept != 0 {
+		t.Errorf("%d pages are kept after their end", kept)
+	}
+}
+
+func TestR1_APageThatEndedHoldsNoValue(t *testing.T) {
+	token := newToken()
+	content := newSecretContent(token)
+	content.act(t.Context(), map[string][]string{"choice": {"show"}})
+	if !content.value.IsZero() {
+		t.Error("the value is kept after it was shown")
+	}
+	page := newPage(content, time.Now())
+	page.forget = func() {}
+	page.endAfter(time.Hour)
+	page.end(errPagesClosed)
+	if page.content != nil {
+		t.Error("the content is kept after the page's end")
+	}
+}
+
+func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
+	var told *tools.Error
+	t.Run("discarded", func(t *testing.T) {
+		h := newHouse(t)
+		d := h.deliver(t.Context(), t, time.Minute)
+		form := formOf(t, d.address, "choice", "discard")
+		got := post(t, d.address, form)
+		if got.status != http.StatusOK || strings.Contains(got.body, d.token.Value.Reveal()) || !strings.Contains(got.body, "revokes it now") {
+			t.Errorf("the page says %d %s", got.status, got.body)
+		}
+		if end := d.wait(t); !errors.As(end.err, &told) || told.Code != tools.CodeDeclined {
+			t.Errorf("Deliver returned %v", end.err)
+		}
+		form.Set("choice", "show")
+		mustBeNothing(t, post(t, d.address, form))
+	})
+	t.Run("too late", func(t *testing.T) {
+		h := newHouse(t)
+		d := h.deliver(t.Context(), t, 150*time.Millisecond)
+		if end := d.wait(t); !errors.As(end.err, &told) || told.Code != tools.CodeCannotDeliver || !strings.Contains(told.Message, "nobody asked for the value") {
+			t.Errorf("Deliver returned %v", end.err)
+		}
+		mustBeNothing(t, get(t, d.address))
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		h := newHouse(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		d := h.deliver(ctx, t, time.Minute)
+		form := formOf(t, d.address, "choice", "show")
+		cancel()
+		if end := d.wait(t); !errors.Is(end.err, context.Canceled) {
+			t.Errorf("Deliver returned %v", end.err)
+		}
+		mustBeNothing(t, post(t, d.address, form))
+	})
+	t.Run("the program ends", func(t *testing.T) {
+		h := newHouse(t)
+		d := h.deliver(t.Context(), t, time.Minute)
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if end := d.wait(t); !errors.Is(end.err, errPagesClosed) {
+			t.Errorf("Deliver returned %v", end.err)
+		}
+		if _, err := trySend(t, http.MethodGet, d.address, nil, nil); err == nil {
+			t.Error("the page still answers")
+		}
+		if err := NewSecretPage(h.Pages, 0).Check(t.Context()); !errors.Is(err, errPagesClosed) {
+			t.Errorf("Check returned %v afterwards", err)
+		}
+	})
+	t.Run("an unknown choice", func(t *testing.T) {
+		h := newHouse(t)
+		d := h.deliver(t.Context(), t, time.Minute)
+		for _, choice := range []string{"", "Show", "show "} {
+			if got := post(t, d.address, formOf(t, d.address, "choice", choice)); got.status != http.StatusBadRequest {
+				t.Errorf("%q: %d, want 400", choice, got.status)
+			}
+		}
+		d.mustWait(t)
+	})
+}
+
+func TestA33_TheRoadIsCheckedBeforeAnythingIsMade(t *testing.T) {
+	var told *tools.Error
+	if err := NewSecretPage(NewPages(nil, nil), 0).Check(t.Context()); !errors.As(err, &told) || told.Code != tools.CodeCannotDeliver || told.Next == "" {
+		t.Errorf("without a browser: %v", err)
+	}
+	h := newHouse(t)
+	if err := NewSecretPage(h.Pages, 0).Check(t.Context()); err != nil {
+		t.Errorf("with one: %v", err)
+	}
+	if len(h.opened) != 0 {
+		t.Error("the check opened a page")
+	}
+}
+
+func TestA33_ABrowserThatCannotBeOpenedIsNoDelivery(t *testing.T) {
+	for name, argv := range map[string][]string{"fails": {"/bin/sh", "-c", "exit 3"}, "is gone": {"/nowhere/browser"}} {
+		pages := NewPages(&Browser{argv: argv, environment: []string{}}, nil)
+		_, err := NewSecretPage(pages, time.Minute).Deliver(t.Context(), tools.Caller{}, newToken())
+		if err == nil || !strings.Contains(err.Error(), "the browser could not be opened") || strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("a browser that %s: %v", name, err)
+		}
+		if err := pages.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestA17_ANameCannotChangeThePage(t *testing.T) {
+	token := newToken()
+	token.Name = "</textarea><script>alert(1)</script>\u202egnp.exe\u200b\x1b[2J\n"
+	shown := newSecretContent(token).facts[0].Value
+	if strings.ContainsAny(shown, "\u202e\u200b\x1b\n") {
+		t.Errorf("the name is shown as %q", shown)
+	}
+	h := newHouse(t)
+	page, err := h.open(newSecretContent(token), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(t, page.address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var raw strings.Builder
+	if err := response.Write(&raw); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(raw.String(), "<script>alert") || !strings.Contains(raw.String(), "&lt;script&gt;alert") {
+		t.Errorf("the name stands in the page as it came: %s", raw.String())
+	}
+}
+
+func mustRequest(t *testing.T, address string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

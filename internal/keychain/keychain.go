@@ -1,0 +1,173 @@
+// Package keychain keeps secrets in the operating system's keychain: the
+// Keychain of macOS, the Credential Manager of Windows, and elsewhere whatever
+// implements the Secret Service API of freedesktop.org.
+package keychain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+// Service is the name under which all entries of this program are kept.
+const Service = "kenbun-mcp"
+
+// Limit is how long an operation may take. A keychain that is locked asks its
+// user for a password, and may ask for ever.
+const Limit = 5 * time.Second
+
+// What can be wrong, for errors.Is.
+var (
+	// ErrNotFound: there is no such entry.
+	ErrNotFound = errors.New("the keychain has no such entry")
+	// ErrNoKeychain: this process cannot reach any keychain.
+	ErrNoKeychain = errors.New("there is no keychain here")
+	// ErrNoAnswer: the keychain did not answer in time. It may be waiting for
+	// its user.
+	ErrNoAnswer = errors.New("the keychain does not answer")
+)
+
+// Store is a keychain as the operating system has it. Get and Delete return an
+// error that matches [ErrNotFound] where there is no such entry. An operation
+// may hang.
+type Store interface {
+	Set(service, account, value string) error
+	Get(service, account string) (string, error)
+	Delete(service, account string) error
+}
+
+// Keychain is a [Store] whose operations end in time. It is safe for concurrent
+// use.
+type Keychain struct {
+	store Store
+	limit time.Duration
+	// turn holds one value while no operation is under way. One that hangs keeps
+	// it, so that it is the only one that does.
+	turn chan struct{}
+}
+
+// Over returns the keychain that store is, each operation of which ends within
+// limit.
+func Over(store Store, limit time.Duration) *Keychain {
+	k := &Keychain{store: store, limit: limit, turn: make(chan struct{}, 1)}
+	k.turn <- struct{}{}
+	return k
+}
+
+// System returns the keychain of the user as whom this process runs. It does no
+// I/O.
+func System() *Keychain { return Over(systemStore{}, Limit) }
+
+// Set puts an entry in the place of the one of the same account, if there is
+// one. On an error everything is as it was; where the keychain did not answer
+// in time and does so later, what it did is undone then, as long as this
+// process lives.
+func (k *Keychain) Set(ctx context.Context, account string, value client.Secret) error {
+	_, err := k.run(ctx, func() (string, error) {
+		return "", k.store.Set(Service, account, value.Reveal())
+	}, k.restorer(account))
+	return err
+}
+
+// restorer remembers the entry of account, when called, and returns what puts
+// it back.
+func (k *Keychain) restorer(account string) func() (func() error, error) {
+	return func() (func() error, error) {
+		before, err := k.store.Get(Service, account)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return func() error { return k.store.Delete(Service, account) }, nil
+		case err != nil:
+			return nil, err
+		}
+		return func() error { return k.store.Set(Service, account, before) }, nil
+	}
+}
+
+// Get returns an entry, or an error that matches [ErrNotFound].
+func (k *Keychain) Get(ctx context.Context, account string) (client.Secret, error) {
+	value, err := k.run(ctx, func() (string, error) { return k.store.Get(Service, account) }, nil)
+	return client.NewSecret(value), err
+}
+
+// Delete removes an entry. Its error matches [ErrNotFound] where there is none.
+func (k *Keychain) Delete(ctx context.Context, account string) error {
+	_, err := k.run(ctx, func() (string, error) { return "", k.store.Delete(Service, account) }, nil)
+	return err
+}
+
+type outcome struct {
+	value string
+	err   error
+}
+
+// run does one operation and waits for its end, but no longer than the limit.
+// An operation cannot be stopped: one that ends when nobody waits any more is
+// undone by what prepare returned before it, if there is a prepare.
+func (k *Keychain) run(ctx context.Context, operation func() (string, error), prepare func() (undo func() error, err error)) (string, error) {
+	limit := time.NewTimer(k.limit)
+	defer limit.Stop()
+	select {
+	case <-k.turn:
+	case <-ctx.Done():
+		return "", fmt.Errorf("nobody waited for the keychain: %w", ctx.Err())
+	case <-limit.C:
+		return "", k.noAnswer()
+	}
+	done, abandoned := make(chan outcome), make(chan struct{})
+	go func() {
+		defer func() { k.turn <- struct{}{} }()
+		var undo func() error
+		result := guarded(func() (_ string, err error) {
+			if prepare != nil {
+				undo, err = prepare()
+			}
+			return "", err
+		})
+		if result.err == nil {
+			select {
+			case <-abandoned:
+				return
+			default:
+			}
+			result = guarded(operation)
+		}
+		select {
+		case done <- result:
+		case <-abandoned:
+			if undo != nil && result.err == nil {
+				// Nobody is left to hear of an error.
+				_ = guarded(func() (string, error) { return "", undo() })
+			}
+		}
+	}()
+	select {
+	case result := <-done:
+		return result.value, result.err
+	case <-ctx.Done():
+		close(abandoned)
+		return "", fmt.Errorf("nobody waited for the keychain: %w", ctx.Err())
+	case <-limit.C:
+		close(abandoned)
+		return "", k.noAnswer()
+	}
+}
+
+// guarded turns a panic into an error: the library for the Secret Service
+// panics when the bus goes away while it waits for a password.
+func guarded(do func() (string, error)) (result outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			result = outcome{err: fmt.Errorf("%w: it broke down while it was asked", ErrNoKeychain)}
+		}
+	}()
+	value, err := do()
+	return outcome{value, err}
+}
+
+func (k *Keychain) noAnswer() error {
+	return fmt.Errorf("%w within %s; it may be locked and asking for its password: unlock it and try again", ErrNoAnswer, k.limit)
+}

@@ -1,0 +1,57 @@
+//go:build !darwin && !windows
+
+package keychain
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// reachable reports whether a session bus is there, over which alone a keychain
+// can be reached. The library would start one of its own otherwise, as a child
+// that stays behind with all of this process's environment and without any
+// keychain on it. The places are those of dbus-launch(1).
+func reachable() error {
+	if address := os.Getenv("DBUS_SESSION_BUS_ADDRESS"); address != "" && address != "autolaunch:" {
+		return nil
+	}
+	runtime := filepath.Join("/run/user", strconv.Itoa(os.Getuid()))
+	for _, name := range []string{"bus", "dbus-session"} {
+		if _, err := os.Stat(filepath.Join(runtime, name)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: this process has no D-Bus session, as over SSH, in a container or under cron", ErrNoKeychain)
+}
+
+// refusal says in words what an answer of the bus means (D-Bus Specification,
+// Error Names; Secret Service API, Errors).
+func refusal(err error) string {
+	var answer dbus.Error
+	if !errors.As(err, &answer) {
+		return "the D-Bus session cannot be reached"
+	}
+	switch answer.Name {
+	case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner",
+		"org.freedesktop.DBus.Error.Spawn.ServiceNotFound":
+		return "the D-Bus session has no Secret Service; GNOME Keyring, KWallet or KeePassXC would be one"
+	case "org.freedesktop.Secret.Error.IsLocked":
+		return "it is locked; unlock it and try again"
+	case "org.freedesktop.Secret.Error.NoSuchObject":
+		return "it has no collection to put an entry into; make one in the keychain's own program"
+	}
+	return "the Secret Service refused"
+}
+
+// Program is the program in which a person sees the entries.
+const Program = "the program for passwords and keys (Seahorse, KWalletManager)"
+
+// EntryName is what Program shows for the entry of account.
+func EntryName(account string) string {
+	return fmt.Sprintf("Password for '%s' on '%s'", account, Service)
+}

@@ -1,0 +1,332 @@
+// Package privatefile reads and replaces files that hold secrets: files that
+// belong to the user of this process, that nobody else can reach, and in whose
+// place nobody else can put another.
+//
+// Errors say what is wrong and what to do, without a path: they may be shown to
+// a model, and the caller knows which file is meant.
+package privatefile
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// lockRetry is how often a lock that another holds is tried again. It is held
+// for milliseconds.
+const lockRetry = 10 * time.Millisecond
+
+// Options say how strict [Open] is.
+type Options struct {
+	// MaxSize bounds the content, in bytes.
+	MaxSize int64
+	// MakeFolder makes the folder, and those above it, for the user alone where
+	// they are missing.
+	MakeFolder bool
+	// AllowReaders takes a file that others can read. Once replaced, they cannot
+	// any more.
+	AllowReaders bool
+}
+
+// File is one file in an open folder. No link leads out of that folder, and the
+// folder stays the same one when somebody puts another in its place.
+type File struct {
+	root    *os.Root
+	name    string
+	info    fs.FileInfo // nil where there is no file
+	content []byte
+	options Options
+	lock    *os.File
+}
+
+// Open opens the folder that path is in and reads the file, if there is one.
+// The error says what is wrong with either.
+func Open(path string, options Options) (_ *File, err error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, errors.New("the folder of the file cannot be found")
+	}
+	folder := filepath.Dir(absolute)
+	if options.MakeFolder {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, Explain("the folder of the file cannot be made", err)
+		}
+	}
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, Explain("the folder of the file cannot be opened", err)
+	}
+	f := &File{root: root, name: filepath.Base(absolute), options: options}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, root.Close())
+		}
+	}()
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, Explain("the folder of the file cannot be looked at", err)
+	}
+	if problem := folderProblem(info); problem != "" {
+		return nil, errors.New(problem)
+	}
+	if err := f.read(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Exists reports whether there is a file.
+func (f *File) Exists() bool { return f.info != nil }
+
+// Content is what the file holds.
+func (f *File) Content() []byte { return f.content }
+
+// Close releases the folder, and the lock if there is one.
+func (f *File) Close() error {
+	var err error
+	if f.lock != nil {
+		err = f.lock.Close()
+	}
+	if err = errors.Join(err, f.root.Close()); err != nil {
+		return Explain("the folder of the file cannot be closed", err)
+	}
+	return nil
+}
+
+// Lock keeps others who lock from replacing files in the same folder until
+// Close, and reads the file again. It waits for them as long as ctx lasts.
+func (f *File) Lock(ctx context.Context) error {
+	lock, err := openLock(f.root, f.name)
+	if err != nil {
+		return Explain("the folder of the file cannot be locked", err)
+	}
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for {
+		err := TryLock(lock)
+		if err == nil {
+			f.lock = lock
+			return f.read()
+		}
+		if !errors.Is(err, ErrLocked) {
+			return errors.Join(Explain("the folder of the file cannot be locked", err), lock.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(errors.New("another program is writing to the folder of the file and does not come to an end: try again when it has"), lock.Close())
+		case <-retry.C:
+		}
+	}
+}
+
+func (f *File) read() error {
+	f.info, f.content = nil, nil
+	info, err := f.root.Lstat(f.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return Explain("the file cannot be looked at", err)
+	}
+	if problem := fileProblem(info, f.options.AllowReaders); problem != "" {
+		return errors.New(problem)
+	}
+	file, err := f.root.Open(f.name)
+	if err != nil {
+		return Explain("the file cannot be read", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	opened, err := file.Stat()
+	switch {
+	case err != nil:
+		return Explain("the file cannot be looked at", err)
+	case !os.SameFile(info, opened):
+		return errors.New("the file was exchanged while it was opened: see who does that, and try again")
+	}
+	content, err := io.ReadAll(io.LimitReader(file, f.options.MaxSize+1))
+	switch {
+	case err != nil:
+		return Explain("the file cannot be read", err)
+	case int64(len(content)) > f.options.MaxSize:
+		return fmt.Errorf("the file is larger than %d bytes, which is too large for its purpose", f.options.MaxSize)
+	}
+	f.info, f.content = opened, content
+	return nil
+}
+
+// Probe reports whether a file of the given size could be put in the place of
+// the present one, by writing such a file beside it and removing it again.
+func (f *File) Probe(size int) error {
+	name, err := f.write(bytes.Repeat([]byte{'#'}, size))
+	if err != nil {
+		return err
+	}
+	return f.discard(name)
+}
+
+// Replace puts content in the place of what the file held when it was read, or
+// makes the file. The file shows the old content or the new and never a part,
+// also after a crash. It is the user's alone afterwards. On an error it is as
+// it was.
+func (f *File) Replace(content []byte) error {
+	name, err := f.write(content)
+	if err != nil {
+		return err
+	}
+	if err := f.unchanged(); err != nil {
+		return errors.Join(err, f.discard(name))
+	}
+	if err := f.root.Rename(name, f.name); err != nil {
+		return errors.Join(Explain("the file cannot be put in its place", err), f.discard(name))
+	}
+	if err := syncFolder(f.root); err != nil {
+		return errors.Join(Explain("the folder of the file cannot be written to the disk", err), f.restore())
+	}
+	return f.read()
+}
+
+// Remove removes the file if there is one.
+func (f *File) Remove() error {
+	if err := f.root.Remove(f.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Explain("the file cannot be removed", err)
+	}
+	f.info, f.content = nil, nil
+	return nil
+}
+
+// restore brings back what was read, after what replaced it cannot be relied
+// on.
+func (f *File) restore() error {
+	if f.info == nil {
+		return f.Remove()
+	}
+	name, err := f.write(f.content)
+	if err != nil {
+		return err
+	}
+	if err := f.root.Rename(name, f.name); err != nil {
+		return errors.Join(Explain("the file cannot be put back", err), f.discard(name))
+	}
+	return nil
+}
+
+// unchanged reports that somebody wrote to the file since it was read.
+func (f *File) unchanged() error {
+	info, err := f.root.Lstat(f.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && f.info == nil:
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return Explain("the file cannot be looked at", err)
+	case err != nil, f.info == nil, !os.SameFile(info, f.info), info.Size() != f.info.Size(), !info.ModTime().Equal(f.info.ModTime()):
+		return errors.New("the file was changed by another program in the meantime: try again")
+	}
+	return nil
+}
+
+// write writes content to a new file beside the present one and returns its
+// name. Nothing is left of it on an error.
+func (f *File) write(content []byte) (_ string, err error) {
+	name := "." + f.name + "." + rand.Text()
+	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", Explain("the folder of the file cannot be written to", err)
+	}
+	// The umask may have taken away from the owner what is his; and what the
+	// owner himself may not do stays so.
+	mode := fs.FileMode(0o600)
+	if f.info != nil {
+		mode = f.info.Mode().Perm() & 0o700
+	}
+	err = file.Chmod(mode)
+	if err == nil {
+		_, err = file.Write(content)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(Explain("the folder of the file cannot be written to", err), f.discard(name))
+	}
+	return name, nil
+}
+
+func (f *File) discard(name string) error {
+	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Explain("the folder of the file cannot be cleaned up", err)
+	}
+	return nil
+}
+
+// Read returns the content of a private file, and an error that matches
+// fs.ErrNotExist where there is none.
+func Read(path string, maxSize int64) ([]byte, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fs.ErrNotExist
+	}
+	f, err := Open(path, Options{MaxSize: maxSize})
+	if err != nil {
+		return nil, err
+	}
+	if !f.Exists() {
+		return nil, errors.Join(fs.ErrNotExist, f.Close())
+	}
+	return f.Content(), f.Close()
+}
+
+// Explain says what cannot be done and why, in words without a path.
+func Explain(what string, err error) error {
+	why := "the system refused"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		why = "it does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		why = "this process has no right to"
+	case errors.Is(err, syscall.ENOSPC):
+		why = "the disk is full"
+	case errors.Is(err, syscall.EROFS):
+		why = "the disk can only be read"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		why = "something else is in the way"
+	}
+	return fmt.Errorf("%s (%s)", what, why)
+}
+
+// folderProblem says who else could exchange files in a folder, "" if nobody.
+func folderProblem(info fs.FileInfo) string {
+	switch {
+	case !ownedByUserOrSystem(info):
+		return "the folder of the file belongs to another user, who could exchange the file: use a folder of your own"
+	case replaceableByOthers(info):
+		return "the folder of the file can be written to by everybody, who could exchange the file: run chmod o-w on the folder, or use another"
+	}
+	return ""
+}
+
+func fileProblem(info fs.FileInfo, allowReaders bool) string {
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return "the file is a symbolic link, which could lead anywhere: name the file itself"
+	case info.IsDir():
+		return "a folder has the name of the file: name a file"
+	case !info.Mode().IsRegular():
+		return "the file is a device or a pipe: name a plain file"
+	case !ownedByUser(info):
+		return "the file belongs to another user: use one of your own"
+	case hasOtherNames(info):
+		return "the file has a second name (a hard link), under which the old content would stay: remove the other name"
+	case writableByOthers(info):
+		return "the file can be written to by other users: run chmod 600 on it"
+	case !allowReaders && readableByOthers(info):
+		return "the file can be read by other users: run chmod 600 on it"
+	}
+	return ""
+}
