@@ -76,14 +76,14 @@ func withinReach(ctx context.Context, resp *http.Response) bool {
 func backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil {
 		if wait, ok := retryAfter(resp.StatusCode, resp.Header); ok {
-			return wait + rand.N(minWait+1) //nolint:gosec // chance, not secrecy
+			return wait + rand.N(minWait+1) //nolint:gosec,forbidigo // chance, not secrecy
 		}
 	}
 	wait := maxWait
 	if doubled := minWait << min(attempt, 30); doubled>>min(attempt, 30) == minWait && doubled < maxWait {
 		wait = doubled
 	}
-	return wait/2 + rand.N(wait/2+1) //nolint:gosec // as above
+	return wait/2 + rand.N(wait/2+1) //nolint:gosec,forbidigo // as above
 }
 
 // isTransient reports whether a connection error may go away by itself.

@@ -79,6 +79,9 @@ func openBrowser(t *testing.T) *browserTab {
 		if _, err := chromedp.Call(ctx, devlog.Enable, struct{}{}); err != nil {
 			return struct{}{}, err
 		}
+		if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+			return struct{}{}, err
+		}
 		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 360, Height: 800, DeviceScaleFactor: 1})
 		return struct{}{}, err
 	})

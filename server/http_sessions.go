@@ -147,7 +147,7 @@ func (s *sessions) end(id, callerID string) error {
 // ResolveSessionIdManager gives the library the sessions as the request's
 // caller sees them.
 //
-//nolint:revive // the name is the library's
+//nolint:revive,contextcheck // the name is the library's, and it may ask without a request
 func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager {
 	ctx := context.Background()
 	if r != nil {

@@ -165,7 +165,7 @@ func TestN4_OnlyAnAnswerOfTheAPILetsIn(t *testing.T) {
 		204: {false, false},
 	} {
 		var answer, asked atomic.Int32
-		answer.Store(int32(status)) //nolint:gosec // a constant
+		answer.Store(int32(status))
 		v := server.NewVerifier(answering(t, &answer, &asked), time.Hour, 8)
 		letIn, refused := v.Verify(t.Context(), randomToken())
 		if letIn != want.letIn || refused != want.refused {

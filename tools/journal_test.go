@@ -21,8 +21,6 @@ type toldJournal struct {
 
 	mu    sync.Mutex
 	steps []string
-	// started is closed by Recover, which then waits for wait, if there is one.
-	started, wait chan struct{}
 }
 
 func (j *toldJournal) step(format string, values ...any) {
@@ -44,10 +42,6 @@ func (j *toldJournal) Begin(_ context.Context, _ tools.Caller, intent tools.Inte
 
 func (j *toldJournal) Recover(_ context.Context, caller tools.Caller) ([]tools.Recovered, error) {
 	j.step("recover %s", caller.ID)
-	if j.wait != nil {
-		close(j.started)
-		<-j.wait
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.failures > 0 {
@@ -232,23 +226,5 @@ func TestWhatWasLeftBehindIsLookedForOncePerCallerAndAgainAfterAFailure(t *testi
 	f.call("whoami", "{}").ok(nil)
 	if got := strings.Count(journal.history(), "recover"); got != 2 {
 		t.Errorf("for two callers it was looked %d times", got)
-	}
-}
-
-func TestCallsOfTheSameCallerWaitForWhatWasLeftBehind(t *testing.T) {
-	journal := &toldJournal{started: make(chan struct{}), wait: make(chan struct{})}
-	f := newFixture(t, withJournal(journal))
-	var calls sync.WaitGroup
-	for range 5 {
-		calls.Go(func() { f.call("create_token", createArguments("x", "1d")).ok(nil) })
-	}
-	<-journal.started
-	if n := len(f.listed()); n != 1 {
-		t.Errorf("there are %d tokens while it is still looked for what was left behind", n)
-	}
-	close(journal.wait)
-	calls.Wait()
-	if got := strings.Count(journal.history(), "recover"); got != 1 {
-		t.Errorf("it was looked %d times", got)
 	}
 }

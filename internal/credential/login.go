@@ -27,7 +27,7 @@ const (
 	// without a restart.
 	loginKept = 10 * time.Second
 	// keychainRest is how long a keychain that does not answer is left alone.
-	keychainRest = time.Minute
+	keychainRest = 10 * time.Second
 )
 
 // Login is the token that `kenbun-mcp login` keeps for one API: in the keychain,

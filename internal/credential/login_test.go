@@ -224,8 +224,9 @@ func TestLoginsOfDifferentAPIsHaveDifferentFiles(t *testing.T) {
 func TestKeychainThatHangsIsLeftAloneForAWhile(t *testing.T) {
 	on := newShelf()
 	on.hang = make(chan struct{})
-	t.Cleanup(func() { close(on.hang) })
 	login := newLogin(t, on, t.TempDir())
+	refuses(t, loginSource(t, login), "does not answer")
+	close(on.hang)
 	for range 5 {
 		refuses(t, loginSource(t, login), "does not answer")
 	}

@@ -37,7 +37,7 @@ func (c *Connector) Offer(context.Context) (tools.Offer, error) {
 		return nil, err
 	}
 	c.open = &connectorOffer{page: page, done: make(chan struct{})}
-	go c.open.watch()
+	go c.open.watch() //nolint:gosec,contextcheck // the page outlives the call that was first to need it
 	return c.open, nil
 }
 

@@ -144,7 +144,7 @@ func closingQuote(content []byte, position int) int {
 }
 
 func isEmptyOrComment(rest []byte) bool {
-	rest = bytes.TrimFunc(rest, func(r rune) bool { return r < 0x80 && isBlank(byte(r)) })
+	rest = bytes.TrimFunc(rest, func(r rune) bool { return r < 0x80 && isBlank(byte(r)) }) //nolint:gosec // one byte, as just checked
 	return len(rest) == 0 || rest[0] == '#'
 }
 

@@ -247,7 +247,7 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 	}
 	if r.listErr != nil {
 		r.tell(entry, "", tools.RecoveredUnclear)
-		return true, nil
+		return true, nil //nolint:nilerr // the token may not list; what that means was just told
 	}
 	return r.dealByName(entry)
 }

@@ -99,8 +99,6 @@ func TestJournalRevokesNoTokenThatSomebodyHolds(t *testing.T) {
 	if _, err := f.api.As(t, tried.Value).Me(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	own := f.listedByName("first")
-	note("first", own)
 	f.api.Shift(time.Hour)
 	if _, err := f.api.As(t, used.Value).Me(t.Context()); err != nil {
 		t.Fatal(err)
@@ -109,9 +107,20 @@ func TestJournalRevokesNoTokenThatSomebodyHolds(t *testing.T) {
 
 	// A new token is tried by the program itself before it is delivered; that
 	// does not make it one that somebody holds.
-	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse, tools.RecoveredRevoked, tools.RecoveredInUse)
+	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse, tools.RecoveredRevoked)
 	f.mustBeRevoked(used.ID, false)
 	f.mustBeRevoked(tried.ID, true)
+}
+
+func TestJournalNeverRevokesTheTokenInUse(t *testing.T) {
+	f := newJournalFixture(t)
+	caller := f.caller(f.pat)
+	own := f.listedByName("first")
+	if err := f.left(f.journal(true), caller, "first", nil).Made(own); err != nil {
+		t.Fatal(err)
+	}
+	f.die()
+	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse)
 	f.mustBeRevoked(own, false)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"filippo.io/age/armor"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
@@ -118,6 +119,25 @@ func TestSealedThatWasDamagedIsRefusedAndNotShown(t *testing.T) {
 	}
 	if _, err := human.OpenSealed(receipt.Sealed, strings.NewReader("not an identity "+identity.String())); err == nil || strings.Contains(err.Error(), identity.String()) {
 		t.Errorf("a file that is no identity: %v", err)
+	}
+}
+
+func TestSealedOpensToNothingButAToken(t *testing.T) {
+	identity := newIdentity(t)
+	var sealed strings.Builder
+	wrapped := armor.NewWriter(&sealed)
+	encrypted, err := age.Encrypt(wrapped, identity.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(encrypted, "$(rm -rf ~)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(encrypted.Close(), wrapped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := human.OpenSealed(sealed.String(), identityFile(identity)); err == nil || !strings.Contains(err.Error(), "no token") || strings.Contains(err.Error(), "rm -rf") {
+		t.Errorf("what is no token: %v", err)
 	}
 }
 
