@@ -22,6 +22,15 @@ type Deliverer interface {
 	Deliver(ctx context.Context, caller Caller, token *client.CreatedToken) (Receipt, error)
 }
 
+// Awaiting is implemented by a Deliverer that keeps values until the person comes
+// for them: its receipts are Pending.
+type Awaiting interface{ AwaitsPerson() bool }
+
+func awaits(road Deliverer) bool {
+	awaiting, ok := road.(Awaiting)
+	return ok && awaiting.AwaitsPerson()
+}
+
 const receiptSchema = `{"type":"object","description":"Where the person finds the value.","properties":{` +
 	`"road":{"type":"string"},"where":{"type":"string"},"note":{"type":"string"},` +
 	`"sealed":{"type":"string","description":"The value, encrypted to the person; show it to them unchanged."},` +

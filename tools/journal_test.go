@@ -189,13 +189,13 @@ func TestWhatWasLeftBehindIsToldOnceToItsCaller(t *testing.T) {
 	hostile := "x\u202e\x1b[31m kbn_pat_" + strings.Repeat("a", 20)
 	for tool, structured := range map[string]any{"list_tokens": &struct{ Warnings []string }{}, "whoami": &struct{ Warnings []string }{}} {
 		journal := &toldJournal{recovered: []tools.Recovered{
-			{TokenID: "pat_1", Name: hostile, Outcome: tools.RecoveredRevoked},
+			{TokenID: "pat_left-behind", Name: hostile, Outcome: tools.RecoveredRevoked},
 			{Name: "y", Outcome: tools.RecoveredUnclear},
 		}}
 		f := newFixture(t, withJournal(journal))
 		f.call("revoke_token", `{"id":"pat_unknown"}`) // finds it, and has no words for it
 		text := f.call(tool, "{}").ok(structured).text()
-		if !strings.Contains(text, "pat_1") || !strings.Contains(text, "it was revoked now") || !strings.Contains(text, "cannot be told for sure") {
+		if !strings.Contains(text, "pat_left-behind") || !strings.Contains(text, "it was revoked now") || !strings.Contains(text, "cannot be told for sure") {
 			t.Errorf("%s says %q", tool, text)
 		}
 		if strings.ContainsAny(text, "\u202e\x1b") || strings.Contains(text, strings.Repeat("a", 20)) {
@@ -204,7 +204,7 @@ func TestWhatWasLeftBehindIsToldOnceToItsCaller(t *testing.T) {
 		if got := structured.(*struct{ Warnings []string }).Warnings; len(got) < 2 {
 			t.Errorf("%s has the warnings %q", tool, got)
 		}
-		if again := f.call(tool, "{}").ok(nil).text(); strings.Contains(again, "pat_1") {
+		if again := f.call(tool, "{}").ok(nil).text(); strings.Contains(again, "pat_left-behind") {
 			t.Errorf("%s says it twice", tool)
 		}
 		if got := strings.Count(journal.history(), "recover"); got != 1 {

@@ -73,7 +73,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.decide(ctx, c.rotation(old, expires, keepsOld)); err != nil {
+	if err := c.decide(ctx, c.rotation(old, expires, keepsOld || awaits(c.deliverer))); err != nil {
 		return nil, err
 	}
 
@@ -245,7 +245,7 @@ func (c *call) rotatedResult(old *client.Token, created *client.CreatedToken, re
 func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) decision {
 	question := RotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
 	if keepsOld {
-		question.Consequence = "A new token is made and brought to you. The old one is in use here and goes on working until you have put the new one in its place and revoke it."
+		question.Consequence = "A new token is made and brought to you. The old one goes on working until you have put the new one in its place and revoke it."
 	}
 	return decision{
 		target:      old.ID,

@@ -310,3 +310,27 @@ func TestRotateKeepsToThePolicy(t *testing.T) {
 	f.mustBeLive(forever.ID)
 	f.mustHaveDelivered(0)
 }
+
+// awaitingRoad keeps values until the person comes for them.
+type awaitingRoad struct{ *faultyRoad }
+
+func (awaitingRoad) AwaitsPerson() bool { return true }
+
+// A token that the person has yet to come for does not take the old one's place.
+func TestS8_RotateKeepsTheOldTokenUntilThePersonHasTheNewOne(t *testing.T) {
+	road := awaitingRoad{&faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tools.Receipt, error) {
+		return tools.Receipt{Road: "awaiting", Note: "It waits.", Pending: true}, nil
+	}}}
+	f := newFixture(t, withDeliverer(road))
+	old := f.token30("import")
+	session := f.asksWith(`{}`, agreed)
+	var got rotated
+	f.callIn(t.Context(), session, "rotate_token", id(old.ID)).ok(&got)
+	if got.Replaced.Status != "active" || !strings.Contains(got.Next, "tokens revoke "+old.ID) {
+		t.Errorf("answered %+v", got)
+	}
+	f.mustBeLive(old.ID)
+	if question := session.asked()[0].Message; !strings.Contains(question, "The old one goes on working") || strings.Contains(question, "cannot be undone") {
+		t.Errorf("the person was told something else than what happened: %q", question)
+	}
+}

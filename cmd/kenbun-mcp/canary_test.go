@@ -111,6 +111,12 @@ func TestR1_SecretsAreInNothingThatLeftTheProcess(t *testing.T) {
 
 func postMCP(t *testing.T, address, pat, body string) string {
 	t.Helper()
+	return postMCPWith(t, address, pat, body, [2]string{})
+}
+
+// postMCPWith also sends a header of the caller's.
+func postMCPWith(t *testing.T, address, pat, body string, header [2]string) string {
+	t.Helper()
 	var message struct {
 		Method string `json:"method"`
 		Params struct {
@@ -129,6 +135,9 @@ func postMCP(t *testing.T, address, pat, body string) string {
 		"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": message.Method, "Mcp-Name": message.Params.Name,
 	} {
 		request.Header.Set(name, value)
+	}
+	if header[0] != "" {
+		request.Header.Set(header[0], header[1])
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -108,6 +108,9 @@ func (c *Claims) ReachedAt(address string) { c.server = strings.TrimRight(addres
 // Road implements tools.Deliverer.
 func (*Claims) Road() string { return "claim" }
 
+// AwaitsPerson implements tools.Awaiting.
+func (*Claims) AwaitsPerson() bool { return true }
+
 // Check implements tools.Deliverer: it reports whether a claim could be kept
 // now.
 func (c *Claims) Check(ctx context.Context) error {
