@@ -7,7 +7,7 @@ import "net/http"
 // sets, never in cookies that a browser adds.
 const (
 	corsMethods = "POST, GET, DELETE"
-	corsHeaders = "Authorization, X-API-Key, Content-Type, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID"
+	corsHeaders = "Authorization, X-API-Key, Content-Type, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, X-Kenbun-Recipient, Last-Event-ID"
 	corsExposed = "Mcp-Session-Id, WWW-Authenticate, Retry-After, X-Request-Id"
 	corsMaxAge  = "600" // seconds
 )

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -221,8 +220,6 @@ func fillDisk(t *testing.T, folder string) {
 		t.Fatal(err)
 	}
 }
-
-var wholeToken = regexp.MustCompile(`kbn_pat_[0-9A-Za-z]{40,}`)
 
 func contentOf(t *testing.T, file string) string {
 	t.Helper()
