@@ -5,7 +5,6 @@ package claim
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,12 +13,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
 const (
@@ -136,31 +135,19 @@ func isLoopback(host string) bool {
 }
 
 func newTransport(caFile string) (*http.Transport, error) {
-	transport := &http.Transport{
+	trusted, err := trust.TLSConfig(caFile)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        trusted,
 		MaxResponseHeaderBytes: maxAnswer,
 		DisableKeepAlives:      true, // one request, and never a second
 		ForceAttemptHTTP2:      true,
-	}
-	if caFile == "" {
-		return transport, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the file of certificate authorities: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("load the system's certificate authorities: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
-	}
-	transport.TLSClientConfig.RootCAs = pool
-	return transport, nil
+	}, nil
 }
 
 func unreachable(host string, err error) error {

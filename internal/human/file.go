@@ -8,9 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -155,18 +155,7 @@ func writeSynced(root *os.Root, name string, data []byte) (err error) {
 // folderError says what cannot be done with the delivery folder, without the
 // path: it may be shown to a model.
 func folderError(done string, err error) error {
-	why := "the system refused"
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		why = "this process has no right to"
-	case errors.Is(err, syscall.ENOSPC):
-		why = "the disk is full"
-	case errors.Is(err, syscall.EROFS):
-		why = "the disk can only be read"
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
-		why = "something that is no folder is in the way"
-	}
-	return fmt.Errorf("the delivery folder cannot be %s (%s): choose another with --deliver-dir", done, why)
+	return fmt.Errorf("%w: choose another with --deliver-dir", privatefile.Explain("the delivery folder cannot be "+done, err))
 }
 
 func cleanUp(root *os.Root, name string) error {

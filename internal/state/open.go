@@ -2,12 +2,10 @@ package state
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
 // InMemory is the address of a store that ends with the process.
@@ -42,11 +40,11 @@ func Open(ctx context.Context, config Config) (Store, error) {
 	if config.Key == nil {
 		return nil, errors.New("state in Redis is encrypted under a key that all replicas share: name its file with --state-key-file")
 	}
-	trust, err := tlsConfig(config.CAFile)
+	trusted, err := trust.TLSConfig(config.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	store, err := newRedis(config.Address, config.Key, trust)
+	store, err := newRedis(config.Address, config.Key, trusted)
 	if err != nil {
 		return nil, err
 	}
@@ -54,25 +52,4 @@ func Open(ctx context.Context, config Config) (Store, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
-}
-
-// tlsConfig trusts the system's certificate authorities and those in file.
-func tlsConfig(file string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if file == "" {
-		return config, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the file of certificate authorities: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("load the system's certificate authorities: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
-	}
-	config.RootCAs = pool
-	return config, nil
 }
