@@ -95,7 +95,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if identity == server.IdentityServer {
 		callers = server.OwnCallers(c.api, c.credentials)
 		serving.journal.oneUser = true
-	} else if serving.road.byClaim(forOwnUser) {
+	} else if serving.road.byClaim() {
 		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, logger); err != nil {
 			return err
 		}

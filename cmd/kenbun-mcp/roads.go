@@ -68,21 +68,23 @@ func (f *roadFlags) open(logger *slog.Logger) *roads {
 func (r *roads) close() error { return r.pages.Close() }
 
 // person is who is asked where a client cannot ask: on a page, if this process
-// runs on the person's own machine.
-func (r *roads) person(forOwnUser bool) tools.Person {
-	if !forOwnUser || r.flags.noBrowser {
+// acts for the one person on whose machine it runs.
+func (r *roads) person(ownCredentials bool) tools.Person {
+	if !ownCredentials || r.flags.noBrowser {
 		return nil
 	}
 	return human.NewPagePerson(r.pages)
 }
 
-// deliverer returns the operator's road. forOwnUser tells that the server runs
-// on the machine, and as the user, of the person whose tokens it makes: what is
-// on this machine reaches nobody else.
-func (r *roads) deliverer(forOwnUser bool, shared *sharedState) (tools.Deliverer, error) {
+// deliverer returns the operator's road. forOwnUser tells that nobody but users
+// of this machine can reach the server, ownCredentials that it acts for one of
+// them alone. Who calls with a token of their own need not be who sits before
+// this machine's browser: such callers claim what is theirs, unless the operator
+// says otherwise.
+func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) (tools.Deliverer, error) {
 	switch road := r.flags.deliver; road {
 	case "":
-		return r.defaultRoad(forOwnUser, shared)
+		return r.defaultRoad(ownCredentials, shared)
 	case roadInline:
 		return human.Inline{}, nil
 	case roadSealed:
@@ -102,11 +104,11 @@ func (r *roads) deliverer(forOwnUser bool, shared *sharedState) (tools.Deliverer
 	}
 }
 
-func (r *roads) defaultRoad(forOwnUser bool, shared *sharedState) (tools.Deliverer, error) {
+func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tools.Deliverer, error) {
 	switch {
-	case !forOwnUser && shared != nil && shared.claims != nil:
+	case !ownCredentials && shared != nil && shared.claims != nil:
 		return shared.claims, nil
-	case !forOwnUser:
+	case !ownCredentials:
 		return human.NoRoad{}, nil
 	}
 	var open []tools.Deliverer
@@ -120,9 +122,10 @@ func (r *roads) defaultRoad(forOwnUser bool, shared *sharedState) (tools.Deliver
 	return human.NewFirstRoad(open...), nil
 }
 
-// byClaim reports whether new tokens wait for their users to claim them.
-func (f *roadFlags) byClaim(forOwnUser bool) bool {
-	return f.deliver == roadClaim || f.deliver == "" && !forOwnUser
+// byClaim reports whether new tokens wait for their users to claim them, where
+// each caller has a token of their own.
+func (f *roadFlags) byClaim() bool {
+	return f.deliver == roadClaim || f.deliver == ""
 }
 
 // localRoad is a road that ends on this machine.

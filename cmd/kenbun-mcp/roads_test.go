@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -175,5 +176,18 @@ func (c *country) killHTTP(t *testing.T, environment []string, header [2]string)
 	if response, err := http.DefaultClient.Do(request); err == nil {
 		_ = response.Body.Close()
 		t.Fatal("the server answered though it was killed")
+	}
+}
+
+// Who calls on loopback need not be who sits before the machine: without a word
+// of the operator's, a value waits for the user whose token came with the call.
+func TestClaim_IsTheDefaultRoadForCallersOnLoopbackToo(t *testing.T) {
+	api := kenbuntest.Start(t)
+	ada := api.User(t, "ada@example.com", authority.RoleMember)
+	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL)
+	address := startHTTP(t, environment)
+	answer := postMCP(t, address, ada, callTool("create_token", `{"name":"import","expires":"7d"}`))
+	if !strings.Contains(answer, `"road":"claim"`) || !strings.Contains(answer, "http://"+address+"/claim/") {
+		t.Errorf("the answer is %s", answer)
 	}
 }

@@ -102,7 +102,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 	}
 	roads := f.road.open(logger)
 	c.alsoClose(roads.close)
-	deliverer, err := roads.deliverer(forOwnUser, shared)
+	deliverer, err := roads.deliverer(forOwnUser, ownCredentials, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 	config := tools.Config{
 		Callers:       callers,
 		Deliverer:     deliverer,
-		Person:        roads.person(forOwnUser),
+		Person:        roads.person(ownCredentials),
 		StateKey:      shared.decisionKey(),
 		Once:          shared.onceAmongReplicas(),
 		Policy:        policy,

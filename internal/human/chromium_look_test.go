@@ -22,31 +22,32 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/chromium"
 )
 
 var update = flag.Bool("update", false, "take the screenshots in docs/images anew")
 
-func noScript(b *tab) {
-	b.t.Helper()
-	must(b, func(ctx context.Context) (struct{}, error) {
+func noScript(t *testing.T, b *chromium.Tab) {
+	t.Helper()
+	b.Do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-		return struct{}{}, err
-	})
+		return err
+	}))
 }
 
-// in sets the colour scheme.
-func (b *tab) in(scheme string) {
-	b.t.Helper()
-	must(b, func(ctx context.Context) (struct{}, error) {
+// setScheme sets the colour scheme.
+func setScheme(t *testing.T, b *chromium.Tab, scheme string) {
+	t.Helper()
+	b.Do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 		}})
-		return struct{}{}, err
-	})
+		return err
+	}))
 }
 
 // everyPage leads b to each state of each page in turn.
-func everyPage(t *testing.T, h *house, b *tab, look func(name string)) {
+func everyPage(t *testing.T, h *house, b *chromium.Tab, look func(name string)) {
 	t.Helper()
 	token := newToken()
 	token.Name = longest().Facts[0].Value
@@ -54,44 +55,44 @@ func everyPage(t *testing.T, h *house, b *tab, look func(name string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.open(secret.address)
+	b.Open(secret.address)
 	look("secret")
-	b.click("button[value=show]")
-	b.mustShow(headingShown)
+	b.Click("button[value=show]")
+	b.MustShow(headingShown)
 	look("shown")
-	b.open(secret.address)
+	b.Open(secret.address)
 	look("nothing")
 
 	question, err := h.open(&questionContent{question: longest()}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.open(question.address)
+	b.Open(question.address)
 	look("question")
-	b.click("button[value=agree]")
-	b.mustShow("You agreed")
+	b.Click("button[value=agree]")
+	b.MustShow("You agreed")
 	look("decided")
 
 	offer := h.connect(t, func(context.Context, client.Secret) error {
 		return errors.New("kenbun does not know this token: it was revoked")
 	})
-	b.open(offer.URL)
+	b.Open(offer.URL)
 	look("connect")
-	b.do(chromedp.SendKeys(chromedp.CSS("#token"), token.Value.Reveal()))
-	b.click("button.primary")
-	b.do(chromedp.WaitVisible(chromedp.CSS("#problem")))
+	b.Do(chromedp.SendKeys(chromedp.CSS("#token"), token.Value.Reveal()))
+	b.Click("button.primary")
+	b.Do(chromedp.WaitVisible(chromedp.CSS("#problem")))
 	look("problem")
 }
 
 func TestPagesFitASmallWindow(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
-	b.do(chromedp.EmulateViewport(360, 640))
+	b := chromium.Start(t, chromium.Options{}).Tab()
+	b.Do(chromedp.EmulateViewport(360, 640))
 	everyPage(t, h, b, func(name string) {
-		if width := evaluate[int](b, `document.documentElement.scrollWidth`); width > 360 {
+		if width := chromium.Evaluate[int](b, `document.documentElement.scrollWidth`); width > 360 {
 			t.Errorf("%s is %d pixels wide", name, width)
 		}
-		small := evaluate[[]string](b, `[...document.querySelectorAll("button:not([hidden]), input:not([type=hidden]), textarea")].filter((e) => e.getBoundingClientRect().height < 44).map((e) => e.outerHTML)`)
+		small := chromium.Evaluate[[]string](b, `[...document.querySelectorAll("button:not([hidden]), input:not([type=hidden]), textarea")].filter((e) => e.getBoundingClientRect().height < 44).map((e) => e.outerHTML)`)
 		if len(small) != 0 {
 			t.Errorf("%s: too small to hit: %v", name, small)
 		}
@@ -126,11 +127,11 @@ const contrasts = `(() => {
 
 func TestPagesHaveContrastInBothSchemes(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	for _, scheme := range []string{"light", "dark"} {
-		b.in(scheme)
+		setScheme(t, b, scheme)
 		everyPage(t, h, b, func(name string) {
-			if weak := evaluate[[]string](b, contrasts); len(weak) != 0 {
+			if weak := chromium.Evaluate[[]string](b, contrasts); len(weak) != 0 {
 				t.Errorf("%s, %s: %v", name, scheme, weak)
 			}
 		})
@@ -140,20 +141,20 @@ func TestPagesHaveContrastInBothSchemes(t *testing.T) {
 // TestPagesAreToldApart reads what assistive technology reads first.
 func TestPagesAreToldApart(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	everyPage(t, h, b, func(name string) {
-		heading := b.heading()
-		if title := evaluate[string](b, `document.title`); title != heading+" · kenbun-mcp" {
+		heading := b.Heading()
+		if title := chromium.Evaluate[string](b, `document.title`); title != heading+" · kenbun-mcp" {
 			t.Errorf("%s: the title is %q, the heading %q", name, title, heading)
 		}
-		if got := evaluate[string](b, `document.documentElement.lang + " " + document.querySelectorAll("h1").length + " " + document.querySelectorAll("main").length`); got != "en 1 1" {
+		if got := chromium.Evaluate[string](b, `document.documentElement.lang + " " + document.querySelectorAll("h1").length + " " + document.querySelectorAll("main").length`); got != "en 1 1" {
 			t.Errorf("%s: language, headings and main parts are %q", name, got)
 		}
-		unnamed := evaluate[[]string](b, `[...document.querySelectorAll("input:not([type=hidden]), textarea")].filter((e) => e.labels.length !== 1).map((e) => e.outerHTML)`)
+		unnamed := chromium.Evaluate[[]string](b, `[...document.querySelectorAll("input:not([type=hidden]), textarea")].filter((e) => e.labels.length !== 1).map((e) => e.outerHTML)`)
 		if len(unnamed) != 0 {
 			t.Errorf("%s: fields without a label: %v", name, unnamed)
 		}
-		if loaded := evaluate[int](b, `performance.getEntriesByType("resource").length`); loaded != 0 {
+		if loaded := chromium.Evaluate[int](b, `performance.getEntriesByType("resource").length`); loaded != 0 {
 			t.Errorf("%s loads %d other resources", name, loaded)
 		}
 	})
@@ -188,16 +189,16 @@ func takeScreenshots(t *testing.T, folder string) {
 		t.Fatal(err)
 	}
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	for _, scheme := range []string{"light", "dark"} {
-		b.in(scheme)
+		setScheme(t, b, scheme)
 		for suffix, width := range map[string]int64{"": 800, "-narrow": 360} {
 			take := func(name string) {
 				t.Helper()
-				b.do(chromedp.EmulateViewport(width, 100))
-				evaluate[bool](b, `document.querySelectorAll("time").forEach((e) => e.textContent = "14:05"), document.activeElement.blur(), true`)
-				b.do(chromedp.EmulateViewport(width, evaluate[int64](b, `document.documentElement.scrollHeight`)))
-				picture := must(b, func(ctx context.Context) ([]byte, error) { return chromedp.Run(ctx, chromedp.CaptureScreenshot()) })
+				b.Do(chromedp.EmulateViewport(width, 100))
+				chromium.Evaluate[bool](b, `document.querySelectorAll("time").forEach((e) => e.textContent = "14:05"), document.activeElement.blur(), true`)
+				b.Do(chromedp.EmulateViewport(width, chromium.Evaluate[int64](b, `document.documentElement.scrollHeight`)))
+				picture := chromium.Run(b, chromedp.CaptureScreenshot())
 				if err := os.WriteFile(filepath.Join(folder, name+"-"+scheme+suffix+".png"), smaller(t, picture), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -209,18 +210,18 @@ func takeScreenshots(t *testing.T, folder string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.open(secret.address)
+			b.Open(secret.address)
 			take("secret")
-			b.click("button[value=show]")
-			b.mustShow(headingShown)
+			b.Click("button[value=show]")
+			b.MustShow(headingShown)
 			take("shown")
 			question, err := h.open(&questionContent{question: aQuestion()}, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.open(question.address)
+			b.Open(question.address)
 			take("approve")
-			b.open(h.connect(t, mustNotAccept(t)).URL)
+			b.Open(h.connect(t, mustNotAccept(t)).URL)
 			take("connect")
 		}
 	}

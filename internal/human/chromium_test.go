@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/chromium"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -32,20 +33,20 @@ const (
 
 func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	d := h.deliver(t.Context(), t, time.Minute)
 	value := d.token.Value.Reveal()
-	b.open(d.address)
-	b.do(chromedp.Reload())
-	if got := b.heading(); got != headingReady || strings.Contains(b.html(), value) {
+	b.Open(d.address)
+	b.Do(chromedp.Reload())
+	if got := b.Heading(); got != headingReady || strings.Contains(b.HTML(), value) {
 		t.Fatalf("before the click the page shows %q", got)
 	}
-	b.click("button[value=show]")
-	b.mustShow(headingShown)
-	if got := evaluate[string](b, `document.getElementById("value").value`); got != value {
+	b.Click("button[value=show]")
+	b.MustShow(headingShown)
+	if got := chromium.Evaluate[string](b, `document.getElementById("value").value`); got != value {
 		t.Error("the field does not hold the value")
 	}
-	if !evaluate[bool](b, `document.getElementById("value").readOnly`) {
+	if !chromium.Evaluate[bool](b, `document.getElementById("value").readOnly`) {
 		t.Error("the field can be changed")
 	}
 	if got := d.wait(t); got.err != nil {
@@ -60,31 +61,31 @@ func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
 		{"back", chromedp.NavigateBack()},
 		{"forward", chromedp.NavigateForward()},
 	} {
-		b.do(again.step)
-		if strings.Contains(b.html(), value) {
+		b.Do(again.step)
+		if strings.Contains(b.HTML(), value) {
 			t.Errorf("%s shows the value again", again.name)
 		}
 	}
-	b.open(d.address)
-	b.mustShow(headingNothing)
+	b.Open(d.address)
+	b.MustShow(headingNothing)
 }
 
 // TestA9_ChromiumKeepsNoValueForTheBackButton leaves the page and comes back.
 func TestA9_ChromiumKeepsNoValueForTheBackButton(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	d, other := h.deliver(t.Context(), t, time.Minute), h.deliver(t.Context(), t, time.Minute)
-	b.open(d.address)
-	b.click("button[value=show]")
-	b.mustShow(headingShown)
-	b.open(other.address)
-	b.mustShow(headingReady)
+	b.Open(d.address)
+	b.Click("button[value=show]")
+	b.MustShow(headingShown)
+	b.Open(other.address)
+	b.MustShow(headingReady)
 	for range 2 {
 		// That there is nothing in the cache is as it should be.
-		if err := chromedp.Do(b.ctx, chromedp.NavigateBack()); err != nil && !strings.Contains(err.Error(), "ERR_CACHE_MISS") {
+		if err := b.Try(chromedp.NavigateBack()); err != nil && !strings.Contains(err.Error(), "ERR_CACHE_MISS") {
 			t.Fatal(err)
 		}
-		if strings.Contains(b.html(), d.token.Value.Reveal()) {
+		if strings.Contains(b.HTML(), d.token.Value.Reveal()) {
 			t.Error("going back shows the value again")
 		}
 	}
@@ -92,12 +93,12 @@ func TestA9_ChromiumKeepsNoValueForTheBackButton(t *testing.T) {
 
 func TestA9_ChromiumTakesADoubleClickForOne(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	for range 5 {
 		d := h.deliver(t.Context(), t, time.Minute)
-		b.open(d.address)
-		b.do(chromedp.DoubleClick(chromedp.CSS("button[value=show]")))
-		b.mustShow(headingShown)
+		b.Open(d.address)
+		b.Do(chromedp.DoubleClick(chromedp.CSS("button[value=show]")))
+		b.MustShow(headingShown)
 		if got := d.wait(t); got.err != nil {
 			t.Error(got.err)
 		}
@@ -108,10 +109,10 @@ func TestA9_ChromiumTakesADoubleClickForOne(t *testing.T) {
 // browsers stop a second click themselves.
 func TestChromiumSendsAFormOnce(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	a := h.ask(t.Context(), t, time.Minute)
-	b.open(a.address)
-	if sent := evaluate[int](b, `(() => {
+	b.Open(a.address)
+	if sent := chromium.Evaluate[int](b, `(() => {
 		let sent = 0;
 		const form = document.forms[0];
 		form.addEventListener("submit", (event) => {
@@ -130,7 +131,7 @@ func TestChromiumSendsAFormOnce(t *testing.T) {
 // click slow: a second request would drop it.
 func TestChromiumTakesADoubleClickForOneWhileItWaits(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	var checks atomic.Int32
 	goOn := make(chan struct{})
 	offer := h.connect(t, func(context.Context, client.Secret) error {
@@ -138,16 +139,16 @@ func TestChromiumTakesADoubleClickForOneWhileItWaits(t *testing.T) {
 		<-goOn
 		return nil
 	})
-	b.open(offer.URL)
-	b.do(
+	b.Open(offer.URL)
+	b.Do(
 		chromedp.SendKeys(chromedp.CSS("#token"), newToken().Value.Reveal()),
 		chromedp.DoubleClick(chromedp.CSS("button.primary")),
 	)
-	if got := b.html(); !strings.Contains(got, "Checking…") {
+	if got := b.HTML(); !strings.Contains(got, "Checking…") {
 		t.Errorf("while it waits the page shows %s", got)
 	}
 	close(goOn)
-	b.mustShow("You are connected")
+	b.MustShow("You are connected")
 	if checks.Load() != 1 {
 		t.Errorf("the token was checked %d times", checks.Load())
 	}
@@ -155,18 +156,18 @@ func TestChromiumTakesADoubleClickForOneWhileItWaits(t *testing.T) {
 
 func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
 	h := newHouse(t)
-	c := newChromium(t)
-	tabs := []*tab{c.tab(), c.tab()}
+	c := chromium.Start(t, chromium.Options{})
+	tabs := []*chromium.Tab{c.Tab(), c.Tab()}
 	for range 3 {
 		d := h.deliver(t.Context(), t, time.Minute)
 		for _, b := range tabs {
-			b.open(d.address)
-			b.mustShow(headingReady)
+			b.Open(d.address)
+			b.MustShow(headingReady)
 		}
 		var both sync.WaitGroup
 		for _, b := range tabs {
 			both.Go(func() {
-				if err := chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS("button[value=show]"))); err != nil {
+				if err := b.Try(chromedp.Click(chromedp.CSS("button[value=show]"))); err != nil {
 					t.Error(err)
 				}
 			})
@@ -174,7 +175,7 @@ func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
 		both.Wait()
 		shown := 0
 		for _, b := range tabs {
-			if b.mustShowOneOf(headingShown, headingNothing) == headingShown && strings.Contains(b.html(), d.token.Value.Reveal()) {
+			if b.MustShowOneOf(headingShown, headingNothing) == headingShown && strings.Contains(b.HTML(), d.token.Value.Reveal()) {
 				shown++
 			}
 		}
@@ -189,97 +190,97 @@ func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
 
 func TestChromiumCopies(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	d := h.deliver(t.Context(), t, time.Minute)
-	b.open(d.address)
-	b.click("button[value=show]")
-	b.mustShow(headingShown)
-	if got := evaluate[string](b, `document.getElementById("said").ariaLive`); got != "polite" {
+	b.Open(d.address)
+	b.Click("button[value=show]")
+	b.MustShow(headingShown)
+	if got := chromium.Evaluate[string](b, `document.getElementById("said").ariaLive`); got != "polite" {
 		t.Errorf("what is said is announced %q", got)
 	}
-	b.click("#copy")
-	b.do(chromedp.Poll[chromedp.Void](`document.getElementById("said").innerText === "Copied"`))
-	if got := evaluate[string](b, `navigator.clipboard.readText()`, chromedp.EvalAwaitPromise); got != d.token.Value.Reveal() {
+	b.Click("#copy")
+	b.Do(chromedp.Poll[chromedp.Void](`document.getElementById("said").innerText === "Copied"`))
+	if got := chromium.Evaluate[string](b, `navigator.clipboard.readText()`, chromedp.EvalAwaitPromise); got != d.token.Value.Reveal() {
 		t.Error("the clipboard does not hold the value")
 	}
 }
 
 func TestR37_ChromiumDecides(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	for choice, want := range map[string]string{"agree": "You agreed", "leave": "You said no"} {
 		a := h.ask(t.Context(), t, time.Minute)
-		b.open(a.address)
-		b.mustShow(aQuestion().Title)
+		b.Open(a.address)
+		b.MustShow(aQuestion().Title)
 		a.mustWait(t)
-		b.click("button[value=" + choice + "]")
-		b.mustShow(want)
+		b.Click("button[value=" + choice + "]")
+		b.MustShow(want)
 		err := mustReceive(t, a.end)
 		if (err == nil) != (choice == "agree") {
 			t.Errorf("after %q Decide returned %v", choice, err)
 		}
-		b.do(chromedp.Reload())
-		b.mustShow(headingNothing)
+		b.Do(chromedp.Reload())
+		b.MustShow(headingNothing)
 	}
 }
 
 // TestChromiumByKeyboardAlone goes through every page without a mouse.
 func TestChromiumByKeyboardAlone(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	press := func(keys ...string) {
 		t.Helper()
 		for _, key := range keys {
-			b.do(chromedp.KeyEvent(key))
+			b.Do(chromedp.KeyEvent(key))
 		}
 	}
 	focus := func() string {
-		return evaluate[string](b, `document.activeElement.value ?? document.activeElement.tagName`)
+		return chromium.Evaluate[string](b, `document.activeElement.value ?? document.activeElement.tagName`)
 	}
 
 	// What is typed when the question comes up decides nothing.
 	a := h.ask(t.Context(), t, time.Minute)
-	b.open(a.address)
+	b.Open(a.address)
 	press(kb.Enter, " ", "y", kb.Enter)
-	b.mustShow(aQuestion().Title)
+	b.MustShow(aQuestion().Title)
 	a.mustWait(t)
 	press(kb.Tab)
 	if got := focus(); got != "leave" {
 		t.Errorf("the first stop is %q, want the button that changes nothing", got)
 	}
-	if got := evaluate[string](b, `getComputedStyle(document.activeElement).outlineStyle`); got != "solid" {
+	if got := chromium.Evaluate[string](b, `getComputedStyle(document.activeElement).outlineStyle`); got != "solid" {
 		t.Errorf("the focus is shown by an outline that is %q", got)
 	}
 	press(kb.Tab, kb.Enter)
-	b.mustShow("You agreed")
+	b.MustShow("You agreed")
 	if err := mustReceive(t, a.end); err != nil {
 		t.Error(err)
 	}
 	a = h.ask(t.Context(), t, time.Minute)
-	b.open(a.address)
+	b.Open(a.address)
 	press(kb.Tab, " ")
-	b.mustShow("You said no")
+	b.MustShow("You said no")
 
 	d := h.deliver(t.Context(), t, time.Minute)
-	b.open(d.address)
+	b.Open(d.address)
 	press(kb.Enter, " ")
-	b.mustShow(headingReady)
+	b.MustShow(headingReady)
 	press(kb.Tab, " ")
-	b.mustShow(headingShown)
+	b.MustShow(headingShown)
 	press(kb.Tab)
-	if got := evaluate[string](b, `getSelection().toString()`); got != d.token.Value.Reveal() {
+	if got := chromium.Evaluate[string](b, `getSelection().toString()`); got != d.token.Value.Reveal() {
 		t.Error("the value is not selected when its field has the focus")
 	}
 	press(kb.Tab, kb.Enter)
-	b.do(chromedp.Poll[chromedp.Void](`document.getElementById("said").innerText === "Copied"`))
+	b.Do(chromedp.Poll[chromedp.Void](`document.getElementById("said").innerText === "Copied"`))
 	if got := d.wait(t); got.err != nil {
 		t.Error(got.err)
 	}
 
 	d = h.deliver(t.Context(), t, time.Minute)
-	b.open(d.address)
+	b.Open(d.address)
 	press(kb.Tab, kb.Tab, kb.Enter)
-	b.mustShow("The token is thrown away")
+	b.MustShow("The token is thrown away")
 
 	pat := newToken().Value
 	offer := h.connect(t, func(_ context.Context, got client.Secret) error {
@@ -288,23 +289,22 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 		}
 		return nil
 	})
-	b.open(offer.URL)
+	b.Open(offer.URL)
 	press("x", "y", kb.Enter)
-	b.do(chromedp.WaitVisible(chromedp.CSS("#problem")))
-	if got := evaluate[string](b, `document.activeElement.id`); got != "token" {
+	b.Do(chromedp.WaitVisible(chromedp.CSS("#problem")))
+	if got := chromium.Evaluate[string](b, `document.activeElement.id`); got != "token" {
 		t.Errorf("after a mistake the focus is on %q", got)
 	}
-	b.do(chromedp.SendKeys(chromedp.CSS("#token"), pat.Reveal()))
+	b.Do(chromedp.SendKeys(chromedp.CSS("#token"), pat.Reveal()))
 	press(kb.Enter)
-	b.mustShow("You are connected")
+	b.MustShow("You are connected")
 }
 
 // TestA11_ChromiumRefusesAForeignPagesForm is attacked by a page that knows the
 // address, and the secret in the form as well.
 func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 	h := newHouse(t)
-	c := newChromium(t)
-	c.foreign, c.forbidden = "evil.test", "frame-ancestors 'none'"
+	c := chromium.Start(t, chromium.Options{Foreign: "evil.test", Forbidden: "frame-ancestors 'none'"})
 	d, a := h.deliver(t.Context(), t, time.Minute), h.ask(t.Context(), t, time.Minute)
 	forms := map[string]string{
 		d.address: `<input name="choice" value="show">`,
@@ -331,26 +331,26 @@ func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 	}))
 	t.Cleanup(attacker.Close)
 
-	b := c.tab()
+	b := c.Tab()
 	for address := range forms {
 		mu.Lock()
 		target, csrf = address, formOf(t, address).Get("csrf")
 		mu.Unlock()
 		for _, origin := range []string{attacker.URL, strings.Replace(attacker.URL, "127.0.0.1", "evil.test", 1)} {
-			b.open(origin)
-			evaluate[bool](b, `document.getElementById("hidden").submit(), true`)
-			evaluate[bool](b, `fetch(document.getElementById("form").action, {method: "POST", mode: "no-cors", body: new URLSearchParams(new FormData(document.getElementById("form")))}).then(() => true, () => true)`, chromedp.EvalAwaitPromise)
-			if read := evaluate[string](b, `fetch(document.getElementById("link").href).then((r) => r.text(), () => "nothing")`, chromedp.EvalAwaitPromise); read != "nothing" {
+			b.Open(origin)
+			chromium.Evaluate[bool](b, `document.getElementById("hidden").submit(), true`)
+			chromium.Evaluate[bool](b, `fetch(document.getElementById("form").action, {method: "POST", mode: "no-cors", body: new URLSearchParams(new FormData(document.getElementById("form")))}).then(() => true, () => true)`, chromedp.EvalAwaitPromise)
+			if read := chromium.Evaluate[string](b, `fetch(document.getElementById("link").href).then((r) => r.text(), () => "nothing")`, chromedp.EvalAwaitPromise); read != "nothing" {
 				t.Errorf("%s read %s", origin, read)
 			}
-			if seen := evaluate[bool](b, `(() => { try { return document.getElementById("frame").contentDocument.body.innerText.length > 0 } catch { return false } })()`); seen {
+			if seen := chromium.Evaluate[bool](b, `(() => { try { return document.getElementById("frame").contentDocument.body.innerText.length > 0 } catch { return false } })()`); seen {
 				t.Errorf("%s sees into a frame with the page", origin)
 			}
-			evaluate[bool](b, `document.getElementById("form").submit(), true`)
-			b.mustShow(headingRefused)
-			b.open(origin)
-			b.click("#link")
-			b.mustShow(headingRefused)
+			chromium.Evaluate[bool](b, `document.getElementById("form").submit(), true`)
+			b.MustShow(headingRefused)
+			b.Open(origin)
+			b.Click("#link")
+			b.MustShow(headingRefused)
 		}
 	}
 	d.mustWait(t)
@@ -359,17 +359,16 @@ func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 
 func TestA10_ChromiumUnderAForeignNameIsShownNothing(t *testing.T) {
 	h := newHouse(t)
-	c := newChromium(t)
-	c.foreign = "evil.test"
+	c := chromium.Start(t, chromium.Options{Foreign: "evil.test"})
 	d := h.deliver(t.Context(), t, time.Minute)
-	b := c.tab()
-	b.open(strings.Replace(d.address, "127.0.0.1", "evil.test", 1))
-	if got := b.heading(); got != headingRefused || strings.Contains(b.html(), d.token.Prefix) {
+	b := c.Tab()
+	b.Open(strings.Replace(d.address, "127.0.0.1", "evil.test", 1))
+	if got := b.Heading(); got != headingRefused || strings.Contains(b.HTML(), d.token.Prefix) {
 		t.Errorf("under a foreign name the page shows %q", got)
 	}
 	// In the browser, all pages under the foreign name are of one origin: one can
 	// send the form to the other.
-	evaluate[bool](b, fmt.Sprintf(`(() => {
+	chromium.Evaluate[bool](b, fmt.Sprintf(`(() => {
 		const form = document.createElement("form");
 		form.method = "post";
 		form.innerHTML = '<input name="csrf"><input name="choice" value="show"><p id="sent">';
@@ -378,8 +377,8 @@ func TestA10_ChromiumUnderAForeignNameIsShownNothing(t *testing.T) {
 		form.submit();
 		return true;
 	})()`, formOf(t, d.address).Get("csrf")))
-	b.do(chromedp.WaitNotPresent(chromedp.CSS("#sent")))
-	if got := b.heading(); got != headingRefused || strings.Contains(b.html(), d.token.Value.Reveal()) {
+	b.Do(chromedp.WaitNotPresent(chromedp.CSS("#sent")))
+	if got := b.Heading(); got != headingRefused || strings.Contains(b.HTML(), d.token.Value.Reveal()) {
 		t.Errorf("the form of a foreign name is answered with %q", got)
 	}
 	d.mustWait(t)
@@ -387,13 +386,13 @@ func TestA10_ChromiumUnderAForeignNameIsShownNothing(t *testing.T) {
 
 func TestChromiumFindsNoPageAfterTheEnd(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	d := h.deliver(t.Context(), t, time.Minute)
-	b.open(d.address)
+	b.Open(d.address)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := chromedp.Do(b.ctx, chromedp.Navigate(d.address)); err == nil || !strings.Contains(err.Error(), "ERR_CONNECTION_REFUSED") {
+	if err := b.Try(chromedp.Navigate(d.address)); err == nil || !strings.Contains(err.Error(), "ERR_CONNECTION_REFUSED") {
 		t.Errorf("the page is found: %v", err)
 	}
 	address, err := url.Parse(d.address)
@@ -409,18 +408,16 @@ func TestChromiumFindsNoPageAfterTheEnd(t *testing.T) {
 // TestChromiumWithoutScript needs no script to show a token.
 func TestChromiumWithoutScript(t *testing.T) {
 	h := newHouse(t)
-	b := newChromium(t).tab()
+	b := chromium.Start(t, chromium.Options{}).Tab()
 	d := h.deliver(t.Context(), t, time.Minute)
-	noScript(b)
-	b.open(d.address)
-	b.click("button[value=show]")
-	b.do(chromedp.WaitVisible(chromedp.CSS("#value")))
-	if got := must(b, func(ctx context.Context) (string, error) {
-		return chromedp.Run(ctx, chromedp.Value(chromedp.CSS("#value")))
-	}); got != d.token.Value.Reveal() {
+	noScript(t, b)
+	b.Open(d.address)
+	b.Click("button[value=show]")
+	b.Do(chromedp.WaitVisible(chromedp.CSS("#value")))
+	if got := chromium.Run(b, chromedp.Value(chromedp.CSS("#value"))); got != d.token.Value.Reveal() {
 		t.Error("the field does not hold the value")
 	}
-	b.do(chromedp.WaitNotVisible(chromedp.CSS("#copy")))
+	b.Do(chromedp.WaitNotVisible(chromedp.CSS("#copy")))
 }
 
 // longest is a question with the longest texts that there can be.

@@ -104,10 +104,10 @@ func TestFileNeedsAFolder(t *testing.T) {
 	if err := os.WriteFile(folder, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, road, folder, "no folder is in the way", 0)
+	refuses(t, road, folder, "in the way", 0)
 
 	road, folder = roadInto(t, filepath.Join(folder, "below", "a file"))
-	refuses(t, road, folder, "no folder is in the way", 0)
+	refuses(t, road, folder, "in the way", 0)
 }
 
 func TestA44_FolderOfAnotherUserIsRefused(t *testing.T) {

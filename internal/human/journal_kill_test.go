@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
@@ -28,7 +29,7 @@ const (
 func stopAt(point string) {
 	if os.Getenv(killPoint) == point {
 		fmt.Println("reached")
-		select {}
+		time.Sleep(time.Hour) // an empty select would be taken for a deadlock
 	}
 }
 

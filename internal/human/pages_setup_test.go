@@ -56,7 +56,7 @@ func (h *house) address(t *testing.T) string {
 	select {
 	case address := <-h.opened:
 		return address
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("no page was opened")
 		return ""
 	}
@@ -163,7 +163,7 @@ func mustReceive[T any](t *testing.T, from <-chan T) T {
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("it did not end")
 		panic("unreachable")
 	}
