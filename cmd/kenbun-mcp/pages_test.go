@@ -3,10 +3,13 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -156,5 +159,63 @@ func TestATokenIsTakenInOnAPage(t *testing.T) {
 			t.Fatalf("whoami answered %s%s", got.stdout, got.stderr)
 		}
 		expectNoSecret(t, "the server's output", got.stdout+got.stderr, pat)
+	}
+}
+
+// A client that can send its user to a page is asked to, and no browser is
+// opened past it.
+func TestATokenIsTakenInThroughTheClient(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "ada@example.com", authority.RoleMember)
+	command := exec.Command(kenbuntest.Binary(t), "stdio")
+	command.Env = kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL)
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	send := func(line string) {
+		if _, err := io.WriteString(in, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(handshake(`{"elicitation":{"url":{}}}`) + toolCall(2, "whoami", "{}"))
+	lines := bufio.NewScanner(out)
+	answered := false
+	for lines.Scan() {
+		expectNoSecret(t, "what the client sees", lines.Text(), pat)
+		var m struct {
+			ID     json.RawMessage `json:"id"`
+			Method string          `json:"method"`
+			Params struct {
+				Mode string `json:"mode"`
+				URL  string `json:"url"`
+			} `json:"params"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case m.Method == "elicitation/create":
+			if m.Params.Mode != "url" || !strings.HasPrefix(m.Params.URL, "http://127.0.0.1:") {
+				t.Fatalf("the client is asked %s", lines.Text())
+			}
+			(&clicker{t: t, fields: url.Values{"token": {pat}}}).click(m.Params.URL)
+			send(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"action":"accept"}}` + "\n")
+		case string(m.ID) == "2":
+			answered = strings.Contains(lines.Text(), "email: ada@example.com")
+			if err := in.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := command.Wait(); err != nil || !answered {
+		t.Errorf("whoami was answered %t; the server ended with %v", answered, err)
 	}
 }
