@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -193,34 +192,6 @@ func (c *country) live(t *testing.T) []client.Token {
 	return live
 }
 
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	folder := t.TempDir()
-	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
-		kenbuntest.SkipUnlessRequired(t, "a file system cannot be mounted here: "+err.Error())
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(folder, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return folder
-}
-
-func fillDisk(t *testing.T, folder string) {
-	t.Helper()
-	file, err := os.Create(filepath.Join(folder, "filler"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = file.Write(make([]byte, 512))
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func contentOf(t *testing.T, file string) string {
 	t.Helper()
 	content, err := os.ReadFile(file)
@@ -259,22 +230,22 @@ func (c *country) roadTo(t *testing.T, name string) road {
 			r.variables = []string{"DBUS_SESSION_BUS_ADDRESS=" + kenbuntest.SecretService(t, false)}
 		}
 	case "file":
-		folder := filepath.Join(smallDisk(t), "tokens")
+		folder := filepath.Join(kenbuntest.SmallDisk(t), "tokens")
 		r.variables = []string{"KENBUN_DELIVER_DIR=" + folder}
 		r.fetch = func(t *testing.T, _, _ string) string {
 			return contentOf(t, filepath.Join(folder, c.live(t)[0].ID+".token"))
 		}
 		r.block = func(t *testing.T, _ *road) { mustDo(t, os.Mkdir(folder, 0o700), os.Chmod(folder, 0o755)) }
 		r.destroy = func(t *testing.T) { mustDo(t, os.Chmod(folder, 0o755)) }
-		r.fill = func(t *testing.T) { fillDisk(t, filepath.Dir(folder)) }
+		r.fill = func(t *testing.T) { kenbuntest.FillDisk(t, filepath.Join(filepath.Dir(folder), "ballast")) }
 	case "env-file":
-		folder := smallDisk(t)
+		folder := kenbuntest.SmallDisk(t)
 		file := filepath.Join(folder, ".env")
 		r.variables = []string{"KENBUN_DELIVER_ENV_FILE=" + file}
 		r.fetch = func(t *testing.T, _, _ string) string { return contentOf(t, file) }
 		r.block = func(t *testing.T, _ *road) { mustDo(t, os.WriteFile(file, nil, 0o600), os.Chmod(file, 0o644)) }
 		r.destroy = func(t *testing.T) { mustDo(t, os.RemoveAll(file), os.Mkdir(file, 0o700)) }
-		r.fill = func(t *testing.T) { fillDisk(t, folder) }
+		r.fill = func(t *testing.T) { kenbuntest.FillDisk(t, filepath.Join(folder, "ballast")) }
 	case "claim":
 		c.claimRoad(t, &r)
 	case "sealed":

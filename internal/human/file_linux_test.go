@@ -12,28 +12,13 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// mount makes a small file system in memory and returns its folder.
-func mount(t *testing.T) string {
-	t.Helper()
-	folder := t.TempDir()
-	if err := syscall.Mount("none", folder, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
-		kenbuntest.SkipUnlessRequired(t, "a file system cannot be mounted here: "+err.Error())
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(folder, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return folder
-}
-
 func TestA33_FullDiskIsNoticedByTheCheckAndLeavesNothing(t *testing.T) {
-	disk := mount(t)
+	disk := kenbuntest.SmallDisk(t)
 	road, folder := roadInto(t, filepath.Join(disk, "tokens"))
 	if err := road.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, filepath.Join(disk, "ballast"))
+	kenbuntest.FillDisk(t, filepath.Join(disk, "ballast"))
 	refuses(t, road, folder, "the disk is full", 0)
 	if err := os.Remove(filepath.Join(disk, "ballast")); err != nil {
 		t.Fatal(err)
@@ -43,23 +28,8 @@ func TestA33_FullDiskIsNoticedByTheCheckAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// fill writes until nothing more fits.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = file.Write(make([]byte, 4096))
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestA33_ReadOnlyDiskIsNoticedByTheCheck(t *testing.T) {
-	disk := mount(t)
+	disk := kenbuntest.SmallDisk(t)
 	road, folder := roadInto(t, filepath.Join(disk, "tokens"))
 	if _, err := road.Deliver(t.Context(), tools.Caller{}, newToken("pat_1")); err != nil {
 		t.Fatal(err)

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func TestA33_JournalOnAFullDisk(t *testing.T) {
-	disk := mount(t)
+	disk := kenbuntest.SmallDisk(t)
 	f := newJournalFixture(t)
 	f.dir = filepath.Join(disk, "journal")
 	caller := f.caller(f.pat)
@@ -22,7 +23,7 @@ func TestA33_JournalOnAFullDisk(t *testing.T) {
 	if err := entry.Made(token.ID); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, filepath.Join(disk, "ballast"))
+	kenbuntest.FillDisk(t, filepath.Join(disk, "ballast"))
 	for _, name := range []string{"short", strings.Repeat("x", 8192)} {
 		another, err := j.Begin(t.Context(), caller, tools.Intent{Name: name, BeganAt: time.Now()})
 		switch {
@@ -55,7 +56,7 @@ func TestA33_JournalOnAFullDisk(t *testing.T) {
 // To forget a token that was delivered must not need room: it would be revoked
 // at the next start.
 func TestA33_DeliveredTokenIsForgottenOnAFullDisk(t *testing.T) {
-	disk := mount(t)
+	disk := kenbuntest.SmallDisk(t)
 	f := newJournalFixture(t)
 	f.dir = filepath.Join(disk, "journal")
 	caller := f.caller(f.pat)
@@ -65,7 +66,7 @@ func TestA33_DeliveredTokenIsForgottenOnAFullDisk(t *testing.T) {
 	if err := entry.Made(token.ID); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, filepath.Join(disk, "ballast"))
+	kenbuntest.FillDisk(t, filepath.Join(disk, "ballast"))
 	if err := entry.Done(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,34 +4,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
 func TestA33_FullDiskIsNoticedAndChangesNothing(t *testing.T) {
-	disk := t.TempDir()
-	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
-		kenbuntest.SkipUnlessRequired(t, "a file system cannot be mounted here: "+err.Error())
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := kenbuntest.SmallDisk(t)
 	path := filepath.Join(disk, "secret")
 	mustWrite(t, path, "old", 0o600)
-	ballast, err := os.Create(filepath.Join(disk, "ballast"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = ballast.Write(make([]byte, 4096))
-	}
-	if err := ballast.Close(); err != nil {
-		t.Fatal(err)
-	}
+	kenbuntest.FillDisk(t, filepath.Join(disk, "ballast"))
 	f, err := Open(path, Options{MaxSize: megabyte})
 	if err != nil {
 		t.Fatal(err)
