@@ -150,6 +150,9 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded API: %w", err)
 	}
+	if err := embedded.CheckPAT(ctx); err != nil {
+		logger.Warn(err.Error())
+	}
 	api, err := client.New(client.WithBaseURL(embedded.BaseURL()), client.WithUserAgent("kenbun-mcp/"+version()))
 	if err != nil {
 		return nil, errors.Join(err, embedded.Close())

@@ -47,9 +47,7 @@ type Embedded struct {
 	baseURL   string
 	patFile   string
 	close     func() error
-
-	mu  sync.Mutex
-	pat string
+	pat       string
 }
 
 // StartEmbedded opens an authority over cfg.Dir and serves it on a loopback
@@ -58,8 +56,8 @@ type Embedded struct {
 // folder. ctx limits the start alone; end it with [Embedded.Close].
 //
 // The kept token is a token like any other, and its owner may revoke it. It is
-// not replaced then: [Embedded.CheckPAT] tells so, [Embedded.KeepPAT] keeps
-// another, and to delete the folder is to start afresh.
+// not replaced then: [Embedded.CheckPAT] tells so, and to delete the folder is
+// to start afresh.
 func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (_ *Embedded, err error) {
 	authorityConfig := Config{TokenLimit: cfg.TokenLimit, Logger: cfg.Logger, Now: cfg.Now}
 	e := &Embedded{}
@@ -198,33 +196,12 @@ func writePATFile(path, pat string) error {
 // BaseURL is the address of the API, such as http://127.0.0.1:41234.
 func (e *Embedded) BaseURL() string { return e.baseURL }
 
-// Authority returns the authority itself, for users and sessions.
-func (e *Embedded) Authority() *Authority { return e.authority }
-
 // PAT returns the kept personal access token.
-func (e *Embedded) PAT() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.pat
-}
+func (e *Embedded) PAT() string { return e.pat }
 
-// PATFile is the file that holds the kept token and a line break, and that
-// [Embedded.KeepPAT] of any process replaces. It is empty in memory.
+// PATFile is the file that holds the kept token and a line break. Whoever
+// rotates the token replaces the file. It is empty in memory.
 func (e *Embedded) PATFile() string { return e.patFile }
-
-// KeepPAT keeps another token of the user's in place of the present one, after
-// a rotation. It does not revoke the present one.
-func (e *Embedded) KeepPAT(pat string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.patFile != "" {
-		if err := writePATFile(e.patFile, pat); err != nil {
-			return err
-		}
-	}
-	e.pat = pat
-	return nil
-}
 
 // ErrKeptPATRefused means that the kept token does not work any more.
 var ErrKeptPATRefused = errors.New("the embedded API does not accept its kept token any more")

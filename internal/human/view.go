@@ -16,10 +16,6 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-// StyleSheet returns the look of the pages, for other pages of this program:
-// one CSS file, which loads nothing and needs no classes but its own.
-func StyleSheet() string { return string(mustReadPageFile("style.css")) }
-
 func mustReadPageFile(name string) []byte {
 	content, err := pageFiles.ReadFile("pages/" + name)
 	if err != nil {
