@@ -154,7 +154,7 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 		return
 	}
 	if err := page(r).Token(w, claimed); err != nil || r.Context().Err() != nil {
-		d.claims.TakeBack(r.Context(), id, caller)
+		d.claims.TakeBack(r.Context(), id, claimed, caller)
 	}
 }
 
@@ -203,7 +203,7 @@ func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id st
 	row := tools.NewTokenRow(&claimed.Token, time.Now(), "")
 	err = sendClaimed(w, claimedToken{ID: row.ID, Name: row.Name, Prefix: row.Prefix, ExpiresAt: row.ExpiresAt, Token: claimed.Value.Reveal()})
 	if err != nil || r.Context().Err() != nil {
-		d.claims.TakeBack(r.Context(), id, caller)
+		d.claims.TakeBack(r.Context(), id, claimed, caller)
 	}
 }
 

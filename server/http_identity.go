@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -111,16 +113,40 @@ func challenge(w http.ResponseWriter, err error) {
 	writeProblem(w, auth.status, code, auth.description)
 }
 
-// requireLoopback refuses who is not on this machine.
+// requireLoopback refuses who is not this machine's user.
 func requireLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil || !isLoopbackName(host) {
-			writeProblem(w, http.StatusForbidden, "forbidden", "this server acts with its own token and answers on its own machine only")
+		if !fromOwnUser(r) {
+			writeProblem(w, http.StatusForbidden, "forbidden", "this server acts with its own token and answers its own user on its own machine only")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// forwardingHeaders are what proxies add for those whom they stand for, who may
+// be anywhere.
+var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
+
+// fromOwnUser reports whether a request comes from this machine, from nobody
+// whom a proxy stands for, and, where the system tells, from the user as whom
+// this process runs.
+func fromOwnUser(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || peer.Addr().Zone() != "" || !peer.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	for _, header := range forwardingHeaders {
+		if len(r.Header.Values(header)) > 0 {
+			return false
+		}
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return true
+	}
+	own, err := netip.ParseAddrPort(local.String())
+	return err != nil || !human.OfAnotherUser(peer, own)
 }
 
 // refuseToken keeps somebody who brings a token from being served as somebody

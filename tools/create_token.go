@@ -69,10 +69,8 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.deliverer.Check(ctx); err != nil {
 		return nil, cannotDeliver(err, "no token was made")
 	}
-	if expires == nil {
-		if err := c.decide(ctx, c.neverExpiring(name)); err != nil {
-			return nil, err
-		}
+	if err := c.decideOnCreation(ctx, name, expires); err != nil {
+		return nil, err
 	}
 
 	if err := c.countChange(); err != nil {
@@ -138,6 +136,46 @@ func (p Policy) checkLifetime(expires *time.Time, now time.Time) error {
 			next("%s", shorter)
 	}
 	return nil
+}
+
+// decideOnCreation asks the person about what a new token brings with it that
+// cannot be undone by revoking it.
+func (c *call) decideOnCreation(ctx context.Context, name string, expires *time.Time) error {
+	lost := ""
+	if road, ok := c.deliverer.(Overwriting); ok {
+		var err error
+		if lost, err = road.Overwrites(ctx); err != nil {
+			return cannotDeliver(err, "no token was made")
+		}
+	}
+	var d decision
+	switch {
+	case expires == nil:
+		d = c.neverExpiring(name)
+	case lost != "":
+		d = c.overwriting(name)
+	default:
+		return nil
+	}
+	if lost != "" {
+		d.question.Facts = append(d.question.Facts, Fact{"It takes the place of", lost})
+	}
+	return c.decide(ctx, d)
+}
+
+func (c *call) overwriting(name string) decision {
+	return decision{
+		target:      name,
+		fingerprint: digest([]byte(name)),
+		question: Question{
+			Title:       "Create a kenbun token and put it in the place of another value?",
+			Facts:       []Fact{{"Name", strconv.Quote(name)}},
+			Consequence: "What stands there now is lost. If it is a token, it is not revoked by this.",
+			Agree:       "Create it and overwrite what is there",
+			Unchanged:   "no token was made",
+		},
+		command: "kenbun-mcp tokens create" + c.terminalFlags,
+	}
 }
 
 func (c *call) neverExpiring(name string) decision {

@@ -26,6 +26,14 @@ type Deliverer interface {
 // for them: its receipts are Pending.
 type Awaiting interface{ AwaitsPerson() bool }
 
+// Overwriting is implemented by a Deliverer that may put a new value in the place
+// of another, which is lost then.
+type Overwriting interface {
+	// Overwrites tells in words what would be lost, "" for nothing. Its text may
+	// be shown to a model.
+	Overwrites(ctx context.Context) (what string, err error)
+}
+
 func awaits(road Deliverer) bool {
 	awaiting, ok := road.(Awaiting)
 	return ok && awaiting.AwaitsPerson()
@@ -55,3 +63,6 @@ type Receipt struct {
 	// [JournalEntryFrom].
 	Pending bool `json:"-"`
 }
+
+// onlyInAnswer reports whether the value is lost with the answer.
+func (r Receipt) onlyInAnswer() bool { return r.Value != "" || r.Sealed != "" }

@@ -315,3 +315,39 @@ func TestInlineIsLoudAndIsTheOperatorsChoice(t *testing.T) {
 	}
 	f.left.forget() // here the value leaves on purpose
 }
+
+// overwritingRoad puts values in the place of another.
+type overwritingRoad struct{ *faultyRoad }
+
+func (overwritingRoad) Overwrites(context.Context) (string, error) { return "the value of X", nil }
+
+func TestR37_OverwritingAnotherValueIsForThePersonToDecide(t *testing.T) {
+	road := overwritingRoad{&faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tools.Receipt, error) {
+		return tools.Receipt{Road: "overwriting", Note: "There."}, nil
+	}}}
+	f := newFixture(t, withDeliverer(road))
+	f.call("create_token", createArguments("import", "1d")).failed(tools.CodeNeedsPerson, "no token was made")
+	f.callIn(t.Context(), f.asksWith(`{}`, declined), "create_token", createArguments("import", "1d")).failed(tools.CodeDeclined, "no token was made")
+	f.mustHaveNothingNew()
+	session := f.asksWith(`{}`, agreed)
+	f.callIn(t.Context(), session, "create_token", createArguments("import", "1d")).ok(nil)
+	if !strings.Contains(session.asked()[0].Message, "It takes the place of: the value of X") {
+		t.Errorf("the person was asked %q", session.asked()[0].Message)
+	}
+}
+
+// A value that stands in the answer alone is lost with it.
+func TestA33_AnAnswerThatNobodyWaitsForLeavesNoToken(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	road := &faultyRoad{deliver: func(_ context.Context, token *client.CreatedToken) (tools.Receipt, error) {
+		cancel()
+		return tools.Receipt{Road: "sealed", Note: "Sealed.", Sealed: "armor"}, nil
+	}}
+	f := newFixture(t, withDeliverer(road))
+	f.callIn(ctx, f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeCannotDeliver, "cancelled", "revoked at once")
+	for id, token := range f.listed() {
+		if token.Name == "import" && token.RevokedAt == nil {
+			t.Errorf("the token %s lives and nobody holds it", id)
+		}
+	}
+}

@@ -34,8 +34,12 @@ func (c *call) mint(
 	}
 	journal.made(created.ID)
 	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token))
+	asking := ctx
 	ctx = journal.within(context.WithoutCancel(ctx))
 	receipt, err := c.handOver(ctx, created, handOver)
+	if err == nil && receipt.onlyInAnswer() && asking.Err() != nil {
+		err = errors.New("the call was cancelled, and the value stood in its answer alone")
+	}
 	if err != nil {
 		return nil, Receipt{}, c.undelivered(ctx, created, err, journal)
 	}

@@ -159,15 +159,27 @@ func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, keep
 	}, c.inUse(old), nil
 }
 
+// roadInPlace names the way of a token that takes the place of the one in use.
+const roadInPlace = "in place"
+
 // prove sees that the new token works before anybody relies on it.
 func (c *call) prove(ctx context.Context, created *client.CreatedToken) error {
-	_, err := c.caller.With(created.Value).ListTokens(ctx)
-	if err == nil || errors.Is(err, client.ErrForbidden) {
+	api := c.caller.With(created.Value)
+	// Not the list of tokens first: that may be asked for with another credential.
+	_, err := api.OrgUnits(ctx)
+	if !accepts(err) {
+		_, err = api.Me(ctx)
+	}
+	if accepts(err) {
 		return nil
 	}
 	c.logger.Warn("a new token does not work", "id", created.ID, "cause", err)
 	return errors.New("the new token does not work; the old one works as before")
 }
+
+// accepts reports whether the API knew a token: it let it in, or refused it for
+// what its user may do.
+func accepts(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
 // switchOver puts the successor of the token in use where that one is kept, so
 // that the running server goes on with it.
@@ -180,7 +192,7 @@ func (c *call) switchOver(ctx context.Context, created *client.CreatedToken) (Re
 		return Receipt{}, fmt.Errorf("the new token could not be put in the old one's place; the old one works as before: %w", err)
 	}
 	return Receipt{
-		Road:  "in place",
+		Road:  roadInPlace,
 		Where: place,
 		Note:  "The server goes on with the new token, which is kept where the old one was.",
 	}, nil
@@ -207,6 +219,12 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 		c.logger.Info("token rotated", "old", old.ID, "new", created.ID)
 		return c.rotatedResult(old, created, receipt, client.StatusRevoked, ""), nil
 	case errors.Is(err, client.ErrNotFound):
+		if receipt.Road == roadInPlace {
+			// The server runs on the new token: to take it away would leave it with
+			// none.
+			return c.rotatedResult(old, created, receipt, client.StatusRevoked,
+				"The old token was revoked by somebody else meanwhile, perhaps by another rotation: look with list_tokens whether there is another new one that nobody needs."), nil
+		}
 		// Somebody else was faster, perhaps with another rotation: one successor
 		// is enough, and theirs is in use already.
 		return nil, c.overtaken(ctx, old, created)
@@ -219,7 +237,8 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 }
 
 func (c *call) overtaken(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
-	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
+	// The old token, which the caller may run on, is dead.
+	if err := c.caller.With(created.Value).RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
 		return newError(CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same and could not be revoked",
 			publicPrefix(old), created.ID, publicPrefix(&created.Token)).
 			next("Ask the person whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(err)

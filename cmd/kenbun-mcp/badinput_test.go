@@ -65,6 +65,9 @@ func TestBadInputIsToldWhatToDo(t *testing.T) {
 		{"a port in use", without, "http --listen " + occupied.Addr().String(), 1, "is in use by another program"},
 		{"a network address without TLS", without, "http --listen 0.0.0.0:0", 2, "--behind-proxy"},
 		{"the server's identity on a network", without, "http --listen 0.0.0.0:0 --behind-proxy --identity server", 2, "loopback"},
+		{"the server's identity behind a proxy", without, "http --identity server --behind-proxy", 2, "--identity caller"},
+		{"the server's identity under a public name", without, "http --identity server --public-url https://mcp.example.com", 2, "--identity caller"},
+		{"one .env for all callers", without, "http --deliver env-file --deliver-env-file x", 2, "one user's token"},
 		{"other people's tokens in a file", without, "http --deliver file --allowed-host mcp.example.com", 2, "other people's tokens"},
 		{"an origin with a path", without, "http --listen 127.0.0.1:0 --allowed-origin https://a.example/x", 2, "is not an origin"},
 	} {

@@ -76,6 +76,8 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		return usageErrorf(`--identity cannot be %q; use "caller" or "server"`, reaching.identity)
 	case !loopback && identity == server.IdentityServer:
 		return usageErrorf("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or use --identity caller")
+	case identity == server.IdentityServer && !reaching.forOwnUser(loopback):
+		return usageErrorf("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
 	case !loopback && !reaching.behindProxy:
 		return usageErrorf("tokens would cross the network unencrypted on %s: listen on loopback, or behind a proxy that ends TLS with --behind-proxy", reaching.listen)
 	}
@@ -125,7 +127,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		return err
 	}
 	if shared.claims != nil {
-		shared.claims.ReachedAt(reaching.address(listener, loopback))
+		shared.claims.ReachedAt(reaching.address(listener, forOwnUser))
 	}
 	endSweeping := shared.sweep(cmd.Context())
 	defer func() { err = errors.Join(err, endSweeping()) }()
@@ -147,8 +149,8 @@ func (f *httpFlags) hosts() ([]string, error) {
 }
 
 // address is where people reach the server, empty where only they know.
-func (f *httpFlags) address(listener net.Listener, loopback bool) string {
-	if f.publicURL == "" && loopback {
+func (f *httpFlags) address(listener net.Listener, forOwnUser bool) string {
+	if forOwnUser {
 		return "http://" + listener.Addr().String()
 	}
 	return f.publicURL

@@ -98,6 +98,9 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 		if !forOwnUser {
 			return nil, usageErrorf("--deliver %s would leave other people's tokens on this machine; it is for a server that runs for its own user", road)
 		}
+		if road == roadEnvFile && !ownCredentials {
+			return nil, usageErrorf("--deliver env-file has room for one user's token: use it with stdio or --identity server")
+		}
 		return r.localRoad(road)
 	default:
 		return nil, usageErrorf("--deliver cannot be %q; use page, keychain, file, env-file, claim, sealed or inline", road)

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -53,6 +54,30 @@ func TestS8_RotateAtATerminal(t *testing.T) {
 }
 
 var wholeToken = regexp.MustCompile(`kbn_pat_[0-9A-Za-z]{40,}`)
+
+// The old token goes only when the new one was shown.
+func TestS8_RotateThatCannotShowTheNewTokenKeepsTheOld(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	ends := time.Now().Add(30 * 24 * time.Hour)
+	old := api.Token(t, "dev@example.com", "import", &ends)
+	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL, "KENBUN_ID="+old.ID, "KENBUN_PROGRAM="+kenbuntest.Binary(t))
+	for _, flags := range []string{"", "--json"} {
+		shown, code := runAtTerminal(t, environment, 100, "y\n", exec.Command("/bin/sh", "-c", `"$KENBUN_PROGRAM" tokens rotate "$KENBUN_ID" `+flags+` > /dev/full`))
+		if code == exitDone || !works(t, api, old.Value) {
+			t.Errorf("%q: exit %d, the old one works %t:\n%s", flags, code, works(t, api, old.Value), shown)
+		}
+	}
+	tokens, err := api.As(t, pat).ListTokens(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range tokens {
+		if token.Name == "import" && token.ID != old.ID && token.RevokedAt == nil {
+			t.Error("the new token lives and nobody holds it")
+		}
+	}
+}
 
 func TestRotateTheTokenThatTheProgramRunsOn(t *testing.T) {
 	setUp := func(t *testing.T) (api *kenbuntest.API, pat, id string) {

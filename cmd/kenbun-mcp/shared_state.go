@@ -87,9 +87,10 @@ func (s *sharedState) onceAmongReplicas() tools.Once {
 	}
 }
 
-// decisionKey seals questions that are with the client. Nil: a random key.
+// decisionKey seals questions that are with the client. Nil: a random key, which
+// ends with the process, as does its memory of the answers that were used.
 func (s *sharedState) decisionKey() []byte {
-	if s == nil {
+	if s == nil || !s.store.Shared() {
 		return nil
 	}
 	return s.key.Derive("decisions")

@@ -22,7 +22,11 @@ import (
 // and returns what the screen showed.
 func atTerminal(t *testing.T, environment []string, columns uint16, input string, arguments ...string) (string, int) {
 	t.Helper()
-	command := exec.Command(kenbuntest.Binary(t), arguments...)
+	return runAtTerminal(t, environment, columns, input, exec.Command(kenbuntest.Binary(t), arguments...))
+}
+
+func runAtTerminal(t *testing.T, environment []string, columns uint16, input string, command *exec.Cmd) (string, int) {
+	t.Helper()
 	command.Env = with(environment, "TERM=xterm-256color")
 	screen, err := pty.StartWithSize(command, &pty.Winsize{Rows: 40, Cols: columns})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,10 +61,7 @@ func showToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) er
 	now := time.Now()
 	row := tools.NewTokenRow(&created.Token, now, "")
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), struct {
-			tools.TokenRow
-			Token string `json:"token"`
-		}{row, created.Value.Reveal()})
+		return printTokenJSON(cmd.OutOrStdout(), created)
 	}
 	ends := "never expires"
 	if created.ExpiresAt != nil {
@@ -75,6 +73,13 @@ func showToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) er
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), created.Value.Reveal())
 	return err
+}
+
+func printTokenJSON(w io.Writer, created *client.CreatedToken) error {
+	return printJSON(w, struct {
+		tools.TokenRow
+		Token string `json:"token"`
+	}{tools.NewTokenRow(&created.Token, time.Now(), ""), created.Value.Reveal()})
 }
 
 // takeBack revokes a token whose value could not be shown.

@@ -42,13 +42,13 @@ is a file or the keychain; its value is not printed then.`,
 	}
 	connecting.add(cmd)
 	cmd.Flags().StringVar(&expires, "expires", "", `when the new one ends: days such as 30d, an RFC 3339 time, or "never" (default the same lifetime again)`)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, the value included")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the new token as JSON, the value included")
 	return cmd
 }
 
 // rotate runs the tool's own steps, with the terminal as the road to the person.
 func rotate(ctx context.Context, cmd *cobra.Command, c *connection, arguments map[string]any, asJSON bool) error {
-	screen := &terminalPerson{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), messages: cmd.ErrOrStderr(), quiet: asJSON}
+	screen := &terminalPerson{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), messages: cmd.ErrOrStderr(), asJSON: asJSON}
 	toolbox, err := tools.New(tools.Config{
 		Callers:       terminalCallers{c},
 		Deliverer:     screen,
@@ -61,19 +61,13 @@ func rotate(ctx context.Context, cmd *cobra.Command, c *connection, arguments ma
 	if err != nil {
 		return err
 	}
-	structured, text, err := toolbox.Run(ctx, "rotate_token", arguments)
+	_, text, err := toolbox.Run(ctx, "rotate_token", arguments)
 	var refused *tools.Error
 	if errors.As(err, &refused) && refused.Code == tools.CodeNeedsPerson {
 		return fmt.Errorf("%w: rotating cannot be undone, so that it is asked for at a terminal; run this command in one", errRefused)
 	}
 	if err != nil {
 		return err
-	}
-	if asJSON {
-		return printJSON(cmd.OutOrStdout(), struct {
-			Rotated any    `json:"rotated"`
-			Token   string `json:"token,omitempty"`
-		}{structured, screen.delivered.Reveal()})
 	}
 	cmd.PrintErrln(text)
 	return nil
@@ -101,9 +95,8 @@ func (t terminalCallers) Caller(ctx context.Context) (tools.Caller, error) {
 type terminalPerson struct {
 	in            io.Reader
 	out, messages io.Writer
-	// quiet keeps the value back, for a command that prints it as JSON.
-	quiet     bool
-	delivered client.Secret
+	// asJSON has the new token printed as JSON.
+	asJSON bool
 }
 
 // Decide implements tools.Person.
@@ -126,13 +119,19 @@ func (p *terminalPerson) Road() string { return "terminal" }
 // Check implements tools.Deliverer.
 func (p *terminalPerson) Check(context.Context) error { return nil }
 
+// show prints the new token, before anything happens to the old one.
+func (p *terminalPerson) show(token *client.CreatedToken) error {
+	if p.asJSON {
+		return printTokenJSON(p.out, token)
+	}
+	_, err := fmt.Fprintln(p.out, token.Value.Reveal())
+	return err
+}
+
 // Deliver implements tools.Deliverer.
 func (p *terminalPerson) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
-	p.delivered = token.Value
-	if !p.quiet {
-		if _, err := fmt.Fprintln(p.out, token.Value.Reveal()); err != nil {
-			return tools.Receipt{}, fmt.Errorf("the value could not be shown: %w", err)
-		}
+	if err := p.show(token); err != nil {
+		return tools.Receipt{}, fmt.Errorf("the value could not be shown: %w", err)
 	}
 	return tools.Receipt{Road: p.Road(), Note: "The value is on standard output. It is shown only now."}, nil
 }

@@ -188,19 +188,20 @@ func TestR36_LoginFileThatOthersCanReachIsNotUsed(t *testing.T) {
 	pat := newPAT()
 	mustStore(t, login, pat)
 	file := filepath.Join(dir, "api.example.test.pat")
-	for name, c := range map[string]struct {
+	for _, c := range []struct {
+		name   string
 		change func() error
 		says   string
 	}{
-		"readable": {func() error { return os.Chmod(file, 0o640) }, "chmod 600"},
-		"linked":   {func() error { return errors.Join(os.Rename(file, file+".x"), os.Symlink(file+".x", file)) }, "symbolic link"},
+		{"readable", func() error { return os.Chmod(file, 0o640) }, "chmod 600"},
+		{"linked", func() error { return errors.Join(os.Rename(file, file+".x"), os.Symlink(file+".x", file)) }, "symbolic link"},
 	} {
 		if err := c.change(); err != nil {
 			t.Fatal(err)
 		}
 		refuses(t, loginSource(t, login), c.says, pat)
 		if _, err := login.Store(t.Context(), client.NewSecret(newPAT())); err == nil {
-			t.Errorf("%s: it was written to", name)
+			t.Errorf("%s: it was written to", c.name)
 		}
 	}
 }

@@ -175,15 +175,10 @@ func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.
 }
 
 // TakeBack revokes the token of a claim whose value was fetched and could not be
-// handed over.
-func (c *Claims) TakeBack(ctx context.Context, id string, caller tools.Caller) {
-	held, _, err := c.find(context.WithoutCancel(ctx), id, caller)
-	if err != nil {
-		c.log.Error("a claim was fetched, and neither handed over nor revoked", "claim", id, "cause", err)
-		return
-	}
-	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", held.TokenID)
-	c.revoke(ctx, id, held, caller, GoneFetched)
+// handed over. It needs nothing of the store.
+func (c *Claims) TakeBack(ctx context.Context, id string, claimed *Claimed, caller tools.Caller) {
+	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", claimed.Token.ID)
+	c.revoke(ctx, id, &claim{TokenID: claimed.Token.ID, Prefix: claimed.Token.Prefix}, caller, GoneFetched)
 }
 
 func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason) bool {

@@ -298,12 +298,13 @@ func TestClaim_OfTokenThatWasRevokedMeanwhileIsTold(t *testing.T) {
 func TestClaim_TakenBackIsRevoked(t *testing.T) {
 	eachKind(t, func(t *testing.T, r *replicas) {
 		created, id := r.deliver(t, r.here, r.ada, "x")
-		if _, err := r.here.Fetch(t.Context(), id, r.ada); err != nil {
+		claimed, err := r.here.Fetch(t.Context(), id, r.ada)
+		if err != nil {
 			t.Fatal(err)
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		r.here.TakeBack(ended, id, r.ada)
+		r.here.TakeBack(ended, id, claimed, r.ada)
 		if r.works(t, created.Value) {
 			t.Error("a token that reached nobody works")
 		}

@@ -71,7 +71,8 @@ func (o *connectorOffer) URL() string { return o.page.URL }
 // wait.
 func (o *connectorOffer) Show(ctx context.Context) error {
 	var err error
-	o.show.Do(func() { err = o.page.Open(ctx) })
+	// Others may wait for the page when the first call is gone.
+	o.show.Do(func() { err = o.page.Open(context.WithoutCancel(ctx)) })
 	if err != nil {
 		o.page.Close()
 		return errors.Join(tools.ErrUnreachable, err)

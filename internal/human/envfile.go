@@ -69,6 +69,18 @@ func (e *EnvFile) Check(ctx context.Context) error {
 	})
 }
 
+// Overwrites implements tools.Overwriting.
+func (e *EnvFile) Overwrites(ctx context.Context) (what string, err error) {
+	err = e.withFile(ctx, func(file *privatefile.File) error {
+		at, err := findVariable(file.Content(), e.variable)
+		if err == nil && at.found && at.start < at.end {
+			what = "the present value of " + e.variable + " in the .env file"
+		}
+		return err
+	})
+	return what, err
+}
+
 // Deliver makes the token's value the value of the variable and leaves every
 // other byte as it is.
 func (e *EnvFile) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {

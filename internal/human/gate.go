@@ -140,7 +140,7 @@ func (g *gate) isForeign(r *http.Request) bool {
 		return true
 	}
 	own, err := netip.ParseAddrPort(local.String())
-	return err != nil || ofAnotherUser(peer, own)
+	return err != nil || OfAnotherUser(peer, own)
 }
 
 // isOwnOrigin reports whether an Origin header, where there is one, names this

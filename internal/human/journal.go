@@ -126,11 +126,8 @@ func (j *Journal) begin(ctx context.Context, folder *journalFolder, caller tools
 	return entry, nil
 }
 
-// callerName stands for a caller in the files.
+// callerName stands for a caller's token in the files.
 func (j *Journal) callerName(ctx context.Context, folder *journalFolder, caller tools.Caller) (string, error) {
-	if j.config.OneUser {
-		return "", nil
-	}
 	named, ok := caller.API.(interface{ Fingerprint(key []byte) string })
 	if !ok {
 		return "", errors.New("the journal cannot tell this caller from others")

@@ -65,8 +65,8 @@ func (j *Journal) Recover(ctx context.Context, caller tools.Caller) (_ []tools.R
 	if err != nil {
 		return nil, err
 	}
-	r := &recoveryRun{ctx: ctx, caller: caller, mine: func(begin journalRecord) bool {
-		return begin.API == j.config.API && begin.Caller == callerName
+	r := &recoveryRun{ctx: ctx, caller: caller, name: callerName, mine: func(begin journalRecord) bool {
+		return begin.API == j.config.API && (j.config.OneUser || begin.Caller == callerName)
 	}}
 	for _, name := range names {
 		err = errors.Join(err, r.workOff(folder, name))
@@ -100,7 +100,9 @@ func (j *Journal) others(folder *journalFolder) ([]string, error) {
 type recoveryRun struct {
 	ctx    context.Context
 	caller tools.Caller
-	// mine reports whether an entry is the caller's.
+	// name stands for the caller's token in the files.
+	name string
+	// mine reports whether an entry may be the caller's.
 	mine  func(begin journalRecord) bool
 	found []tools.Recovered
 
@@ -256,6 +258,8 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 	if r.listErr == nil {
 		i := slices.IndexFunc(r.tokens, func(t client.Token) bool { return t.ID == id })
 		switch {
+		case i < 0 && !r.sameToken(entry):
+			return true, nil // perhaps it is another account's, who will come for it
 		case i < 0, r.tokens[i].Status(time.Now()) == client.StatusRevoked, r.tokens[i].Status(time.Now()) == client.StatusExpired:
 			r.tell(entry, id, tools.RecoveredGone)
 			return false, nil
@@ -264,8 +268,18 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 			return false, nil
 		}
 	}
+	if r.listErr != nil {
+		// Whether somebody holds it cannot be seen.
+		r.tell(entry, id, tools.RecoveredUnclear)
+		return true, nil
+	}
 	return r.revoke(entry, id)
 }
+
+// sameToken reports whether the entry was made with the token that the caller
+// uses now. One made with another may be of another account of the same person:
+// such an entry is dealt with only where the API shows that it is not.
+func (r *recoveryRun) sameToken(entry *leftBehind) bool { return entry.begin.Caller == r.name }
 
 // isHeld reports whether somebody uses the token: the caller himself, or
 // whoever used it after this program may have tried it.
@@ -299,6 +313,8 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 	switch {
 	case len(exact) == 1 && len(like) == 0:
 		return r.revoke(entry, exact[0])
+	case len(exact)+len(like) == 0 && !r.sameToken(entry):
+		return true, nil // as in dealWithID
 	case len(exact)+len(like) == 0:
 		r.tell(entry, "", tools.RecoveredNotMade)
 		return false, nil

@@ -292,6 +292,25 @@ func TestA27_JournalEntriesBelongToTheirCaller(t *testing.T) {
 	}
 }
 
+// One person may have two accounts: what is not seen in the list of one may be
+// the other's, and is left for it.
+func TestA27_JournalOfOnePersonLeavesTheOtherAccountsTokens(t *testing.T) {
+	f := newJournalFixture(t)
+	other := f.api.User(t, "other@example.com", authority.RoleMember)
+	before := f.journal(true)
+	left := f.api.Token(t, grace, "left behind", nil)
+	if err := f.left(before, f.caller(f.pat), "left behind", nil).Made(left.ID); err != nil {
+		t.Fatal(err)
+	}
+	f.left(before, f.caller(f.pat), "never made", nil)
+	f.die()
+
+	mustFind(t, f.recover(f.journal(true), f.caller(other)))
+	f.mustBeRevoked(left.ID, false)
+	mustFind(t, f.recover(f.journal(true), f.caller(f.pat)), tools.RecoveredRevoked, tools.RecoveredNotMade)
+	f.mustBeRevoked(left.ID, true)
+}
+
 func TestR1_JournalHoldsNoSecret(t *testing.T) {
 	f := newJournalFixture(t)
 	j := f.journal(false)

@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// ofAnotherUser reports whether the other end of a loopback connection belongs
+// OfAnotherUser reports whether the other end of a loopback connection belongs
 // to another user of this machine, who may have read a page's address in the
 // process list. Root is let in, since root can read our memory anyway.
 //
 // proc_pid_net(5) gives the owner of each socket of this network namespace. A
 // socket that is not in the table is not one of another local user's: it was
 // brought here by the system, as WSL does.
-func ofAnotherUser(peer, own netip.AddrPort) bool {
+func OfAnotherUser(peer, own netip.AddrPort) bool {
 	table := "/proc/self/net/tcp"
 	if peer.Addr().Is6() {
 		table += "6"

@@ -41,7 +41,7 @@ func TestA46_TheOwnerOfAConnectionIsKnown(t *testing.T) {
 		if uid, found := socketOwner(content, local, remote); !found || uid != os.Getuid() {
 			t.Errorf("%s: the owner is %d (%t), want %d", address, uid, found, os.Getuid())
 		}
-		if ofAnotherUser(local, remote) {
+		if OfAnotherUser(local, remote) {
 			t.Errorf("%s: our own connection counts as another user's", address)
 		}
 		if _, found := socketOwner(content, local, netip.AddrPortFrom(remote.Addr(), 1)); found {
