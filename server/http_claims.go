@@ -63,7 +63,7 @@ func (d *claimDesk) before(next http.Handler) http.Handler {
 		case !ok:
 			next.ServeHTTP(w, r)
 		case !human.IsClaimID(id):
-			writeProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 letters and digits")
+			writeProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 capital letters and digits")
 		case !d.isOwnPage(r):
 			writeProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:

@@ -73,7 +73,7 @@ func fetchClaim(cmd *cobra.Command, id string, connecting *connectionFlags, clai
 			page, shellQuoted(origin))
 	}
 	if !human.IsClaimID(id) {
-		return usageErrorf("that is no claim's id: it is claim_ and 26 letters and digits")
+		return usageErrorf("that is no claim's id: it is claim_ and 26 capital letters and digits")
 	}
 	if claiming.server == "" {
 		return usageErrorf("--server is missing: give the address of the MCP server that your assistant uses, without /mcp")

@@ -35,7 +35,7 @@ func bindEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) err
 // hasEnvironmentTwin leaves out the flags that make sense in one call only.
 func hasEnvironmentTwin(flag *pflag.Flag) bool {
 	switch flag.Name {
-	case "help", "version", "json", "yes":
+	case "help", "version", "json":
 		return false
 	}
 	return true

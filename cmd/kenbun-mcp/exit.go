@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,6 +71,10 @@ func exitCode(err error) int {
 // explain tells a person at a terminal what happened and what to do. A tool's
 // error keeps its cause from models; here it is wanted.
 func explain(err error) string {
+	var outcome *client.CreateError // has more to say
+	if errors.Is(err, context.Canceled) && !errors.As(err, &outcome) {
+		return "stopped before it was done"
+	}
 	var tool *tools.Error
 	if !errors.As(err, &tool) {
 		return err.Error()
@@ -79,11 +84,18 @@ func explain(err error) string {
 	if errors.As(err, &api) {
 		text += " (" + api.Error() + ")"
 	}
-	if tool.Next != "" {
-		text += "\n" + tool.Next
+	if tool.Next != "" && tool.Code != tools.CodeDeclined {
+		text += "\n" + forTerminal(tool.Next)
 	}
 	return text
 }
+
+// forTerminal puts the commands of a terminal for the tools that models call.
+var forTerminal = strings.NewReplacer(
+	`list_tokens with status "all"`, "'kenbun-mcp tokens list --status all'",
+	"list_tokens", "'kenbun-mcp tokens list'",
+	"create_token", "'kenbun-mcp tokens create'",
+).Replace
 
 // markStarted records that cobra accepted the call's words, so that run can
 // tell a wrong call from one that failed.

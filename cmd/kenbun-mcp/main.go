@@ -44,12 +44,13 @@ func newRootCommand() *cobra.Command {
 		Use:   "kenbun-mcp",
 		Short: "The MCP server for kenbun that never shows a model a secret",
 		Long: `kenbun-mcp connects AI assistants to kenbun with your personal access token
-(PAT), and lets you create, list and revoke those tokens by talking.
+(PAT), and lets you create, list, rotate and revoke those tokens by
+talking.
 
 An assistant never sees the value of a new token, and what cannot be undone is
 decided by you.
 
-Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
+Every flag --a-b but --json and --help can also be given as the environment variable KENBUN_A_B; the
 flag wins. The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or
 KENBUN_PAT_COMMAND, or else from what 'kenbun-mcp login' kept: there is no flag
 for it, since flags show in process lists.

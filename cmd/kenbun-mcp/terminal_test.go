@@ -80,6 +80,52 @@ func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
 	}
 }
 
+// brokenOff runs the program at a terminal and presses Ctrl-C at its question.
+func brokenOff(t *testing.T, environment []string, arguments ...string) (string, int) {
+	t.Helper()
+	command := exec.Command(kenbuntest.Binary(t), arguments...)
+	command.Env = environment
+	screen, err := pty.StartWithSize(command, &pty.Winsize{Rows: 40, Cols: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = screen.Close() }()
+	var shown strings.Builder
+	part := make([]byte, 1024)
+	for {
+		n, err := screen.Read(part)
+		asked := strings.Contains(shown.String(), "[y/N]")
+		shown.Write(part[:n])
+		if err != nil { // how Linux says that the other end is closed
+			break
+		}
+		if !asked && strings.Contains(shown.String(), "[y/N]") {
+			if _, err := screen.WriteString("\x03"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = command.Wait() // the exit code tells
+	return shown.String(), command.ProcessState.ExitCode()
+}
+
+// A signal ends a question, and is no answer to it.
+func TestASignalEndsAQuestion(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	token := api.Token(t, "dev@example.com", "nightly", nil)
+	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
+	for _, command := range []string{"revoke", "rotate"} {
+		shown, code := brokenOff(t, environment, "tokens", command, token.ID)
+		if code != exitFailed || !strings.Contains(shown, "stopped") || strings.Contains(shown, "context canceled") {
+			t.Errorf("%s: exit %d:\n%s", command, code, shown)
+		}
+	}
+	if _, err := api.As(t, token.Value).Me(t.Context()); err != nil {
+		t.Errorf("the token is dead: %v", err)
+	}
+}
+
 func TestCreateShowsTheValueOnceAndAloneInAPipe(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
@@ -151,6 +197,12 @@ func TestTheListFitsTheTerminal(t *testing.T) {
 		}
 		if n := len([]rune(strings.TrimSuffix(plain, "\n"))); n > 110 {
 			t.Errorf("a line of %d columns: %q", n, plain)
+		}
+	}
+	narrow, _ := atTerminal(t, with(environment, "NO_COLOR=1"), 80, "", "tokens", "list")
+	for line := range strings.Lines(narrow) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+			t.Errorf("at 80 columns a line of %d: %q", n, line)
 		}
 	}
 	if shown, _ := atTerminal(t, with(environment, "NO_COLOR=1"), 110, "", "tokens", "list"); strings.Contains(shown, "\x1b[") {

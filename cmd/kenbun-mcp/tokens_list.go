@@ -74,31 +74,45 @@ func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.
 	table := terminal.Table{Columns: []terminal.Column{
 		{Title: "NAME", Shrink: true}, {Title: "PREFIX"}, {Title: "STATUS"}, {Title: "LAST USED"}, {Title: "EXPIRES"}, {Title: "ID"},
 	}}
+	width := terminal.Width(out)
+	words := tableWords{prefix: "kbn_pat_", inUse: "active, in use here", neverUsed: "never used", neverExpires: "never expires", when: humantime.Relative}
+	if width > 0 && width < roomyWidth {
+		words = tableWords{inUse: "in use", neverUsed: "never", neverExpires: "never", when: humantime.Short}
+	}
 	for _, row := range rows {
 		status := terminal.Cell{Text: strings.ReplaceAll(row.Status, "_", " ")}
 		switch {
-		case row.InUse:
-			status = terminal.Cell{Text: status.Text + ", in use here", Paint: style.Good}
+		case row.InUse && row.Status == string(client.StatusActive):
+			status = terminal.Cell{Text: words.inUse, Paint: style.Good}
 		case row.Status != string(client.StatusActive):
 			status.Paint = style.Dim
 		}
 		table.Rows = append(table.Rows, []terminal.Cell{
 			{Text: row.Name, Paint: style.Bold},
-			{Text: row.Prefix},
+			{Text: words.prefix + strings.TrimPrefix(row.Prefix, "kbn_pat_")},
 			status,
-			timeCell(row.LastUsedAt, "never used", now, style),
-			timeCell(row.ExpiresAt, "never expires", now, style),
+			timeCell(row.LastUsedAt, words.neverUsed, words.when, now, style),
+			timeCell(row.ExpiresAt, words.neverExpires, words.when, now, style),
 			{Text: row.ID},
 		})
 	}
-	return table.Write(out, terminal.Width(out), style)
+	return table.Write(out, width, style)
+}
+
+// roomyWidth is from how many columns on the table's words can be whole ones.
+const roomyWidth = 110
+
+// tableWords are long or short, as there is room.
+type tableWords struct {
+	prefix, inUse, neverUsed, neverExpires string
+	when                                   func(t, now time.Time) string
 }
 
 // timeCell tells a time as people say it; never is what is worth a second look.
-func timeCell(stamp, never string, now time.Time, style terminal.Style) terminal.Cell {
+func timeCell(stamp, never string, when func(t, now time.Time) string, now time.Time, style terminal.Style) terminal.Cell {
 	at, err := time.Parse(time.RFC3339, stamp)
 	if err != nil {
 		return terminal.Cell{Text: never, Paint: style.Warn}
 	}
-	return terminal.Cell{Text: humantime.Relative(at, now)}
+	return terminal.Cell{Text: when(at, now)}
 }

@@ -48,7 +48,7 @@ func revoke(ctx context.Context, cmd *cobra.Command, caller tools.Caller, id str
 	now := time.Now()
 	row := tools.NewTokenRow(token, now, caller.TokenPrefix)
 	if token.RevokedAt == nil {
-		yes, err := terminal.Confirm(cmd.InOrStdin(), cmd.ErrOrStderr(), tools.RevokeQuestion(token, now, caller.TokenPrefix).Text()+"\n\nRevoke it?")
+		yes, err := terminal.Confirm(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), tools.RevokeQuestion(token, now, caller.TokenPrefix).Text()+"\n\nRevoke it?")
 		switch {
 		case errors.Is(err, terminal.ErrNoTerminal):
 			return fmt.Errorf("%w: revoking cannot be undone, so that it is asked for at a terminal; run this command in one", errRefused)
@@ -61,13 +61,15 @@ func revoke(ctx context.Context, cmd *cobra.Command, caller tools.Caller, id str
 			return err
 		}
 		row.Status = string(client.StatusRevoked)
-	} else {
-		cmd.PrintErrln("It was revoked before; nothing was changed.")
 	}
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), row)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "Revoked %q (%s).\n", row.Name, row.Prefix)
+	how := "Revoked %q (%s).\n"
+	if token.RevokedAt != nil {
+		how = "%q (%s) was revoked before; nothing was changed.\n"
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), how, row.Name, row.Prefix)
 	return err
 }
 

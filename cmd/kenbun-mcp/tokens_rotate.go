@@ -100,8 +100,8 @@ type terminalPerson struct {
 }
 
 // Decide implements tools.Person.
-func (p *terminalPerson) Decide(_ context.Context, question tools.Question, _ time.Duration) error {
-	yes, err := terminal.Confirm(p.in, p.messages, question.Text()+"\n\n"+question.Agree+"?")
+func (p *terminalPerson) Decide(ctx context.Context, question tools.Question, _ time.Duration) error {
+	yes, err := terminal.Confirm(ctx, p.in, p.messages, question.Text()+"\n\n"+question.Agree+"?")
 	switch {
 	case errors.Is(err, terminal.ErrNoTerminal):
 		return tools.ErrUnreachable

@@ -271,7 +271,7 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 	if r.listErr != nil {
 		// Whether somebody holds it cannot be seen.
 		r.tell(entry, id, tools.RecoveredUnclear)
-		return true, nil
+		return true, nil //nolint:nilerr // as in deal
 	}
 	return r.revoke(entry, id)
 }

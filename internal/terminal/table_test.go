@@ -45,7 +45,7 @@ func TestTableFitsTheWidth(t *testing.T) {
 }
 
 func TestConfirmNeedsATerminal(t *testing.T) {
-	yes, err := Confirm(strings.NewReader("yes\n"), &strings.Builder{}, "Sure?")
+	yes, err := Confirm(t.Context(), strings.NewReader("yes\n"), &strings.Builder{}, "Sure?")
 	if yes || !errors.Is(err, ErrNoTerminal) {
 		t.Errorf("Confirm on a pipe = %v, %v; want false and ErrNoTerminal", yes, err)
 	}

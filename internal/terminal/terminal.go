@@ -4,6 +4,7 @@ package terminal
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -66,21 +67,33 @@ var ErrNoTerminal = errors.New("there is no terminal at which a person could ans
 
 // Confirm puts a question to the person at the terminal and reports whether the
 // answer was yes. Anything but "y" or "yes" is no. Without a terminal it
-// returns ErrNoTerminal.
-func Confirm(in io.Reader, out io.Writer, question string) (bool, error) {
+// returns ErrNoTerminal, and when ctx is done, ctx's error.
+func Confirm(ctx context.Context, in io.Reader, out io.Writer, question string) (bool, error) {
 	if !Is(in) {
 		return false, ErrNoTerminal
 	}
 	if _, err := fmt.Fprintf(out, "%s [y/N] ", question); err != nil {
 		return false, err
 	}
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
+	type entry struct {
+		line string
+		err  error
 	}
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return true, nil
+	entered := make(chan entry, 1)
+	go func() {
+		line, err := bufio.NewReader(in).ReadString('\n')
+		entered <- entry{line, err}
+	}()
+	select {
+	case got := <-entered:
+		if got.err != nil && !errors.Is(got.err, io.EOF) {
+			return false, got.err
+		}
+		answer := strings.ToLower(strings.TrimSpace(got.line))
+		return answer == "y" || answer == "yes", nil
+	case <-ctx.Done():
+		// Reading from a terminal cannot be broken off; the process ends soon.
+		_, err := fmt.Fprintln(out)
+		return false, errors.Join(ctx.Err(), err)
 	}
-	return false, nil
 }
