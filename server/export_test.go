@@ -1,9 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -20,7 +23,39 @@ const (
 	MaxWaiting   = maxWaiting
 	WorkingCalls = workingCalls
 	ServerBusy   = serverBusy
+	MaxDepth     = maxDepth
 )
+
+// ReadDifferently tells what this package and Go's own decoder, with which the
+// library reads, see differently in a message that is accepted.
+func ReadDifferently(text []byte) string {
+	m, bad := parseMessage(text)
+	if bad != nil {
+		return ""
+	}
+	var theirs struct {
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
+		Params struct {
+			Name json.RawMessage            `json:"name"`
+			Meta map[string]json.RawMessage `json:"_meta"`
+		} `json:"params"`
+	}
+	err := json.Unmarshal(text, &theirs)
+	switch {
+	case err != nil && len(m.Params) > 0 && m.Params[0] == '{' && len(m.meta) > 0:
+		return "the library cannot read it: " + err.Error()
+	case err != nil:
+		return ""
+	case theirs.Method != m.Method:
+		return "the method is " + m.Method + " and " + theirs.Method
+	case !bytes.Equal(theirs.ID, m.ID):
+		return "the id is " + string(m.ID) + " and " + string(theirs.ID)
+	case !maps.EqualFunc(theirs.Params.Meta, m.meta, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) && len(m.meta) > 0:
+		return "the metadata differs"
+	}
+	return ""
+}
 
 // AddTool offers one more tool.
 func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) { s.mcp.AddTool(tool, handler) }
@@ -56,30 +91,28 @@ func (v Verifier) Known() []string {
 	return keys
 }
 
-// Sessions is the table of sessions of older protocols, with the library's
-// endpoint behind it.
-type Sessions struct {
-	*sessions
-	Endpoint http.Handler
+// Sessions is the table of sessions of older protocols.
+type Sessions struct{ *sessions }
+
+func NewSessions(maxOpen, perCaller int, idle time.Duration) Sessions {
+	return Sessions{newSessions(maxOpen, perCaller, idle)}
 }
 
-func (s *Server) NewSessions(maxOpen, perCaller int, idle time.Duration) Sessions {
-	table := newSessions(maxOpen, perCaller, idle)
-	return Sessions{table, s.libraryEndpoint(table)}
+func (s Sessions) Start(callerID string) string {
+	opened := s.start(callerID)
+	s.release(opened)
+	return opened.id
 }
-
-func (s Sessions) Start(callerID string) string { return s.start(callerID) }
 
 func (s Sessions) Has(id, callerID string) bool {
-	_, err := s.check(id, callerID)
-	return err == nil
+	found := s.use(id, callerID)
+	if found != nil {
+		s.release(found)
+	}
+	return found != nil
 }
 
-func (s Sessions) Open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.open)
-}
+func (s Sessions) Open() int { return s.count() }
 
 // AllowsHost reports whether a Host header passes a list.
 func AllowsHost(allowed []string, header string) (bool, error) {

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mark3labs/mcp-go/server"
-
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 )
@@ -97,10 +95,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := newSessions(maxSessions, maxSessionsPerCaller, sessionIdleLimit)
-	endpoint := s.libraryEndpoint(sessions)
-	endpoint = guardSessions(sessions, endpoint)
-	endpoint = guardMessages(endpoint)
+	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, sessionIdleLimit)}
 	endpoint = endListening(endpoint)
 	var desk *claimDesk
 	switch config.Identity {
@@ -134,21 +129,6 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		site = desk.before(site)
 	}
 	return logRequests(s.log, recoverPanics(s.log, hosts.guard(site))), nil
-}
-
-// libraryEndpoint is the library's transport with sessions as its table. The
-// library's own way of forgetting idle sessions is left off: it would need a
-// goroutine that somebody ends, and would not hear of sessions that made room
-// for others.
-func (s *Server) libraryEndpoint(sessions *sessions) http.Handler {
-	library := server.NewStreamableHTTPServer(s.mcp,
-		server.WithSessionIdManagerResolver(sessions),
-		server.WithStreamableHTTPLogger(s.log),
-		// The Host list is stricter and applies to every address.
-		server.WithDisableLocalhostProtection(true),
-	)
-	sessions.forgetBy(library)
-	return library
 }
 
 // Serve answers requests on listener until ctx is done. Then it ends the streams

@@ -33,7 +33,8 @@ func endListening(next http.Handler) http.Handler {
 // onlyListens reports whether r opens a stream of notifications: with GET in
 // protocols before 2026-07-28, with a message since then.
 func onlyListens(r *http.Request) bool {
-	return r.Method == http.MethodGet || messageOf(r).Method == string(mcp.MethodSubscriptionsListen)
+	m, bad := messageOf(r)
+	return r.Method == http.MethodGet || bad == nil && m.Method == string(mcp.MethodSubscriptionsListen)
 }
 
 // endedBy returns a context that ends with ctx and with other. The function

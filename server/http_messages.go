@@ -1,9 +1,7 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -39,50 +37,31 @@ func bufferBody(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		r.ContentLength = int64(len(body))
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bodyKey{}, parseMessage(body))))
+		next.ServeHTTP(w, r.WithContext(withMessage(r.Context(), body)))
 	})
 }
 
-// httpMessage is as much of a message as the server itself needs to know.
-type httpMessage struct {
-	Method string `json:"method"`
-	Params struct {
-		Meta map[string]json.RawMessage `json:"_meta"`
-	} `json:"params"`
+// received is the message of a request, or why it is none.
+type received struct {
+	message *message
+	bad     *badMessage
 }
 
-func parseMessage(body []byte) httpMessage {
-	var m httpMessage
-	if json.Unmarshal(body, &m) != nil {
-		return httpMessage{} // the library says what is wrong with it
+func withMessage(ctx context.Context, body []byte) context.Context {
+	m, bad := parseMessage(body)
+	return context.WithValue(ctx, bodyKey{}, received{m, bad})
+}
+
+// messageOf is the message that came with r, or why there is none.
+func messageOf(r *http.Request) (*message, *badMessage) {
+	in, ok := r.Context().Value(bodyKey{}).(received)
+	if !ok {
+		return nil, &badMessage{code: mcp.PARSE_ERROR, text: "there is no message"}
 	}
-	return m
-}
-
-func messageOf(r *http.Request) httpMessage {
-	m, _ := r.Context().Value(bodyKey{}).(httpMessage)
-	return m
+	return in.message, in.bad
 }
 
 func isToolCall(r *http.Request) bool {
-	return r.Method == http.MethodPost && messageOf(r).Method == string(mcp.MethodToolsCall)
-}
-
-// guardMessages keeps back what the library would take too far. In the
-// stateless protocol requests have no session, and a cancellation would end
-// whichever request of whichever user has the same number; a client of that
-// protocol cancels by closing the connection.
-func guardMessages(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m := messageOf(r)
-		_, stateless := m.Params.Meta[mcp.MetaKeyProtocolVersion]
-		stateless = stateless || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
-		if stateless && m.Method == string(mcp.MethodNotificationCancelled) {
-			w.WriteHeader(http.StatusAccepted)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	m, bad := messageOf(r)
+	return r.Method == http.MethodPost && bad == nil && m.Method == string(mcp.MethodToolsCall) && m.isRequest()
 }

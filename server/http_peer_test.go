@@ -152,7 +152,12 @@ func (h *httpHouse) newRequest(t testing.TB, method, path string, header headers
 
 func (h *httpHouse) do(t testing.TB, method, path string, header headers, body string) httpAnswer {
 	t.Helper()
-	response, err := h.client.Do(h.newRequest(t, method, path, header, body))
+	return h.send(t, h.newRequest(t, method, path, header, body))
+}
+
+func (h *httpHouse) send(t testing.TB, r *http.Request) httpAnswer {
+	t.Helper()
+	response, err := h.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,11 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"crypto/rand"
-	"errors"
-	"net/http"
-	"net/url"
 	"sync"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 )
 
 // sessions are those of clients of protocols before 2026-07-28. Each belongs to
@@ -19,199 +14,170 @@ type sessions struct {
 	max       int
 	perCaller int
 	idle      time.Duration
-	library   http.Handler
 
-	mu    sync.Mutex
-	open  map[string]*session
-	swept time.Time
+	mu     sync.Mutex
+	open   map[string]*session
+	byAge  *list.List     // of *session, the one that was silent for longest first
+	counts map[string]int // by caller
+	sweep  *time.Timer
 }
 
+// session is what is kept of a client between its requests.
 type session struct {
+	id       string
 	callerID string
+	client   *clientState
+	// questions end with the session.
+	questions *questions
+	alive     context.Context
+	kill      context.CancelFunc
+
+	mu           sync.Mutex
+	endListening context.CancelFunc // of the stream that is open, if any
+
+	// The table's, under its lock.
 	lastSeen time.Time
-	// alive ends with the session.
-	alive context.Context
-	end   context.CancelFunc
+	inUse    int
+	place    *list.Element
 }
 
 func newSessions(maxOpen, perCaller int, idle time.Duration) *sessions {
-	return &sessions{max: maxOpen, perCaller: perCaller, idle: idle, open: map[string]*session{}, swept: time.Now()}
-}
-
-var errUnknownSession = errors.New("there is no such session")
-
-// start opens a session for a caller. Where there are too many, the one that
-// was silent for longest makes room: one of the same caller's if that caller
-// has too many, so that nobody can push others out.
-func (s *sessions) start(callerID string) string {
-	id := rand.Text()
-	alive, end := context.WithCancel(context.Background())
-	s.mu.Lock()
-	now := time.Now()
-	gone := s.sweep(now)
-	gone = append(gone, s.makeRoom(callerID)...)
-	s.open[id] = &session{callerID: callerID, lastSeen: now, alive: alive, end: end}
-	s.mu.Unlock()
-	for _, id := range gone {
-		s.forget(id)
+	return &sessions{
+		max: maxOpen, perCaller: perCaller, idle: idle,
+		open: map[string]*session{}, byAge: list.New(), counts: map[string]int{},
 	}
-	return id
 }
 
-// sweep removes the sessions that were silent for too long, every now and then,
-// and returns their ids.
-func (s *sessions) sweep(now time.Time) (gone []string) {
-	if len(s.open) < s.max && now.Sub(s.swept) < s.idle/10 {
+// start opens a session for a caller, in use until it is released. Where there
+// are too many, the one that was silent for longest makes room: one of the same
+// caller's if that caller has too many, so that nobody can push others out.
+func (s *sessions) start(callerID string) *session {
+	alive, kill := context.WithCancel(context.Background())
+	opened := &session{
+		id: rand.Text(), callerID: callerID, client: newClientState(), questions: newQuestions(),
+		alive: alive, kill: kill, lastSeen: time.Now(), inUse: 1,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.counts[callerID] >= s.perCaller:
+		s.remove(s.oldest(callerID))
+	case len(s.open) >= s.max:
+		s.remove(s.oldest(""))
+	}
+	s.open[opened.id] = opened
+	s.counts[callerID]++
+	opened.place = s.byAge.PushBack(opened)
+	s.planSweep()
+	return opened
+}
+
+// oldest is the session that was silent for longest, of callerID or, for "", of
+// all.
+func (s *sessions) oldest(callerID string) *session {
+	for place := s.byAge.Front(); place != nil; place = place.Next() {
+		if candidate, ok := place.Value.(*session); ok && (callerID == "" || candidate.callerID == callerID) {
+			return candidate
+		}
+	}
+	panic("there is no session to make room")
+}
+
+func (s *sessions) remove(gone *session) {
+	if s.open[gone.id] != gone {
+		return
+	}
+	delete(s.open, gone.id)
+	s.byAge.Remove(gone.place)
+	if s.counts[gone.callerID]--; s.counts[gone.callerID] == 0 {
+		delete(s.counts, gone.callerID)
+	}
+	gone.kill()
+	gone.questions.hangUp()
+}
+
+// planSweep has silent sessions removed when their time has come, for as long as
+// there are any.
+func (s *sessions) planSweep() {
+	if s.sweep == nil && len(s.open) > 0 {
+		s.sweep = time.AfterFunc(max(s.idle/10, time.Millisecond), s.removeSilent)
+	}
+}
+
+func (s *sessions) removeSilent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep = nil
+	now := time.Now()
+	for place := s.byAge.Front(); place != nil; {
+		candidate, _ := place.Value.(*session)
+		if now.Sub(candidate.lastSeen) <= s.idle {
+			break
+		}
+		place = place.Next()
+		if candidate.inUse == 0 {
+			s.remove(candidate)
+		}
+	}
+	s.planSweep()
+}
+
+// use returns the session if it is the caller's, and nil if there is none. It is
+// not swept until it is released.
+func (s *sessions) use(id, callerID string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.open[id]
+	if found == nil || found.callerID != callerID || found.inUse == 0 && time.Since(found.lastSeen) > s.idle {
 		return nil
 	}
-	s.swept = now
-	for id, session := range s.open {
-		if now.Sub(session.lastSeen) > s.idle {
-			gone = append(gone, id)
-			s.remove(id)
-		}
-	}
-	return gone
+	s.touch(found)
+	found.inUse++
+	return found
 }
 
-// makeRoom removes a session if callerID could not open one more without, and
-// returns its id.
-func (s *sessions) makeRoom(callerID string) (gone []string) {
-	var oldest, oldestOwn string
-	own := 0
-	for id, session := range s.open {
-		if oldest == "" || session.lastSeen.Before(s.open[oldest].lastSeen) {
-			oldest = id
-		}
-		if session.callerID == callerID {
-			own++
-			if oldestOwn == "" || session.lastSeen.Before(s.open[oldestOwn].lastSeen) {
-				oldestOwn = id
-			}
-		}
-	}
-	switch {
-	case own >= s.perCaller:
-		s.remove(oldestOwn)
-		return []string{oldestOwn}
-	case len(s.open) >= s.max:
-		s.remove(oldest)
-		return []string{oldest}
-	}
-	return nil
-}
-
-func (s *sessions) remove(id string) {
-	s.open[id].end()
-	delete(s.open, id)
-}
-
-// forgetBy has library forget the sessions that are gone.
-func (s *sessions) forgetBy(library http.Handler) { s.library = library }
-
-type forgetKey struct{}
-
-// forget has the library drop what it keeps of a session, in the one way that
-// it offers: as if the client had ended it.
-func (s *sessions) forget(id string) {
-	request := (&http.Request{
-		Method: http.MethodDelete,
-		URL:    &url.URL{Path: MCPPath},
-		Header: http.Header{server.HeaderKeySessionID: {id}},
-	}).WithContext(context.WithValue(context.Background(), forgetKey{}, true))
-	s.library.ServeHTTP(discardedAnswer{}, request)
-}
-
-func (s *sessions) check(id, callerID string) (*session, error) {
+func (s *sessions) release(used *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	session := s.open[id]
-	if session == nil || session.callerID != callerID || time.Since(session.lastSeen) > s.idle {
-		return nil, errUnknownSession
+	used.inUse--
+	if s.open[used.id] == used {
+		s.touch(used)
 	}
-	session.lastSeen = time.Now()
-	return session, nil
 }
 
-func (s *sessions) end(id, callerID string) error {
+func (s *sessions) touch(seen *session) {
+	seen.lastSeen = time.Now()
+	s.byAge.MoveToBack(seen.place)
+}
+
+// end ends a session and all that waits in it.
+func (s *sessions) end(ended *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	session := s.open[id]
-	if session == nil || session.callerID != callerID {
-		return errUnknownSession
+	s.remove(ended)
+}
+
+// count is how many sessions are open.
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// forRequest is the session as one request sees it.
+func (s *session) forRequest() *requestSession {
+	return &requestSession{id: s.id, clientState: s.client, questions: s.questions}
+}
+
+// listening returns the context of a stream of the session's: it ends with the
+// session, and when another stream takes its place.
+func (s *session) listening(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := endedBy(ctx, s.alive)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endListening != nil {
+		s.endListening()
 	}
-	s.remove(id)
-	return nil
+	s.endListening = end
+	return ctx, end
 }
-
-// ResolveSessionIdManager gives the library the sessions as the request's
-// caller sees them.
-//
-//nolint:revive,contextcheck // the name is the library's, and it may ask without a request
-func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager {
-	ctx := context.Background()
-	if r != nil {
-		ctx = r.Context()
-	}
-	if ctx.Value(forgetKey{}) != nil {
-		return goneSessions{}
-	}
-	caller, _ := callerFrom(ctx)
-	return callerSessions{s, caller.ID}
-}
-
-// goneSessions is what the library is told of sessions that it has to forget.
-type goneSessions struct{}
-
-func (goneSessions) Generate() string               { return "" }
-func (goneSessions) Validate(string) (bool, error)  { return true, nil }
-func (goneSessions) Terminate(string) (bool, error) { return false, nil }
-
-// callerSessions is the sessions of one caller.
-type callerSessions struct {
-	sessions *sessions
-	callerID string
-}
-
-func (c callerSessions) Generate() string { return c.sessions.start(c.callerID) }
-
-func (c callerSessions) Validate(id string) (isTerminated bool, err error) {
-	_, err = c.sessions.check(id, c.callerID)
-	return false, err
-}
-
-func (c callerSessions) Terminate(id string) (isNotAllowed bool, err error) {
-	return false, c.sessions.end(id, c.callerID)
-}
-
-// guardSessions refuses an unknown session, and one of somebody else, where the
-// library does not look: on the methods GET and DELETE. A stream that GET
-// opened ends with its session.
-func guardSessions(s *sessions, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		legacy := !mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
-		if !legacy || (r.Method != http.MethodGet && r.Method != http.MethodDelete) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		caller, _ := callerFrom(r.Context())
-		session, err := s.check(r.Header.Get(server.HeaderKeySessionID), caller.ID)
-		if err != nil {
-			writeProblem(w, http.StatusNotFound, "unknown_session", "there is no such session; start one with initialize")
-			return
-		}
-		if r.Method == http.MethodGet {
-			ctx, end := endedBy(r.Context(), session.alive)
-			defer end()
-			r = r.WithContext(ctx)
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// discardedAnswer is the answer to a request that the server makes to itself.
-type discardedAnswer struct{}
-
-func (discardedAnswer) Header() http.Header         { return http.Header{} }
-func (discardedAnswer) Write(p []byte) (int, error) { return len(p), nil }
-func (discardedAnswer) WriteHeader(int)             {}

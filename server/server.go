@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -30,6 +31,9 @@ type Server struct {
 	mcp      *server.MCPServer
 	log      *slog.Logger
 	timeouts timeouts
+	// mirroring tells by name which tools have arguments that stand in headers,
+	// too.
+	mirroring sync.Map
 }
 
 // New returns a server that offers the tools of config.Toolbox.
@@ -48,7 +52,7 @@ func New(config Config) *Server {
 		server.WithToolCapabilities(false),
 		// What one caller is offered may not be kept for another.
 		server.WithCacheHints(toolListFreshness, mcp.CacheScopePrivate),
-		server.WithToolHandlerMiddleware(recoverToolPanics(logger)),
+		server.WithToolHandlerMiddleware(noteMissingCapability),
 	)
 	mcpServer.SetTools(offered...)
 	return &Server{mcp: mcpServer, log: logger, timeouts: defaultTimeouts}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 		return fmt.Errorf("register the stdio session: %w", err)
 	}
 	defer s.mcp.UnregisterSession(context.WithoutCancel(ctx), c.session.SessionID())
-	go c.session.pump(ctx)
+	defer c.session.close()
 
 	read := make(chan error, 1)
 	go func() { read <- c.readAll(s.mcp.WithContext(ctx, c.session), in) }()
@@ -99,25 +98,6 @@ func newStdioConnection(s *Server, out io.Writer) *stdioConnection {
 	return c
 }
 
-// message is as much of a JSON-RPC message as is needed to route it.
-type message struct {
-	ID     json.RawMessage `json:"id"`
-	Method string          `json:"method"`
-	Params json.RawMessage `json:"params"`
-	Result json.RawMessage `json:"result"`
-	Error  json.RawMessage `json:"error"`
-}
-
-func (m *message) isRequest() bool { return m.Method != "" && m.hasID() }
-
-func (m *message) hasID() bool { return len(m.ID) > 0 && string(m.ID) != "null" }
-
-// hasProperID reports whether the id, if there is one, is of a kind that
-// JSON-RPC 2.0 allows.
-func (m *message) hasProperID() bool {
-	return !m.hasID() || m.ID[0] == '"' || m.ID[0] == '-' || (m.ID[0] >= '0' && m.ID[0] <= '9')
-}
-
 func (c *stdioConnection) readAll(ctx context.Context, in io.Reader) error {
 	lines := newLineReader(in)
 	for ctx.Err() == nil {
@@ -141,42 +121,40 @@ func (c *stdioConnection) readAll(ctx context.Context, in io.Reader) error {
 // receive routes one message. It never waits for a call, so that answers,
 // cancellations and pings get through however many calls are open.
 func (c *stdioConnection) receive(ctx context.Context, line []byte) {
-	var m message
-	if err := json.Unmarshal(line, &m); err != nil {
-		c.write(errorResponse(nil, mcp.PARSE_ERROR, "the message is not a JSON-RPC object"))
+	m, bad := parseMessage(line)
+	if bad != nil {
+		c.write(bad.answer())
 		return
 	}
 	switch {
-	case !m.hasProperID():
-		c.write(errorResponse(nil, mcp.INVALID_REQUEST, "the id is neither a string nor a number"))
-	case m.Method == "" && m.hasID() && (m.Result != nil || m.Error != nil):
-		c.session.resolve(&m)
+	case m.isAnswer():
+		c.session.resolve(m) // one that nobody waits for is dropped
 	case m.Method == string(mcp.MethodNotificationCancelled):
 		c.cancel(m.Params)
 	case m.isRequest() && m.Method != string(mcp.MethodInitialize) && m.Method != string(mcp.MethodPing):
-		c.start(ctx, &m, line)
+		c.start(ctx, m)
 	default:
 		// The handshake comes before everything that follows it, a ping waits for
 		// nothing, and notifications keep their place.
-		c.write(c.handle(ctx, m.ID, line))
+		c.write(c.server.answer(ctx, m))
 	}
 }
 
 // start works on a request beside the others.
-func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
+func (c *stdioConnection) start(ctx context.Context, m *message) {
 	id := string(m.ID)
 	c.mu.Lock()
 	if c.ending {
 		c.mu.Unlock()
 		return
 	}
-	if c.waiting >= maxWaiting || c.waitingBytes+len(line) > maxWaitingBytes {
+	if c.waiting >= maxWaiting || c.waitingBytes+len(m.text) > maxWaitingBytes {
 		c.mu.Unlock()
 		c.write(errorResponse(m.ID, serverBusy, "too many requests are open; wait for answers before sending more"))
 		return
 	}
 	c.waiting++
-	c.waitingBytes += len(line)
+	c.waitingBytes += len(m.text)
 	ctx, cancel := context.WithCancel(ctx)
 	c.inFlight[id] = cancel
 	defer c.mu.Unlock()
@@ -186,7 +164,7 @@ func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
 			cancel()
 			c.mu.Lock()
 			c.waiting--
-			c.waitingBytes -= len(line)
+			c.waitingBytes -= len(m.text)
 			delete(c.inFlight, id)
 			c.mu.Unlock()
 		}()
@@ -195,7 +173,7 @@ func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
 			return
 		}
 		defer slot.release()
-		answer := c.handle(withSlot(ctx, slot), m.ID, line)
+		answer := c.server.answer(withSlot(ctx, slot), m)
 		if ctx.Err() != nil {
 			// The client took the request back, or is gone.
 			return
@@ -208,37 +186,6 @@ func (c *stdioConnection) start(ctx context.Context, m *message, line []byte) {
 // serverBusy is the error code for requests that are not worked on because too
 // many are open; it lies in the range that JSON-RPC leaves to servers.
 const serverBusy = -32000
-
-// handle has the library answer one message. A panic costs this message alone.
-func (c *stdioConnection) handle(ctx context.Context, id json.RawMessage, line []byte) (answer mcp.JSONRPCMessage) {
-	defer func() {
-		if r := recover(); r != nil {
-			c.server.log.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
-			answer = nil
-			if len(id) > 0 {
-				answer = errorResponse(id, mcp.INTERNAL_ERROR, errPanic.Error())
-			}
-		}
-	}()
-	return withID(c.server.mcp.HandleMessage(ctx, line), id)
-}
-
-// withID gives an answer the id of its request as the client wrote it: the
-// library turns every number into a float64, which changes large ones.
-func withID(answer mcp.JSONRPCMessage, id json.RawMessage) mcp.JSONRPCMessage {
-	if len(id) == 0 {
-		return answer
-	}
-	switch a := answer.(type) {
-	case mcp.JSONRPCResponse:
-		a.ID = mcp.NewRequestId(id)
-		return a
-	case mcp.JSONRPCError:
-		a.ID = mcp.NewRequestId(id)
-		return a
-	}
-	return answer
-}
 
 func (c *stdioConnection) cancel(params json.RawMessage) {
 	var cancelled struct {
@@ -295,6 +242,7 @@ func (c *stdioConnection) write(m any) {
 	if _, err := c.out.Write(append(data, '\n')); err != nil {
 		c.failed = fmt.Errorf("write to standard output: %w", err)
 		c.brokeOnce.Do(func() { close(c.broken) })
+		c.session.hangUp()
 	}
 }
 
@@ -311,18 +259,4 @@ func (c *stdioConnection) writeError() error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	return c.failed
-}
-
-// errorResponse answers the request id, or, for nil, says that the request
-// could not be told.
-func errorResponse(id json.RawMessage, code int, text string) mcp.JSONRPCError {
-	var requestID any
-	if len(id) > 0 {
-		requestID = id
-	}
-	return mcp.JSONRPCError{
-		JSONRPC: mcp.JSONRPC_VERSION,
-		ID:      mcp.NewRequestId(requestID),
-		Error:   mcp.NewJSONRPCErrorDetails(code, text, nil),
-	}
 }

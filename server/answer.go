@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime/debug"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// errPanic is all that a client is told of a panic.
+var errPanic = errors.New("something went wrong inside the server")
+
+// answer has the library answer one message, and words the errors of the
+// protocol itself. A panic costs this message alone. Notifications are answered
+// with nil.
+func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMessage) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
+			answer = nil
+			if m.hasID() {
+				answer = errorResponse(m.ID, mcp.INTERNAL_ERROR, errPanic.Error())
+			}
+		}
+	}()
+	missing := &missingCapability{}
+	ctx = context.WithValue(ctx, missingCapabilityKey{}, missing)
+	ctx = server.WithSupportedProtocolVersions(ctx, mcp.ValidProtocolVersions)
+	switch a := s.mcp.HandleMessage(ctx, m.text).(type) {
+	case mcp.JSONRPCResponse:
+		// The library turns every number into a float64, which changes large ones.
+		a.ID = mcp.NewRequestId(m.ID)
+		return a
+	case mcp.JSONRPCError:
+		if missing.name != "" {
+			return missing.answer(m.ID)
+		}
+		return s.inOwnWords(m, a)
+	default:
+		return a
+	}
+}
+
+// inOwnWords tells what a client did wrong, in place of the library, whose words
+// are for whoever programs with it.
+func (s *Server) inOwnWords(m *message, answer mcp.JSONRPCError) mcp.JSONRPCError {
+	own := mcp.JSONRPCError{JSONRPC: mcp.JSONRPC_VERSION, ID: mcp.NewRequestId(nil), Error: answer.Error}
+	if len(m.ID) > 0 {
+		own.ID = mcp.NewRequestId(m.ID)
+	}
+	switch answer.Error.Code {
+	case mcp.PARSE_ERROR, mcp.INVALID_REQUEST:
+		own.Error.Message = "the request is not one that this method takes; the MCP specification tells its parameters"
+	case mcp.METHOD_NOT_FOUND:
+		own.Error.Message = "this server has no such method in this version of the protocol"
+	case mcp.RESOURCE_NOT_FOUND:
+		own.Error.Message = "there is no such resource; resources/list names those that there are"
+	case mcp.UNSUPPORTED_PROTOCOL_VERSION:
+		own.Error.Message = "this server does not speak that version of the protocol"
+	case mcp.INVALID_PARAMS:
+		own.Error.Message = s.invalidParams(m)
+	default:
+		s.log.Error("a message was answered with an error", "method", m.knownMethod(), "code", answer.Error.Code, "cause", answer.Error.Message)
+		own.Error.Message, own.Error.Data = errPanic.Error(), nil
+	}
+	return own
+}
+
+func (s *Server) invalidParams(m *message) string {
+	if mcp.IsModernProtocol(m.metaVersion) && m.meta[mcp.MetaKeyClientCapabilities] == nil {
+		return "params._meta has to tell the client's capabilities, under " + mcp.MetaKeyClientCapabilities
+	}
+	switch m.Method {
+	case string(mcp.MethodToolsCall):
+		return "there is no such tool; tools/list names those that there are"
+	case string(mcp.MethodPromptsGet):
+		return "there is no such prompt, or an argument of it is missing; prompts/list tells"
+	case string(mcp.MethodResourcesRead):
+		return "there is no such resource; resources/list names those that there are"
+	}
+	return "the parameters are not those that this method takes"
+}
+
+// knownMethod is the method, where it is one that may stand in a log: what
+// clients invent does not.
+func (m *message) knownMethod() string {
+	switch mcp.MCPMethod(m.Method) {
+	case mcp.MethodInitialize, mcp.MethodPing, mcp.MethodToolsList, mcp.MethodToolsCall, mcp.MethodPromptsList, mcp.MethodPromptsGet,
+		mcp.MethodResourcesList, mcp.MethodResourcesRead, mcp.MethodResourcesTemplatesList, mcp.MethodServerDiscover,
+		mcp.MethodSubscriptionsListen, mcp.MethodSetLogLevel, mcp.MethodNotificationCancelled, mcp.MethodNotificationInitialized:
+		return m.Method
+	}
+	return "other"
+}
+
+// missingCapability is what a client would have to be capable of for a call.
+type missingCapability struct{ name string }
+
+type missingCapabilityKey struct{}
+
+// noteMissingCapability keeps what the library makes a plain internal error of:
+// that a tool needs something of the client that this did not declare (MCP
+// 2026-07-28, basic/index, "Error Codes").
+func noteMissingCapability(next server.ToolHandlerFunc) server.ToolHandlerFunc {
+	return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		result, err := next(ctx, request)
+		var missing mcp.MissingRequiredClientCapabilityError
+		if note, ok := ctx.Value(missingCapabilityKey{}).(*missingCapability); ok && errors.As(err, &missing) {
+			note.name = missing.Capability
+		}
+		return result, err
+	}
+}
+
+func (c *missingCapability) answer(id json.RawMessage) mcp.JSONRPCError {
+	answer := errorResponse(id, mcp.MISSING_REQUIRED_CLIENT_CAPABILITY, "this call needs a client that is capable of "+c.name)
+	answer.Error.Data = map[string]any{"requiredCapabilities": map[string]any{c.name: map[string]any{}}}
+	return answer
+}
+
+// errorResponse answers the request id, or, for nil, says that the request
+// could not be told.
+func errorResponse(id json.RawMessage, code int, text string) mcp.JSONRPCError {
+	var requestID any
+	if len(id) > 0 {
+		requestID = id
+	}
+	return mcp.JSONRPCError{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		ID:      mcp.NewRequestId(requestID),
+		Error:   mcp.NewJSONRPCErrorDetails(code, text, nil),
+	}
+}

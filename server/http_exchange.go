@@ -1,0 +1,155 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// heartbeat is how often a stream that has nothing to tell shows that it lives,
+// to proxies that end silent connections.
+const heartbeat = 15 * time.Second
+
+var (
+	errStreamEnded  = errors.New("the answer has ended")
+	errCannotStream = errors.New("the client takes no stream of events")
+)
+
+// exchange is the answer to one HTTP request: a single JSON document or, from
+// the first notification or question on, a stream of events that ends with the
+// answer (MCP 2025-11-25 and 2026-07-28, basic/transports, "Streamable HTTP").
+type exchange struct {
+	w          http.ResponseWriter
+	takesEvent bool
+
+	mu        sync.Mutex
+	streaming bool
+	ended     bool
+	beat      *time.Timer
+}
+
+func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	return &exchange{w: w, takesEvent: takesEvents(r)}
+}
+
+// takesEvents reports whether the client takes a stream. One that says nothing
+// of what it takes, takes anything (RFC 9110, section 12.5.1).
+func takesEvents(r *http.Request) bool {
+	accepted := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
+	return accepted == "" || strings.Contains(accepted, "text/event-stream") || strings.Contains(accepted, "*/*") || strings.Contains(accepted, "text/*")
+}
+
+// send writes a message before the answer.
+func (x *exchange) send(m any) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.ended:
+		return errStreamEnded
+	case !x.takesEvent:
+		return errCannotStream
+	}
+	x.beginStream()
+	return x.writeEvent(m)
+}
+
+// open begins the stream before there is anything to tell.
+func (x *exchange) open() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.beginStream()
+	x.flush()
+}
+
+func (x *exchange) beginStream() {
+	if x.streaming {
+		return
+	}
+	x.streaming = true
+	header := x.w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	x.w.WriteHeader(http.StatusOK)
+	x.beat = time.AfterFunc(heartbeat, x.showLife)
+}
+
+func (x *exchange) showLife() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return
+	}
+	_, _ = x.w.Write([]byte(": still here\n\n")) // a client that is gone ends the request by that
+	x.flush()
+	x.beat.Reset(heartbeat)
+}
+
+func (x *exchange) writeEvent(m any) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	event := make([]byte, 0, len(data)+32)
+	event = append(event, "event: message\ndata: "...)
+	event = append(event, data...)
+	event = append(event, "\n\n"...)
+	if _, err := x.w.Write(event); err != nil {
+		return err
+	}
+	x.flush()
+	return nil
+}
+
+func (x *exchange) flush() {
+	_ = http.NewResponseController(x.w).Flush() // not every writer can
+}
+
+// finish writes the answer, and nothing may follow it.
+func (x *exchange) finish(answer mcp.JSONRPCMessage, status int) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return errStreamEnded
+	}
+	x.endLocked()
+	if x.streaming {
+		return x.writeEvent(answer)
+	}
+	return writeMessage(x.w, status, answer)
+}
+
+// end ends the exchange without an answer.
+func (x *exchange) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.endLocked()
+}
+
+func (x *exchange) endLocked() {
+	x.ended = true
+	if x.beat != nil {
+		x.beat.Stop()
+	}
+}
+
+// writeMessage answers with one JSON-RPC message in JSON.
+func writeMessage(w http.ResponseWriter, status int, m mcp.JSONRPCMessage) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, err = w.Write(append(data, '\n'))
+	return err
+}

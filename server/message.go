@@ -1,0 +1,188 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// maxDepth bounds how deep a message may be nested. What clients send has a
+// depth of ten at most.
+const maxDepth = 100
+
+// message is as much of a JSON-RPC message as is needed to route it.
+type message struct {
+	ID     json.RawMessage
+	Method string
+	Params json.RawMessage
+	Result json.RawMessage
+	Error  json.RawMessage
+
+	// metaVersion is the protocol version that the message itself tells, as it
+	// does since 2026-07-28.
+	metaVersion string
+	// meta is what params._meta holds.
+	meta map[string]json.RawMessage
+	// text is the whole message.
+	text []byte
+}
+
+func (m *message) hasID() bool { return len(m.ID) > 0 && string(m.ID) != "null" }
+
+func (m *message) isRequest() bool { return m.Method != "" && m.hasID() }
+
+// isAnswer reports whether the message answers a question of the server's.
+func (m *message) isAnswer() bool {
+	return m.Method == "" && m.hasID() && (m.Result != nil || m.Error != nil)
+}
+
+// hasProperID reports whether the id, if there is one, is of a kind that
+// JSON-RPC 2.0 allows.
+func (m *message) hasProperID() bool {
+	return !m.hasID() || m.ID[0] == '"' || m.ID[0] == '-' || (m.ID[0] >= '0' && m.ID[0] <= '9')
+}
+
+// badMessage is why something is no message.
+type badMessage struct {
+	code int
+	text string
+	// id is that of the message, where it could be told.
+	id json.RawMessage
+}
+
+func (b *badMessage) Error() string { return b.text }
+
+func (b *badMessage) answer() mcp.JSONRPCError { return errorResponse(b.id, b.code, b.text) }
+
+// Names that the library finds in any case, as Go's JSON decoder does. Whoever
+// writes them in another one means two readers to see two things.
+var (
+	messageNames = []string{"jsonrpc", "id", "method", "params", "result", "error"}
+	paramNames   = []string{
+		"_meta", "name", "arguments", "uri", "cursor", "level", "protocolVersion", "capabilities", "clientInfo",
+		"requestId", "reason", "ref", "argument", "context", "notifications", "inputResponses", "requestState", "task",
+	}
+)
+
+// parseMessage reads one JSON-RPC message. What two readers might understand
+// differently is refused, since what is checked here is what the library does
+// later: names that come twice or in another case, text that is not UTF-8, and
+// anything behind the message (RFC 8259, sections 4 and 8).
+func parseMessage(text []byte) (*message, *badMessage) {
+	if deeperThan(text, maxDepth) {
+		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: "the message is nested too deep"}
+	}
+	members, err := readObject(text, messageNames)
+	if err != nil {
+		return nil, err
+	}
+	m := &message{ID: members["id"], Params: members["params"], Result: members["result"], Error: members["error"], text: text}
+	if !m.hasProperID() {
+		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: "the id is neither a string nor a number"}
+	}
+	if string(members["jsonrpc"]) != `"2.0"` {
+		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: `"jsonrpc" has to be "2.0"`, id: m.ID}
+	}
+	if method, ok := members["method"]; ok {
+		if json.Unmarshal(method, &m.Method) != nil || m.Method == "" {
+			return nil, &badMessage{code: mcp.INVALID_REQUEST, text: `"method" has to be the name of a method`, id: m.ID}
+		}
+	}
+	if len(m.Params) > 0 && m.Params[0] == '{' {
+		if err := m.readParams(); err != nil {
+			err.id = m.ID
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *message) readParams() *badMessage {
+	params, err := readObject(m.Params, paramNames)
+	if err != nil {
+		return err
+	}
+	meta := params["_meta"]
+	if len(meta) == 0 || meta[0] != '{' {
+		return nil
+	}
+	if m.meta, err = readObject(meta, nil); err != nil {
+		return err
+	}
+	_ = json.Unmarshal(m.meta[mcp.MetaKeyProtocolVersion], &m.metaVersion) // what is no text is no version
+	return nil
+}
+
+// readObject returns the members of a JSON object as they are written in text.
+// A member whose name is one of names but for its case is an error.
+func readObject(text []byte, names []string) (map[string]json.RawMessage, *badMessage) {
+	decoder := jsontext.NewDecoder(bytes.NewReader(text))
+	if start, err := decoder.ReadToken(); err != nil {
+		return nil, notAnObject(err)
+	} else if start.Kind() != '{' {
+		if !jsontext.Value(text).IsValid() {
+			return nil, notAnObject(nil)
+		}
+		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: "the message is not a JSON-RPC object; batches are not served"}
+	}
+	members := map[string]json.RawMessage{}
+	for decoder.PeekKind() != '}' {
+		token, err := decoder.ReadToken()
+		if err != nil {
+			return nil, notAnObject(err)
+		}
+		name := token.String()
+		value, err := decoder.ReadValue()
+		if err != nil {
+			return nil, notAnObject(err)
+		}
+		if !slices.Contains(names, name) {
+			if i := slices.IndexFunc(names, func(known string) bool { return strings.EqualFold(known, name) }); i >= 0 {
+				return nil, &badMessage{code: mcp.INVALID_REQUEST, text: `write "` + names[i] + `" in exactly these letters`}
+			}
+		}
+		end := int(decoder.InputOffset())
+		members[name] = text[end-len(value) : end : end]
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return nil, notAnObject(err)
+	}
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, &badMessage{code: mcp.PARSE_ERROR, text: "there is something behind the message; send one message at a time"}
+	}
+	return members, nil
+}
+
+func notAnObject(err error) *badMessage {
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return &badMessage{code: mcp.INVALID_REQUEST, text: "a name comes twice in one object; send it once"}
+	}
+	return &badMessage{code: mcp.PARSE_ERROR, text: "the message is not valid JSON"}
+}
+
+// deeperThan reports whether brackets in text are nested deeper than limit.
+func deeperThan(text []byte, limit int) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
