@@ -42,6 +42,7 @@ var allowed = map[string]struct {
 	"internal/demo":                {[]string{"internal/authority", "internal/terminal"}, "the demonstration is a client: it speaks MCP with the program as a child, and must not call its functions"},
 	"internal/bench":               {[]string{"client", "internal/authority"}, "the benchmark measures the built program from outside"},
 	"internal/bench/bare":          {nil, "it is the measure of what a server costs without ours"},
+	"internal/bench/proxy":         {nil, "it is the measure of what a hop costs without ours"},
 	"internal/kenbuntest":          {[]string{"client", "internal/authority"}, "it serves the tests of all other packages, which could not import it if it imported them"},
 	"internal/kenbuntest/chromium": {[]string{"internal/kenbuntest"}, "it drives a browser for the tests of any package, and knows none of their pages"},
 	"examples/go":                  {[]string{"client"}, "the example shows what a user of the library can do"},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 )
 
@@ -49,8 +50,8 @@ func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	ours, bare := filepath.Join(folder, "kenbun-mcp"), filepath.Join(folder, "bare")
-	for binary, source := range map[string]string{ours: "./cmd/kenbun-mcp", bare: "./internal/bench/bare"} {
+	ours, bare, proxy := filepath.Join(folder, "kenbun-mcp"), filepath.Join(folder, "bare"), filepath.Join(folder, "proxy")
+	for binary, source := range map[string]string{ours: "./cmd/kenbun-mcp", bare: "./internal/bench/bare", proxy: "./internal/bench/proxy"} {
 		command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, source)
 		command.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := command.CombinedOutput(); err != nil {
@@ -75,9 +76,11 @@ func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	rows = append(rows, startRows...)
-	rows = append(rows, callRows...)
-	return append(rows, sizeRows...), nil
+	httpRows, err := measureHTTP(ctx, ours, proxy, api)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(startRows, callRows, sizeRows, httpRows), nil
 }
 
 func printTable(rows []row) error {
