@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -60,6 +61,16 @@ func ReadDifferently(text []byte) string {
 // AddTool offers one more tool.
 func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) { s.mcp.AddTool(tool, handler) }
 
+// AddPrompt offers a prompt.
+func (s *Server) AddPrompt(prompt mcp.Prompt, handler server.PromptHandlerFunc) {
+	s.mcp.AddPrompt(prompt, handler)
+}
+
+// AddResource offers a resource.
+func (s *Server) AddResource(resource mcp.Resource, handler server.ResourceHandlerFunc) {
+	s.mcp.AddResource(resource, handler)
+}
+
 // SetTimeouts replaces those of HTTP.
 func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
 	s.timeouts = timeouts{header: header, body: body, idle: time.Minute, shutdown: shutdown}
@@ -95,7 +106,7 @@ func (v Verifier) Known() []string {
 type Sessions struct{ *sessions }
 
 func NewSessions(maxOpen, perCaller int, idle time.Duration) Sessions {
-	return Sessions{newSessions(maxOpen, perCaller, idle)}
+	return Sessions{newSessions(maxOpen, perCaller, idle, &atomic.Int64{})}
 }
 
 func (s Sessions) Start(callerID string) string {
@@ -112,7 +123,7 @@ func (s Sessions) Has(id, callerID string) bool {
 	return found != nil
 }
 
-func (s Sessions) Open() int { return s.count() }
+func (s Sessions) Open() int { return int(s.gauge.Load()) }
 
 // AllowsHost reports whether a Host header passes a list.
 func AllowsHost(allowed []string, header string) (bool, error) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,14 @@ import (
 const (
 	maxRequestBody       = 1 << 20
 	maxRequestHeader     = 16 << 10
-	sessionIdleLimit     = 30 * time.Minute
 	maxSessions          = 10_000
 	maxSessionsPerCaller = 100
 	verifiedFor          = 30 * time.Second
 	maxVerifiedTokens    = 10_000
 )
+
+// DefaultSessionIdle is how long a session of an older protocol may be silent.
+const DefaultSessionIdle = 30 * time.Minute
 
 // headerSlack is what net/http reads of a head beyond MaxHeaderBytes.
 const headerSlack = 4 << 10
@@ -83,6 +86,9 @@ type HTTPConfig struct {
 	// CallerKey is the key under which callers are named. Nil: a random one.
 	// Replicas that share claims or approvals need the same.
 	CallerKey []byte
+	// SessionIdle is how long a session of a protocol before 2026-07-28 may be
+	// silent before it ends. Zero: [DefaultSessionIdle].
+	SessionIdle time.Duration
 }
 
 // HTTPHandler serves MCP on [MCPPath] to many clients.
@@ -95,7 +101,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, sessionIdleLimit)}
+	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), &s.openSessions)}
 	endpoint = endListening(endpoint)
 	var desk *claimDesk
 	switch config.Identity {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,9 @@ type sessions struct {
 	max       int
 	perCaller int
 	idle      time.Duration
+
+	// gauge counts those that are open, together with those of other tables.
+	gauge *atomic.Int64
 
 	mu     sync.Mutex
 	open   map[string]*session
@@ -41,9 +45,9 @@ type session struct {
 	place    *list.Element
 }
 
-func newSessions(maxOpen, perCaller int, idle time.Duration) *sessions {
+func newSessions(maxOpen, perCaller int, idle time.Duration, gauge *atomic.Int64) *sessions {
 	return &sessions{
-		max: maxOpen, perCaller: perCaller, idle: idle,
+		max: maxOpen, perCaller: perCaller, idle: idle, gauge: gauge,
 		open: map[string]*session{}, byAge: list.New(), counts: map[string]int{},
 	}
 }
@@ -67,6 +71,7 @@ func (s *sessions) start(callerID string) *session {
 	}
 	s.open[opened.id] = opened
 	s.counts[callerID]++
+	s.gauge.Add(1)
 	opened.place = s.byAge.PushBack(opened)
 	s.planSweep()
 	return opened
@@ -88,6 +93,7 @@ func (s *sessions) remove(gone *session) {
 		return
 	}
 	delete(s.open, gone.id)
+	s.gauge.Add(-1)
 	s.byAge.Remove(gone.place)
 	if s.counts[gone.callerID]--; s.counts[gone.callerID] == 0 {
 		delete(s.counts, gone.callerID)
@@ -155,13 +161,6 @@ func (s *sessions) end(ended *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(ended)
-}
-
-// count is how many sessions are open.
-func (s *sessions) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.open)
 }
 
 // forRequest is the session as one request sees it.

@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -34,7 +35,13 @@ type Server struct {
 	// mirroring tells by name which tools have arguments that stand in headers,
 	// too.
 	mirroring sync.Map
+	// openSessions counts those of protocols that have sessions.
+	openSessions atomic.Int64
 }
+
+// OpenSessions is how many sessions of protocols before 2026-07-28 are open over
+// HTTP.
+func (s *Server) OpenSessions() int { return int(s.openSessions.Load()) }
 
 // New returns a server that offers the tools of config.Toolbox.
 func New(config Config) *Server {

@@ -194,18 +194,30 @@ func TestR33_StdioPanicCostsOneCall(t *testing.T) {
 	addTool(h, "panic", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		panic("the inner workings")
 	})
+	h.AddPrompt(mcp.NewPrompt("panic"), func(context.Context, mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+		panic("the inner workings")
+	})
+	h.AddResource(mcp.NewResource("test://panic", "panic"), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		panic("the inner workings")
+	})
 	p := startStdio(t, h)
 	p.handshake(noCapabilities)
-	p.send(call(t, 1, "panic", nil))
-	m := p.answer("1")
-	if m.Error == nil || m.Error.Code != mcp.INTERNAL_ERROR {
-		t.Fatalf("a panic is answered with %+v", m)
+	for i, line := range []string{
+		call(t, 0, "panic", nil),
+		request(t, 1, "prompts/get", map[string]any{"name": "panic"}),
+		request(t, 2, "resources/read", map[string]any{"uri": "test://panic"}),
+	} {
+		p.send(line)
+		m := p.answer(fmt.Sprint(i))
+		if m.Error == nil || m.Error.Code != mcp.INTERNAL_ERROR {
+			t.Fatalf("%s is answered with %+v", line, m)
+		}
+		if strings.Contains(m.Error.Message, "inner workings") || strings.Contains(m.Error.Message, "goroutine") {
+			t.Errorf("%s: the error tells too much: %s", line, m.Error.Message)
+		}
 	}
-	if strings.Contains(m.Error.Message, "inner workings") || strings.Contains(m.Error.Message, "goroutine") {
-		t.Errorf("the error tells too much: %s", m.Error.Message)
-	}
-	p.send(call(t, 2, "whoami", nil))
-	if answer := p.answer("2").tool(t); answer.IsError {
+	p.send(call(t, 5, "whoami", nil))
+	if answer := p.answer("5").tool(t); answer.IsError {
 		t.Errorf("the next call: %s", answer.text())
 	}
 	if rest := p.rest(); len(rest) != 0 {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type httpFlags struct {
 	allowedOrigins []string
 	behindProxy    bool
 	publicURL      string
+	sessionIdle    time.Duration
 	state          stateFlags
 }
 
@@ -61,6 +63,7 @@ answers on loopback only.`,
 	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com")
 	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS")
 	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
+	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
 	reaching.state.add(cmd)
 	return cmd
 }
@@ -80,6 +83,9 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		return usageErrorf("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
 	case !loopback && !reaching.behindProxy:
 		return usageErrorf("tokens would cross the network unencrypted on %s: listen on loopback, or behind a proxy that ends TLS with --behind-proxy", reaching.listen)
+	}
+	if reaching.sessionIdle < time.Second {
+		return usageErrorf("--session-idle cannot be %s; use at least 1s", reaching.sessionIdle)
 	}
 	c, err := connecting.open(context.WithoutCancel(cmd.Context()), logger)
 	if err != nil {
@@ -118,6 +124,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		Claims:         shared.claims,
 		PublicURL:      reaching.publicURL,
 		CallerKey:      shared.key.Derive("callers"),
+		SessionIdle:    reaching.sessionIdle,
 	})
 	if err != nil {
 		return usageErrorf("%w", err)

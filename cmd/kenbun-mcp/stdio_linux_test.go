@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+)
+
+// child is the program while it serves over stdio.
+type child struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startStdioProgram(t *testing.T, environment []string, arguments ...string) child {
+	t.Helper()
+	command := exec.Command(kenbuntest.Binary(t), append([]string{"stdio"}, arguments...)...)
+	command.Env = environment
+	command.Stderr = os.Stderr
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Process.Kill() }) // it has ended unless the test failed
+	return child{command, in, bufio.NewReader(out)}
+}
+
+func (c child) ask(t *testing.T, line string) string {
+	t.Helper()
+	if _, err := io.WriteString(c.in, line); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// peakMemory is the most that the process held in memory, in bytes.
+func (c child) peakMemory(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kilobytes << 10
+		}
+	}
+	t.Fatal("the system does not tell the memory of a process")
+	return 0
+}
+
+func TestA22_ProgramStaysSmallUnderAHugeLine(t *testing.T) {
+	c := startStdioProgram(t, kenbuntest.Environment(t), "--embedded", "--embedded-store", "memory")
+	c.ask(t, initialize)
+	chunk := strings.Repeat("x", 1<<20)
+	for range 64 {
+		if _, err := io.WriteString(c.in, chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if answer := c.ask(t, "\n"); !strings.Contains(answer, `"error"`) || !strings.Contains(answer, "4 MiB") {
+		t.Errorf("the line is answered with %s", answer)
+	}
+	if answer := c.ask(t, toolCall(2, "whoami", "{}")); !strings.Contains(answer, "role: owner") {
+		t.Errorf("the next call is answered with %s", answer)
+	}
+	peak := c.peakMemory(t)
+	t.Logf("peak memory %d MiB", peak>>20)
+	if peak >= 64<<20 {
+		t.Errorf("the program took %d MiB", peak>>20)
+	}
+	if err := c.in.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("the program ended with %v", err)
+	}
+}
+
+func TestSignalEndsTheProgramThoughTheAPIDoesNotAnswer(t *testing.T) {
+	api, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan net.Conn, 1)
+	go func() {
+		if connection, err := api.Accept(); err == nil {
+			asked <- connection
+		}
+	}()
+	c := startStdioProgram(t, append(kenbuntest.Environment(t), "KENBUN_API_URL=http://"+api.Addr().String(), "KENBUN_PAT="+"kbn"+"_pat_"+strings.Repeat("a1", 16)))
+	c.ask(t, initialize)
+	if _, err := io.WriteString(c.in, toolCall(2, "list_tokens", "{}")); err != nil {
+		t.Fatal(err)
+	}
+	connection := <-asked
+	stopped := time.Now()
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(c.out)
+	if err != nil || len(rest) > 0 {
+		t.Errorf("after the signal came %q, %v", rest, err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("the program ended with %v", err)
+	}
+	if took := time.Since(stopped); took > time.Second {
+		t.Errorf("the end took %s", took)
+	}
+	if err := connection.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := api.Close(); err != nil {
+		t.Error(err)
+	}
+}
