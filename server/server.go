@@ -26,6 +26,10 @@ type Config struct {
 // milliseconds.
 const toolListFreshness = 5 * 60 * 1000
 
+// addFixtures is nil but in builds with the tag conformance: there it adds what
+// the MCP conformance suite expects to find on a server.
+var addFixtures func(*server.MCPServer)
+
 // Server is the MCP server. It serves one client over stdio with [Server.ServeStdio],
 // or many over HTTP with [Server.HTTPHandler].
 type Server struct {
@@ -62,5 +66,8 @@ func New(config Config) *Server {
 		server.WithToolHandlerMiddleware(noteMissingCapability),
 	)
 	mcpServer.SetTools(offered...)
+	if addFixtures != nil {
+		addFixtures(mcpServer)
+	}
 	return &Server{mcp: mcpServer, log: logger, timeouts: defaultTimeouts}
 }
