@@ -62,6 +62,9 @@ func (s *Server) inOwnWords(m *message, answer mcp.JSONRPCError) mcp.JSONRPCErro
 		own.Error.Message = "this server does not speak that version of the protocol"
 	case mcp.INVALID_PARAMS:
 		own.Error.Message = s.invalidParams(m)
+		if m.Method == string(mcp.MethodResourcesRead) {
+			own.Error.Data = uriOf(m)
+		}
 	default:
 		s.log.Error("a message was answered with an error", "method", m.knownMethod(), "code", answer.Error.Code, "cause", answer.Error.Message)
 		own.Error.Message, own.Error.Data = errPanic.Error(), nil
@@ -82,6 +85,18 @@ func (s *Server) invalidParams(m *message) string {
 		return "there is no such resource; resources/list names those that there are"
 	}
 	return "the parameters are not those that this method takes"
+}
+
+// uriOf names the resource that a request is about (MCP 2026-07-28,
+// server/resources, "Error Handling").
+func uriOf(m *message) map[string]json.RawMessage {
+	var params struct {
+		URI json.RawMessage `json:"uri"`
+	}
+	if json.Unmarshal(m.Params, &params) != nil || params.URI == nil {
+		return nil
+	}
+	return map[string]json.RawMessage{"uri": params.URI}
 }
 
 // knownMethod is the method, where it is one that may stand in a log: what
