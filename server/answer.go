@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"runtime/debug"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // errPanic is all that a client is told of a panic.
@@ -17,12 +20,16 @@ var errPanic = errors.New("something went wrong inside the server")
 // protocol itself. A panic costs this message alone. Notifications are answered
 // with nil.
 func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMessage) {
+	if tools.RequestID(ctx) == "" {
+		ctx = tools.WithRequestID(ctx, tools.NewRequestID())
+	}
+	logger := s.log.With("request_id", tools.RequestID(ctx), "method", m.knownMethod())
 	defer func() {
 		if r := recover(); r != nil {
-			s.log.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
+			logger.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
 			answer = nil
 			if m.hasID() {
-				answer = errorResponse(m.ID, mcp.INTERNAL_ERROR, errPanic.Error())
+				answer = errorResponse(m.ID, mcp.INTERNAL_ERROR, internalError(ctx))
 			}
 		}
 	}()
@@ -38,7 +45,7 @@ func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMess
 		if missing.name != "" {
 			return missing.answer(m.ID)
 		}
-		return s.inOwnWords(m, a)
+		return s.inOwnWords(ctx, m, a, logger)
 	default:
 		return a
 	}
@@ -46,7 +53,7 @@ func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMess
 
 // inOwnWords tells what a client did wrong, in place of the library, whose words
 // are for whoever programs with it.
-func (s *Server) inOwnWords(m *message, answer mcp.JSONRPCError) mcp.JSONRPCError {
+func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCError, logger *slog.Logger) mcp.JSONRPCError {
 	own := mcp.JSONRPCError{JSONRPC: mcp.JSONRPC_VERSION, ID: mcp.NewRequestId(nil), Error: answer.Error}
 	if len(m.ID) > 0 {
 		own.ID = mcp.NewRequestId(m.ID)
@@ -66,10 +73,15 @@ func (s *Server) inOwnWords(m *message, answer mcp.JSONRPCError) mcp.JSONRPCErro
 			own.Error.Data = uriOf(m)
 		}
 	default:
-		s.log.Error("a message was answered with an error", "method", m.knownMethod(), "code", answer.Error.Code, "cause", answer.Error.Message)
-		own.Error.Message, own.Error.Data = errPanic.Error(), nil
+		logger.Error("a message was answered with an error", "code", answer.Error.Code, "cause", answer.Error.Message)
+		own.Error.Message, own.Error.Data = internalError(ctx), nil
 	}
 	return own
+}
+
+// internalError leads from what a client is told to what the log tells.
+func internalError(ctx context.Context) string {
+	return errPanic.Error() + "; its log tells more under the number " + tools.RequestID(ctx)
 }
 
 func (s *Server) invalidParams(m *message) string {

@@ -1,21 +1,21 @@
 package server
 
 import (
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// logRequests gives each request a number and logs how it ended: never a
-// header, a query or a body, and a path only where it is one of the server's
-// own, since people paste tokens in the strangest places.
+// logRequests gives each request a number, under which tools know it too, and
+// logs how it ended: never a header, a query or a body, and a path only where it
+// is one of the server's own, since people paste tokens in the strangest places.
 func logRequests(logger *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := rand.Text()[:16]
+		id := tools.NewRequestID()
 		w.Header().Set("X-Request-Id", id)
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		started := time.Now()
@@ -23,7 +23,7 @@ func logRequests(logger *slog.Logger, next http.Handler) http.Handler {
 			logger.Info("request", "request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL.Path),
 				"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
 		}()
-		next.ServeHTTP(recorder, r)
+		next.ServeHTTP(recorder, r.WithContext(tools.WithRequestID(r.Context(), id)))
 	})
 }
 

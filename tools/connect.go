@@ -54,7 +54,7 @@ func (b *Toolbox) callerOf(ctx context.Context, tool *Tool, request mcp.CallTool
 		if errors.As(connected, &asking) {
 			return Caller{}, connected
 		}
-		b.log.Info("the person gave no token", "cause", connected)
+		b.log.Info("the person gave no token", "request_id", RequestID(ctx), "tool", tool.Name, "cause", connected)
 		e := Unauthenticated(err)
 		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, connected)
 		return Caller{}, e.because(connected)

@@ -35,8 +35,8 @@ func TestR33_A49_APanicCostsOneCallAndShowsNothing(t *testing.T) {
 		if strings.Contains(text, "internal.example") || strings.Contains(text, "panic") || strings.Contains(text, ".go") || strings.Contains(text, "goroutine") {
 			t.Errorf("the error shows what happened inside: %q", text)
 		}
-		number := regexp.MustCompile(`the number ([0-9A-Z]{12})`).FindStringSubmatch(text)
-		if number == nil || !strings.Contains(f.left.String(), "correlation="+number[1]) {
+		number := regexp.MustCompile(`the number ([2-7A-Z]{16}),`).FindStringSubmatch(text)
+		if number == nil || !strings.Contains(f.left.String(), "request_id="+number[1]) {
 			t.Errorf("the number of %q is not in the log", text)
 		}
 	}

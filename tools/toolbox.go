@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,10 +122,13 @@ func (b *Toolbox) ServerTools() []server.ServerTool {
 // error: that would reach the client as a protocol error with its raw text.
 func (b *Toolbox) handler(tool *Tool) server.ToolHandlerFunc {
 	return func(ctx context.Context, request mcp.CallToolRequest) (answer *mcp.CallToolResult, _ error) {
-		logger := b.log.With("tool", tool.Name)
+		if RequestID(ctx) == "" {
+			ctx = WithRequestID(ctx, NewRequestID())
+		}
+		logger := b.log.With("request_id", RequestID(ctx), "tool", tool.Name)
 		defer func() {
 			if r := recover(); r != nil {
-				answer = b.internal(logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())).toolResult()
+				answer = internal(ctx, logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())).toolResult()
 			}
 		}()
 		outcome, err := b.call(ctx, tool, request, logger)
@@ -145,7 +147,7 @@ func (b *Toolbox) handler(tool *Tool) server.ToolHandlerFunc {
 			return newError(CodeUnavailable, "the call was cancelled before it was done").
 				next("Check with list_tokens what is there, then call again.").toolResult(), nil
 		}
-		return b.internal(logger, err).toolResult(), nil
+		return internal(ctx, logger, err).toolResult(), nil
 	}
 }
 
@@ -188,13 +190,12 @@ func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any
 	return outcome.structured, outcome.text, nil
 }
 
-// internal hides what nobody foresaw behind a number under which the operator
-// finds it in the log.
-func (b *Toolbox) internal(logger *slog.Logger, cause error) *Error {
-	correlation := rand.Text()[:12]
-	logger.Error("a tool failed in a way that nobody foresaw", "correlation", correlation, "cause", cause)
+// internal hides what nobody foresaw behind the number of the request, under
+// which the operator finds it in the log.
+func internal(ctx context.Context, logger *slog.Logger, cause error) *Error {
+	logger.Error("a tool failed in a way that nobody foresaw", "cause", cause)
 	return newError(CodeInternal, "something went wrong inside the server").
-		next("Check with list_tokens what is there. If it happens again, report it with the number %s, under which the server's log tells more.", correlation).
+		next("Check with list_tokens what is there. If it happens again, report it with the number %s, under which the server's log tells more.", RequestID(ctx)).
 		because(cause)
 }
 
