@@ -35,6 +35,7 @@ type decision struct {
 func (c *call) decide(ctx context.Context, d decision) error {
 	switch {
 	case c.policy.Approval == ApprovalClient:
+		c.decided(VerdictTrustedClient, "")
 		return nil
 	case c.policy.Approval != ApprovalAsk:
 		return c.needsPerson(d)
@@ -62,6 +63,7 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 	}
 	_, answered := c.request.Params.InputResponses[decisionKey]
 	if state := c.request.Params.RequestState; state != "" && answered {
+		c.decided(VerdictNoAnswer, WayElicitation)
 		err := c.sealer.open(ctx, state, c.claims(d))
 		switch {
 		case errors.Is(err, errStateUnknown):
@@ -71,7 +73,7 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 			return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
 				next("Call the tool again; the person is asked anew.").because(err)
 		}
-		return d.verdict(server.ElicitationResponse(c.request.Params.InputResponses, decisionKey))
+		return c.verdict(d, server.ElicitationResponse(c.request.Params.InputResponses, decisionKey))
 	}
 	state, err := c.sealer.seal(c.claims(d))
 	if err != nil {
@@ -94,6 +96,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	if !ok {
 		return c.decideDirectly(ctx, d)
 	}
+	c.decided(VerdictNoAnswer, WayElicitation)
 	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
 	answer, err := asker.RequestElicitation(waiting, mcp.ElicitationRequest{
@@ -102,7 +105,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	})
 	switch {
 	case err == nil:
-		return d.verdict(answer)
+		return c.verdict(d, answer)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case waiting.Err() != nil:
@@ -117,13 +120,16 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 	if c.person == nil {
 		return c.needsPerson(d)
 	}
+	c.decided(VerdictNoAnswer, c.person.Way())
 	err := c.person.Decide(ctx, d.question, decisionTimeout)
 	switch {
 	case err == nil:
+		c.decided(VerdictApproved, c.person.Way())
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, ErrDeclined):
+		c.decided(VerdictDeclined, c.person.Way())
 		return d.refused("the person said no")
 	case errors.Is(err, context.DeadlineExceeded):
 		return d.late().because(err)
@@ -149,14 +155,18 @@ func (d decision) unreadable(how string) *Error {
 
 // verdict reads the person's answer. Only an accepted form with the box ticked
 // is a yes.
-func (d decision) verdict(answer *mcp.ElicitationResult) error {
+func (c *call) verdict(d decision, answer *mcp.ElicitationResult) error {
+	refused := func(how string) error {
+		c.decided(VerdictDeclined, WayElicitation)
+		return d.refused(how)
+	}
 	switch {
 	case answer == nil:
 		return d.unreadable("the client's answer could not be read")
 	case answer.Action == mcp.ElicitationResponseActionDecline:
-		return d.refused("the person said no")
+		return refused("the person said no")
 	case answer.Action == mcp.ElicitationResponseActionCancel:
-		return d.refused("the person closed the question")
+		return refused("the person closed the question")
 	case answer.Action != mcp.ElicitationResponseActionAccept:
 		return d.unreadable("the client's answer is not one that the protocol knows")
 	}
@@ -164,8 +174,9 @@ func (d decision) verdict(answer *mcp.ElicitationResult) error {
 	if agreed, ok := content[agreeField].(bool); !ok {
 		return d.unreadable("the client's answer holds no decision")
 	} else if !agreed {
-		return d.refused("the person left the box empty")
+		return refused("the person left the box empty")
 	}
+	c.decided(VerdictApproved, WayElicitation)
 	return nil
 }
 
@@ -191,6 +202,7 @@ func (d decision) elicitation() mcp.ElicitationParams {
 }
 
 func (c *call) needsPerson(d decision) *Error {
+	c.decided(VerdictNobodyToAsk, "")
 	return newError(CodeNeedsPerson, "a person has to decide this, and this client cannot ask one; %s", d.question.Unchanged).
 		next("Tell the person to run `%s` in a terminal.", d.command)
 }

@@ -51,8 +51,11 @@ type call struct {
 	args    arguments
 	caller  Caller
 	request mcp.CallToolRequest
-	now     time.Time
-	logger  *slog.Logger
+	// requestID is empty where the transport gives none.
+	requestID string
+	now       time.Time
+	logger    *slog.Logger
+	trail     trail
 }
 
 // token finds the caller's own token id, as it is now.

@@ -89,8 +89,12 @@ func (c *call) mayChange() error {
 	return nil
 }
 
-// countChange counts the change that follows.
+// countChange counts the change that follows, which the operator's log must be
+// able to take: a person may have thought for minutes.
 func (c *call) countChange() error {
+	if err := c.auditable(); err != nil {
+		return err
+	}
 	if wait := c.changes.take(c.caller.ID); wait > 0 {
 		return c.tooManyChanges(wait)
 	}

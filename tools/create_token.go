@@ -60,6 +60,9 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.attempt(AuditEntry{Action: ActionCreate, Name: name, Left: LeftNothing}); err != nil {
+		return nil, err
+	}
 	if err := c.policy.checkLifetime(expires, c.now); err != nil {
 		return nil, err
 	}

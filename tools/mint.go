@@ -27,22 +27,29 @@ func (c *call) mint(
 	if err != nil {
 		return nil, Receipt{}, err
 	}
+	c.inDoubt()
 	created, err := c.caller.API.CreateToken(ctx, want)
 	if err != nil {
+		c.notCreated(err)
 		journal.failed(err)
 		return nil, Receipt{}, creationFailed(err)
 	}
 	journal.made(created.ID)
+	c.trail.step.Target = created.ID
+	c.acted(OutcomeDone, LeftLive)
 	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token))
 	asking := ctx
 	ctx = journal.within(context.WithoutCancel(ctx))
+	c.nextStep(ActionDeliver, created.ID)
 	receipt, err := c.handOver(ctx, created, handOver)
 	if err == nil && receipt.onlyInAnswer() && asking.Err() != nil {
 		err = errors.New("the call was cancelled, and the value stood in its answer alone")
 	}
 	if err != nil {
+		c.acted(AuditOutcome(cannotDeliver(err, "").Code), LeftLive)
 		return nil, Receipt{}, c.undelivered(ctx, created, err, journal)
 	}
+	c.delivered(receipt)
 	journal.delivered(receipt)
 	return created, receipt, nil
 }
@@ -63,6 +70,7 @@ func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring
 
 // deliver takes the operator's road.
 func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
+	c.trail.step.Road = c.deliverer.Road()
 	return c.deliverer.Deliver(ctx, c.caller, created)
 }
 
@@ -105,11 +113,23 @@ func creationFailed(err error) error {
 	}
 }
 
+// takeBack revokes a token that this call made. That it is gone is as good.
+func (c *call) takeBack(ctx context.Context, api API, created *client.CreatedToken, because AuditReason) error {
+	c.nextStep(ActionRevoke, created.ID)
+	c.trail.step.Because = because
+	err := api.RevokeToken(ctx, created.ID)
+	c.revoked(err)
+	if errors.Is(err, client.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // undelivered revokes a token whose value reached nobody.
 func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, cause error, journal journaled) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	if err := c.caller.API.RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
+	if err := c.takeBack(ctx, c.caller.API, created, ReasonUndelivered); err != nil {
 		c.logger.Error("a token was neither delivered nor revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
 		return newError(CodeOutcomeUnknown, "the token %s (%s) was made, its value could not be delivered (%s), and it could not be revoked: it lives and nobody holds it",
 			created.ID, publicPrefix(&created.Token), cause).

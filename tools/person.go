@@ -49,6 +49,8 @@ type Person interface {
 	// ErrUnreachable where the person cannot be asked, and
 	// context.DeadlineExceeded where no answer came in time.
 	Decide(ctx context.Context, question Question, limit time.Duration) error
+	// Way is how the person is asked, for the audit log.
+	Way() Way
 }
 
 // ErrDeclined means that the person said no.

@@ -21,6 +21,8 @@ func (p *page) Decide(ctx context.Context, question tools.Question, _ time.Durat
 	return p.decide(ctx)
 }
 
+func (*page) Way() tools.Way { return tools.WayPage }
+
 func TestR37_WhereTheClientCannotAskThePersonIsAskedDirectly(t *testing.T) {
 	for label, test := range map[string]struct {
 		decide error

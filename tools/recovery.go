@@ -46,10 +46,10 @@ func newRecoveries(journal Journal, clock func() time.Time) *recoveries {
 
 // settle looks once for what was left behind of caller's. Calls of the same
 // caller wait for it: a token that they make could be taken for one that was
-// left behind.
-func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Logger) {
+// left behind. It returns what it found.
+func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Logger) []Recovered {
 	if r.journal == nil {
-		return
+		return nil
 	}
 	mine, wait := r.join(caller.ID)
 	if mine == nil {
@@ -57,7 +57,7 @@ func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Log
 		case <-wait:
 		case <-ctx.Done():
 		}
-		return
+		return nil
 	}
 	defer close(mine.ended)
 	// Half done would be worse than late: the caller may hang up.
@@ -73,6 +73,7 @@ func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Log
 			"id", f.TokenID, "name", shown(f.Name, maxNameLength), "outcome", f.Outcome)
 		mine.findings = append(mine.findings, f.text())
 	}
+	return found
 }
 
 // join returns the recovery that the caller has to run, or nil and what to wait

@@ -46,11 +46,16 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 	if err := CheckTokenID(id); err != nil {
 		return nil, err
 	}
+	if err := c.attempt(AuditEntry{Action: ActionRevoke, Target: unknownID(id), Left: LeftUnknown}); err != nil {
+		return nil, err
+	}
 	token, err := c.token(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	c.about(token)
 	if token.RevokedAt != nil {
+		c.acted(OutcomeUnchanged, LeftRevoked)
 		return revokedResult(token, c.now, "already_revoked"), nil
 	}
 	if c.inUse(token) && !c.policy.AllowSelfRevoke {
@@ -71,6 +76,7 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 	if token.RevokedAt != nil {
+		c.acted(OutcomeUnchanged, LeftRevoked)
 		return revokedResult(token, c.now, "already_revoked"), nil
 	}
 	if tokenFingerprint(token) != asked {
@@ -80,7 +86,10 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.countChange(); err != nil {
 		return nil, err
 	}
-	if err := c.caller.API.RevokeToken(ctx, id); errors.Is(err, client.ErrNotFound) {
+	c.inDoubt()
+	err = c.caller.API.RevokeToken(ctx, id)
+	c.revoked(err)
+	if errors.Is(err, client.ErrNotFound) {
 		// It was alive a moment ago: somebody else revoked it.
 		return revokedResult(token, c.now, "already_revoked"), nil
 	} else if err != nil {

@@ -58,10 +58,14 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err := CheckTokenID(id); err != nil {
 		return nil, err
 	}
+	if err := c.attempt(AuditEntry{Action: ActionCreate, Replaces: unknownID(id), Left: LeftNothing}); err != nil {
+		return nil, err
+	}
 	old, err := c.rotatable(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	c.trail.step.Replaces, c.trail.step.Name = old.ID, old.Name
 	expires, err := c.successorExpiry(old)
 	if err != nil {
 		return nil, err
@@ -187,6 +191,7 @@ func (c *call) switchOver(ctx context.Context, created *client.CreatedToken) (Re
 	if err := c.prove(ctx, created); err != nil {
 		return Receipt{}, err
 	}
+	c.trail.step.Road = roadInPlace
 	place, err := c.keeper.Replace(ctx, created.Value)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("the new token could not be put in the old one's place; the old one works as before: %w", err)
@@ -213,7 +218,10 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 			"The old token goes on working until the person has come for the new one and put it in its place. They revoke it then: `kenbun-mcp tokens revoke %s%s`.",
 			old.ID, c.terminalFlags)), nil
 	}
+	c.nextStep(ActionRevoke, old.ID)
+	c.trail.step.Because = ReasonRotated
 	err := c.caller.With(created.Value).RevokeToken(ctx, old.ID)
+	c.revoked(err)
 	switch {
 	case err == nil:
 		c.logger.Info("token rotated", "old", old.ID, "new", created.ID)
@@ -238,7 +246,7 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 
 func (c *call) overtaken(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
 	// The old token, which the caller may run on, is dead.
-	if err := c.caller.With(created.Value).RevokeToken(ctx, created.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
+	if err := c.takeBack(ctx, c.caller.With(created.Value), created, ReasonOvertaken); err != nil {
 		return newError(CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same and could not be revoked",
 			publicPrefix(old), created.ID, publicPrefix(&created.Token)).
 			next("Ask the person whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(err)

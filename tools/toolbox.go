@@ -30,6 +30,8 @@ type Config struct {
 	// Journal remembers tokens on their way to a person. Nil: nothing does, and a
 	// crash in between leaves a token that nobody holds.
 	Journal Journal
+	// Auditor keeps what was changed for the operator. Nil: nobody does.
+	Auditor Auditor
 	// StateKey seals what a server has to remember of a question while the client
 	// has it: 32 bytes, the same for all replicas of a server. Nil: a random one.
 	StateKey []byte
@@ -58,6 +60,7 @@ type Toolbox struct {
 	keeper        Keeper
 	journal       Journal
 	recoveries    *recoveries
+	auditor       Auditor
 	policy        Policy
 	apiAddress    string
 	terminalFlags string
@@ -83,6 +86,7 @@ func New(config Config) (*Toolbox, error) {
 		connector:     config.Connector,
 		keeper:        config.Keeper,
 		journal:       config.Journal,
+		auditor:       config.Auditor,
 		rotations:     newRotations(),
 		policy:        config.Policy,
 		apiAddress:    config.APIAddress,
@@ -151,7 +155,7 @@ func (b *Toolbox) handler(tool *Tool) server.ToolHandlerFunc {
 	}
 }
 
-func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (*result, error) {
+func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (_ *result, err error) {
 	args, err := tool.parseArguments(rawArguments(request))
 	if err != nil {
 		return nil, err
@@ -160,17 +164,26 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 	if err != nil {
 		return nil, err
 	}
-	b.recoveries.settle(ctx, caller, logger.With("caller", caller.ID))
-	return tool.run(ctx, &call{
-		Toolbox: b,
-		tool:    tool,
-		args:    args,
-		caller:  caller,
-		request: request,
-		now:     b.clock(),
-		logger:  logger.With("caller", caller.ID),
-	})
+	for _, found := range b.recoveries.settle(ctx, caller, logger.With("caller", caller.ID)) {
+		b.recordRecovery(RequestID(ctx), caller, found)
+	}
+	c := &call{
+		Toolbox:   b,
+		tool:      tool,
+		args:      args,
+		caller:    caller,
+		request:   request,
+		requestID: RequestID(ctx),
+		now:       b.clock(),
+		logger:    logger.With("caller", caller.ID),
+	}
+	err = errPanicked
+	defer func() { c.conclude(err) }()
+	return tool.run(ctx, c)
 }
+
+// errPanicked stands for the result of a tool until it has one.
+var errPanicked = errors.New("the tool panicked")
 
 // Run runs a tool for a person at a terminal: the same steps and checks as for a
 // model, with the person asked directly and errors as they are. It takes the

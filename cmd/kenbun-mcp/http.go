@@ -56,6 +56,7 @@ answers on loopback only.`,
 	}
 	connecting.add(cmd)
 	serving.add(cmd, "info")
+	serving.audit.add(cmd, "standard output")
 	flags := cmd.Flags()
 	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on; port 0 takes a free one")
 	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `as whom calls run: "caller", each with the token of its request, or "server", with this server's own, on loopback only`)
@@ -92,6 +93,10 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	auditor, err := serving.audit.open(c, cmd.OutOrStdout(), logger)
+	if err != nil {
+		return err
+	}
 
 	shared, err := reaching.state.open(cmd.Context(), connecting.caFile)
 	if err != nil {
@@ -104,11 +109,11 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		callers = server.OwnCallers(c.api, c.credentials)
 		serving.journal.oneUser = true
 	} else if serving.road.byClaim() {
-		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, logger); err != nil {
+		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, auditor, logger); err != nil {
 			return err
 		}
 	}
-	s, err := serving.newServer(c, callers, forOwnUser, identity == server.IdentityServer, shared, logger)
+	s, err := serving.newServer(c, callers, forOwnUser, identity == server.IdentityServer, shared, auditor, logger)
 	if err != nil {
 		return err
 	}

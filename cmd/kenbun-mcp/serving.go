@@ -26,6 +26,7 @@ type servingFlags struct {
 	approval           string
 	road               roadFlags
 	journal            journalFlags
+	audit              auditFlags
 	logLevel           string
 }
 
@@ -95,7 +96,7 @@ func parseLifetime(s string) (time.Duration, error) {
 // newServer puts the MCP server together. forOwnUser tells that the server runs on
 // the machine, and as the user, of the person behind it; ownCredentials that it
 // acts with its own token and not with those of its callers.
-func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser, ownCredentials bool, shared *sharedState, logger *slog.Logger) (*server.Server, error) {
+func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser, ownCredentials bool, shared *sharedState, auditor tools.Auditor, logger *slog.Logger) (*server.Server, error) {
 	policy, err := f.policy()
 	if err != nil {
 		return nil, err
@@ -120,6 +121,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		Callers:       callers,
 		Deliverer:     deliverer,
 		Person:        roads.person(ownCredentials),
+		Auditor:       auditor,
 		StateKey:      shared.decisionKey(),
 		Once:          shared.onceAmongReplicas(),
 		Policy:        policy,

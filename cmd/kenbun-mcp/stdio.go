@@ -37,6 +37,7 @@ It starts without a token too: each tool then says how to give one.`,
 	}
 	connecting.add(cmd)
 	serving.add(cmd, "warn")
+	serving.audit.add(cmd, "standard error")
 	return cmd
 }
 
@@ -47,8 +48,13 @@ func serveStdio(cmd *cobra.Command, connecting *connectionFlags, serving *servin
 		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
+	// Standard output belongs to the protocol.
+	auditor, err := serving.audit.open(c, cmd.ErrOrStderr(), logger)
+	if err != nil {
+		return err
+	}
 	serving.journal.oneUser = true
-	s, err := serving.newServer(c, server.OwnCallers(c.api, c.credentials), true, true, nil, logger)
+	s, err := serving.newServer(c, server.OwnCallers(c.api, c.credentials), true, true, nil, auditor, logger)
 	if err != nil {
 		return err
 	}

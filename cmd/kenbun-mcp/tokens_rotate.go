@@ -113,6 +113,9 @@ func (p *terminalPerson) Decide(ctx context.Context, question tools.Question, _ 
 	return nil
 }
 
+// Way implements tools.Person.
+func (*terminalPerson) Way() tools.Way { return tools.WayTerminal }
+
 // Road implements tools.Deliverer.
 func (p *terminalPerson) Road() string { return "terminal" }
 

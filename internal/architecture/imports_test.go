@@ -33,6 +33,7 @@ var allowed = map[string]struct {
 	"internal/claim":        {[]string{"client", "internal/plaintext", "internal/trust"}, "fetching a claim is a client's side: it talks with a server over HTTP, and must not share code with it"},
 	"internal/privatefile":  {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/keychain":     {[]string{"client"}, "it keeps secrets for whoever needs them, and knows nothing of what they are for"},
+	"internal/audit":        {[]string{"tools", "internal/privatefile"}, "it writes down what others tell it, and knows nothing of how things are done"},
 	"internal/credential":   {[]string{"client", "internal/keychain", "internal/privatefile"}, "where a token comes from has nothing to do with tools or transports"},
 	"tools": {[]string{"client", "internal/plaintext", "internal/humantime"},
 		"tools know no transport and no road to the person: declare a small interface in tools, and implement it where the transport or the road is"},

@@ -43,6 +43,8 @@ type ClaimsConfig struct {
 	API *client.Client
 	// Lifetime is how long a claim waits, at most [MaxClaimLifetime]. Zero: that.
 	Lifetime time.Duration
+	// Auditor keeps what becomes of claims for the operator. Nil: nobody does.
+	Auditor tools.Auditor
 	// Logger takes what the operator should know. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
@@ -62,6 +64,7 @@ type Claims struct {
 	api      *client.Client
 	server   string
 	lifetime time.Duration
+	audit    tools.Auditor
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -86,7 +89,7 @@ func NewClaims(config ClaimsConfig) (*Claims, error) {
 	}
 	c := &Claims{
 		store: config.Store, aead: aead, api: config.API, lifetime: config.Lifetime,
-		log: config.Logger, now: config.Now,
+		audit: config.Auditor, log: config.Logger, now: config.Now,
 	}
 	if c.lifetime == 0 {
 		c.lifetime = MaxClaimLifetime

@@ -82,7 +82,7 @@ func (e *GoneError) Error() string {
 //
 // The errors are [ErrNoClaim], a [*GoneError], those of the API for the
 // caller's token, and one that is client.ErrUnavailable where the store cannot
-// be reached.
+// be reached or the audit log cannot be written.
 func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Claimed, error) {
 	held, sealed, err := c.find(ctx, id, caller)
 	if err != nil {
@@ -94,17 +94,22 @@ func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Cl
 	if held.State != claimWaiting || !c.now().Before(held.Deadline) {
 		return nil, c.gone(ctx, id, held, caller)
 	}
+	if c.audit != nil && c.audit.Ready() != nil {
+		return nil, errClaimsUnavailable
+	}
 	fetched := *held
 	fetched.State, fetched.Gone, fetched.Value = claimFetched, GoneFetched, ""
 	won, err := c.replace(ctx, id, caller.ID, sealed, &fetched, rememberedFor)
 	switch {
 	case err != nil:
+		c.recordFetch(ctx, id, held, caller, tools.AuditOutcomeOf(err), tools.LeftUnknown)
 		return nil, err
 	case !won:
 		return nil, c.lost(ctx, id, caller)
 	}
 	c.unschedule(ctx, id)
 	c.done(id)
+	c.recordFetch(ctx, id, held, caller, tools.OutcomeDone, tools.LeftLive)
 	c.log.Info("a claim was fetched", "claim", id, "id", held.TokenID, "caller", caller.ID)
 	return &Claimed{Token: held.token(), Value: client.NewSecret(held.Value)}, nil
 }
@@ -128,6 +133,7 @@ func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*cla
 		return nil, nil, ErrNoClaim
 	}
 	if subtle.ConstantTimeCompare([]byte(owner), []byte(caller.ID)) != 1 {
+		c.recordStranger(ctx, id, held, caller, owner)
 		c.log.Warn("somebody tried to fetch a claim that is not theirs", "claim", id, "caller", caller.ID, "owner", owner)
 		return nil, nil, ErrNoClaim
 	}
@@ -142,10 +148,12 @@ func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller too
 		return nil // the API knew the token, and that is what was to be found out
 	}
 	if err != nil {
+		c.recordFetch(ctx, id, held, caller, tools.AuditOutcomeOf(err), held.left())
 		return fmt.Errorf("check your token: %w", err)
 	}
 	for i := range tokens {
 		if tokens[i].ID == held.TokenID && tokens[i].RevokedAt != nil {
+			c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), tools.LeftRevoked)
 			return &GoneError{Reason: c.settle(ctx, id, caller.ID, GoneRevoked), TokenID: held.TokenID, Revoked: true}
 		}
 	}
@@ -165,11 +173,12 @@ func (c *Claims) lost(ctx context.Context, id string, caller tools.Caller) error
 // revoked. After a first fetch that means that somebody else has it.
 func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.Caller) error {
 	gone := &GoneError{Reason: held.reasonGone(GoneExpired), TokenID: held.TokenID, Revoked: held.State == claimRevoked}
+	c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), held.left())
 	if gone.Reason == GoneFetched {
 		c.log.Warn("a claim was tried a second time; its token is revoked", "claim", id, "id", held.TokenID, "caller", caller.ID)
 	}
 	if !gone.Revoked {
-		gone.Revoked = c.revoke(ctx, id, held, caller, gone.Reason)
+		gone.Revoked = c.revoke(ctx, id, held, caller, gone.Reason, reasonToRevoke(gone.Reason))
 	}
 	return gone
 }
@@ -178,14 +187,17 @@ func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.
 // handed over. It needs nothing of the store.
 func (c *Claims) TakeBack(ctx context.Context, id string, claimed *Claimed, caller tools.Caller) {
 	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", claimed.Token.ID)
-	c.revoke(ctx, id, &claim{TokenID: claimed.Token.ID, Prefix: claimed.Token.Prefix}, caller, GoneFetched)
+	held := &claim{TokenID: claimed.Token.ID, Name: claimed.Token.Name, Prefix: claimed.Token.Prefix}
+	c.revoke(ctx, id, held, caller, GoneFetched, tools.ReasonNotHandedOver)
 }
 
-func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason) bool {
+func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason, because tools.AuditReason) bool {
 	// What is begun for safety's sake does not end with the request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	if err := caller.API.RevokeToken(ctx, held.TokenID); err != nil && !errors.Is(err, client.ErrNotFound) {
+	err := caller.API.RevokeToken(ctx, held.TokenID)
+	c.recordRevocation(ctx, id, held, caller, because, err)
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
 		c.log.Error("the token of a claim could not be revoked", "claim", id, "id", held.TokenID, "prefix", held.Prefix, "cause", err)
 		return false
 	}

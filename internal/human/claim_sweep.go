@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 const (
@@ -126,11 +127,11 @@ func (c *Claims) revokeUnfetched(ctx context.Context, id, owner string, held *cl
 	defer cancel()
 	err := c.api.As(client.Credential{PAT: client.NewSecret(held.Value)}).RevokeToken(ctx, held.TokenID)
 	notYetValid := held.ValidFrom != nil && c.now().Before(*held.ValidFrom)
-	switch {
-	case err == nil, errors.Is(err, client.ErrNotFound):
-	case errors.Is(err, client.ErrUnauthenticated) && !notYetValid:
-		// It is dead already.
-	default:
+	if errors.Is(err, client.ErrUnauthenticated) && !notYetValid {
+		err = client.ErrNotFound // it is dead already
+	}
+	c.recordRevocation(ctx, id, held, tools.Caller{ID: owner}, tools.ReasonNeverFetched, err)
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
 		delay := min(max(c.now().Sub(held.Deadline), sweepLease), maxSweepDelay)
 		next := c.now().Add(delay)
 		if notYetValid && held.ValidFrom.After(next) {

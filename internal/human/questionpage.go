@@ -40,6 +40,9 @@ func (p *PagePerson) Decide(ctx context.Context, question tools.Question, limit 
 	return err
 }
 
+// Way implements tools.Person.
+func (*PagePerson) Way() tools.Way { return tools.WayPage }
+
 // questionContent is a question on its page.
 type questionContent struct {
 	question tools.Question

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/audit"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// onStream is the --audit-log that goes to a stream of the process.
+const onStream = "-"
+
+// auditFlags say where the operator's log of changes goes.
+type auditFlags struct{ path string }
+
+func (f *auditFlags) add(cmd *cobra.Command, stream string) {
+	cmd.Flags().StringVar(&f.path, "audit-log", "", `file to which a line of JSON is added for each change to a token, made or refused, or "-" for `+stream+` (default none)`)
+}
+
+// open returns the log, which c closes after everything that writes to it, or
+// nil where the operator wants none.
+func (f *auditFlags) open(c *connection, stream io.Writer, logger *slog.Logger) (tools.Auditor, error) {
+	if f.path == "" {
+		return nil, nil
+	}
+	log := audit.NewStream(stream, logger)
+	if f.path != onStream {
+		var err error
+		if log, err = audit.OpenFile(f.path, logger); err != nil {
+			return nil, err
+		}
+	}
+	c.alsoClose(log.Close)
+	return log, nil
+}

@@ -1,0 +1,57 @@
+package human
+
+import (
+	"context"
+
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// record writes what happened to a claim, for whom, to the audit log.
+func (c *Claims) record(ctx context.Context, id string, held *claim, caller tools.Caller, entry tools.AuditEntry) {
+	if c.audit == nil {
+		return
+	}
+	entry.Time, entry.RequestID = c.now(), tools.RequestID(ctx)
+	entry.Caller, entry.TokenPrefix = caller.ID, caller.TokenPrefix
+	entry.Claim, entry.Target, entry.Name = id, held.TokenID, held.Name
+	c.audit.Record(entry)
+}
+
+// recordFetch writes that caller came for a claim.
+func (c *Claims) recordFetch(ctx context.Context, id string, held *claim, caller tools.Caller, outcome tools.AuditOutcome, left tools.Left) {
+	c.record(ctx, id, held, caller, tools.AuditEntry{Action: tools.ActionFetch, Outcome: outcome, Left: left})
+}
+
+// recordStranger writes that caller came for a claim of owner's.
+func (c *Claims) recordStranger(ctx context.Context, id string, held *claim, caller tools.Caller, owner string) {
+	c.record(ctx, id, held, caller, tools.AuditEntry{
+		Action: tools.ActionFetch, Owner: owner, Outcome: tools.AuditOutcome(tools.CodeForbidden), Left: held.left(),
+	})
+}
+
+// recordRevocation writes that the token of a claim was revoked, or err.
+func (c *Claims) recordRevocation(ctx context.Context, id string, held *claim, caller tools.Caller, because tools.AuditReason, err error) {
+	c.record(ctx, id, held, caller, tools.AuditEntry{
+		Action: tools.ActionRevoke, Because: because, Outcome: tools.AuditOutcomeOf(err), Left: tools.LeftAfter(err),
+	})
+}
+
+// left is what is there of a claim's token, as far as the claim tells.
+func (c *claim) left() tools.Left {
+	switch c.State {
+	case claimWaiting:
+		return tools.LeftWaiting
+	case claimRevoked:
+		return tools.LeftRevoked
+	default:
+		return tools.LeftUnknown
+	}
+}
+
+// reasonToRevoke is why the token of a claim is revoked that cannot be fetched.
+func reasonToRevoke(gone GoneReason) tools.AuditReason {
+	if gone == GoneFetched {
+		return tools.ReasonFetchedTwice
+	}
+	return tools.ReasonNeverFetched
+}
