@@ -3,6 +3,7 @@
 package privatefile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,6 +38,33 @@ func TestR36_ReplacedFileIsTheUsersAloneUnderAnyUmask(t *testing.T) {
 			t.Fatalf("umask %o: %v", umask, err)
 		}
 		mustHaveMode(t, path, 0o600)
+	}
+}
+
+func TestR36_FileToAppendToIsTheUsersAloneUnderAnyUmask(t *testing.T) {
+	for _, umask := range []int{0o000, 0o022, 0o077, 0o377} {
+		path := filepath.Join(t.TempDir(), "log")
+		old := syscall.Umask(umask)
+		file, err := OpenAppend(path)
+		syscall.Umask(old)
+		if err != nil {
+			t.Fatalf("umask %o: %v", umask, err)
+		}
+		mustHaveMode(t, path, 0o600)
+		if _, err := file.WriteString("one "); err != nil {
+			t.Fatal(err)
+		}
+		again, err := OpenAppend(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := again.WriteString("two"); err != nil {
+			t.Fatal(err)
+		}
+		mustHold(t, path, "one two")
+		if err := errors.Join(file.Close(), again.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -85,6 +113,15 @@ func TestR36_A44_FilesThatAreNotTheUsersAloneAreRefused(t *testing.T) {
 			_ = f.Close()
 		case err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), path):
 			t.Errorf("%s: %v, want an error that says %q and no path", name, err, c.says)
+		}
+		file, err := OpenAppend(path)
+		switch {
+		case c.says == "" && err != nil:
+			t.Errorf("%s, to append: %v", name, err)
+		case c.says == "":
+			_ = file.Close()
+		case err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), path):
+			t.Errorf("%s, to append: %v, want an error that says %q and no path", name, err, c.says)
 		}
 	}
 }

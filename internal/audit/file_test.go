@@ -1,0 +1,134 @@
+package audit_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/audit"
+)
+
+func openLog(t *testing.T, path string) *audit.Log {
+	t.Helper()
+	log, err := audit.OpenFile(path, logTo(&pipe{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func TestFileIsThereFromTheStartAndIsAddedTo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	log := openLog(t, path)
+	if got := contentOf(t, path); got != "" {
+		t.Errorf("at the start it holds %q", got)
+	}
+	log.Record(entry("pat_1"))
+	mustHold(t, contentOf(t, path), "pat_1")
+	mustClose(t, log)
+
+	next := openLog(t, path)
+	next.Record(entry("pat_2"))
+	mustHold(t, contentOf(t, path), "pat_1", "pat_2")
+	mustClose(t, next)
+}
+
+func TestFileThatCannotBeUsedIsNamedAtTheStart(t *testing.T) {
+	folder := t.TempDir()
+	for path, says := range map[string]string{
+		folder:                                 "a folder has the name of the file",
+		filepath.Join(folder, "none", "audit"): "does not exist",
+	} {
+		if _, err := audit.OpenFile(path, logTo(&pipe{})); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestSeveralProcessesWriteWholeLinesToOneFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	var processes []*exec.Cmd
+	for range 4 {
+		command := exec.Command(os.Args[0])
+		command.Env = append(os.Environ(), writerVariable+"="+path)
+		command.Stderr = os.Stderr
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		processes = append(processes, command)
+	}
+	for _, process := range processes {
+		if err := process.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	ids := targets(t, contentOf(t, path))
+	slices.Sort(ids)
+	if n := len(slices.Compact(ids)); n != len(processes)*entriesPerProcess {
+		t.Errorf("%d different entries", n)
+	}
+}
+
+// A line that a killed process left half written stays alone.
+func TestAnEntryAfterAHalfOneStandsOnItsOwnLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	if err := os.WriteFile(path, []byte(`{"time":"2026`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := openLog(t, path)
+	log.Record(entry("pat_1"))
+	log.Record(entry("pat_2"))
+	mustClose(t, log)
+	half, rest, _ := strings.Cut(contentOf(t, path), "\n")
+	if half != `{"time":"2026` {
+		t.Errorf("the half line became %q", half)
+	}
+	mustHold(t, rest, "pat_1", "pat_2")
+}
+
+func TestNoEntryIsLostWhileTheFileIsMovedAway(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "audit.log")
+	log := openLog(t, path)
+	const entries = 300
+	moved := make(chan int)
+	stop := make(chan struct{})
+	go func() {
+		n := 0
+		for {
+			select {
+			case <-stop:
+				moved <- n
+				return
+			default:
+			}
+			if os.Rename(path, path+"."+strconv.Itoa(n)) == nil {
+				n++
+			}
+		}
+	}()
+	for i := range entries {
+		log.Record(entry(strconv.Itoa(i)))
+	}
+	close(stop)
+	if n := <-moved; n < 2 {
+		t.Fatalf("the file was moved away %d times", n)
+	}
+	mustClose(t, log)
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, file := range files {
+		ids = append(ids, targets(t, contentOf(t, file))...)
+	}
+	slices.Sort(ids)
+	if n := len(slices.Compact(ids)); n != entries || len(ids) != entries {
+		t.Errorf("%d entries, %d different ones, want %d", len(ids), n, entries)
+	}
+}
