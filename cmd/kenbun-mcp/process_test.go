@@ -51,8 +51,17 @@ func startHTTP(t *testing.T, environment []string, arguments ...string) string {
 // startHTTPLogged also returns what the program wrote to standard error so far.
 func startHTTPLogged(t *testing.T, environment []string, arguments ...string) (string, func() string) {
 	t.Helper()
+	return startHTTPTo(t, nil, environment, arguments...)
+}
+
+// startHTTPTo also sends standard output to a file, if there is one.
+func startHTTPTo(t *testing.T, stdout *os.File, environment []string, arguments ...string) (string, func() string) {
+	t.Helper()
 	command := exec.Command(kenbuntest.Binary(t), append([]string{"http", "--listen", "127.0.0.1:0"}, arguments...)...)
 	command.Env = environment
+	if stdout != nil {
+		command.Stdout = stdout
+	}
 	stderr, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ type replicas struct {
 	here, there *human.Claims
 	ada, ben    tools.Caller
 	log         *lockedBuffer
+	audit       auditBook
 
 	mu     sync.Mutex
 	offset time.Duration
@@ -109,7 +110,7 @@ func openStore(t *testing.T, address string, key *state.Key) state.Store {
 func (r *replicas) claims(t *testing.T, store state.Store, key []byte) *human.Claims {
 	t.Helper()
 	claims, err := human.NewClaims(human.ClaimsConfig{
-		Store: store, Key: key, API: r.api.Client(t), Now: r.now,
+		Store: store, Key: key, API: r.api.Client(t), Now: r.now, Auditor: &r.audit,
 		Logger: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
