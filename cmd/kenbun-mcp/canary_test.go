@@ -48,8 +48,9 @@ func TestR1_SecretsAreInNothingThatLeftTheProcess(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
 	folder := filepath.Join(t.TempDir(), "tokens")
+	auditLog := filepath.Join(t.TempDir(), "audit.log")
 	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat,
-		"KENBUN_DELIVER=file", "KENBUN_DELIVER_DIR="+folder, "KENBUN_LOG_LEVEL=debug", "KENBUN_ALLOW_SELF_REVOKE=true")
+		"KENBUN_DELIVER=file", "KENBUN_DELIVER_DIR="+folder, "KENBUN_LOG_LEVEL=debug", "KENBUN_ALLOW_SELF_REVOKE=true", "KENBUN_AUDIT_LOG="+auditLog)
 
 	calls := []string{
 		`"whoami","arguments":{}`, `"list_tokens","arguments":{"status":"all"}`,
@@ -99,6 +100,7 @@ func TestR1_SecretsAreInNothingThatLeftTheProcess(t *testing.T) {
 		secrets = append(secrets, secret)
 	}
 	outputs["the log of the HTTP server"] = log()
+	outputs["the output in the audit log"] = readFile(t, auditLog)
 	for where, text := range outputs {
 		if text == "" && strings.Contains(where, "output") {
 			t.Errorf("%s is empty: nothing was tried", where)
