@@ -4,8 +4,8 @@
 // A tool is a value of type [Tool]; [All] holds every one of them, and
 // registering, filtering, documenting and testing walk that slice. A [Toolbox]
 // joins the tools with their surroundings: who is calling ([Callers]), by which
-// road a new secret reaches the person ([Deliverer]), and what the operator
-// allows at most ([Policy]).
+// road a new secret reaches the person ([Deliverer]), who keeps what was changed
+// ([Auditor]), and what the operator allows at most ([Policy]).
 //
 // Three rules hold for everything here:
 //

@@ -6,6 +6,19 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
+// auditable reports an error while the operator could not read later to whom a
+// value was given.
+func (c *Claims) auditable(id string, caller tools.Caller) error {
+	if c.audit == nil {
+		return nil
+	}
+	if err := c.audit.Ready(); err != nil {
+		c.log.Warn("a claim was not given out, since the audit log cannot be written", "claim", id, "caller", caller.ID, "cause", err)
+		return errClaimsUnavailable
+	}
+	return nil
+}
+
 // record writes what happened to a claim, for whom, to the audit log.
 func (c *Claims) record(ctx context.Context, id string, held *claim, caller tools.Caller, entry tools.AuditEntry) {
 	if c.audit == nil {

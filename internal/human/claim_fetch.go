@@ -94,8 +94,8 @@ func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Cl
 	if held.State != claimWaiting || !c.now().Before(held.Deadline) {
 		return nil, c.gone(ctx, id, held, caller)
 	}
-	if c.audit != nil && c.audit.Ready() != nil {
-		return nil, errClaimsUnavailable
+	if err := c.auditable(id, caller); err != nil {
+		return nil, err
 	}
 	fetched := *held
 	fetched.State, fetched.Gone, fetched.Value = claimFetched, GoneFetched, ""
