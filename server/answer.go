@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"runtime/debug"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -23,10 +22,9 @@ func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMess
 	if tools.RequestID(ctx) == "" {
 		ctx = tools.WithRequestID(ctx, tools.NewRequestID())
 	}
-	logger := s.log.With("request_id", tools.RequestID(ctx), "method", m.knownMethod())
 	defer func() {
 		if r := recover(); r != nil {
-			logger.Error("panic while a message was handled", "panic", r, "stack", string(debug.Stack()))
+			s.log.Error("panic while a message was handled", "request_id", tools.RequestID(ctx), "method", m.knownMethod(), "panic", r, "stack", string(debug.Stack()))
 			answer = nil
 			if m.hasID() {
 				answer = errorResponse(m.ID, mcp.INTERNAL_ERROR, internalError(ctx))
@@ -45,7 +43,7 @@ func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMess
 		if missing.name != "" {
 			return missing.answer(m.ID)
 		}
-		return s.inOwnWords(ctx, m, a, logger)
+		return s.inOwnWords(ctx, m, a)
 	default:
 		return a
 	}
@@ -53,7 +51,7 @@ func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMess
 
 // inOwnWords tells what a client did wrong, in place of the library, whose words
 // are for whoever programs with it.
-func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCError, logger *slog.Logger) mcp.JSONRPCError {
+func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCError) mcp.JSONRPCError {
 	own := mcp.JSONRPCError{JSONRPC: mcp.JSONRPC_VERSION, ID: mcp.NewRequestId(nil), Error: answer.Error}
 	if len(m.ID) > 0 {
 		own.ID = mcp.NewRequestId(m.ID)
@@ -73,7 +71,7 @@ func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCE
 			own.Error.Data = uriOf(m)
 		}
 	default:
-		logger.Error("a message was answered with an error", "code", answer.Error.Code, "cause", answer.Error.Message)
+		s.log.Error("a message was answered with an error", "request_id", tools.RequestID(ctx), "method", m.knownMethod(), "code", answer.Error.Code, "cause", answer.Error.Message)
 		own.Error.Message, own.Error.Data = internalError(ctx), nil
 	}
 	return own
