@@ -8,12 +8,15 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 )
 
 // Bounds of what is kept in memory.
 const (
 	maxMemoryBytes    = 32 << 20
 	maxMemoryCounters = 10_000
+	maxMemoryBuckets  = 10_000
 	// entryOverhead is about what an entry takes beside its key and value.
 	entryOverhead = 256
 )
@@ -21,6 +24,7 @@ const (
 // Memory is a store that ends with the process.
 type Memory struct {
 	maxBytes, maxCounters int
+	buckets               *ratelimit.Table
 
 	mu       sync.Mutex
 	entries  map[string]entry
@@ -39,10 +43,11 @@ type counter struct {
 	ends  time.Time
 }
 
-// NewMemory returns an empty store. It holds up to 32 MiB and 10,000 counters.
+// NewMemory returns an empty store. It holds up to 32 MiB, 10,000 counters
+// and 10,000 buckets.
 func NewMemory() *Memory {
 	return &Memory{
-		maxBytes: maxMemoryBytes, maxCounters: maxMemoryCounters,
+		maxBytes: maxMemoryBytes, maxCounters: maxMemoryCounters, buckets: ratelimit.NewTable(maxMemoryBuckets),
 		entries: map[string]entry{}, counters: map[string]counter{}, due: map[string]time.Time{},
 	}
 }
@@ -131,6 +136,11 @@ func (m *Memory) Count(_ context.Context, key string, window time.Duration) (int
 	c.count++
 	m.counters[key] = c
 	return c.count, nil
+}
+
+// Take implements [Store].
+func (m *Memory) Take(_ context.Context, key string, limit ratelimit.Limit) (ratelimit.Level, error) {
+	return m.buckets.Take(key, limit), nil
 }
 
 // Schedule implements [Store].

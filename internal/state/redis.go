@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 )
 
 // redisTimeout bounds each step of an exchange with Redis: whoever waits for it
@@ -30,6 +32,7 @@ const (
 	redisSchedule = redisPrefix + "schedule"
 	redisValue    = redisPrefix + "value:"
 	redisCounter  = redisPrefix + "count:"
+	redisBucket   = redisPrefix + "bucket:"
 )
 
 // Redis is a store that several processes share, in Redis 6 or newer or in
@@ -40,7 +43,7 @@ type Redis struct {
 	proven atomic.Bool
 
 	// Each may run twice for one call, if the answer to the first is lost.
-	swap, count, take *redis.Script
+	swap, count, due, bucket *redis.Script
 }
 
 func newRedis(address string, key *Key, trust *tls.Config) (*Redis, error) {
@@ -71,10 +74,20 @@ func newRedis(address string, key *Key, trust *tls.Config) (*Redis, error) {
 			local n = redis.call('INCR', KEYS[1])
 			if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 			return n`),
-		take: redis.NewScript(1, `
+		due: redis.NewScript(1, `
 			local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
 			for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
 			return names`),
+		// A bucket is when it is full, in microseconds of Redis's own clock, which
+		// is the same for all replicas. One that is full has no key.
+		bucket: redis.NewScript(1, `
+			local time = redis.call('TIME')
+			local now, interval, fill = time[1] * 1000000 + time[2], tonumber(ARGV[1]), tonumber(ARGV[2])
+			local missing = math.max(tonumber(redis.call('GET', KEYS[1]) or 0) - now, 0)
+			if missing + interval > fill then return {0, missing} end
+			missing = missing + interval
+			redis.call('SET', KEYS[1], string.format('%.0f', now + missing), 'PX', math.ceil(missing / 1000))
+			return {1, missing}`),
 	}, nil
 }
 
@@ -186,6 +199,18 @@ func (r *Redis) Count(ctx context.Context, key string, window time.Duration) (in
 	return n, nil
 }
 
+// Take implements [Store].
+func (r *Redis) Take(ctx context.Context, key string, limit ratelimit.Limit) (ratelimit.Level, error) {
+	answer, err := redis.Int64s(r.script(ctx, r.bucket, redisBucket+key, limit.Interval.Microseconds(), limit.FillTime().Microseconds()))
+	switch {
+	case err != nil:
+		return ratelimit.Level{}, asRedisError(err)
+	case len(answer) != 2:
+		return ratelimit.Level{}, redisError(errors.New("a bucket has two numbers"))
+	}
+	return limit.At(time.Duration(answer[1])*time.Microsecond, answer[0] == 1), nil
+}
+
 // Schedule implements [Store].
 func (r *Redis) Schedule(ctx context.Context, name string, at time.Time) error {
 	if err := r.ready(ctx); err != nil {
@@ -197,7 +222,7 @@ func (r *Redis) Schedule(ctx context.Context, name string, at time.Time) error {
 
 // Due implements [Store].
 func (r *Redis) Due(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]string, error) {
-	names, err := redis.Strings(r.script(ctx, r.take, redisSchedule, now.UnixMilli(), now.Add(lease).UnixMilli(), limit))
+	names, err := redis.Strings(r.script(ctx, r.due, redisSchedule, now.UnixMilli(), now.Add(lease).UnixMilli(), limit))
 	if err != nil {
 		return nil, asRedisError(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 )
 
@@ -26,10 +27,11 @@ func each(ctx context.Context, store state.Store) map[string]error {
 	_, _, get := store.Get(ctx, "k")
 	_, swap := store.Swap(ctx, "k", nil, []byte("v"), time.Minute)
 	_, count := store.Count(ctx, "k", time.Minute)
+	_, take := store.Take(ctx, "k", ratelimit.PerMinute(600))
 	_, due := store.Due(ctx, time.Now(), time.Minute, 1)
 	_, once := state.Once(ctx, store, "k2", time.Minute)
 	return map[string]error{
-		"get": get, "swap": swap, "count": count, "due": due, "once": once, "ping": store.Ping(ctx),
+		"get": get, "swap": swap, "count": count, "take": take, "due": due, "once": once, "ping": store.Ping(ctx),
 		"schedule": store.Schedule(ctx, "n", time.Now()), "unschedule": store.Unschedule(ctx, "n"),
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 )
 
 // Store is short-lived state. Its keys are names that may be seen by whoever
@@ -25,6 +27,10 @@ type Store interface {
 	// Count adds one to the counter at key and returns it. The counter begins
 	// anew when window has passed since its first count.
 	Count(ctx context.Context, key string, window time.Duration) (int, error)
+	// Take takes a token from the bucket at key, if there is one, and returns what
+	// is left. A bucket that was never used is full. A key always has the same
+	// limit.
+	Take(ctx context.Context, key string, limit ratelimit.Limit) (ratelimit.Level, error)
 	// Schedule has Due return name from the time at on. A name has one time; the
 	// last counts.
 	Schedule(ctx context.Context, name string, at time.Time) error

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 )
 
@@ -131,6 +132,48 @@ func TestStore_OneOfManyIsFirst(t *testing.T) {
 		if first.Load() != 1 || counted.Load() != 50*51/2 {
 			t.Errorf("%d were first, want 1; the counts add up to %d", first.Load(), counted.Load())
 		}
+	})
+}
+
+func TestStore_TakesFromOneBucketUntilItIsEmpty(t *testing.T) {
+	eachStore(t, func(t *testing.T, here, there state.Store) {
+		ctx, slow := t.Context(), ratelimit.Limit{Burst: 20, Interval: time.Hour}
+		var taken atomic.Int64
+		var all sync.WaitGroup
+		for i := range 50 {
+			store := []state.Store{here, there}[i%2]
+			all.Go(func() {
+				level, err := store.Take(ctx, "slow", slow)
+				if err != nil {
+					t.Error(err)
+				}
+				if level.Taken {
+					taken.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if taken.Load() != 20 {
+			t.Errorf("%d were taken from a bucket of 20", taken.Load())
+		}
+		near := func(got, want time.Duration) bool { return got <= want && got > want-time.Minute }
+		empty, err := there.Take(ctx, "slow", slow)
+		if err != nil || empty.Taken || empty.Remaining != 0 || !near(empty.Wait, time.Hour) || !near(empty.Full, 20*time.Hour) {
+			t.Errorf("an empty bucket is %+v, %v", empty, err)
+		}
+		first, err := here.Take(ctx, "other", slow)
+		if err != nil || !first.Taken || first.Remaining != 19 || first.Wait != 0 || !near(first.Full, time.Hour) {
+			t.Errorf("another bucket is %+v, %v", first, err)
+		}
+		quick := ratelimit.Limit{Burst: 2, Interval: 40 * time.Millisecond}
+		await(t, "the bucket is empty", func() bool {
+			level, err := here.Take(ctx, "quick", quick)
+			return err == nil && !level.Taken
+		})
+		await(t, "it fills again", func() bool {
+			level, err := there.Take(ctx, "quick", quick)
+			return err == nil && level.Taken
+		})
 	})
 }
 
