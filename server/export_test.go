@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -73,7 +74,15 @@ func (s *Server) AddResource(resource mcp.Resource, handler server.ResourceHandl
 
 // SetTimeouts replaces those of HTTP.
 func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
-	s.timeouts = timeouts{header: header, body: body, idle: time.Minute, shutdown: shutdown}
+	s.timeouts = timeouts{header: header, body: body, idle: time.Minute, shutdown: shutdown, write: writeTimeout}
+}
+
+// SetWriteTimeout replaces that of HTTP/2.
+func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.write = write }
+
+// ForwardedFrom is the address from which a request comes.
+func ForwardedFrom(r *http.Request, proxies []netip.Prefix) netip.Addr {
+	return forwardedFrom(r, proxies)
 }
 
 // Verifier is the check of callers' tokens.
@@ -95,11 +104,7 @@ func (v Verifier) Verify(ctx context.Context, pat string) (letIn, refused bool) 
 func (v Verifier) Known() []string {
 	v.v.mu.Lock()
 	defer v.v.mu.Unlock()
-	var keys []string
-	for key := range v.v.known {
-		keys = append(keys, key)
-	}
-	return keys
+	return v.v.known.Keys()
 }
 
 // Sessions is the table of sessions of older protocols.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -38,6 +39,8 @@ type timeouts struct {
 	idle time.Duration
 	// shutdown is how long open requests may still take at the end.
 	shutdown time.Duration
+	// write is for a client to take what is written to it.
+	write time.Duration
 }
 
 var defaultTimeouts = timeouts{
@@ -45,6 +48,7 @@ var defaultTimeouts = timeouts{
 	body:     30 * time.Second,
 	idle:     2 * time.Minute,
 	shutdown: 10 * time.Second,
+	write:    writeTimeout,
 }
 
 // MCPPath is where the MCP endpoint is.
@@ -89,6 +93,11 @@ type HTTPConfig struct {
 	// SessionIdle is how long a session of a protocol before 2026-07-28 may be
 	// silent before it ends. Zero: [DefaultSessionIdle].
 	SessionIdle time.Duration
+	// Limits are how often clients may ask. Zero: as often as they like.
+	Limits Limits
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
+	// believed, as [ParseProxies] reads them. Only for IdentityCaller.
+	TrustedProxies []netip.Prefix
 }
 
 // HTTPHandler serves MCP on [MCPPath] to many clients.
@@ -103,6 +112,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), &s.openSessions)}
 	endpoint = endListening(endpoint)
+	limits := newRateLimits(config.Limits, s.log)
 	var desk *claimDesk
 	switch config.Identity {
 	case IdentityCaller, "":
@@ -113,9 +123,13 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		if config.CallerKey != nil {
 			v.identifier = identifier{config.CallerKey}
 		}
-		endpoint = requireToken(v, endpoint)
+		var g *guesses
+		if config.Limits.PerAddress > 0 {
+			g = newGuesses()
+		}
+		endpoint = requireToken(v, g, limits.guardUser(v.acceptedLately, endpoint))
 		if config.Claims != nil {
-			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, s.log); err != nil {
+			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, limits, s.log); err != nil {
 				return nil, err
 			}
 		}
@@ -123,18 +137,23 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		if config.Claims != nil {
 			return nil, errors.New("only callers with tokens of their own can claim what is theirs")
 		}
-		endpoint = requireLoopback(refuseToken(withCallerID(serverCallerID, endpoint)))
+		if len(config.TrustedProxies) > 0 {
+			return nil, errors.New("a server that acts with its own token stands behind no proxy")
+		}
+		everybody := func(string) bool { return true }
+		endpoint = requireLoopback(refuseToken(withCallerID(serverCallerID, limits.guardUser(everybody, endpoint))))
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
-	endpoint = noteRecipient(bufferBody(endpoint))
+	endpoint = limits.guardAddress(noteRecipient(bufferBody(endpoint)))
 
 	site := origins.guard(shareWithOrigins(route(endpoint)))
 	if desk != nil {
 		// It has an origin of its own, and lets no other in.
 		site = desk.before(site)
 	}
-	return logRequests(s.log, recoverPanics(s.log, hosts.guard(site))), nil
+	site = logRequests(s.log, recoverPanics(s.log, hosts.guard(site)))
+	return noteClientAddress(config.TrustedProxies, cutOffSlowReaders(s.timeouts.write, endDoubtfulConnections(site))), nil
 }
 
 // Serve answers requests on listener until ctx is done. Then it ends the streams

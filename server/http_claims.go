@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,11 +29,12 @@ type claimDesk struct {
 	// origin is the server's own, as browsers know it; empty if that is not
 	// known.
 	origin string
+	limits *rateLimits
 	log    *slog.Logger
 }
 
-func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, logger *slog.Logger) (*claimDesk, error) {
-	desk := &claimDesk{claims: claims, caller: caller, log: logger}
+func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, limits *rateLimits, logger *slog.Logger) (*claimDesk, error) {
+	desk := &claimDesk{claims: claims, caller: caller, limits: limits, log: logger}
 	if publicURL == "" {
 		return desk, nil
 	}
@@ -57,25 +54,32 @@ var errBadPublicURL = errors.New("the address under which people reach this serv
 
 // before answers requests for claims and leaves all others to next.
 func (d *claimDesk) before(next http.Handler) http.Handler {
+	desk := d.limits.guardAddress(http.HandlerFunc(d.answer))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, ok := strings.CutPrefix(r.URL.Path, human.ClaimPath)
-		switch {
-		case !ok:
-			next.ServeHTTP(w, r)
-		case !human.IsClaimID(id):
-			writeProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 capital letters and digits")
-		case !d.isOwnPage(r):
-			writeProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
-		case r.Method == http.MethodGet || r.Method == http.MethodHead:
-			// Whether the claim is there is told to its owner only.
-			d.logLost(page(r).Form(w, http.StatusOK, ""))
-		case r.Method == http.MethodPost:
-			d.fetch(w, r, id)
-		default:
-			w.Header().Set("Allow", "GET, HEAD, POST")
-			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "open the page with GET, or fetch the claim with POST")
+		if strings.HasPrefix(r.URL.Path, human.ClaimPath) {
+			desk.ServeHTTP(w, r)
+			return
 		}
+		next.ServeHTTP(w, r)
 	})
+}
+
+func (d *claimDesk) answer(w http.ResponseWriter, r *http.Request) {
+	id := strings.TrimPrefix(r.URL.Path, human.ClaimPath)
+	switch {
+	case !human.IsClaimID(id):
+		writeProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 capital letters and digits")
+	case !d.isOwnPage(r):
+		writeProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		// Whether the claim is there is told to its owner only.
+		d.logLost(page(r).Form(w, http.StatusOK, ""))
+	case r.Method == http.MethodPost:
+		d.fetch(w, r, id)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "open the page with GET, or fetch the claim with POST")
+	}
 }
 
 func page(r *http.Request) human.ClaimPage { return human.ClaimPage{Server: r.Host} }
@@ -239,7 +243,7 @@ func (f *claimFailure) Error() string { return f.text }
 
 func (f *claimFailure) setHeader(w http.ResponseWriter) {
 	if f.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
+		w.Header().Set("Retry-After", seconds(f.retryAfter))
 	}
 }
 
@@ -262,7 +266,7 @@ func (d *claimDesk) failure(r *http.Request, id string, err error) *claimFailure
 
 // wrongTry answers who has no such claim.
 func (d *claimDesk) wrongTry(r *http.Request, id string) *claimFailure {
-	wait, err := d.claims.WrongTry(r.Context(), id, network(r.RemoteAddr))
+	wait, err := d.claims.WrongTry(r.Context(), id, network(clientAddress(r.Context())))
 	switch {
 	case err != nil:
 		return d.failure(r, id, err)
@@ -272,28 +276,6 @@ func (d *claimDesk) wrongTry(r *http.Request, id string) *claimFailure {
 	default:
 		return &claimFailure{status: http.StatusNotFound, code: "no_such_claim", text: human.ErrNoClaim.Error()}
 	}
-}
-
-// network is where a request comes from, as far as one customer of a provider
-// cannot change it: an IPv4 address, or the first half of an IPv6 address.
-func network(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return "unknown"
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return "unknown"
-	}
-	addr = addr.Unmap()
-	if addr.Is4() {
-		return addr.String()
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return "unknown"
-	}
-	return prefix.String()
 }
 
 // sentence writes an error as text for a page.

@@ -19,7 +19,7 @@ const serverCallerID = "server"
 
 // requireToken lets a request pass as the user whose token it brings, and
 // answers 401 to every other.
-func requireToken(v *verifier, next http.Handler) http.Handler {
+func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credential, err := credentialOf(r)
 		if err != nil {
@@ -27,12 +27,21 @@ func requireToken(v *verifier, next http.Handler) http.Handler {
 			return
 		}
 		caller := v.caller(credential)
-		if !isToolCall(r) {
+		if wait := g.wait(r.Context()); wait > 0 && !v.acceptedLately(caller.ID) {
+			refuseForNow(w, wait, guessAdvice)
+			return
+		}
+		if isToolCall(r) {
 			// A tool call is checked by the API itself, for the very thing it does.
-			if err := v.verify(r.Context(), credential, caller.ID); err != nil {
-				challenge(w, err)
-				return
+			caller.API = observe(caller.API,
+				func() { v.remember(caller.ID) },
+				func() { v.forget(caller.ID); g.count(r.Context()) })
+		} else if err := v.verify(r.Context(), credential, caller.ID); err != nil {
+			if errors.Is(err, errInvalidToken) {
+				g.count(r.Context())
 			}
+			challenge(w, err)
+			return
 		}
 		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
 	})

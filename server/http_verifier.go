@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -17,21 +19,27 @@ type verifier struct {
 	api        *client.Client
 	identifier identifier
 	keep       time.Duration
-	max        int
 
-	mu    sync.Mutex
-	known map[string]time.Time // caller id to the end of what is remembered
+	mu sync.Mutex
+	// known is when the API accepted the tokens of callers, by their ids. The one
+	// that was used least recently makes room.
+	known *simplelru.LRU[string, time.Time]
 }
 
 // verifyTimeout bounds how long a client waits to be let in while the API does
 // not answer.
 const verifyTimeout = 10 * time.Second
 
+// acceptedFor is how long it counts in a token's favour that the API accepted
+// it. It saves no question.
+const acceptedFor = 10 * time.Minute
+
 func newVerifier(api *client.Client, keep time.Duration, maxKnown int) *verifier {
-	return &verifier{
-		api: api, identifier: newIdentifier(), keep: keep, max: maxKnown,
-		known: map[string]time.Time{},
+	known, err := simplelru.NewLRU[string, time.Time](maxKnown, nil)
+	if err != nil {
+		panic(err) // only sizes below one fail
 	}
+	return &verifier{api: api, identifier: newIdentifier(), keep: keep, known: known}
 }
 
 func (v *verifier) caller(credential client.Credential) tools.Caller {
@@ -63,6 +71,7 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 		v.remember(id)
 		return nil
 	case errors.Is(err, client.ErrUnauthenticated):
+		v.forget(id)
 		return errInvalidToken
 	default:
 		return errCannotVerify
@@ -73,29 +82,27 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 // for what its user may do.
 func proves(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
-func (v *verifier) remembers(id string) bool {
+func (v *verifier) remembers(id string) bool { return v.acceptedWithin(id, v.keep) }
+
+// acceptedLately reports whether the API accepted the token of the caller id a
+// while ago, and has not refused it since.
+func (v *verifier) acceptedLately(id string) bool { return v.acceptedWithin(id, acceptedFor) }
+
+func (v *verifier) acceptedWithin(id string, d time.Duration) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return time.Now().Before(v.known[id])
+	at, ok := v.known.Get(id)
+	return ok && time.Since(at) < d
 }
 
 func (v *verifier) remember(id string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	now := time.Now()
-	if len(v.known) >= v.max {
-		for old, end := range v.known {
-			if !now.Before(end) {
-				delete(v.known, old)
-			}
-		}
-	}
-	// Still full of fresh ones: forget any; it is asked for again.
-	for old := range v.known {
-		if len(v.known) < v.max {
-			break
-		}
-		delete(v.known, old)
-	}
-	v.known[id] = now.Add(v.keep)
+	v.known.Add(id, time.Now())
+}
+
+func (v *verifier) forget(id string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.known.Remove(id)
 }

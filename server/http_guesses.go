@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// guessLimit is how many tokens that the API refuses may come from one address:
+// 30 at once, then one in two seconds.
+var guessLimit = ratelimit.Limit{Burst: 30, Interval: 2 * time.Second}
+
+const guessAdvice = "your network address sent too many tokens that do not work; wait as long as Retry-After says, " +
+	"and then send one that does"
+
+// guesses counts the tokens that the API refused, by the address that they came
+// from. The API is spared the questions of who used too many; whose token was
+// accepted lately is not held up by others at the same address. Nil: nobody
+// counts.
+type guesses struct{ refused *ratelimit.Table }
+
+func newGuesses() *guesses { return &guesses{ratelimit.NewTable(maxBuckets)} }
+
+// wait is how long tokens from an address that are not known have to wait, 0 if
+// they need not.
+func (g *guesses) wait(ctx context.Context) time.Duration {
+	if g == nil {
+		return 0
+	}
+	return g.refused.Look(network(clientAddress(ctx)), guessLimit).Wait
+}
+
+// count notes that the API refused the token of a request.
+func (g *guesses) count(ctx context.Context) {
+	if g != nil {
+		g.refused.Take(network(clientAddress(ctx)), guessLimit)
+	}
+}
+
+// observed is the API as a caller sees it in one request. Tool calls are not
+// verified beforehand; what the API says to them tells about the token all the
+// same.
+type observed struct {
+	tools.API
+	// accepted and refused are called once at most each.
+	accepted, refused func()
+}
+
+func observe(api tools.API, accepted, refused func()) observed {
+	return observed{api, sync.OnceFunc(accepted), sync.OnceFunc(refused)}
+}
+
+func (o observed) note(err error) {
+	switch {
+	case proves(err):
+		o.accepted()
+	case errors.Is(err, client.ErrUnauthenticated):
+		o.refused()
+	}
+}
+
+// Me may refuse a token that works elsewhere, and so may OrgUnits: their no says
+// nothing.
+
+func (o observed) Me(ctx context.Context) (*client.Me, error) {
+	me, err := o.API.Me(ctx)
+	if proves(err) {
+		o.accepted()
+	}
+	return me, err
+}
+
+func (o observed) OrgUnits(ctx context.Context) ([]client.OrgUnit, error) {
+	units, err := o.API.OrgUnits(ctx)
+	if proves(err) {
+		o.accepted()
+	}
+	return units, err
+}
+
+func (o observed) ListTokens(ctx context.Context) ([]client.Token, error) {
+	listed, err := o.API.ListTokens(ctx)
+	o.note(err)
+	return listed, err
+}
+
+func (o observed) CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error) {
+	created, err := o.API.CreateToken(ctx, token)
+	o.note(err)
+	return created, err
+}
+
+func (o observed) RevokeToken(ctx context.Context, id string) error {
+	err := o.API.RevokeToken(ctx, id)
+	o.note(err)
+	return err
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// certificateFreshness is how long nobody looks whether the files changed.
+const certificateFreshness = time.Second
+
+// CertificateFiles are a certificate and its private key in files that may be
+// replaced while the server runs, as those are that renew certificates.
+type CertificateFiles struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	looked  time.Time
+	current *tls.Certificate
+	// seen is what the files held when they were last looked at, whether it was
+	// of use or not.
+	seen pair
+}
+
+// pair is the content of a certificate's file and of its key's.
+type pair struct{ cert, key []byte }
+
+// LoadCertificate reads a certificate with its chain, and its private key, both
+// in PEM.
+func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*CertificateFiles, error) {
+	files := &CertificateFiles{certFile: certFile, keyFile: keyFile, log: logger, looked: time.Now()}
+	read, err := files.read()
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := parsePair(read)
+	if err != nil {
+		return nil, err
+	}
+	files.current, files.seen = certificate, read
+	files.warnOfReaders()
+	return files, nil
+}
+
+// TLSConfig returns the configuration of a server with this certificate: TLS 1.2
+// or newer, for HTTP/2 and HTTP/1.1.
+func (c *CertificateFiles) TLSConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certificate(), nil },
+	}
+}
+
+// certificate returns the certificate as it is in the files now, looking at them
+// once a second at most. If they hold nothing of use, the one before stays.
+func (c *CertificateFiles) certificate() *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if now.Sub(c.looked) < certificateFreshness {
+		return c.current
+	}
+	c.looked = now
+	read, err := c.read()
+	if bytes.Equal(read.cert, c.seen.cert) && bytes.Equal(read.key, c.seen.key) {
+		return c.current
+	}
+	c.seen = read
+	var certificate *tls.Certificate
+	if err == nil {
+		certificate, err = parsePair(read)
+	}
+	if err != nil {
+		// Of a pair that is being replaced one file comes first: the next look sees
+		// both.
+		c.log.Warn("the new TLS certificate cannot be used; the one before stays", "cause", err)
+		return c.current
+	}
+	c.current = certificate
+	c.log.Info("a new TLS certificate is in use")
+	c.warnOfReaders()
+	return c.current
+}
+
+// read returns what the files hold; nothing for one that cannot be read.
+func (c *CertificateFiles) read() (pair, error) {
+	cert, certErr := os.ReadFile(c.certFile)
+	key, keyErr := os.ReadFile(c.keyFile)
+	if err := errors.Join(certErr, keyErr); err != nil {
+		return pair{cert, key}, fmt.Errorf("read the TLS certificate: %w", err)
+	}
+	return pair{cert, key}, nil
+}
+
+func parsePair(p pair) (*tls.Certificate, error) {
+	certificate, err := tls.X509KeyPair(p.cert, p.key)
+	if err != nil {
+		return nil, fmt.Errorf("the TLS certificate and its key cannot be used together: %w", err)
+	}
+	return &certificate, nil
+}
+
+func (c *CertificateFiles) warnOfReaders() {
+	info, err := os.Stat(c.keyFile)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+		c.log.Warn("other users of this machine can read the TLS private key: run chmod 600 on it", "file", c.keyFile)
+	}
+}
