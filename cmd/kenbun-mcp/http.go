@@ -27,6 +27,7 @@ type httpFlags struct {
 	publicURL      string
 	sessionIdle    time.Duration
 	state          stateFlags
+	edge           edgeFlags
 }
 
 func newHTTPCommand() *cobra.Command {
@@ -44,7 +45,8 @@ With --identity server it acts with its own token instead, for its own user, and
 answers on loopback only.`,
 		Example: `  kenbun-mcp http
   kenbun-mcp http --listen 127.0.0.1:9000 --identity server --embedded
-  kenbun-mcp http --listen 0.0.0.0:8765 --behind-proxy --allowed-host mcp.example.com`,
+  kenbun-mcp http --listen 0.0.0.0:8765 --behind-proxy --trusted-proxy 10.0.0.0/8 --public-url https://mcp.example.com
+  kenbun-mcp http --listen 0.0.0.0:8765 --tls-cert-file cert.pem --tls-key-file key.pem --public-url https://mcp.example.com:8765`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := serving.logger(cmd)
@@ -66,6 +68,7 @@ answers on loopback only.`,
 	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
 	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
 	reaching.state.add(cmd)
+	reaching.edge.add(cmd)
 	return cmd
 }
 
@@ -81,9 +84,9 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	case !loopback && identity == server.IdentityServer:
 		return usageErrorf("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or use --identity caller")
 	case identity == server.IdentityServer && !reaching.forOwnUser(loopback):
-		return usageErrorf("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
-	case !loopback && !reaching.behindProxy:
-		return usageErrorf("tokens would cross the network unencrypted on %s: listen on loopback, or behind a proxy that ends TLS with --behind-proxy", reaching.listen)
+		return usageErrorf("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --trusted-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
+	case !loopback && !reaching.behindProxy && !reaching.edge.servesTLS():
+		return usageErrorf("tokens would cross the network unencrypted on %s: listen on loopback, give a certificate with --tls-cert-file and --tls-key-file, or listen behind a proxy that ends TLS with --behind-proxy", reaching.listen)
 	}
 	if reaching.sessionIdle < time.Second {
 		return usageErrorf("--session-idle cannot be %s; use at least 1s", reaching.sessionIdle)
@@ -103,6 +106,13 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		return err
 	}
 	defer func() { err = errors.Join(err, shared.close()) }()
+	edge, err := reaching.edge.open(shared.buckets(), logger)
+	if err != nil {
+		return err
+	}
+	if reaching.behindProxy && len(edge.proxies) == 0 {
+		logger.Warn("all clients count as one address (--behind-proxy without --trusted-proxy): one that is held back for what it sends holds back all; name the network of the proxy")
+	}
 	callers := server.RequestCallers()
 	forOwnUser := reaching.forOwnUser(loopback)
 	if identity == server.IdentityServer {
@@ -130,6 +140,8 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		PublicURL:      reaching.publicURL,
 		CallerKey:      shared.key.Derive("callers"),
 		SessionIdle:    reaching.sessionIdle,
+		Limits:         edge.limits,
+		TrustedProxies: edge.proxies,
 	})
 	if err != nil {
 		return usageErrorf("%w", err)
@@ -143,9 +155,9 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	}
 	endSweeping := shared.sweep(cmd.Context())
 	defer func() { err = errors.Join(err, endSweeping()) }()
-	cmd.PrintErrf("Serving MCP on http://%s%s, as %s, for the API at %s\n",
-		listener.Addr(), server.MCPPath, actsAs(identity), c.api.BaseURL())
-	return s.Serve(cmd.Context(), listener, handler)
+	cmd.PrintErrf("Serving MCP on %s%s%s, as %s, for the API at %s\n",
+		reaching.edge.scheme(), listener.Addr(), server.MCPPath, actsAs(identity), c.api.BaseURL())
+	return s.Serve(cmd.Context(), edge.guard(listener, logger), handler)
 }
 
 // hosts are those allowed and that of the address that people use.
@@ -163,7 +175,7 @@ func (f *httpFlags) hosts() ([]string, error) {
 // address is where people reach the server, empty where only they know.
 func (f *httpFlags) address(listener net.Listener, forOwnUser bool) string {
 	if forOwnUser {
-		return "http://" + listener.Addr().String()
+		return f.edge.scheme() + listener.Addr().String()
 	}
 	return f.publicURL
 }
@@ -171,7 +183,7 @@ func (f *httpFlags) address(listener net.Listener, forOwnUser bool) string {
 // forOwnUser tells a server that only its own user can reach from one that
 // other people use.
 func (f *httpFlags) forOwnUser(loopback bool) bool {
-	return loopback && !f.behindProxy && len(f.allowedHosts) == 0 && f.publicURL == ""
+	return loopback && !f.behindProxy && len(f.allowedHosts) == 0 && f.publicURL == "" && len(f.edge.trustedProxies) == 0
 }
 
 func actsAs(identity server.Identity) string {

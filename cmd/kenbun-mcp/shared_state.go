@@ -10,6 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -94,6 +95,15 @@ func (s *sharedState) decisionKey() []byte {
 		return nil
 	}
 	return s.key.Derive("decisions")
+}
+
+// buckets are those that all replicas count their requests in. Nil: there is one
+// process, which counts by itself.
+func (s *sharedState) buckets() ratelimit.Store {
+	if !s.store.Shared() {
+		return nil
+	}
+	return s.store
 }
 
 // sweep clears claims away that nobody fetches, until the function that it

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
+	"github.com/kenbun/kenbun-mcp/server"
+)
+
+// Requests a minute by default: more than an assistant needs, and an office
+// behind one address.
+const (
+	defaultRateLimit        = 600
+	defaultRateLimitAddress = 3000
+)
+
+// edgeFlags say who is let through to a server over HTTP, how often and how
+// encrypted.
+type edgeFlags struct {
+	rateLimit        int
+	rateLimitAddress int
+	trustedProxies   []string
+	tlsCertFile      string
+	tlsKeyFile       string
+}
+
+func (f *edgeFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVar(&f.rateLimit, "rate-limit", defaultRateLimit, "how many requests a minute one user may send, a sixth of them (at least 10) at once; 0 for any number")
+	flags.IntVar(&f.rateLimitAddress, "rate-limit-address", defaultRateLimitAddress, "how many requests a minute may come from one IPv4 address or IPv6 /64 network; 0 for any number, also of tokens that do not work")
+	flags.StringSliceVar(&f.trustedProxies, "trusted-proxy", nil, "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
+	flags.StringVar(&f.tlsCertFile, "tls-cert-file", "", "file with the certificate to serve TLS with, and its chain (PEM); read again when it changes")
+	flags.StringVar(&f.tlsKeyFile, "tls-key-file", "", "file with the private key of --tls-cert-file (PEM)")
+}
+
+// edge is what the flags say.
+type edge struct {
+	limits  server.Limits
+	proxies []netip.Prefix
+	// certificate is nil where TLS is not served here.
+	certificate *server.CertificateFiles
+}
+
+// open reads the flags and the files that they name. store holds what replicas
+// share, nil if there is none.
+func (f *edgeFlags) open(store ratelimit.Store, logger *slog.Logger) (*edge, error) {
+	proxies, err := server.ParseProxies(f.trustedProxies)
+	switch {
+	case err != nil:
+		return nil, usageErrorf("--trusted-proxy: %w", err)
+	case f.rateLimit < 0 || f.rateLimitAddress < 0:
+		return nil, usageErrorf("--rate-limit and --rate-limit-address are requests a minute, or 0 for any number")
+	case (f.tlsCertFile == "") != (f.tlsKeyFile == ""):
+		return nil, usageErrorf("TLS needs both --tls-cert-file and --tls-key-file")
+	}
+	e := &edge{
+		limits:  server.Limits{PerUser: f.rateLimit, PerAddress: f.rateLimitAddress, Store: store},
+		proxies: proxies,
+	}
+	if f.servesTLS() {
+		if e.certificate, err = server.LoadCertificate(f.tlsCertFile, f.tlsKeyFile, logger); err != nil {
+			return nil, usageErrorf("--tls-cert-file and --tls-key-file: %w", err)
+		}
+	}
+	return e, nil
+}
+
+func (f *edgeFlags) servesTLS() bool { return f.tlsCertFile != "" && f.tlsKeyFile != "" }
+
+// scheme is that of the server's own address.
+func (f *edgeFlags) scheme() string {
+	if f.servesTLS() {
+		return "https://"
+	}
+	return "http://"
+}
+
+// guard puts the bounds on connections, and TLS, around listener.
+func (e *edge) guard(listener net.Listener, logger *slog.Logger) net.Listener {
+	listener = server.LimitConnections(listener, server.ConnectionLimits{Proxies: e.proxies, Logger: logger})
+	if e.certificate == nil {
+		return listener
+	}
+	return tls.NewListener(listener, e.certificate.TLSConfig())
+}
