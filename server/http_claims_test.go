@@ -48,7 +48,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func serveClaims(t *testing.T, publicURL string) *claimHouse {
+func serveClaims(t *testing.T, publicURL string, configure ...func(*server.HTTPConfig)) *claimHouse {
 	t.Helper()
 	h := &claimHouse{log: &logBuffer{}}
 	logger := slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -70,9 +70,13 @@ func serveClaims(t *testing.T, publicURL string) *claimHouse {
 	house := &house{api: api, pat: api.User(t, "ada@example.com", authority.RoleMember)}
 	h.ben = api.User(t, "ben@example.com", authority.RoleMember)
 	house.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox, Logger: logger})
-	handler, err := house.HTTPHandler(server.HTTPConfig{
+	config := server.HTTPConfig{
 		API: api.Client(t), AllowedHosts: []string{"mcp.example.com"}, Claims: claims, PublicURL: publicURL, CallerKey: key.Derive("callers"),
-	})
+	}
+	for _, c := range configure {
+		c(&config)
+	}
+	handler, err := house.HTTPHandler(config)
 	if err != nil {
 		t.Fatal(err)
 	}
