@@ -44,11 +44,16 @@ func serveHTTP(t testing.TB, configure ...func(*house, *server.HTTPConfig)) *htt
 	return listen(t, h, handler)
 }
 
-func listen(t testing.TB, h *house, handler http.Handler) *httpHouse {
+// listen serves handler on a loopback port, behind what guards put around the
+// listener.
+func listen(t testing.TB, h *house, handler http.Handler, guards ...func(net.Listener) net.Listener) *httpHouse {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, guard := range guards {
+		listener = guard(listener)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
