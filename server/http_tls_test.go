@@ -297,6 +297,7 @@ func TestA23_HTTP2ClientThatDoesNotReadItsStreamIsCutOff(t *testing.T) {
 	trusted := x509.NewCertPool()
 	trusted.AddCert(certificate.parsed)
 	trust(served, trusted)
+	served.client.Timeout = 2 * patience // it is the server that gives up
 	header := bearer(h.pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "much")
 	response, err := served.client.Do(served.newRequest(t, "POST", "/mcp", header, modern(t, 1, "tools/call", map[string]any{"name": "much"})))
 	if err != nil {
