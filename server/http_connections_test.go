@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -172,9 +171,7 @@ func TestA23_StreamThatWaitsIsNotCutOff(t *testing.T) {
 			certificate := newCertificate(t)
 			guard, _, _ := overTLS(t, certificate)
 			served = listen(t, h, handler, limit, guard)
-			trusted := x509.NewCertPool()
-			trusted.AddCert(certificate.parsed)
-			trust(served, trusted)
+			trust(served, certificate.Pool())
 		}
 		target := h.api.Token(t, "ada@example.com", "old", nil)
 		session := served.session(t, bearer(h.pat), asksPeople)

@@ -2,16 +2,10 @@ package server_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -22,48 +16,14 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
-// pemPair is a certificate and its key in PEM.
-type pemPair struct {
-	cert, key []byte
-	parsed    *x509.Certificate
-}
-
-// newCertificate makes a certificate for the loopback address that signs itself.
-func newCertificate(t testing.TB) pemPair {
+// newCertificate makes a certificate for the loopback address.
+func newCertificate(t testing.TB) kenbuntest.Certificate {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pemPair{
-		cert:   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
-		key:    pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}),
-		parsed: parsed,
-	}
+	return kenbuntest.NewCertificate(t, "127.0.0.1")
 }
 
 // tlsFiles are the files of a certificate.
@@ -88,11 +48,11 @@ type tlsHouse struct {
 }
 
 // overTLS is a guard around a listener, and what it stands on.
-func overTLS(t testing.TB, first pemPair) (guard func(net.Listener) net.Listener, files tlsFiles, log *logBuffer) {
+func overTLS(t testing.TB, first kenbuntest.Certificate) (guard func(net.Listener) net.Listener, files tlsFiles, log *logBuffer) {
 	t.Helper()
 	dir := t.TempDir()
 	files, log = tlsFiles{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}, &logBuffer{}
-	files.write(t, first.cert, first.key)
+	files.write(t, first.CertPEM, first.KeyPEM)
 	certificate, err := server.LoadCertificate(files.cert, files.key, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +68,7 @@ func trust(served *httpHouse, trusted *x509.CertPool) {
 	served.url = strings.Replace(served.url, "http://", "https://", 1)
 }
 
-func serveTLS(t *testing.T, first pemPair) *tlsHouse {
+func serveTLS(t *testing.T, first kenbuntest.Certificate) *tlsHouse {
 	t.Helper()
 	guard, files, log := overTLS(t, first)
 	h := newHouse(t, byRequest)
@@ -117,8 +77,7 @@ func serveTLS(t *testing.T, first pemPair) *tlsHouse {
 		t.Fatal(err)
 	}
 	limit := func(l net.Listener) net.Listener { return server.LimitConnections(l, server.ConnectionLimits{}) }
-	served := &tlsHouse{listen(t, h, handler, limit, guard), files, log, x509.NewCertPool()}
-	served.trusted.AddCert(first.parsed)
+	served := &tlsHouse{listen(t, h, handler, limit, guard), files, log, first.Pool()}
 	trust(served.httpHouse, served.trusted)
 	return served
 }
@@ -211,13 +170,13 @@ func TestR27_OldTLSAndNoTLSAreRefused(t *testing.T) {
 func TestTLS_NewCertificateIsTakenWithoutARestart(t *testing.T) {
 	first, second := newCertificate(t), newCertificate(t)
 	h := serveTLS(t, first)
-	h.trusted.AddCert(second.parsed)
-	if !h.presented(t).Equal(first.parsed) {
+	h.trusted.AddCert(second.Certificate)
+	if !h.presented(t).Equal(first.Certificate) {
 		t.Fatal("another certificate is shown")
 	}
 	stays := h.open(t, "GET", h.session(t, bearer(h.pat), noCapabilities).with("Accept", "text/event-stream"), "")
-	h.files.write(t, second.cert, second.key)
-	await(t, "the new certificate is shown", func() bool { return h.presented(t).Equal(second.parsed) })
+	h.files.write(t, second.CertPEM, second.KeyPEM)
+	await(t, "the new certificate is shown", func() bool { return h.presented(t).Equal(second.Certificate) })
 	if !strings.Contains(h.log.String(), "a new TLS certificate is in use") {
 		t.Errorf("the log is %s", h.log.String())
 	}
@@ -233,11 +192,11 @@ func TestTLS_NewCertificateIsTakenWithoutARestart(t *testing.T) {
 func TestTLS_CertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 	first, second, third := newCertificate(t), newCertificate(t), newCertificate(t)
 	h := serveTLS(t, first)
-	h.trusted.AddCert(third.parsed)
+	h.trusted.AddCert(third.Certificate)
 	warnings := func() int { return strings.Count(h.log.String(), "the one before stays") }
 	for i, replace := range []func(){
-		func() { h.files.write(t, []byte("garbage"), first.key) },
-		func() { h.files.write(t, second.cert, first.key) }, // the other half is still to come
+		func() { h.files.write(t, []byte("garbage"), first.KeyPEM) },
+		func() { h.files.write(t, second.CertPEM, first.KeyPEM) }, // the other half is still to come
 		func() {
 			if err := os.Remove(h.files.key); err != nil {
 				t.Fatal(err)
@@ -246,7 +205,7 @@ func TestTLS_CertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 	} {
 		replace()
 		await(t, "the pair is found out", func() bool {
-			if !h.presented(t).Equal(first.parsed) {
+			if !h.presented(t).Equal(first.Certificate) {
 				t.Fatal("another certificate is shown")
 			}
 			return warnings() == i+1
@@ -258,8 +217,8 @@ func TestTLS_CertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 	if warnings() != 3 {
 		t.Errorf("three pairs of no use are told %d times: %s", warnings(), h.log.String())
 	}
-	h.files.write(t, third.cert, third.key)
-	await(t, "a pair that can be used is shown", func() bool { return h.presented(t).Equal(third.parsed) })
+	h.files.write(t, third.CertPEM, third.KeyPEM)
+	await(t, "a pair that can be used is shown", func() bool { return h.presented(t).Equal(third.Certificate) })
 	if strings.Contains(h.log.String(), "PRIVATE") {
 		t.Error("the log holds a key")
 	}
@@ -273,7 +232,7 @@ func TestLoadCertificate_SaysWhatIsWrong(t *testing.T) {
 	if _, err := server.LoadCertificate(files.cert, files.key, logger); err == nil || !strings.Contains(err.Error(), "cert.pem") || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("no files: %v", err)
 	}
-	files.write(t, one.cert, other.key)
+	files.write(t, one.CertPEM, other.KeyPEM)
 	if _, err := server.LoadCertificate(files.cert, files.key, logger); err == nil || !strings.Contains(err.Error(), "cannot be used together") {
 		t.Errorf("another's key: %v", err)
 	}
@@ -294,9 +253,7 @@ func TestA23_HTTP2ClientThatDoesNotReadItsStreamIsCutOff(t *testing.T) {
 		handler.ServeHTTP(w, r)
 		ended <- struct{}{}
 	}), guard)
-	trusted := x509.NewCertPool()
-	trusted.AddCert(certificate.parsed)
-	trust(served, trusted)
+	trust(served, certificate.Pool())
 	served.client.Timeout = 2 * patience // it is the server that gives up
 	header := bearer(h.pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "much")
 	response, err := served.client.Do(served.newRequest(t, "POST", "/mcp", header, modern(t, 1, "tools/call", map[string]any{"name": "much"})))

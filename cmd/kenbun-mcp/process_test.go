@@ -79,7 +79,8 @@ func startHTTPTo(t *testing.T, stdout *os.File, environment []string, arguments 
 			mu.Lock()
 			log.WriteString(lines.Text() + "\n")
 			mu.Unlock()
-			if _, rest, found := strings.Cut(lines.Text(), "Serving MCP on http://"); found {
+			if _, rest, found := strings.Cut(lines.Text(), "Serving MCP on http"); found {
+				_, rest, _ = strings.Cut(rest, "://")
 				host, _, _ := strings.Cut(rest, "/")
 				address <- host
 			}

@@ -2,16 +2,9 @@ package state_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -152,8 +145,8 @@ func TestR1_ErrorsHoldNoPassword(t *testing.T) {
 
 func TestR27_RedisOverTLS(t *testing.T) {
 	dir := t.TempDir()
-	writeCertificate(t, dir)
 	certificate, private := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	kenbuntest.NewCertificate(t, "localhost").Write(t, certificate, private)
 	redis := kenbuntest.StartRedis(t, "--tls-port", "0", "--tls-cert-file", certificate, "--tls-key-file", private, "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
 	address := "rediss://localhost:" + redis.Address[strings.Index(redis.Address, ":")+1:]
 	key := state.NewKey()
@@ -176,33 +169,6 @@ func TestR27_RedisOverTLS(t *testing.T) {
 	} {
 		if _, err := state.Open(t.Context(), c.config); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// writeCertificate makes a certificate of its own for localhost.
-func writeCertificate(t *testing.T, dir string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: certificate}, "key.pem": {Type: "PRIVATE KEY", Bytes: encoded}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
 		}
 	}
 }
