@@ -26,19 +26,19 @@ type guesses struct{ refused *ratelimit.Table }
 
 func newGuesses() *guesses { return &guesses{ratelimit.NewTable(maxBuckets)} }
 
-// wait is how long tokens from an address that are not known have to wait, 0 if
+// wait is how long tokens from a network that are not known have to wait, 0 if
 // they need not.
-func (g *guesses) wait(ctx context.Context) time.Duration {
+func (g *guesses) wait(from string) time.Duration {
 	if g == nil {
 		return 0
 	}
-	return g.refused.Look(network(clientAddress(ctx)), guessLimit).Wait
+	return g.refused.Look(from, guessLimit).Wait
 }
 
-// count notes that the API refused the token of a request.
-func (g *guesses) count(ctx context.Context) {
+// count notes that the API refused a token that came from a network.
+func (g *guesses) count(from string) {
 	if g != nil {
-		g.refused.Take(network(clientAddress(ctx)), guessLimit)
+		g.refused.Take(from, guessLimit)
 	}
 }
 

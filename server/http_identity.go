@@ -27,7 +27,8 @@ func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 			return
 		}
 		caller := v.caller(credential)
-		if wait := g.wait(r.Context()); wait > 0 && !v.acceptedLately(caller.ID) {
+		from := network(clientAddress(r.Context()))
+		if wait := g.wait(from); wait > 0 && !v.acceptedLately(caller.ID) {
 			refuseForNow(w, wait, guessAdvice)
 			return
 		}
@@ -35,10 +36,10 @@ func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 			// A tool call is checked by the API itself, for the very thing it does.
 			caller.API = observe(caller.API,
 				func() { v.remember(caller.ID) },
-				func() { v.forget(caller.ID); g.count(r.Context()) })
+				func() { v.forget(caller.ID); g.count(from) })
 		} else if err := v.verify(r.Context(), credential, caller.ID); err != nil {
 			if errors.Is(err, errInvalidToken) {
-				g.count(r.Context())
+				g.count(from)
 			}
 			challenge(w, err)
 			return

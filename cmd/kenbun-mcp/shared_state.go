@@ -28,7 +28,7 @@ type stateFlags struct {
 
 func (f *stateFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.address, "state", state.InMemory, `where tokens that wait to be claimed and answers that count once are kept: "memory", or redis://host:port/database (rediss:// over TLS) for several replicas; give an address with a password in the environment`)
+	flags.StringVar(&f.address, "state", state.InMemory, `where tokens that wait to be claimed, answers that count once and limits are kept: "memory", or redis://host:port/database (rediss:// over TLS) for several replicas; give an address with a password in the environment`)
 	flags.StringVar(&f.keyFile, "state-key-file", "", "file with the key that protects the state, the same for all replicas: 32 random bytes in base64; made if it is not there (required for Redis)")
 	flags.DurationVar(&f.claimLifetime, "claim-lifetime", human.MaxClaimLifetime, "how long a new token waits to be claimed, at most 10m; then it is revoked")
 }
