@@ -8,7 +8,6 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // guessLimit is how many tokens that the API refuses may come from one address:
@@ -44,14 +43,14 @@ func (g *guesses) count(from string) {
 
 // observed is the API as a caller sees it in one request. Tool calls are not
 // verified beforehand; what the API says to them tells about the token all the
-// same.
+// same. Whatever else the caller of the API can do is left as it is.
 type observed struct {
-	tools.API
+	*client.Caller
 	// accepted and refused are called once at most each.
 	accepted, refused func()
 }
 
-func observe(api tools.API, accepted, refused func()) observed {
+func observe(api *client.Caller, accepted, refused func()) observed {
 	return observed{api, sync.OnceFunc(accepted), sync.OnceFunc(refused)}
 }
 
@@ -68,7 +67,7 @@ func (o observed) note(err error) {
 // nothing.
 
 func (o observed) Me(ctx context.Context) (*client.Me, error) {
-	me, err := o.API.Me(ctx)
+	me, err := o.Caller.Me(ctx)
 	if proves(err) {
 		o.accepted()
 	}
@@ -76,7 +75,7 @@ func (o observed) Me(ctx context.Context) (*client.Me, error) {
 }
 
 func (o observed) OrgUnits(ctx context.Context) ([]client.OrgUnit, error) {
-	units, err := o.API.OrgUnits(ctx)
+	units, err := o.Caller.OrgUnits(ctx)
 	if proves(err) {
 		o.accepted()
 	}
@@ -84,19 +83,19 @@ func (o observed) OrgUnits(ctx context.Context) ([]client.OrgUnit, error) {
 }
 
 func (o observed) ListTokens(ctx context.Context) ([]client.Token, error) {
-	listed, err := o.API.ListTokens(ctx)
+	listed, err := o.Caller.ListTokens(ctx)
 	o.note(err)
 	return listed, err
 }
 
 func (o observed) CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error) {
-	created, err := o.API.CreateToken(ctx, token)
+	created, err := o.Caller.CreateToken(ctx, token)
 	o.note(err)
 	return created, err
 }
 
 func (o observed) RevokeToken(ctx context.Context, id string) error {
-	err := o.API.RevokeToken(ctx, id)
+	err := o.Caller.RevokeToken(ctx, id)
 	o.note(err)
 	return err
 }

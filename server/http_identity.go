@@ -34,7 +34,7 @@ func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 		}
 		if isToolCall(r) {
 			// A tool call is checked by the API itself, for the very thing it does.
-			caller.API = observe(caller.API,
+			caller.API = observe(v.api.As(credential),
 				func() { v.remember(caller.ID) },
 				func() { v.forget(caller.ID); g.count(from) })
 		} else if err := v.verify(r.Context(), credential, caller.ID); err != nil {

@@ -68,7 +68,7 @@ func TestA1_A2_A5_A6_A7_AMisledModelRevokesNothingAndMintsNothingForEver(t *test
 	}
 	bens := api.Token(t, "ben@example.com", "ben's own", nil)
 
-	address := startHTTP(t, append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_ALLOW_NEVER_EXPIRING=true", "KENBUN_MAX_CHANGES_PER_MINUTE=0"))
+	address := startHTTP(t, append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_ALLOW_NEVER_EXPIRING=true", "KENBUN_MAX_CHANGES_PER_MINUTE=0"), "--rate-limit", "0")
 	model := &misled{t: t, address: address, pat: ada}
 	other := &misled{t: t, address: address, pat: ben}
 
