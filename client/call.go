@@ -78,8 +78,21 @@ func (cl *call) trace() *httptrace.ClientTrace {
 	}
 }
 
-// send makes the call. An answer of any status is no error; errors are *Error.
+// send makes the call, observed. An answer of any status is no error; errors are
+// *Error.
 func (c *Client) send(ctx context.Context, cl *call) (*answer, error) {
+	ctx, end := c.begin(ctx, cl)
+	a, err := c.exchange(ctx, cl)
+	if err == nil && (a.status < 200 || a.status > 299) {
+		end(statusError(cl, a))
+	} else {
+		end(err)
+	}
+	return a, err
+}
+
+// exchange is send for a call that is observed already.
+func (c *Client) exchange(ctx context.Context, cl *call) (*answer, error) {
 	if cl.secret.IsZero() {
 		return nil, &Error{Op: cl.op, Code: CodeUnauthenticated, Reason: "there is no kenbun token to make this call with; give a personal access token"}
 	}
@@ -103,6 +116,7 @@ func (c *Client) send(ctx context.Context, cl *call) (*answer, error) {
 	}
 	req.Header["Accept"] = []string{"application/json"}
 	req.Header["User-Agent"] = []string{c.userAgent}
+	c.addTraceContext(ctx, req.Header)
 	if cl.body != nil {
 		req.Header["Content-Type"] = []string{"application/json"}
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -23,6 +24,9 @@ type Client struct {
 	userAgent string
 	transport http.RoundTripper
 	retrying  *retryablehttp.Client
+	observe   Observer
+	// traceContext is nil where requests carry none.
+	traceContext func(context.Context) (traceparent, tracestate string)
 
 	creates    createLocks
 	created    recentIDs
@@ -51,10 +55,11 @@ func New(opts ...Option) (*Client, error) {
 		}
 	}
 	c := &Client{
-		base:       base,
-		baseText:   base.String(),
-		userAgent:  o.userAgent,
-		transport:  transport,
+		base:      base,
+		baseText:  base.String(),
+		userAgent: o.userAgent,
+		transport: transport,
+		observe:   o.observe, traceContext: o.traceContext,
 		lookPauses: []time.Duration{500 * time.Millisecond, 2 * time.Second},
 	}
 	c.retrying = &retryablehttp.Client{

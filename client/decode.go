@@ -11,14 +11,21 @@ import (
 // get makes a GET call and decodes its answer into out.
 func (c *Client) get(ctx context.Context, op, path string, secret Secret, out any) (*call, error) {
 	cl := &call{op: op, method: http.MethodGet, path: path, secret: secret}
-	a, err := c.send(ctx, cl)
+	ctx, end := c.begin(ctx, cl)
+	err := c.fetch(ctx, cl, out)
+	end(err)
+	return cl, err
+}
+
+func (c *Client) fetch(ctx context.Context, cl *call, out any) error {
+	a, err := c.exchange(ctx, cl)
 	if err != nil {
-		return cl, err
+		return err
 	}
 	if a.status < 200 || a.status > 299 {
-		return cl, statusError(cl, a)
+		return statusError(cl, a)
 	}
-	return cl, decodeAnswer(cl, a, out)
+	return decodeAnswer(cl, a, out)
 }
 
 // decodeAnswer reads a good answer into out, a pointer. Fields that out does

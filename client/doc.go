@@ -45,6 +45,12 @@
 // looks for the token that it may have made and revokes it; see
 // [Caller.CreateToken].
 //
+// # Watching
+//
+// [WithObserver] tells metrics and traces of each call, by names out of closed
+// sets and without anything that was said in it; [WithTraceContext] passes a
+// trace on. [Client.Reachable] tells without a token whether the API answers.
+//
 // # Text from the API
 //
 // Token names and all other strings in answers are somebody's input, and are

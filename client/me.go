@@ -2,7 +2,10 @@ package client
 
 import "context"
 
-const opMe = "read the signed-in user"
+const (
+	opMe   = "read the signed-in user"
+	mePath = "/me"
+)
 
 // Me is the user on whose behalf calls are made. The names are as the API sent
 // them: text from outside.
@@ -28,7 +31,7 @@ type Me struct {
 // does.
 func (u *Caller) Me(ctx context.Context) (*Me, error) {
 	var me *Me
-	cl, err := u.client.get(ctx, opMe, "/me", u.cred.PAT, &me)
+	cl, err := u.client.get(ctx, opMe, mePath, u.cred.PAT, &me)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -18,6 +19,8 @@ type options struct {
 	retryMinWait time.Duration
 	retryMaxWait time.Duration
 	transport    http.RoundTripper
+	observe      Observer
+	traceContext func(context.Context) (traceparent, tracestate string)
 }
 
 func defaultOptions() options {

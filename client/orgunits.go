@@ -5,7 +5,10 @@ import (
 	"fmt"
 )
 
-const opOrgUnits = "list organizational units"
+const (
+	opOrgUnits   = "list organizational units"
+	orgUnitsPath = "/org-units"
+)
 
 // OrgUnit is an Organizational Unit that the user has access to. The names are
 // as the API sent them: text from outside.
@@ -23,7 +26,7 @@ type OrgUnit struct {
 // slice may be empty, but is not nil.
 func (u *Caller) OrgUnits(ctx context.Context) ([]OrgUnit, error) {
 	var units []OrgUnit
-	cl, err := u.client.get(ctx, opOrgUnits, "/org-units", u.cred.PAT, &units)
+	cl, err := u.client.get(ctx, opOrgUnits, orgUnitsPath, u.cred.PAT, &units)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,123 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Operation names what is asked of the API, for metrics and traces. The set is
+// closed; [Operations] has all of it.
+type Operation string
+
+// The operations.
+const (
+	OperationMe          Operation = "me"
+	OperationOrgUnits    Operation = "org_units"
+	OperationListTokens  Operation = "list_tokens"
+	OperationCreateToken Operation = "create_token"
+	OperationRevokeToken Operation = "revoke_token"
+	OperationReachable   Operation = "reachable"
+	OperationOther       Operation = "other"
+)
+
+// Operations returns every [Operation] that an [Observation] can have.
+func Operations() []Operation {
+	return []Operation{
+		OperationMe, OperationOrgUnits, OperationListTokens, OperationCreateToken, OperationRevokeToken, OperationReachable,
+		OperationOther,
+	}
+}
+
+// Observation is what can be told of a finished call without telling anything
+// that was said in it.
+type Observation struct {
+	// Operation is what was asked of the API. A method of [Caller] may ask several
+	// things: a create also lists.
+	Operation Operation
+	// Code is the kind of failure, empty for a success.
+	Code Code
+	// Status is the HTTP status of the last answer, 0 if there was none.
+	Status int
+	// Attempts is how often the request was sent or tried to be sent; 0 if nothing
+	// was tried.
+	Attempts int
+	// Duration is from the first try to the end of the last, pauses included.
+	Duration time.Duration
+}
+
+// Observer watches calls. It is called before each with the call's context, and
+// returns the context that the call goes on with and a function that is called
+// once, when the call has ended. Both are called in the goroutine of the call,
+// by many at once, and should not take long.
+type Observer func(ctx context.Context, operation Operation) (context.Context, func(Observation))
+
+// WithObserver has observe watch all calls. Nil, the default, watches none.
+func WithObserver(observe Observer) Option { return func(o *options) { o.observe = observe } }
+
+// WithTraceContext sends the header fields traceparent and tracestate (W3C Trace
+// Context) with each request. current is asked once a call, with the context that
+// an [Observer] returned; a field that it leaves empty, or that cannot stand in a
+// header, is not sent.
+func WithTraceContext(current func(ctx context.Context) (traceparent, tracestate string)) Option {
+	return func(o *options) { o.traceContext = current }
+}
+
+// begin tells the observer of a call. The function returned tells it of the end.
+func (c *Client) begin(ctx context.Context, cl *call) (context.Context, func(error)) {
+	if c.observe == nil {
+		return ctx, func(error) {}
+	}
+	operation := cl.operation()
+	started := time.Now()
+	ctx, end := c.observe(ctx, operation)
+	return ctx, func(err error) {
+		seen := Observation{Operation: operation, Attempts: cl.attempts, Duration: time.Since(started)}
+		if cl.answer != nil {
+			seen.Status = cl.answer.status
+		}
+		var e *Error
+		switch {
+		case errors.As(err, &e):
+			seen.Code = e.Code
+		case err != nil:
+			seen.Code = CodeUnexpectedAnswer
+		}
+		end(seen)
+	}
+}
+
+func (cl *call) operation() Operation {
+	switch {
+	case cl.op == opReachable:
+		return OperationReachable
+	case cl.method == http.MethodGet && cl.path == mePath:
+		return OperationMe
+	case cl.method == http.MethodGet && cl.path == orgUnitsPath:
+		return OperationOrgUnits
+	case cl.method == http.MethodGet && cl.path == tokensPath:
+		return OperationListTokens
+	case cl.method == http.MethodPost && cl.path == tokensPath:
+		return OperationCreateToken
+	case cl.method == http.MethodDelete && strings.HasPrefix(cl.path, tokensPath+"/"):
+		return OperationRevokeToken
+	}
+	return OperationOther
+}
+
+// addTraceContext writes the trace's header fields.
+func (c *Client) addTraceContext(ctx context.Context, header http.Header) {
+	if c.traceContext == nil {
+		return
+	}
+	parent, state := c.traceContext(ctx)
+	if !isHeaderText(parent) {
+		return // without a parent, the state means nothing
+	}
+	header["Traceparent"] = []string{parent}
+	if isHeaderText(state) {
+		header["Tracestate"] = []string{state}
+	}
+}
