@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/logging"
 )
 
 func newAuthorityServeCommand() *cobra.Command {
@@ -38,7 +39,7 @@ one with --first-user.`,
 			a, err := authority.Open(ctx, authority.Config{
 				Store:      store,
 				TokenLimit: tokenLimit,
-				Logger:     slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)),
+				Logger:     slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
 			})
 			if err != nil {
 				return authorityError(err)

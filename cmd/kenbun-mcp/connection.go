@@ -14,6 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/credential"
+	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -224,7 +225,7 @@ func withConnection(cmd *cobra.Command, flags *connectionFlags, do func(ctx cont
 
 // quietLogger tells of what went wrong and of nothing else.
 func quietLogger(cmd *cobra.Command) *slog.Logger {
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 }
 
 // shellQuoted writes s so that a POSIX shell takes it as one word.

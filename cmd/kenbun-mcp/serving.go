@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -28,6 +29,7 @@ type servingFlags struct {
 	journal            journalFlags
 	audit              auditFlags
 	logLevel           string
+	logFormat          string
 }
 
 func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
@@ -44,6 +46,7 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	f.road.add(cmd)
 	f.journal.add(cmd)
 	flags.StringVar(&f.logLevel, "log-level", logLevel, "least level of what is logged to standard error: debug, info, warn, error")
+	flags.StringVar(&f.logFormat, "log-format", string(logging.Text), `how the log is written: "text", or "json" with an object for each line`)
 }
 
 func (f *servingFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
@@ -51,7 +54,11 @@ func (f *servingFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, usageErrorf("--log-level cannot be %q; use debug, info, warn or error", f.logLevel)
 	}
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})), nil
+	logger, err := logging.New(cmd.ErrOrStderr(), logging.Format(f.logFormat), level)
+	if err != nil {
+		return nil, usageErrorf("--log-format: %w", err)
+	}
+	return logger, nil
 }
 
 func (f *servingFlags) policy() (tools.Policy, error) {

@@ -32,6 +32,7 @@ var allowed = map[string]struct {
 	"internal/ratelimit":    {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/state":        {[]string{"internal/ratelimit", "internal/trust"}, "it keeps bytes for whoever needs them, and knows nothing of what they mean"},
 	"internal/claim":        {[]string{"client", "internal/plaintext", "internal/trust"}, "fetching a claim is a client's side: it talks with a server over HTTP, and must not share code with it"},
+	"internal/logging":      {[]string{"internal/plaintext"}, "it cleans whatever is logged, and knows nothing of what that means"},
 	"internal/privatefile":  {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/keychain":     {[]string{"client"}, "it keeps secrets for whoever needs them, and knows nothing of what they are for"},
 	"internal/audit":        {[]string{"tools", "internal/privatefile"}, "it writes down what others tell it, and knows nothing of how things are done"},
