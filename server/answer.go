@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"runtime/debug"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -17,11 +19,14 @@ var errPanic = errors.New("something went wrong inside the server")
 
 // answer has the library answer one message, and words the errors of the
 // protocol itself. A panic costs this message alone. Notifications are answered
-// with nil.
-func (s *Server) answer(ctx context.Context, m *message) (answer mcp.JSONRPCMessage) {
+// with nil. header is that of the HTTP request that brought the message, nil
+// where there was none.
+func (s *Server) answer(ctx context.Context, header http.Header, m *message) (answer mcp.JSONRPCMessage) {
 	if tools.RequestID(ctx) == "" {
 		ctx = tools.WithRequestID(ctx, tools.NewRequestID())
 	}
+	ctx, end := s.tracing.startMessage(ctx, header, m)
+	defer func() { end(errorCode(answer)) }()
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("panic while a message was handled", "request_id", tools.RequestID(ctx), "method", m.knownMethod(), "panic", r, "stack", string(debug.Stack()))
@@ -67,6 +72,9 @@ func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCE
 		own.Error.Message = "this server does not speak that version of the protocol"
 	case mcp.INVALID_PARAMS:
 		own.Error.Message = s.invalidParams(m)
+		if m.Method == string(mcp.MethodToolsCall) {
+			s.metrics.ToolCall(otherName, otherName, 0)
+		}
 		if m.Method == string(mcp.MethodResourcesRead) {
 			own.Error.Data = uriOf(m)
 		}
@@ -112,13 +120,10 @@ func uriOf(m *message) map[string]json.RawMessage {
 // knownMethod is the method, where it is one that may stand in a log: what
 // clients invent does not.
 func (m *message) knownMethod() string {
-	switch mcp.MCPMethod(m.Method) {
-	case mcp.MethodInitialize, mcp.MethodPing, mcp.MethodToolsList, mcp.MethodToolsCall, mcp.MethodPromptsList, mcp.MethodPromptsGet,
-		mcp.MethodResourcesList, mcp.MethodResourcesRead, mcp.MethodResourcesTemplatesList, mcp.MethodServerDiscover,
-		mcp.MethodSubscriptionsListen, mcp.MethodSetLogLevel, mcp.MethodNotificationCancelled, mcp.MethodNotificationInitialized:
+	if slices.Contains(knownMethods, m.Method) {
 		return m.Method
 	}
-	return "other"
+	return otherName
 }
 
 // missingCapability is what a client would have to be capable of for a call.

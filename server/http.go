@@ -112,7 +112,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), &s.openSessions)}
 	endpoint = endListening(endpoint)
-	limits := newRateLimits(config.Limits, s.log)
+	limits := newRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk
 	switch config.Identity {
 	case IdentityCaller, "":
@@ -125,7 +125,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		}
 		var g *guesses
 		if config.Limits.PerAddress > 0 {
-			g = newGuesses()
+			g = newGuesses(s.metrics)
 		}
 		endpoint = requireToken(v, g, limits.guardUser(v.acceptedLately, endpoint))
 		if config.Claims != nil {
@@ -147,12 +147,12 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	}
 	endpoint = limits.guardAddress(noteRecipient(bufferBody(endpoint)))
 
-	site := origins.guard(shareWithOrigins(route(endpoint)))
+	site := origins.guard(shareWithOrigins(route(endpoint, newReadiness(config.API))))
 	if desk != nil {
 		// It has an origin of its own, and lets no other in.
 		site = desk.before(site)
 	}
-	site = logRequests(s.log, recoverPanics(s.log, hosts.guard(site)))
+	site = countRequests(s.metrics, logRequests(s.log, recoverPanics(s.log, hosts.guard(site))))
 	return noteClientAddress(config.TrustedProxies, cutOffSlowReaders(s.timeouts.write, endDoubtfulConnections(site))), nil
 }
 
@@ -188,11 +188,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 
 // route finds paths as they were written: a client that asks for another one is
 // told so, and is not sent elsewhere with its token.
-func route(endpoint http.Handler) http.Handler {
+func route(endpoint, ready http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == MCPPath:
 			endpoint.ServeHTTP(w, r)
+		case r.URL.Path == readyPath && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			ready.ServeHTTP(w, r)
 		case r.URL.Path == healthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 			writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 		default:

@@ -124,7 +124,7 @@ func (e *endpoint) postInSession(w http.ResponseWriter, r *http.Request, m *mess
 	case m.isRequest():
 		e.exchange(w, r, m, s.forRequest())
 	default:
-		e.server.answer(e.server.mcp.WithContext(r.Context(), s.forRequest()), m)
+		e.server.answer(e.server.mcp.WithContext(r.Context(), s.forRequest()), r.Header, m)
 		w.WriteHeader(http.StatusAccepted)
 	}
 }
@@ -160,7 +160,7 @@ func (e *endpoint) exchange(w http.ResponseWriter, r *http.Request, m *message, 
 		}
 		defer e.server.mcp.UnregisterSession(context.WithoutCancel(ctx), session.id)
 	}
-	answer := e.server.answer(e.server.mcp.WithContext(ctx, session), m)
+	answer := e.server.answer(e.server.mcp.WithContext(ctx, session), r.Header, m)
 	if ctx.Err() != nil {
 		return false // nobody is there to read it
 	}

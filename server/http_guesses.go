@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -21,9 +22,14 @@ const guessAdvice = "your network address sent too many tokens that do not work;
 // from. The API is spared the questions of who used too many; whose token was
 // accepted lately is not held up by others at the same address. Nil: nobody
 // counts.
-type guesses struct{ refused *ratelimit.Table }
+type guesses struct {
+	refused *ratelimit.Table
+	metrics Metrics
+}
 
-func newGuesses() *guesses { return &guesses{ratelimit.NewTable(maxBuckets)} }
+func newGuesses(metrics Metrics) *guesses {
+	return &guesses{ratelimit.NewTable(maxBuckets), metrics}
+}
 
 // wait is how long tokens from a network that are not known have to wait, 0 if
 // they need not.
@@ -32,6 +38,12 @@ func (g *guesses) wait(from string) time.Duration {
 		return 0
 	}
 	return g.refused.Look(from, guessLimit).Wait
+}
+
+// holdBack answers that a token from a network has to wait.
+func (g *guesses) holdBack(w http.ResponseWriter, wait time.Duration) {
+	g.metrics.Refused("failures")
+	refuseForNow(w, wait, guessAdvice)
 }
 
 // count notes that the API refused a token that came from a network.

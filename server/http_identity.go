@@ -29,7 +29,7 @@ func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 		caller := v.caller(credential)
 		from := network(clientAddress(r.Context()))
 		if wait := g.wait(from); wait > 0 && !v.acceptedLately(caller.ID) {
-			refuseForNow(w, wait, guessAdvice)
+			g.holdBack(w, wait)
 			return
 		}
 		if isToolCall(r) {

@@ -29,7 +29,7 @@ func logRequests(logger *slog.Logger, next http.Handler) http.Handler {
 
 func loggedPath(path string) string {
 	switch {
-	case path == MCPPath, path == healthPath:
+	case path == MCPPath, path == healthPath, path == readyPath:
 		return path
 	case strings.HasPrefix(path, human.ClaimPath):
 		return human.ClaimPath

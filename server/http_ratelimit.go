@@ -33,6 +33,7 @@ const maxBuckets = 50_000
 type rateLimits struct {
 	buckets       *ratelimit.Shared
 	user, address rateLimit
+	metrics       Metrics
 }
 
 // rateLimit is one limit and how its refusal is told.
@@ -41,8 +42,9 @@ type rateLimit struct {
 	advice string
 }
 
-func newRateLimits(limits Limits, logger *slog.Logger) *rateLimits {
+func newRateLimits(limits Limits, metrics Metrics, logger *slog.Logger) *rateLimits {
 	return &rateLimits{
+		metrics: metrics,
 		buckets: ratelimit.NewShared(limits.Store, ratelimit.NewTable(maxBuckets), logger),
 		user: newRateLimit(limits.PerUser,
 			"your user may send %d requests a minute to this server; wait as long as Retry-After says, and send fewer at once"),
@@ -72,6 +74,7 @@ func (l *rateLimits) guardAddress(next http.Handler) http.Handler {
 		level := l.buckets.Take(r.Context(), "address:"+network(clientAddress(r.Context())), l.address.bucket)
 		announce(w, l.address, level)
 		if !level.Taken {
+			l.metrics.Refused("address")
 			refuseForNow(w, level.Wait, l.address.advice)
 			return
 		}
@@ -99,6 +102,7 @@ func (l *rateLimits) guardUser(known func(callerID string) bool, next http.Handl
 			announce(w, l.user, level)
 		}
 		if !level.Taken {
+			l.metrics.Refused("user")
 			refuseForNow(w, level.Wait, l.user.advice)
 			return
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -20,6 +21,10 @@ type Config struct {
 	// Logger takes the server's log. It must not write to standard output,
 	// which belongs to the protocol. Nil: nothing is logged.
 	Logger *slog.Logger
+	// Metrics counts what happens. Nil: nobody does.
+	Metrics Metrics
+	// Traces is where the spans of messages go. Nil: there are none.
+	Traces trace.TracerProvider
 }
 
 // toolListFreshness is how long a client may keep what it was told, in
@@ -36,6 +41,8 @@ type Server struct {
 	mcp      *server.MCPServer
 	log      *slog.Logger
 	timeouts timeouts
+	metrics  Metrics
+	tracing  *tracing
 	// mirroring tells by name which tools have arguments that stand in headers,
 	// too.
 	mirroring sync.Map
@@ -53,6 +60,10 @@ func New(config Config) *Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
+	metrics := config.Metrics
+	if metrics == nil {
+		metrics = noMetrics{}
+	}
 	offered := config.Toolbox.ServerTools()
 	mcpServer := server.NewMCPServer("kenbun-mcp", config.Version,
 		server.WithTitle("kenbun"),
@@ -69,5 +80,14 @@ func New(config Config) *Server {
 	if addFixtures != nil {
 		addFixtures(mcpServer)
 	}
-	return &Server{mcp: mcpServer, log: logger, timeouts: defaultTimeouts}
+	names := make([]string, len(offered))
+	for i := range offered {
+		names[i] = offered[i].Tool.Name
+	}
+	s := &Server{
+		mcp: mcpServer, log: logger, timeouts: defaultTimeouts,
+		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
+	}
+	metrics.Sessions(s.OpenSessions)
+	return s
 }

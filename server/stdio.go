@@ -136,7 +136,7 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 	default:
 		// The handshake comes before everything that follows it, a ping waits for
 		// nothing, and notifications keep their place.
-		c.write(c.server.answer(ctx, m))
+		c.write(c.server.answer(ctx, nil, m))
 	}
 }
 
@@ -173,7 +173,7 @@ func (c *stdioConnection) start(ctx context.Context, m *message) {
 			return
 		}
 		defer slot.release()
-		answer := c.server.answer(withSlot(ctx, slot), m)
+		answer := c.server.answer(withSlot(ctx, slot), nil, m)
 		if ctx.Err() != nil {
 			// The client took the request back, or is gone.
 			return

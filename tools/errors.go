@@ -30,6 +30,14 @@ const (
 	CodeInternal          Code = "internal"
 )
 
+// Codes returns every code.
+func Codes() []Code {
+	return []Code{
+		CodeInvalidArgument, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeTokenLimitReached, CodeRateLimited,
+		CodeUnavailable, CodeOutcomeUnknown, CodeDeclined, CodeNeedsPerson, CodeCannotDeliver, CodeInternal,
+	}
+}
+
 // Error is what a tool answers when it did not do what it was asked to do. Its
 // words are for a model and a person: they hold no secret, no address with a
 // secret in it, and nothing that another program wrote.

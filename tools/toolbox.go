@@ -45,6 +45,8 @@ type Config struct {
 	// TerminalFlags are the flags with which a person reaches the same API from
 	// a terminal, such as " --embedded"; they end the commands that tools name.
 	TerminalFlags string
+	// Observer is told how calls end. Nil: nobody is.
+	Observer Observer
 	// Logger takes what must not go to a model. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
@@ -64,6 +66,7 @@ type Toolbox struct {
 	policy        Policy
 	apiAddress    string
 	terminalFlags string
+	observer      Observer
 	log           *slog.Logger
 	clock         func() time.Time
 	sealer        *sealer
@@ -91,6 +94,7 @@ func New(config Config) (*Toolbox, error) {
 		policy:        config.Policy,
 		apiAddress:    config.APIAddress,
 		terminalFlags: config.TerminalFlags,
+		observer:      config.Observer,
 		log:           config.Logger,
 		clock:         config.Now,
 	}
@@ -125,34 +129,41 @@ func (b *Toolbox) ServerTools() []server.ServerTool {
 // handler turns a tool into what the MCP library calls. It never returns a Go
 // error: that would reach the client as a protocol error with its raw text.
 func (b *Toolbox) handler(tool *Tool) server.ToolHandlerFunc {
-	return func(ctx context.Context, request mcp.CallToolRequest) (answer *mcp.CallToolResult, _ error) {
+	return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if RequestID(ctx) == "" {
 			ctx = WithRequestID(ctx, NewRequestID())
 		}
-		logger := b.log.With("request_id", RequestID(ctx), "tool", tool.Name)
-		defer func() {
-			if r := recover(); r != nil {
-				answer = internal(ctx, logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())).toolResult()
-			}
-		}()
-		outcome, err := b.call(ctx, tool, request, logger)
-		if err == nil {
-			return outcome.toolResult(), nil
-		}
-		var asking *inputRequired
-		if errors.As(err, &asking) {
-			return asking.result, nil
-		}
-		if e, ok := asError(err); ok {
-			logger.Info("the tool answered with an error", "code", e.Code, "cause", e.cause)
-			return e.toolResult(), nil
-		}
-		if ctx.Err() != nil {
-			return newError(CodeUnavailable, "the call was cancelled before it was done").
-				next("Check with list_tokens what is there, then call again.").toolResult(), nil
-		}
-		return internal(ctx, logger, err).toolResult(), nil
+		return b.observed(ctx, tool, func() (*mcp.CallToolResult, string) { return b.answer(ctx, tool, request) }), nil
 	}
+}
+
+// answer makes a call and returns what the client is answered, and which of
+// Outcomes that is.
+func (b *Toolbox) answer(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (answer *mcp.CallToolResult, ended string) {
+	logger := b.log.With("request_id", RequestID(ctx), "tool", tool.Name)
+	failed := func(e *Error) (*mcp.CallToolResult, string) { return e.toolResult(), string(e.Code) }
+	defer func() {
+		if r := recover(); r != nil {
+			answer, ended = failed(internal(ctx, logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())))
+		}
+	}()
+	outcome, err := b.call(ctx, tool, request, logger)
+	if err == nil {
+		return outcome.toolResult(), OutcomeOK
+	}
+	var asking *inputRequired
+	if errors.As(err, &asking) {
+		return asking.result, OutcomeInputRequired
+	}
+	if e, ok := asError(err); ok {
+		logger.Info("the tool answered with an error", "code", e.Code, "cause", e.cause)
+		return failed(e)
+	}
+	if ctx.Err() != nil {
+		return failed(newError(CodeUnavailable, "the call was cancelled before it was done").
+			next("Check with list_tokens what is there, then call again."))
+	}
+	return failed(internal(ctx, logger, err))
 }
 
 func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (_ *result, err error) {

@@ -34,6 +34,8 @@ type connectionFlags struct {
 	sessionTokenFile string
 	embedded         bool
 	embeddedStore    string
+	// options are for the client, beside what the flags say.
+	options []client.Option
 }
 
 // addAddress adds the flags that say which API is meant, and no token.
@@ -78,7 +80,9 @@ func (c *connection) alsoClose(another func() error) {
 
 // client returns a client of the API that the flags name.
 func (f *connectionFlags) client() (*client.Client, error) {
-	api, err := client.New(client.WithBaseURL(f.apiURL), client.WithCAFile(f.caFile), client.WithUserAgent("kenbun-mcp/"+version()))
+	api, err := client.New(append([]client.Option{
+		client.WithBaseURL(f.apiURL), client.WithCAFile(f.caFile), client.WithUserAgent("kenbun-mcp/" + version()),
+	}, f.options...)...)
 	if err != nil {
 		return nil, usageErrorf("%w", err)
 	}
@@ -154,7 +158,9 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 	if err := embedded.CheckPAT(ctx); err != nil {
 		logger.Warn(err.Error())
 	}
-	api, err := client.New(client.WithBaseURL(embedded.BaseURL()), client.WithUserAgent("kenbun-mcp/"+version()))
+	api, err := client.New(append([]client.Option{
+		client.WithBaseURL(embedded.BaseURL()), client.WithUserAgent("kenbun-mcp/" + version()),
+	}, f.options...)...)
 	if err != nil {
 		return nil, errors.Join(err, embedded.Close())
 	}

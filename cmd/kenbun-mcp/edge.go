@@ -81,8 +81,8 @@ func (f *edgeFlags) scheme() string {
 }
 
 // guard puts the bounds on connections, and TLS, around listener.
-func (e *edge) guard(listener net.Listener, logger *slog.Logger) net.Listener {
-	listener = server.LimitConnections(listener, server.ConnectionLimits{Proxies: e.proxies, Logger: logger})
+func (e *edge) guard(listener net.Listener, w *watch, logger *slog.Logger) net.Listener {
+	listener = server.LimitConnections(listener, server.ConnectionLimits{Proxies: e.proxies, Logger: logger, Refused: w.connectionRefused})
 	if e.certificate == nil {
 		return listener
 	}

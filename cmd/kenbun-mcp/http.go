@@ -28,6 +28,7 @@ type httpFlags struct {
 	sessionIdle    time.Duration
 	state          stateFlags
 	edge           edgeFlags
+	metrics        metricsFlags
 }
 
 func newHTTPCommand() *cobra.Command {
@@ -69,6 +70,7 @@ answers on loopback only.`,
 	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
 	reaching.state.add(cmd)
 	reaching.edge.add(cmd)
+	reaching.metrics.add(cmd)
 	return cmd
 }
 
@@ -91,6 +93,12 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if reaching.sessionIdle < time.Second {
 		return usageErrorf("--session-idle cannot be %s; use at least 1s", reaching.sessionIdle)
 	}
+	if err := reaching.metrics.check(); err != nil {
+		return err
+	}
+	serving.watch = newWatch(cmd.Context(), reaching.metrics.listen != "", logger)
+	defer serving.watch.end(cmd.Context())
+	connecting.options = serving.watch.options()
 	c, err := connecting.open(context.WithoutCancel(cmd.Context()), logger)
 	if err != nil {
 		return err
@@ -119,7 +127,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		callers = server.OwnCallers(c.api, c.credentials)
 		serving.journal.oneUser = true
 	} else if serving.road.byClaim() {
-		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, auditor, logger); err != nil {
+		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, auditor, serving.watch, logger); err != nil {
 			return err
 		}
 	}
@@ -153,11 +161,16 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if shared.claims != nil {
 		shared.claims.ReachedAt(reaching.address(listener, forOwnUser))
 	}
+	endMetrics, err := reaching.metrics.serve(cmd, serving.watch, hosts)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, endMetrics()) }()
 	endSweeping := shared.sweep(cmd.Context())
 	defer func() { err = errors.Join(err, endSweeping()) }()
 	cmd.PrintErrf("Serving MCP on %s%s%s, as %s, for the API at %s\n",
 		reaching.edge.scheme(), listener.Addr(), server.MCPPath, actsAs(identity), c.api.BaseURL())
-	return s.Serve(cmd.Context(), edge.guard(listener, logger), handler)
+	return s.Serve(cmd.Context(), edge.guard(listener, serving.watch, logger), handler)
 }
 
 // hosts are those allowed and that of the address that people use.
@@ -206,11 +219,16 @@ func isLoopbackAddress(address string) (bool, error) {
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {
+	return listenFor(ctx, address, "--listen")
+}
+
+// listenFor names the flag that the address came from where it cannot be had.
+func listenFor(ctx context.Context, address, flag string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program: end that, or choose another port with --listen", address)
+		return nil, fmt.Errorf("%s is in use by another program: end that, or choose another port with %s", address, flag)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}

@@ -30,6 +30,8 @@ type servingFlags struct {
 	audit              auditFlags
 	logLevel           string
 	logFormat          string
+	// watch is what the operator is told; whoever serves sets it.
+	watch *watch
 }
 
 func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
@@ -134,6 +136,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		Policy:        policy,
 		APIAddress:    c.api.BaseURL(),
 		TerminalFlags: c.terminalFlags,
+		Observer:      f.watch.observer(),
 		Logger:        logger,
 	}
 	if journal != nil {
@@ -148,5 +151,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 	if err != nil {
 		return nil, err
 	}
-	return server.New(server.Config{Version: version(), Toolbox: toolbox, Logger: logger}), nil
+	return server.New(server.Config{
+		Version: version(), Toolbox: toolbox, Logger: logger, Metrics: f.watch.serverMetrics(), Traces: f.watch.traces.Provider(),
+	}), nil
 }

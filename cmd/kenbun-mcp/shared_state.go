@@ -66,9 +66,9 @@ func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, err
 }
 
 // deliverByClaim has new tokens wait for their users in the shared state.
-func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration, auditor tools.Auditor, logger *slog.Logger) error {
+func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration, auditor tools.Auditor, w *watch, logger *slog.Logger) error {
 	claims, err := human.NewClaims(human.ClaimsConfig{
-		Store: s.store, Key: s.key.Derive("claims"), API: api, Lifetime: lifetime, Auditor: auditor, Logger: logger,
+		Store: s.store, Key: s.key.Derive("claims"), API: api, Lifetime: lifetime, Auditor: auditor, Logger: logger, Observe: w.claim,
 	})
 	if err != nil {
 		return err

@@ -42,6 +42,9 @@ It starts without a token too: each tool then says how to give one.`,
 }
 
 func serveStdio(cmd *cobra.Command, connecting *connectionFlags, serving *servingFlags, logger *slog.Logger) (err error) {
+	serving.watch = newWatch(cmd.Context(), false, logger)
+	defer serving.watch.end(cmd.Context())
+	connecting.options = serving.watch.options()
 	// What was opened is closed in order even when a signal ends the serving.
 	c, err := connecting.open(context.WithoutCancel(cmd.Context()), logger)
 	if err != nil {

@@ -33,6 +33,7 @@ var allowed = map[string]struct {
 	"internal/state":        {[]string{"internal/ratelimit", "internal/trust"}, "it keeps bytes for whoever needs them, and knows nothing of what they mean"},
 	"internal/claim":        {[]string{"client", "internal/plaintext", "internal/trust"}, "fetching a claim is a client's side: it talks with a server over HTTP, and must not share code with it"},
 	"internal/logging":      {[]string{"internal/plaintext"}, "it cleans whatever is logged, and knows nothing of what that means"},
+	"internal/telemetry":    {[]string{"internal/trust"}, "it counts and traces by names that it is given; what they stand for is the business of cmd, which ties it to the rest"},
 	"internal/privatefile":  {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/keychain":     {[]string{"client"}, "it keeps secrets for whoever needs them, and knows nothing of what they are for"},
 	"internal/audit":        {[]string{"tools", "internal/privatefile"}, "it writes down what others tell it, and knows nothing of how things are done"},
@@ -57,6 +58,17 @@ var allowed = map[string]struct {
 const mcpLibrary = "github.com/mark3labs/mcp-go"
 
 var mayImportMCP = []string{"tools", "server", "internal/demo", "internal/bench/bare"}
+
+// telemetryLibraries may be imported where telemetry is made, so that whoever
+// tells of something needs no more than a small interface. The API of
+// OpenTelemetry, without its SDK, may be imported by package server as well.
+var telemetryLibraries = []string{"github.com/prometheus/", "go.opentelemetry.io/"}
+
+func mayImportTelemetry(folder, imported string) bool {
+	isAPI := strings.HasPrefix(imported, "go.opentelemetry.io/otel/") && !strings.HasPrefix(imported, "go.opentelemetry.io/otel/sdk") &&
+		!strings.HasPrefix(imported, "go.opentelemetry.io/otel/exporters")
+	return folder == "internal/telemetry" || folder == "server" && isAPI
+}
 
 func TestImportsFollowTheRules(t *testing.T) {
 	root := filepath.Join("..", "..")
@@ -102,6 +114,12 @@ func checkFile(t *testing.T, path, name string) {
 		if strings.HasPrefix(imported, mcpLibrary) && !slices.Contains(mayImportMCP, folder) {
 			t.Errorf("%s imports %s: only %s may. Put what needs the MCP library into tools or server, behind an interface without its types",
 				name, imported, strings.Join(mayImportMCP, ", "))
+		}
+		if slices.ContainsFunc(telemetryLibraries, func(library string) bool { return strings.HasPrefix(imported, library) }) && !mayImportTelemetry(folder, imported) {
+			t.Errorf("%s imports %s: only internal/telemetry may, and server the API of OpenTelemetry. Declare a small interface, and implement it there", name, imported)
+		}
+		if strings.HasPrefix(imported, "google.golang.org/grpc") {
+			t.Errorf("%s imports %s: it costs each start over stdio a millisecond and more", name, imported)
 		}
 		if imported == "testing" && folder != "internal/kenbuntest" && !strings.HasPrefix(folder, "internal/kenbuntest/") {
 			t.Errorf("%s imports testing: move it into a _test.go file or into internal/kenbuntest or below it", name)

@@ -47,9 +47,29 @@ type ClaimsConfig struct {
 	Auditor tools.Auditor
 	// Logger takes what the operator should know. Nil: nothing is logged.
 	Logger *slog.Logger
+	// Observe is told what happens to claims. Nil: nobody is.
+	Observe func(ClaimEvent)
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
+
+// ClaimEvent is something that happens to a claim.
+type ClaimEvent string
+
+// The events.
+const (
+	// ClaimMade: a token waits for its user.
+	ClaimMade ClaimEvent = "made"
+	// ClaimFetched: its user has it.
+	ClaimFetched ClaimEvent = "fetched"
+	// ClaimExpired: nobody came for it in time.
+	ClaimExpired ClaimEvent = "expired"
+	// ClaimTakenBack: it was fetched and could not be handed over.
+	ClaimTakenBack ClaimEvent = "taken_back"
+	// ClaimContested: it was tried again after it had been fetched, so that
+	// somebody else may have it.
+	ClaimContested ClaimEvent = "contested"
+)
 
 // Claims delivers a new token by having it wait for the person, who proves to
 // be the one whose token made it. The answer of the tool holds the claim's id:
@@ -66,6 +86,7 @@ type Claims struct {
 	lifetime time.Duration
 	audit    tools.Auditor
 	log      *slog.Logger
+	observe  func(ClaimEvent)
 	now      func() time.Time
 
 	onTheirWay onTheirWay
@@ -89,7 +110,10 @@ func NewClaims(config ClaimsConfig) (*Claims, error) {
 	}
 	c := &Claims{
 		store: config.Store, aead: aead, api: config.API, lifetime: config.Lifetime,
-		audit: config.Auditor, log: config.Logger, now: config.Now,
+		audit: config.Auditor, log: config.Logger, observe: config.Observe, now: config.Now,
+	}
+	if c.observe == nil {
+		c.observe = func(ClaimEvent) {}
 	}
 	if c.lifetime == 0 {
 		c.lifetime = MaxClaimLifetime
@@ -173,6 +197,7 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 		// What happens to it from here on does not depend on this process.
 		c.done(id)
 	}
+	c.observe(ClaimMade)
 	c.log.Info("a token waits to be claimed", "claim", id, "id", token.ID, "caller", caller.ID, "until", deadline.UTC().Format(time.RFC3339))
 	return c.receipt(id, deadline), nil
 }

@@ -110,6 +110,7 @@ func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Cl
 	c.unschedule(ctx, id)
 	c.done(id)
 	c.recordFetch(ctx, id, held, caller, tools.OutcomeDone, tools.LeftLive)
+	c.observe(ClaimFetched)
 	c.log.Info("a claim was fetched", "claim", id, "id", held.TokenID, "caller", caller.ID)
 	return &Claimed{Token: held.token(), Value: client.NewSecret(held.Value)}, nil
 }
@@ -175,7 +176,11 @@ func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.
 	gone := &GoneError{Reason: held.reasonGone(GoneExpired), TokenID: held.TokenID, Revoked: held.State == claimRevoked}
 	c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), held.left())
 	if gone.Reason == GoneFetched {
+		c.observe(ClaimContested)
 		c.log.Warn("a claim was tried a second time; its token is revoked", "claim", id, "id", held.TokenID, "caller", caller.ID)
+	}
+	if held.State == claimWaiting {
+		c.observe(ClaimExpired)
 	}
 	if !gone.Revoked {
 		gone.Revoked = c.revoke(ctx, id, held, caller, gone.Reason, reasonToRevoke(gone.Reason))
@@ -186,6 +191,7 @@ func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.
 // TakeBack revokes the token of a claim whose value was fetched and could not be
 // handed over. It needs nothing of the store.
 func (c *Claims) TakeBack(ctx context.Context, id string, claimed *Claimed, caller tools.Caller) {
+	c.observe(ClaimTakenBack)
 	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", claimed.Token.ID)
 	held := &claim{TokenID: claimed.Token.ID, Name: claimed.Token.Name, Prefix: claimed.Token.Prefix}
 	c.revoke(ctx, id, held, caller, GoneFetched, tools.ReasonNotHandedOver)

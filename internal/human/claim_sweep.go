@@ -116,6 +116,7 @@ func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 		if err != nil || !taken {
 			return
 		}
+		c.observe(ClaimExpired)
 	}
 	c.revokeUnfetched(ctx, id, owner, held)
 }

@@ -1,0 +1,204 @@
+package telemetry
+
+import (
+	"net/http"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// other stands for every value that is not in its set.
+const other = "other"
+
+// The sets of values that are the same for every server.
+var (
+	requestPaths    = []string{"/mcp", "/claim/", "/healthz", "/readyz", other}
+	statusClasses   = []string{"1xx", "2xx", "3xx", "4xx", "5xx"}
+	upstreamResults = []string{"ok", "refused", "rate_limited", "unavailable", "unexpected_answer", "canceled", other}
+	claimEvents     = []string{"made", "fetched", "expired", "taken_back", "contested", other}
+	limits          = []string{"user", "address", "failures", "connections", other}
+)
+
+// callBuckets are in seconds: from a call that asks the API once to one that
+// waits for a person.
+var callBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// upstreamBuckets are in seconds; a call with all its tries can take a minute.
+var upstreamBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+// Config is what [Metrics] are made from: the version, and the values that
+// labels may have.
+type Config struct {
+	// Version is the program's.
+	Version string
+	// Tools are the names of the tools on offer.
+	Tools []string
+	// Outcomes are what a tool call can end with.
+	Outcomes []string
+	// Operations are what the API can be asked.
+	Operations []string
+}
+
+// Metrics counts what happens. All methods may be called by many at once, and
+// on a nil *Metrics, which counts nothing.
+type Metrics struct {
+	registry *prometheus.Registry
+	config   Config
+
+	toolCalls        *prometheus.CounterVec
+	toolDuration     *prometheus.HistogramVec
+	requests         *prometheus.CounterVec
+	upstreamCalls    *prometheus.CounterVec
+	upstreamDuration *prometheus.HistogramVec
+	upstreamRetries  *prometheus.CounterVec
+	claims           *prometheus.CounterVec
+	refused          *prometheus.CounterVec
+}
+
+// NewMetrics returns metrics that are all at zero. Every label value that can
+// occur is there from the start, so that a rate over a rare event is right the
+// first time it happens.
+func NewMetrics(config Config) *Metrics {
+	config.Tools = append(slices.Clone(config.Tools), other)
+	config.Outcomes = append(slices.Clone(config.Outcomes), other)
+	config.Operations = append(slices.Clone(config.Operations), other)
+	m := &Metrics{
+		registry: prometheus.NewRegistry(), config: config,
+		toolCalls: counter("tool_calls_total", "Tool calls by tool and by how they ended: ok, input_required or an error code.", "tool", "outcome"),
+		toolDuration: histogram("tool_call_duration_seconds", "How long tool calls took, the time in which a person was asked included.",
+			callBuckets, "tool"),
+		requests:      counter("http_requests_total", "HTTP requests by path and class of status.", "path", "status"),
+		upstreamCalls: counter("upstream_calls_total", "Calls of the kenbun API, retries not counted, by what was asked and how it ended.", "operation", "outcome"),
+		upstreamDuration: histogram("upstream_call_duration_seconds", "How long calls of the kenbun API took, retries and the pauses before them included.",
+			upstreamBuckets, "operation"),
+		upstreamRetries: counter("upstream_retries_total", "Requests that were sent to the kenbun API again.", "operation"),
+		claims: counter("claims_total", "New tokens that wait for their users: made, fetched, expired (nobody came), taken_back (could not be handed over), contested (tried a second time).",
+			"event"),
+		refused: counter("refused_requests_total", "Requests that a limit refused: of a user, of an address, of failed attempts, of connections.", "limit"),
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "kenbun_mcp_build_info", Help: "Always 1; the labels tell the version of the program and of Go.",
+	}, []string{"version", "go_version"})
+	build.WithLabelValues(config.Version, runtime.Version()).Set(1)
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
+		m.toolCalls, m.toolDuration, m.requests, m.upstreamCalls, m.upstreamDuration, m.upstreamRetries, m.claims, m.refused,
+	)
+	m.startAtZero()
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kenbun_mcp_" + name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "kenbun_mcp_" + name, Help: help, Buckets: buckets}, labels)
+}
+
+func (m *Metrics) startAtZero() {
+	each := func(values []string, do func(string)) {
+		for _, value := range values {
+			do(value)
+		}
+	}
+	each(m.config.Tools, func(tool string) {
+		m.toolDuration.WithLabelValues(tool)
+		each(m.config.Outcomes, func(outcome string) { m.toolCalls.WithLabelValues(tool, outcome) })
+	})
+	each(requestPaths, func(path string) {
+		each(statusClasses, func(status string) { m.requests.WithLabelValues(path, status) })
+	})
+	each(m.config.Operations, func(operation string) {
+		m.upstreamDuration.WithLabelValues(operation)
+		m.upstreamRetries.WithLabelValues(operation)
+		each(upstreamResults, func(outcome string) { m.upstreamCalls.WithLabelValues(operation, outcome) })
+	})
+	each(claimEvents, func(event string) { m.claims.WithLabelValues(event) })
+	each(limits, func(limit string) { m.refused.WithLabelValues(limit) })
+}
+
+// within returns value if it is in its set, else "other".
+func within(set []string, value string) string {
+	if slices.Contains(set, value) {
+		return value
+	}
+	return other
+}
+
+// ToolCall counts a call of a tool, the outcome of which is one of
+// [Config.Outcomes].
+func (m *Metrics) ToolCall(tool, outcome string, took time.Duration) {
+	if m == nil {
+		return
+	}
+	tool = within(m.config.Tools, tool)
+	m.toolCalls.WithLabelValues(tool, within(m.config.Outcomes, outcome)).Inc()
+	m.toolDuration.WithLabelValues(tool).Observe(took.Seconds())
+}
+
+// Request counts an HTTP request by its path, of which those of the server's
+// own are told apart, and its status.
+func (m *Metrics) Request(path string, status int) {
+	if m == nil {
+		return
+	}
+	class := "5xx"
+	if i := status/100 - 1; i >= 0 && i < len(statusClasses) {
+		class = statusClasses[i]
+	}
+	m.requests.WithLabelValues(within(requestPaths, path), class).Inc()
+}
+
+// UpstreamCall counts a call of the API that was sent tries times; one that was
+// never sent is not counted. The outcomes are ok, refused, rate_limited,
+// unavailable, unexpected_answer and canceled.
+func (m *Metrics) UpstreamCall(operation, outcome string, tries int, took time.Duration) {
+	if m == nil || tries < 1 {
+		return
+	}
+	operation = within(m.config.Operations, operation)
+	m.upstreamCalls.WithLabelValues(operation, within(upstreamResults, outcome)).Inc()
+	m.upstreamDuration.WithLabelValues(operation).Observe(took.Seconds())
+	if tries > 1 {
+		m.upstreamRetries.WithLabelValues(operation).Add(float64(tries - 1))
+	}
+}
+
+// Claim counts what happened to a new token that waits for its user: made,
+// fetched, expired, taken_back or contested.
+func (m *Metrics) Claim(event string) {
+	if m == nil {
+		return
+	}
+	m.claims.WithLabelValues(within(claimEvents, event)).Inc()
+}
+
+// Refused counts a request that a limit refused: user, address, failures or
+// connections.
+func (m *Metrics) Refused(limit string) {
+	if m == nil {
+		return
+	}
+	m.refused.WithLabelValues(within(limits, limit)).Inc()
+}
+
+// Sessions has open asked, at each scrape, how many sessions of older protocols
+// are open. It is to be called once.
+func (m *Metrics) Sessions(open func() int) {
+	if m == nil {
+		return
+	}
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kenbun_mcp_sessions", Help: "Sessions of clients of protocols before 2026-07-28 that are open.",
+	}, func() float64 { return float64(open()) }))
+}
+
+// exposition answers with all metrics, whatever the path.
+func (m *Metrics) exposition() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}

@@ -1,0 +1,86 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MetricsPath is where the metrics are, on their own listener.
+const MetricsPath = "/metrics"
+
+// Handler answers GET on [MetricsPath] with the metrics. It answers requests
+// whose Host is localhost, any IP address, or one of hosts (a port in either is
+// not looked at): a page that has its own name lead to this address brings that
+// name along.
+func (m *Metrics) Handler(hosts ...string) http.Handler {
+	names := []string{"localhost"}
+	for _, host := range hosts {
+		names = append(names, strings.ToLower(withoutPort(host)))
+	}
+	exposition := m.exposition()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := withoutPort(r.Host)
+		_, err := netip.ParseAddr(host)
+		switch {
+		case err != nil && !slices.Contains(names, strings.ToLower(host)):
+			http.Error(w, "metrics are not told under this name", http.StatusForbidden)
+		case r.URL.Path != MetricsPath:
+			http.Error(w, "the metrics are at "+MetricsPath, http.StatusNotFound)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "metrics are read with GET", http.StatusMethodNotAllowed)
+		default:
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			exposition.ServeHTTP(w, r)
+		}
+	})
+}
+
+// withoutPort returns the name or the address in a Host header.
+func withoutPort(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}
+
+// Bounds of one scrape.
+const (
+	scrapeTimeout    = 10 * time.Second
+	maxScrapeHeader  = 16 << 10
+	scrapeKeepAlive  = 2 * time.Minute
+	scrapeEndTimeout = time.Second
+)
+
+// Serve answers requests on listener with handler until ctx is done.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: scrapeTimeout,
+		ReadTimeout:       scrapeTimeout,
+		WriteTimeout:      scrapeTimeout,
+		IdleTimeout:       scrapeKeepAlive,
+		MaxHeaderBytes:    maxScrapeHeader,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve metrics: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), scrapeEndTimeout)
+	defer cancel()
+	if server.Shutdown(ending) != nil {
+		return server.Close() // a scrape that takes longer is not worth waiting for
+	}
+	return nil
+}

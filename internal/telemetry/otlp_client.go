@@ -1,0 +1,147 @@
+package telemetry
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kenbun/kenbun-mcp/internal/trust"
+)
+
+const (
+	otlpTries        = 4
+	otlpMinWait      = time.Second
+	otlpMaxWait      = 5 * time.Second
+	maxOTLPAnswer    = 64 << 10
+	protobufMimeType = "application/x-protobuf"
+)
+
+// otlpClient sends spans to a collector over OTLP/HTTP. It is in place of the one
+// that OpenTelemetry brings along, which links all of gRPC into the program for
+// one message: two milliseconds and five megabytes at each start over stdio.
+type otlpClient struct {
+	settings *otlpSettings
+	retrying *retryablehttp.Client
+	log      *slog.Logger
+	// failing is set from a failure to the next success, so that a collector that
+	// is away is told of once.
+	failing atomic.Bool
+}
+
+func newOTLPClient(settings *otlpSettings, logger *slog.Logger) (*otlpClient, error) {
+	tlsConfig, err := trust.TLSConfig(settings.certificate)
+	if err != nil {
+		return nil, err
+	}
+	return &otlpClient{
+		settings: settings, log: logger,
+		retrying: &retryablehttp.Client{
+			HTTPClient: &http.Client{
+				Transport: &http.Transport{
+					Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true,
+					MaxIdleConns: 2, IdleConnTimeout: 90 * time.Second,
+				},
+				Timeout: settings.timeout,
+				// The headers may hold a key, which is for this address.
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			},
+			RetryMax: otlpTries - 1, RetryWaitMin: otlpMinWait, RetryWaitMax: otlpMaxWait,
+			CheckRetry: retryablehttp.DefaultRetryPolicy, Backoff: retryablehttp.DefaultBackoff,
+			ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		},
+	}, nil
+}
+
+// Start implements otlptrace.Client. Connections are made when there is
+// something to send.
+func (*otlpClient) Start(context.Context) error { return nil }
+
+// Stop implements otlptrace.Client.
+func (c *otlpClient) Stop(context.Context) error {
+	c.retrying.HTTPClient.CloseIdleConnections()
+	return nil
+}
+
+// UploadTraces implements otlptrace.Client.
+func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	err := c.upload(ctx, spans)
+	switch {
+	case err == nil:
+		c.failing.Store(false)
+	case !c.failing.Swap(true):
+		c.log.Warn("traces cannot be sent", "cause", err)
+	}
+	return err
+}
+
+func (c *otlpClient) upload(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	// On the wire it is the same message as ExportTraceServiceRequest, whose
+	// package needs gRPC.
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	if err != nil {
+		return fmt.Errorf("encode the spans: %w", err)
+	}
+	if c.settings.gzip {
+		if body, err = compress(body); err != nil {
+			return err
+		}
+	}
+	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, c.settings.endpoint.String(), body)
+	if err != nil {
+		return errors.New("the request to the collector could not be built")
+	}
+	for name, values := range c.settings.header {
+		request.Header[name] = values
+	}
+	request.Header.Set("Content-Type", protobufMimeType)
+	if c.settings.gzip {
+		request.Header.Set("Content-Encoding", "gzip")
+	}
+	response, err := c.retrying.Do(request)
+	if err != nil {
+		return withoutAddress(err)
+	}
+	// The answer tells at most how many spans the collector did not want.
+	_, _ = io.CopyN(io.Discard, response.Body, maxOTLPAnswer)
+	if err := response.Body.Close(); err != nil {
+		return fmt.Errorf("end the request to the collector: %w", err)
+	}
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return fmt.Errorf("the collector answered with status %d", response.StatusCode)
+	}
+	return nil
+}
+
+// withoutAddress takes the collector's address out of an error; it may hold a
+// password.
+func withoutAddress(err error) error {
+	var withAddress *url.Error
+	if errors.As(err, &withAddress) {
+		return withAddress.Err
+	}
+	return err
+}
+
+func compress(body []byte) ([]byte, error) {
+	var compressed bytes.Buffer
+	w := gzip.NewWriter(&compressed)
+	if _, err := w.Write(body); err != nil {
+		return nil, fmt.Errorf("compress the spans: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compress the spans: %w", err)
+	}
+	return compressed.Bytes(), nil
+}

@@ -1,0 +1,124 @@
+package telemetry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The environment variables of OpenTelemetry that are read here. A variable of
+// traces alone, such as OTEL_EXPORTER_OTLP_TRACES_HEADERS, wins over the one of
+// all signals. The SDK itself reads OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
+// OTEL_TRACES_SAMPLER and OTEL_BSP_*.
+const (
+	envDisabled    = "OTEL_SDK_DISABLED"
+	envExporter    = "OTEL_TRACES_EXPORTER"
+	envEndpoint    = "ENDPOINT"
+	envProtocol    = "PROTOCOL"
+	envHeaders     = "HEADERS"
+	envTimeout     = "TIMEOUT"
+	envCompression = "COMPRESSION"
+	envCertificate = "CERTIFICATE"
+
+	protocolProtobuf   = "http/protobuf"
+	defaultOTLPTimeout = 10 * time.Second
+	maxOTLPTimeout     = 5 * time.Minute
+)
+
+// otlpSettings say where traces are sent, and how.
+type otlpSettings struct {
+	endpoint    *url.URL
+	header      http.Header
+	timeout     time.Duration
+	gzip        bool
+	certificate string
+}
+
+// readOTLPSettings reads the environment. Nil: no traces are wanted. Errors
+// quote no value, since headers and addresses may hold secrets.
+func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
+	// name is a variable as it is set, for traces or for all signals.
+	value := func(name string) (text, from string) {
+		for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
+			if text := strings.TrimSpace(lookup(prefix + name)); text != "" {
+				return text, prefix + name
+			}
+		}
+		return "", ""
+	}
+	address, from := value(envEndpoint)
+	if address == "" || strings.EqualFold(strings.TrimSpace(lookup(envDisabled)), "true") {
+		return nil, nil
+	}
+	wanted, err := wantsOTLP(lookup(envExporter))
+	if !wanted || err != nil {
+		return nil, err
+	}
+	if protocol, from := value(envProtocol); protocol != "" && protocol != protocolProtobuf {
+		return nil, fmt.Errorf("%s names a protocol that this program does not speak; use %s", from, protocolProtobuf)
+	}
+	s := &otlpSettings{timeout: defaultOTLPTimeout}
+	s.certificate, _ = value(envCertificate)
+	if s.endpoint, err = url.Parse(address); err != nil || s.endpoint.Host == "" || s.endpoint.Scheme != "http" && s.endpoint.Scheme != "https" {
+		return nil, fmt.Errorf("%s is no address such as http://localhost:4318", from)
+	}
+	if !strings.Contains(from, "_TRACES_") {
+		s.endpoint = s.endpoint.JoinPath("v1", "traces")
+	}
+	text, from := value(envHeaders)
+	if s.header, err = parseOTLPHeaders(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	if text, from := value(envTimeout); text != "" {
+		milliseconds, err := strconv.Atoi(text)
+		s.timeout = time.Duration(milliseconds) * time.Millisecond
+		if err != nil || milliseconds < 1 || s.timeout > maxOTLPTimeout {
+			return nil, fmt.Errorf("%s is no number of milliseconds up to 300000", from)
+		}
+	}
+	switch compression, from := value(envCompression); compression {
+	case "", "none":
+	case "gzip":
+		s.gzip = true
+	default:
+		return nil, fmt.Errorf("%s is neither gzip nor none", from)
+	}
+	return s, nil
+}
+
+// wantsOTLP reads the list of exporters.
+func wantsOTLP(list string) (bool, error) {
+	exporters := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	switch {
+	case len(exporters) == 0, slices.Contains(exporters, "otlp"):
+		return true, nil
+	case slices.Equal(exporters, []string{"none"}):
+		return false, nil
+	}
+	return false, fmt.Errorf("%s names no exporter that this program has; use otlp or none", envExporter)
+}
+
+var errBadHeaders = errors.New("headers are written as name=value, with a comma between them")
+
+// parseOTLPHeaders reads "name=value,name=value", the values percent-encoded.
+func parseOTLPHeaders(text string) (http.Header, error) {
+	header := http.Header{}
+	for pair := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		name = strings.TrimSpace(name)
+		if !ok || err != nil || name == "" || strings.ContainsAny(name, " \t\r\n:") || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, errBadHeaders
+		}
+		header.Set(name, value)
+	}
+	return header, nil
+}
