@@ -156,3 +156,10 @@ func HostGuard(hosts, origins []string, next http.Handler) (http.Handler, error)
 	}
 	return h.guard(o.guard(next)), nil
 }
+
+// Ready is the answer to readyPath by a clock of the test's.
+func Ready(api *client.Client, now func() time.Time) http.Handler {
+	r := newReadiness(api)
+	r.now = now
+	return r
+}

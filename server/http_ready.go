@@ -75,10 +75,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 
 // check returns why the server is not ready, empty if it is.
 func (r *readiness) check(ctx context.Context) string {
-	serving, ok := ctx.Value(servingKey{}).(context.Context)
-	if !ok {
-		serving = context.WithoutCancel(ctx)
-	}
+	serving := servingOf(ctx)
 	if serving.Err() != nil {
 		return reasonDraining
 	}
@@ -102,6 +99,14 @@ func (r *readiness) check(ctx context.Context) string {
 		return reasonSilent
 	}
 	return r.reason
+}
+
+// servingOf returns what ends when the server stops taking requests.
+func servingOf(ctx context.Context) context.Context {
+	if serving, ok := ctx.Value(servingKey{}).(context.Context); ok {
+		return serving
+	}
+	return context.WithoutCancel(ctx)
 }
 
 // ask puts the question unless it was answered a moment ago or is under way, and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type replicas struct {
 
 	mu     sync.Mutex
 	offset time.Duration
+	events []human.ClaimEvent
 }
 
 // lockedBuffer takes a log that several goroutines write.
@@ -60,6 +62,23 @@ func (r *replicas) pass(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.offset += d
+}
+
+func (r *replicas) happened(event human.ClaimEvent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, event)
+}
+
+// expectEvents checks what happened since it was called last.
+func (r *replicas) expectEvents(t *testing.T, what string, want ...human.ClaimEvent) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Equal(r.events, want) {
+		t.Errorf("%s: told of %q, want %q", what, r.events, want)
+	}
+	r.events = nil
 }
 
 // eachKind runs a test with claims in memory and in Redis.
@@ -110,7 +129,7 @@ func openStore(t *testing.T, address string, key *state.Key) state.Store {
 func (r *replicas) claims(t *testing.T, store state.Store, key []byte) *human.Claims {
 	t.Helper()
 	claims, err := human.NewClaims(human.ClaimsConfig{
-		Store: store, Key: key, API: r.api.Client(t), Now: r.now, Auditor: &r.audit,
+		Store: store, Key: key, API: r.api.Client(t), Now: r.now, Auditor: &r.audit, Observe: r.happened,
 		Logger: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

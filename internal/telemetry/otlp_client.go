@@ -38,6 +38,9 @@ type otlpClient struct {
 	// failing is set from a failure to the next success, so that a collector that
 	// is away is told of once.
 	failing atomic.Bool
+	// life ends when nothing more is to be sent; giveUp ends it.
+	life   context.Context
+	giveUp context.CancelFunc
 }
 
 func newOTLPClient(settings *otlpSettings, logger *slog.Logger) (*otlpClient, error) {
@@ -45,8 +48,9 @@ func newOTLPClient(settings *otlpSettings, logger *slog.Logger) (*otlpClient, er
 	if err != nil {
 		return nil, err
 	}
+	life, giveUp := context.WithCancel(context.Background())
 	return &otlpClient{
-		settings: settings, log: logger,
+		settings: settings, log: logger, life: life, giveUp: giveUp,
 		retrying: &retryablehttp.Client{
 			HTTPClient: &http.Client{
 				Transport: &http.Transport{
@@ -76,11 +80,15 @@ func (c *otlpClient) Stop(context.Context) error {
 
 // UploadTraces implements otlptrace.Client.
 func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	// What the SDK sends at its end goes on when nobody waits for it any more.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)() //nolint:contextcheck // two contexts end it, this one and that of the call
 	err := c.upload(ctx, spans)
 	switch {
 	case err == nil:
 		c.failing.Store(false)
-	case !c.failing.Swap(true):
+	case c.life.Err() == nil && !c.failing.Swap(true):
 		c.log.Warn("traces cannot be sent", "cause", err)
 	}
 	return err

@@ -42,6 +42,7 @@ type TracesConfig struct {
 type Traces struct {
 	provider   *sdktrace.TracerProvider
 	tracer     trace.Tracer
+	client     *otlpClient
 	propagator propagation.TraceContext
 }
 
@@ -70,7 +71,10 @@ func NewTraces(ctx context.Context, config TracesConfig) (*Traces, error) {
 	// The client tells of the first failure itself.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { config.Logger.Debug("traces", "cause", err) }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described))
-	return &Traces{provider: provider, tracer: provider.Tracer(instrumentation, trace.WithInstrumentationVersion(config.Version))}, nil
+	return &Traces{
+		provider: provider, client: client,
+		tracer: provider.Tracer(instrumentation, trace.WithInstrumentationVersion(config.Version)),
+	}, nil
 }
 
 // Provider is where package server gets its tracer from; nil for no traces.
@@ -126,11 +130,12 @@ func (t *Traces) TraceContext(ctx context.Context) (traceparent, tracestate stri
 	return carrier["traceparent"], carrier["tracestate"]
 }
 
-// Close sends what is left, for as long as ctx allows.
+// Close sends what is left, for as long as ctx allows, and gives up the rest.
 func (t *Traces) Close(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
+	defer t.client.giveUp()
 	if err := t.provider.Shutdown(ctx); err != nil {
 		return fmt.Errorf("send the last traces: %w", err)
 	}
