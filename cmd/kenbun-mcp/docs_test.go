@@ -25,6 +25,7 @@ func TestGeneratedDocumentationIsUpToDate(t *testing.T) {
 		{"README.md", "environment", environmentTable},
 		{"docs/tools.md", "tools", toolsReference},
 		{"docs/commands.md", "commands", commandsReference},
+		{"docs/http.md", "metrics", func() string { return metricsTable(t) }},
 	} {
 		t.Run(part.file+" "+part.marker, func(t *testing.T) {
 			checkGenerated(t, filepath.Join("..", "..", part.file), part.marker, part.render())
