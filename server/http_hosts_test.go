@@ -117,7 +117,7 @@ func TestR28_HostAndOriginOnEveryMethodAndPath(t *testing.T) {
 		c.AllowedOrigins = []string{"https://tools.example.com"}
 	})
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} {
-		for _, path := range []string{"/mcp", "/mcp/", "//mcp", "/healthz", "/", "/nothing", "/.well-known/oauth-protected-resource", "/.well-known/../mcp"} {
+		for _, path := range []string{"/mcp", "/mcp/", "//mcp", "/healthz", "/readyz", "/", "/nothing", "/.well-known/oauth-protected-resource", "/.well-known/../mcp"} {
 			for _, c := range []struct {
 				host, origin string
 				problem      string

@@ -251,3 +251,20 @@ func TestTraces_ACollectorThatFailsIsToldOfOnce(t *testing.T) {
 		t.Errorf("the log is %q", text)
 	}
 }
+
+func TestTraces_ErrorsDoNotNameTheAddress(t *testing.T) {
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	var log lockedBuffer
+	traces := newTraces(t, &log, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", untrusted.URL+"/hunter2?key=hunter2")
+	_, end := traces.UpstreamCall(t.Context(), "me")
+	end("", 200, 1)
+	if err := closeWithin(t, traces, 10*time.Second); err != nil && strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+	if text := log.String(); !strings.Contains(text, "certificate") || strings.Contains(text, "hunter2") {
+		t.Errorf("the log is %q", text)
+	}
+}
