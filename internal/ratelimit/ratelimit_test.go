@@ -200,6 +200,24 @@ func TestShared_StoreThatHangsSlowsOneRequest(t *testing.T) {
 	})
 }
 
+func TestShared_OneOfManyTriesWhetherTheStoreIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{}
+		s.hang.Store(true)
+		shared := ratelimit.NewShared(s, ratelimit.NewTable(10), slog.New(slog.DiscardHandler))
+		shared.Take(t.Context(), "k", ratelimit.PerMinute(60))
+		time.Sleep(10 * time.Second) // the bubble's clock
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { shared.Take(t.Context(), "k", ratelimit.PerMinute(60)) })
+		}
+		all.Wait()
+		if s.asked.Load() != 2 {
+			t.Errorf("%d requests waited for a store that hangs, want one", s.asked.Load()-1)
+		}
+	})
+}
+
 func TestShared_ClientThatWentAwayIsNoOutage(t *testing.T) {
 	s := &store{}
 	shared := ratelimit.NewShared(s, ratelimit.NewTable(10), slog.New(slog.DiscardHandler))
