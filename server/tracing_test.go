@@ -81,7 +81,7 @@ func TestA4_SpansSayNothingOfTheClients(t *testing.T) {
 	tr, recorder := newTestTracing(t)
 	for _, message := range []string{
 		`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"whoami","arguments":{"a":"canary"},"_meta":{"baggage":"k=canary","canary":"canary"}}}`,
-		`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"canary"}}`, `{"method":"tools/call","params":{"name":{"canary":1}}}`,
+		`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"canary"}}`, `{"jsonrpc":"2.0","method":"tools/call","params":{"name":{"canary":1}}}`,
 		`{"jsonrpc":"2.0","method":"canary"}`, `{"jsonrpc":"2.0","method":"tools/list","params":{"cursor":"canary"}}`,
 	} {
 		m, bad := parseMessage([]byte(message))

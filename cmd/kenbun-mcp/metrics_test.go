@@ -138,7 +138,7 @@ func TestMetrics_AfterRealCalls(t *testing.T) {
 func TestA4_LabelsStayAsTheyAreWhateverIsCalled(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	address, log := startHTTPLogged(t, append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_LOG_LEVEL=warn"), "--metrics-listen", "127.0.0.1:0")
+	address, log := startHTTPLogged(t, append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_LOG_LEVEL=warn"), "--metrics-listen", "127.0.0.1:0", "--rate-limit", "0", "--rate-limit-address", "0")
 	metrics := metricsAddress(t, log())
 	lines := func(text string) int { return strings.Count(text, "\nkenbun_mcp_") }
 	before := lines(scrapeMetrics(t, metrics))

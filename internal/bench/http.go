@@ -77,7 +77,7 @@ func (l *listening) stop() error {
 // the same API.
 func measureHTTP(ctx context.Context, ours, proxy string, api *api) (_ []row, err error) {
 	home := "HOME=" + os.TempDir()
-	server, err := startListening(ctx, []string{"KENBUN_API_URL=" + api.url, home}, ours, "http", "--listen", "127.0.0.1:0", "--log-level", "warn")
+	server, err := startListening(ctx, []string{"KENBUN_API_URL=" + api.url, home}, ours, "http", "--listen", "127.0.0.1:0", "--log-level", "warn", "--rate-limit", "0", "--rate-limit-address", "0")
 	if err != nil {
 		return nil, err
 	}
