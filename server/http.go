@@ -177,6 +177,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
+	if err := settle(listener); err != nil {
+		s.log.Debug("connections that nobody has accepted may be lost", "cause", err)
+	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)
 	defer cancel()
 	if err := httpServer.Shutdown(ending); err != nil {

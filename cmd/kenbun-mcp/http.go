@@ -225,6 +225,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 // listenFor names the flag that the address came from where it cannot be had.
 func listenFor(ctx context.Context, address, flag string) (net.Listener, error) {
 	var config net.ListenConfig
+	config.SetMultipathTCP(false) // such a socket takes no filter, which ending without loss needs
 	listener, err := config.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
