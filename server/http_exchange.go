@@ -58,12 +58,14 @@ func (x *exchange) send(m any) error {
 	return x.writeEvent(m)
 }
 
-// open begins the stream before there is anything to tell.
+// open begins the stream before there is anything to tell: with a comment, since
+// some proxies hold an answer's head back until its first bytes are there (nginx
+// does over HTTP/2), and the client would wait.
 func (x *exchange) open() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.beginStream()
-	x.flush()
+	x.comment()
 }
 
 func (x *exchange) beginStream() {
@@ -86,9 +88,14 @@ func (x *exchange) showLife() {
 	if x.ended {
 		return
 	}
-	_, _ = x.w.Write([]byte(": still here\n\n")) // a client that is gone ends the request by that
-	x.flush()
+	x.comment()
 	x.beat.Reset(heartbeat)
+}
+
+// comment writes what says nothing.
+func (x *exchange) comment() {
+	_, _ = x.w.Write([]byte(":\n\n")) // a client that is gone ends the request by that
+	x.flush()
 }
 
 func (x *exchange) writeEvent(m any) error {
