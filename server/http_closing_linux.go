@@ -17,7 +17,7 @@ const settlingTime = 250 * time.Millisecond
 
 // noFurtherConnections is a filter that drops the first packet of a TCP
 // connection, the one with SYN and without ACK, and nothing else.
-var noFurtherConnections = []unix.SockFilter{
+var noFurtherConnections = [...]unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // the flags in a TCP header
 	{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: 0x12},
 	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 0x02, Jt: 0, Jf: 1},

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package deploy_test runs what this folder configures: the processes of the
 // compose file and of the systemd unit, with their files, without a container
 // engine.
@@ -110,7 +112,7 @@ func (d *deployment) onLoopback(t *testing.T, service, text string) string {
 	pairs := []string{
 		"0.0.0.0:8765", own, "0.0.0.0", "127.0.0.1", "replica1:8765", d.replica1, "replica2:8765", d.replica2,
 		"redis:6379", d.redis, "port 6379", "port " + port(d.redis),
-		"listen 8443", "listen " + d.nginx, "127.0.0.1:8080", d.health,
+		"172.30.87.10", "127.0.0.1", "listen 8443", "listen " + d.nginx, "127.0.0.1:8080", d.health,
 		"/run/nginx.pid", filepath.Join(d.folder, "nginx.pid"), "/var/log/nginx/", d.folder + "/",
 		"http {\n", "http {\n    client_body_temp_path " + d.folder + "/body;\n    proxy_temp_path " + d.folder + "/proxy;\n" +
 			"    fastcgi_temp_path " + d.folder + "/fastcgi;\n    uwsgi_temp_path " + d.folder + "/uwsgi;\n    scgi_temp_path " + d.folder + "/scgi;\n",

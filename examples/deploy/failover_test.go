@@ -1,8 +1,9 @@
+//go:build linux
+
 package deploy_test
 
 import (
 	"os"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestReplicas_OneKilledLosesTheCallsInFlightOnItAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return strings.Count(again.log.String(), "path=/mcp") > 20*len(l.users)
+		return calls(again) > 20*len(l.users)
 	})
 	made := l.expectNoStray(t)
 	t.Logf("%d reads (%d tries more), %d tokens made: %d answered and %d held; %d changes failed of %d calls in flight; refetched %d, not given out %v",
@@ -71,7 +72,7 @@ func TestReplicas_RollingRestartFailsNoCall(t *testing.T) {
 				t.Errorf("%s ended with %d", service, code)
 			}
 			next := d.startReplica(t, service, variables...)
-			next.waitFor(t, "path=/mcp") // nginx has noticed that it is back
+			waitUntil(t, "nginx has noticed that it is back", func() bool { return calls(next) > 0 })
 		}
 	})
 	for _, errs := range [][]error{l.lostReads, l.failed, l.unfetched} {

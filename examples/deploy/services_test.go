@@ -1,7 +1,10 @@
+//go:build linux
+
 package deploy_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -128,7 +131,9 @@ func (d *deployment) startAll(t *testing.T, api *kenbuntest.API, variables ...st
 func (d *deployment) client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("tcp", d.nginx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", d.nginx)
+		},
 		TLSClientConfig:   &tls.Config{RootCAs: d.authorities},
 		ForceAttemptHTTP2: true,
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package deploy_test
 
 import (
@@ -83,7 +85,7 @@ func TestSystemd_ServesAsTheUnitSays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	variables := []string{"KENBUN_API_URL=" + api.URL, "KENBUN_PUBLIC_URL=https://" + host}
+	variables := []string{"KENBUN_API_URL=" + api.URL}
 	for _, file := range u["EnvironmentFile"] {
 		content, err := os.ReadFile(fill(file))
 		if err != nil {
