@@ -28,7 +28,7 @@ func TestCompose_TokenMadeOnOneReplicaIsFetchedAnywhere(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	response, err := http.Get("http://" + d.health + "/healthz")
+	response, err := http.Get("http://" + d.health + "/readyz")
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("%v, %v", response, err)
 	}
