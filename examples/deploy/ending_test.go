@@ -68,8 +68,8 @@ func askOnce(address string) error {
 		return fmt.Errorf("a request could not be sent: %w", err)
 	}
 	answer, err := io.ReadAll(connection)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
-		return fmt.Errorf("a request was answered with %q: %v", answer, err)
+	if err == nil && !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		err = fmt.Errorf("a request was answered with %q", answer)
 	}
-	return nil
+	return err
 }
