@@ -77,6 +77,9 @@ func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
 	s.timeouts = timeouts{header: header, body: body, idle: time.Minute, shutdown: shutdown, write: writeTimeout}
 }
 
+// DoNotSettle has the server end without waiting for connections that come about.
+func (s *Server) DoNotSettle() { s.timeouts.settling = 0 }
+
 // SetWriteTimeout replaces that of HTTP/2.
 func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.write = write }
 

@@ -37,6 +37,10 @@ type timeouts struct {
 	header, body time.Duration
 	// idle is how long a connection is kept for the next request.
 	idle time.Duration
+	// settling is how long connections have to come about that had begun to when
+	// no more were let in: a round trip to a proxy, and some patience with the
+	// scheduler.
+	settling time.Duration
 	// shutdown is how long open requests may still take at the end.
 	shutdown time.Duration
 	// write is for a client to take what is written to it.
@@ -47,6 +51,7 @@ var defaultTimeouts = timeouts{
 	header:   5 * time.Second,
 	body:     30 * time.Second,
 	idle:     2 * time.Minute,
+	settling: 250 * time.Millisecond,
 	shutdown: 10 * time.Second,
 	write:    writeTimeout,
 }
@@ -177,7 +182,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	if err := settle(listener); err != nil {
+	if err := settle(listener, s.timeouts.settling); err != nil {
 		s.log.Debug("connections that nobody has accepted may be lost", "cause", err)
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)

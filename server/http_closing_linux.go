@@ -10,11 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settlingTime is how long connections have to come about that had begun to when
-// no more were let in: a round trip to a proxy, and some patience with the
-// scheduler.
-const settlingTime = 250 * time.Millisecond
-
 // noFurtherConnections is a filter that drops the first packet of a TCP
 // connection, the one with SYN and without ACK, and nothing else.
 var noFurtherConnections = [...]unix.SockFilter{
@@ -33,7 +28,7 @@ var noFurtherConnections = [...]unix.SockFilter{
 // refused then: a proxy goes to the next replica.
 //
 // A listener whose socket takes no filter is left as it is.
-func settle(listener net.Listener) error {
+func settle(listener net.Listener, patience time.Duration) error {
 	connection, ok := listener.(syscall.Conn)
 	if !ok {
 		return nil
@@ -50,6 +45,6 @@ func settle(listener net.Listener) error {
 	if err = errors.Join(err, refused); err != nil {
 		return fmt.Errorf("let no further connections in: %w", err)
 	}
-	time.Sleep(settlingTime)
+	time.Sleep(patience)
 	return nil
 }

@@ -22,7 +22,7 @@ func TestSettle_KeepsWhoIsConnectedAndLetsNobodyElseIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer early.Close()
-	if err := settle(listener); err != nil {
+	if err := settle(listener, time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	late, err := dialer.Dial("tcp", listener.Addr().String())

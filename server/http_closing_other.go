@@ -2,7 +2,10 @@
 
 package server
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // settle does what only Linux can.
-func settle(net.Listener) error { return nil }
+func settle(net.Listener, time.Duration) error { return nil }

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -91,6 +93,19 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		_ = connection.Close() // nobody is told anything on it
 		l.limits.Refused(beyond)
 	}
+}
+
+// SyscallConn implements [syscall.Conn], for whoever has to do with the socket
+// itself.
+func (l *limitedListener) SyscallConn() (syscall.RawConn, error) { return socketOf(l.Listener) }
+
+// socketOf is the socket under a listener.
+func socketOf(listener net.Listener) (syscall.RawConn, error) {
+	socket, ok := listener.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return socket.SyscallConn()
 }
 
 // countedAs is the network for which a connection counts, empty for none.

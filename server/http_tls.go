@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -58,6 +60,20 @@ func (c *CertificateFiles) TLSConfig() *tls.Config {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certificate(), nil },
 	}
 }
+
+// Listener returns listener with TLS under this certificate.
+func (c *CertificateFiles) Listener(listener net.Listener) net.Listener {
+	return &tlsListener{tls.NewListener(listener, c.TLSConfig()), listener}
+}
+
+// tlsListener is a listener whose socket can be reached through TLS.
+type tlsListener struct {
+	net.Listener
+	below net.Listener
+}
+
+// SyscallConn implements [syscall.Conn].
+func (l *tlsListener) SyscallConn() (syscall.RawConn, error) { return socketOf(l.below) }
 
 // certificate returns the certificate as it is in the files now, looking at them
 // once a second at most. If they hold nothing of use, the one before stays.

@@ -64,6 +64,7 @@ func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers
 		t.Fatal(err)
 	}
 	h.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox})
+	h.DoNotSettle()
 	return h
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -86,5 +85,5 @@ func (e *edge) guard(listener net.Listener, w *watch, logger *slog.Logger) net.L
 	if e.certificate == nil {
 		return listener
 	}
-	return tls.NewListener(listener, e.certificate.TLSConfig())
+	return e.certificate.Listener(listener)
 }
