@@ -54,6 +54,26 @@ func (s *Server) answer(ctx context.Context, header http.Header, m *message) (an
 	}
 }
 
+// encode writes a message as JSON. In place of an answer that cannot be written
+// it writes an error, since the client waits; of any other message nothing, which
+// is nil. requestID is for the log.
+func (s *Server) encode(requestID string, m any) []byte {
+	data, err := json.Marshal(m)
+	if err == nil {
+		return data
+	}
+	s.log.Error("a message could not be written as JSON", "request_id", requestID, "cause", err)
+	answer, ok := m.(mcp.JSONRPCResponse)
+	if !ok {
+		return nil
+	}
+	failure := mcp.JSONRPCError{JSONRPC: mcp.JSONRPC_VERSION, ID: answer.ID, Error: mcp.NewJSONRPCErrorDetails(mcp.INTERNAL_ERROR, errPanic.Error(), nil)}
+	if data, err = json.Marshal(failure); err != nil {
+		return nil // the id was read from JSON
+	}
+	return data
+}
+
 // inOwnWords tells what a client did wrong, in place of the library, whose words
 // are for whoever programs with it.
 func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCError) mcp.JSONRPCError {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // maxUnsent bounds the notifications of one request that wait to be sent.
@@ -153,8 +155,9 @@ func (e *endpoint) exchange(w http.ResponseWriter, r *http.Request, m *message, 
 	session.answerOn(x, m)
 	defer session.close()
 	ctx := r.Context()
-	if m.Method == string(mcp.MethodSubscriptionsListen) {
-		// What the server tells everybody reaches the sessions that it knows of.
+	if m.Method == string(mcp.MethodSubscriptionsListen) && session.questions == nil {
+		// It is the stateless protocol's alone: the requests of a session share its
+		// number, and could not be registered side by side. What the server tells everybody reaches the sessions that it knows of.
 		if err := e.server.mcp.RegisterSession(ctx, session); err != nil {
 			panic(fmt.Sprintf("two requests with one number: %v", err))
 		}
@@ -173,7 +176,7 @@ func (e *endpoint) exchange(w http.ResponseWriter, r *http.Request, m *message, 
 	if failed && m.Method == string(mcp.MethodInitialize) {
 		w.Header().Del(mcp.HeaderSessionID)
 	}
-	e.lost(x.finish(answer, status))
+	e.lost(x.finish(e.server.encode(tools.RequestID(ctx), answer), status))
 	return !failed
 }
 

@@ -103,6 +103,10 @@ func (x *exchange) writeEvent(m any) error {
 	if err != nil {
 		return err
 	}
+	return x.writeData(data)
+}
+
+func (x *exchange) writeData(data []byte) error {
 	event := make([]byte, 0, len(data)+32)
 	event = append(event, "event: message\ndata: "...)
 	event = append(event, data...)
@@ -118,8 +122,8 @@ func (x *exchange) flush() {
 	_ = http.NewResponseController(x.w).Flush() // not every writer can
 }
 
-// finish writes the answer, and nothing may follow it.
-func (x *exchange) finish(answer mcp.JSONRPCMessage, status int) error {
+// finish writes the answer, which is JSON, and nothing may follow it.
+func (x *exchange) finish(answer []byte, status int) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended {
@@ -127,9 +131,9 @@ func (x *exchange) finish(answer mcp.JSONRPCMessage, status int) error {
 	}
 	x.endLocked()
 	if x.streaming {
-		return x.writeEvent(answer)
+		return x.writeData(answer)
 	}
-	return writeMessage(x.w, status, answer)
+	return writeDocument(x.w, status, answer)
 }
 
 // end ends the exchange without an answer.
@@ -152,11 +156,15 @@ func writeMessage(w http.ResponseWriter, status int, m mcp.JSONRPCMessage) error
 	if err != nil {
 		return err
 	}
+	return writeDocument(w, status, data)
+}
+
+func writeDocument(w http.ResponseWriter, status int, data []byte) error {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, err = w.Write(append(data, '\n'))
+	_, err := w.Write(append(data, '\n'))
 	return err
 }

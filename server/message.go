@@ -94,6 +94,9 @@ func parseMessage(text []byte) (*message, *badMessage) {
 			return nil, &badMessage{code: mcp.INVALID_REQUEST, text: `"method" has to be the name of a method`, id: m.ID}
 		}
 	}
+	if problem := m.ambiguity(); problem != "" {
+		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: problem, id: m.ID}
+	}
 	if len(m.Params) > 0 && m.Params[0] == '{' {
 		if err := m.readParams(); err != nil {
 			err.id = m.ID
@@ -103,9 +106,29 @@ func parseMessage(text []byte) (*message, *badMessage) {
 	return m, nil
 }
 
+// ambiguity says why it cannot be told whether a message is a request, a
+// notification or an answer; empty if it can.
+func (m *message) ambiguity() string {
+	answers := m.Result != nil || m.Error != nil
+	switch {
+	case m.Method != "" && answers:
+		return "the message is a request and an answer at once; send one of the two"
+	case m.Method == "" && !answers:
+		return "the message has neither a method nor a result"
+	case m.Method != "" && string(m.ID) == "null" && !strings.HasPrefix(m.Method, "notifications/"):
+		// Some clients write the id that a notification does not have as null. A
+		// request like that would wait for ever.
+		return "the id of a request must not be null"
+	}
+	return ""
+}
+
 func (m *message) readParams() *badMessage {
 	params, err := readObject(m.Params, paramNames)
 	if err != nil {
+		return err
+	}
+	if err := checkInputResponses(params["inputResponses"]); err != nil {
 		return err
 	}
 	meta := params["_meta"]
@@ -116,6 +139,30 @@ func (m *message) readParams() *badMessage {
 		return err
 	}
 	_ = json.Unmarshal(m.meta[mcp.MetaKeyProtocolVersion], &m.metaVersion) // what is no text is no version
+	return nil
+}
+
+// answerNames are those of a person's answer to a question.
+var answerNames = []string{"action", "content"}
+
+// checkInputResponses refuses answers that one reader takes for a yes and
+// another for a no.
+func checkInputResponses(responses json.RawMessage) *badMessage {
+	if len(responses) == 0 || responses[0] != '{' {
+		return nil // the library says what is wrong with it
+	}
+	answers, err := readObject(responses, nil)
+	if err != nil {
+		return err
+	}
+	for _, answer := range answers {
+		if answer[0] != '{' {
+			continue
+		}
+		if _, err := readObject(answer, answerNames); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

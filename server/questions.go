@@ -75,6 +75,10 @@ func (q *questions) askPerson(ctx context.Context, send func(any) error, request
 	if err != nil {
 		return nil, err
 	}
+	// What is no object the decoder below refuses.
+	if _, bad := readObject(answer, answerNames); bad != nil {
+		return nil, fmt.Errorf("the client's answer cannot be read: %w", bad)
+	}
 	var result mcp.ElicitationResult
 	if err := json.Unmarshal(answer, &result); err != nil {
 		return nil, fmt.Errorf("the client's answer cannot be read: %w", err)

@@ -229,9 +229,8 @@ func (c *stdioConnection) write(m any) {
 	if m == nil {
 		return
 	}
-	data, err := json.Marshal(m)
-	if err != nil {
-		c.server.log.Error("a message could not be written as JSON", "cause", err)
+	data := c.server.encode("", m)
+	if data == nil {
 		return
 	}
 	c.writeMu.Lock()
