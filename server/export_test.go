@@ -26,6 +26,9 @@ const (
 	WorkingCalls = workingCalls
 	ServerBusy   = serverBusy
 	MaxDepth     = maxDepth
+
+	MaxOpenRequests = maxOpenRequests
+	MaxOpenBytes    = maxOpenBytes
 )
 
 // ReadDifferently tells what this package and Go's own decoder, with which the

@@ -116,7 +116,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		return nil, err
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), &s.openSessions)}
-	endpoint = endListening(endpoint)
+	endpoint = newOpenRequests(maxOpenRequests, maxOpenBytes).guard(endListening(endpoint))
 	limits := newRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk
 	switch config.Identity {
@@ -172,7 +172,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		IdleTimeout:       s.timeouts.idle,
 		MaxHeaderBytes:    maxRequestHeader - headerSlack,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return withServing(context.WithoutCancel(ctx), ctx) },
+		// net/http would answer "OPTIONS *" itself, whatever Host and Origin say.
+		DisableGeneralOptionsHandler: true,
+		BaseContext:                  func(net.Listener) context.Context { return withServing(context.WithoutCancel(ctx), ctx) },
 		// No WriteTimeout: an answer may wait for a person.
 	}
 	failed := make(chan error, 1)

@@ -37,6 +37,10 @@ func bufferBody(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
 			return
 		}
+		if r.Method != http.MethodPost {
+			// It means nothing, and a stream would hold it for as long as it is open.
+			body = nil
+		}
 		next.ServeHTTP(w, r.WithContext(withMessage(r.Context(), body)))
 	})
 }

@@ -353,3 +353,29 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 		t.Error(fmt.Errorf("without a fault: %w", got.err))
 	}
 }
+
+// net/http answers "OPTIONS *" by itself unless it is told not to.
+func TestA10_OptionsOfTheWholeServerAreGuarded(t *testing.T) {
+	h := newHouse(t)
+	d := h.deliver(t.Context(), t, time.Minute)
+	address, err := url.Parse(d.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection, err := net.Dial("tcp", address.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(connection, "OPTIONS * HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("%d, want 421", response.StatusCode)
+	}
+	response.Body.Close()
+	connection.Close()
+}

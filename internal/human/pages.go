@@ -158,12 +158,14 @@ func (p *Pages) listen() error {
 	}
 	site := &site{host: listener.Addr().String(), served: make(chan struct{})}
 	site.server = &http.Server{
-		Handler:           &gate{pages: p, host: site.host},
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      acceptTimeout + 2*answerTimeout,
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    16 << 10,
+		Handler: &gate{pages: p, host: site.host},
+		// net/http would answer "OPTIONS *" itself, whatever Host and Origin say.
+		DisableGeneralOptionsHandler: true,
+		ReadHeaderTimeout:            5 * time.Second,
+		ReadTimeout:                  10 * time.Second,
+		WriteTimeout:                 acceptTimeout + 2*answerTimeout,
+		IdleTimeout:                  30 * time.Second,
+		MaxHeaderBytes:               16 << 10,
 		// What net/http logs holds addresses.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
