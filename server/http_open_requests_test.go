@@ -58,7 +58,6 @@ func TestA22_WhatOneUserHasOpenIsBounded(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})
-	h.client.Timeout = 0 // the calls that wait, wait
 	target := h.api.Token(t, "ada@example.com", "old", nil)
 	ben := h.api.User(t, "ben@example.com", authority.RoleMember)
 	session := h.session(t, bearer(h.pat), asksPeople)
