@@ -134,6 +134,9 @@ func TestA13_RedirectsOfTheAPITakeNoTokenAlong(t *testing.T) {
 			if answer := h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities)); answer.status != http.StatusServiceUnavailable {
 				t.Errorf("%d to %s lets in: status %d, %s", status, to, answer.status, answer.body)
 			}
+			if to != elsewhere || status == 301 || status == 303 {
+				continue // a call whose outcome is not known looks for it, which takes its time
+			}
 			for name, arguments := range everyCall {
 				if answer := h.modern(t, bearer(h.pat), 1, "tools/call", map[string]any{"name": name, "arguments": arguments}).message(t).tool(t); !answer.IsError {
 					t.Errorf("%d to %s: %s says %s", status, to, name, answer.text())

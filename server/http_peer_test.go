@@ -249,7 +249,15 @@ func (s *stream) next() message {
 // ends waits for the end of the stream.
 func (s *stream) ends() {
 	s.t.Helper()
-	if rest, err := io.ReadAll(s.lines); err != nil {
+	s.rest()
+}
+
+// rest is what comes until the end of the stream.
+func (s *stream) rest() string {
+	s.t.Helper()
+	rest, err := io.ReadAll(s.lines)
+	if err != nil {
 		s.t.Errorf("the stream broke off after %q: %v", rest, err)
 	}
+	return string(rest)
 }
