@@ -75,9 +75,12 @@ func (q *questions) askPerson(ctx context.Context, send func(any) error, request
 	if err != nil {
 		return nil, err
 	}
-	// What is no object the decoder below refuses.
-	if _, bad := readObject(answer, answerNames); bad != nil {
-		return nil, fmt.Errorf("the client's answer cannot be read: %w", bad)
+	// An answer that two readers might understand differently is none. What is no
+	// object is told apart below.
+	if len(answer) > 0 && answer[0] == '{' {
+		if _, bad := readObject(answer, answerNames); bad != nil {
+			return nil, fmt.Errorf("the client's answer cannot be read: %w", bad)
+		}
 	}
 	var result mcp.ElicitationResult
 	if err := json.Unmarshal(answer, &result); err != nil {
