@@ -206,7 +206,7 @@ func TestA15_IDsThatLeadElsewhereGoNowhere(t *testing.T) {
 // through, and it costs little.
 func TestA24_A25_HostileAPIBehindTheServer(t *testing.T) {
 	h, api := serveHostile(t)
-	before := heapAfterGC()
+	before := heapSpans()
 	peak, stop := watchHeap()
 	for name, answers := range map[string]http.HandlerFunc{
 		"a page": answeringJSON(http.Header{"Content-Type": {"text/html"}}, 200, "<html>upstream words</html>"),
