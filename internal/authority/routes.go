@@ -32,6 +32,7 @@ func (a *Authority) routes() []route {
 		{method: http.MethodGet, pattern: "/org-units", needs: readUnits, serve: a.serveUnits},
 		{method: http.MethodPost, pattern: "/org-units/active", needs: writeUnits, serve: a.serveActiveUnit},
 		{method: http.MethodGet, pattern: "/healthz", open: true, serve: a.serveHealth},
+		{method: http.MethodGet, pattern: "/openapi.json", open: true, serve: a.serveDescription},
 	}
 }
 

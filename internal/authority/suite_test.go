@@ -101,6 +101,7 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	f.Authority = a
 	server := httptest.NewServer(a.Handler())
 	f.url, f.client = server.URL, server.Client()
+	f.client.Transport = &describedTransport{t: t, table: newRouteTable(a.routes()), next: f.client.Transport}
 	t.Cleanup(func() {
 		server.Close()
 		if err := a.Close(); err != nil {
