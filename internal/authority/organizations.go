@@ -15,6 +15,9 @@ func (a *Authority) AddMember(ctx context.Context, user, organization string, ro
 	if _, err := ParseRole(string(role)); err != nil {
 		return err
 	}
+	if err := validateOrganization(organization); err != nil {
+		return err
+	}
 	now := a.now()
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		userID, err := findUserID(ctx, tx, user)
