@@ -221,6 +221,18 @@ func TestS5_RevokedStaysAsItIs(t *testing.T) {
 	})
 }
 
+// Of several reasons why a revoked token cannot come back, that one is told
+// which no waiting and no revoking of others will change.
+func TestS5_RevokedIsToldBeforeAnythingElse(t *testing.T) {
+	f := newFixture(t, Config{TokenLimit: 2})
+	caller := f.user("ada@example.com", RoleMember)
+	gone := f.make(caller.Value, `{"name": "gone", "expires_at": "2026-03-28T11:00:00Z"}`)
+	wantStatus(t, f.send("DELETE", "/settings/tokens/"+gone.ID, "", bearer(caller.Value)), http.StatusNoContent)
+	f.clock.advance(time.Hour)
+	f.token("ada@example.com", "other")
+	wantProblem(t, f.send("PATCH", "/settings/tokens/"+gone.ID, `{"expires_at": null}`, bearer(caller.Value)), http.StatusConflict, "token_revoked")
+}
+
 // An expired token that is given a new end is one active token more.
 func TestS5_LimitHoldsForTokensThatComeBack(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
