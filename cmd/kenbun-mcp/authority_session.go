@@ -12,6 +12,7 @@ import (
 
 func newAuthoritySessionCommand() *cobra.Command {
 	var lifetime time.Duration
+	var organization string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "session EMAIL",
@@ -25,7 +26,7 @@ it can act as the user until then.`,
 				return usageErrorf("--ttl is %s: give a time such as 12h", lifetime)
 			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
-				token, err := a.IssueSession(ctx, args[0], lifetime)
+				token, err := a.IssueSessionIn(ctx, args[0], organization, lifetime)
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
@@ -39,6 +40,7 @@ it can act as the user until then.`,
 		},
 	}
 	cmd.Flags().DurationVar(&lifetime, "ttl", authority.DefaultSessionLifetime, "how long the session lasts, at most 720h")
+	cmd.Flags().StringVar(&organization, "organization", "", "where the session acts, for a user who is in several organizations")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

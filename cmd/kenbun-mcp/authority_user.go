@@ -15,9 +15,11 @@ import (
 func newAuthorityUserCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
-		Short: "Add, list, suspend and restore users of your own API",
+		Short: "Look after the users of your own API, and what they may do",
 		Long: `user looks after the users of your own API. What it changes counts from the
-next request on, in a running server too, and for all tokens of that user.`,
+next request on, in a running server too, and for all tokens of that user.
+A user may be a member of several organizations; each token and session acts in
+the one that it was made in.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -25,6 +27,8 @@ next request on, in a running server too, and for all tokens of that user.`,
 		newAuthorityUserAddCommand(),
 		newAuthorityUserListCommand(),
 		newAuthorityUserRoleCommand(),
+		newAuthorityUserJoinCommand(),
+		newAuthorityUserLeaveCommand(),
 		newAuthorityUserStatusCommand("suspend", "Stop all tokens and sessions of a user, until restored", "suspended", (*authority.Authority).Suspend),
 		newAuthorityUserStatusCommand("restore", "End the suspension of a user", "restored", (*authority.Authority).Restore),
 	)
@@ -97,10 +101,11 @@ func newAuthorityUserListCommand() *cobra.Command {
 }
 
 func newAuthorityUserRoleCommand() *cobra.Command {
-	return &cobra.Command{
+	var organization string
+	cmd := &cobra.Command{
 		Use:   "role EMAIL ROLE",
 		Short: "Change what a user may do",
-		Long:  "role changes what a user may do. ROLE is one of " + roleNames() + ".",
+		Long:  "role changes what a user may do. ROLE is one of " + roleNames() + ";\n\"authority roles\" shows what each of them holds.",
 		Args:  cobra.ExactArgs(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) != 1 {
@@ -110,7 +115,7 @@ func newAuthorityUserRoleCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
-				if err := a.SetRole(ctx, args[0], authority.Role(args[1])); err != nil {
+				if err := a.SetRoleIn(ctx, args[0], organization, authority.Role(args[1])); err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
 				cmd.PrintErrf("%s is %s now\n", args[0], args[1])
@@ -118,6 +123,8 @@ func newAuthorityUserRoleCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&organization, "organization", "", "where the role counts, for a user who is in several organizations")
+	return cmd
 }
 
 func newAuthorityUserStatusCommand(verb, short, done string, change func(*authority.Authority, context.Context, string) error) *cobra.Command {

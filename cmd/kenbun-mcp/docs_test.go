@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,11 +26,30 @@ func TestGeneratedDocumentationIsUpToDate(t *testing.T) {
 		{"README.md", "environment", environmentTable},
 		{"docs/tools.md", "tools", toolsReference},
 		{"docs/commands.md", "commands", commandsReference},
+		{"docs/api.md", "roles", rolesReference},
 		{"docs/http.md", "metrics", func() string { return metricsTable(t) }},
 	} {
 		t.Run(part.file+" "+part.marker, func(t *testing.T) {
 			checkGenerated(t, filepath.Join("..", "..", part.file), part.marker, part.render())
 		})
+	}
+}
+
+// The description that the API serves must be embedded from its own folder; the
+// one in docs is for reading.
+func TestGeneratedDocumentationIsUpToDate_OpenAPI(t *testing.T) {
+	served, err := os.ReadFile(filepath.Join("..", "..", "internal", "authority", "openapi.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("..", "..", "docs", "openapi.json")
+	if *update {
+		if err := os.WriteFile(path, served, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if copied, err := os.ReadFile(path); err != nil || !bytes.Equal(copied, served) {
+		t.Errorf("docs/openapi.json is not what the API serves: run script/generate (%v)", err)
 	}
 }
 
@@ -157,6 +177,17 @@ func shownDefault(flag *pflag.Flag) string {
 		return ""
 	}
 	return " (default `" + flag.DefValue + "`)"
+}
+
+func rolesReference() string {
+	var b strings.Builder
+	for i, cells := range rolesTable() {
+		b.WriteString("| " + strings.ToLower(strings.Join(cells, " | ")) + " |\n")
+		if i == 0 {
+			b.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
+		}
+	}
+	return b.String()
 }
 
 func commandsReference() string {

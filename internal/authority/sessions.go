@@ -19,13 +19,19 @@ const maxSessionLifetime = 30 * 24 * time.Hour
 // token until lifetime has passed, which is at most 30 days; zero means
 // [DefaultSessionLifetime]. Like a token's its value is not kept.
 func (a *Authority) IssueSession(ctx context.Context, user string, lifetime time.Duration) (string, error) {
+	return a.IssueSessionIn(ctx, user, "", lifetime)
+}
+
+// IssueSessionIn is [Authority.IssueSession] for somebody who is in several
+// organizations, of which one is named.
+func (a *Authority) IssueSessionIn(ctx context.Context, user, organization string, lifetime time.Duration) (string, error) {
 	if lifetime == 0 {
 		lifetime = DefaultSessionLifetime
 	}
 	if lifetime < time.Second || lifetime > maxSessionLifetime {
 		return "", &InvalidError{Field: "session lifetime", Problem: fmt.Sprintf("must be from one second to %d hours", int(maxSessionLifetime.Hours()))}
 	}
-	member, err := a.soleMembership(ctx, user)
+	member, err := a.membership(ctx, user, organization)
 	if err != nil {
 		return "", err
 	}

@@ -101,6 +101,7 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	f.Authority = a
 	server := httptest.NewServer(a.Handler())
 	f.url, f.client = server.URL, server.Client()
+	f.client.Transport = &describedTransport{t: t, table: newRouteTable(a.routes()), next: f.client.Transport}
 	t.Cleanup(func() {
 		server.Close()
 		if err := a.Close(); err != nil {
@@ -226,11 +227,14 @@ func decode[T any](t *testing.T, got answer) T {
 
 // row is what tests look at of a token on the wire.
 type row struct {
-	ID         string  `json:"id"`
-	Token      string  `json:"token"`
-	LastUsedAt *string `json:"last_used_at"`
-	ExpiresAt  *string `json:"expires_at"`
-	RevokedAt  *string `json:"revoked_at"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Token       string   `json:"token"`
+	LastUsedAt  *string  `json:"last_used_at"`
+	ExpiresAt   *string  `json:"expires_at"`
+	RevokedAt   *string  `json:"revoked_at"`
+	ValidFrom   *string  `json:"valid_from"`
+	Permissions []string `json:"permissions"`
 }
 
 func (f *fixture) list(credential string) map[string]row {

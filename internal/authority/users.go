@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -107,10 +108,17 @@ func (n NewUser) validate() error {
 	if _, err := ParseRole(string(n.Role)); err != nil {
 		return err
 	}
-	for field, value := range map[string]string{"first name": n.FirstName, "last name": n.LastName, "organization": n.Organization} {
+	for field, value := range map[string]string{"first name": n.FirstName, "last name": n.LastName} {
 		if utf8.RuneCountInString(value) > maxNameCharacters || !plainText(value) {
 			return &InvalidError{Field: field, Problem: fmt.Sprintf("must be at most %d characters of plain text", maxNameCharacters)}
 		}
+	}
+	return validateOrganization(n.Organization)
+}
+
+func validateOrganization(name string) error {
+	if lookupKey(name) == "" || utf8.RuneCountInString(name) > maxNameCharacters || !plainText(name) {
+		return &InvalidError{Field: "organization", Problem: fmt.Sprintf("must be named in 1 to %d characters of plain text", maxNameCharacters)}
 	}
 	return nil
 }
@@ -153,27 +161,45 @@ func (a *Authority) queryUsers(ctx context.Context, query string, args ...any) (
 // soleMembership finds a user by address or id, in the one organization that
 // he is in.
 func (a *Authority) soleMembership(ctx context.Context, user string) (User, error) {
+	return a.membership(ctx, user, "")
+}
+
+// membership finds a user by address or id, as a member of the organization of
+// that name. Without a name it is the one that he is in.
+func (a *Authority) membership(ctx context.Context, user, organization string) (User, error) {
 	found, err := a.queryUsers(ctx, selectUsers+` WHERE u.email_key = $1 OR u.id = $2 ORDER BY m.created_at, m.id`, lookupKey(user), user)
-	switch {
-	case err != nil:
+	if err != nil {
 		return User{}, err
-	case len(found) == 0:
+	}
+	if len(found) == 0 {
 		return User{}, ErrUnknownUser
+	}
+	if organization != "" {
+		found = slices.DeleteFunc(found, func(u User) bool { return lookupKey(u.Organization) != lookupKey(organization) })
+	}
+	switch {
 	case len(found) > 1:
 		return User{}, ErrSeveralOrganizations
-	case found[0].OrgID == "":
+	case len(found) == 0 || found[0].OrgID == "":
 		return User{}, ErrNotMember
 	}
 	return found[0], nil
 }
 
-// SetRole changes what the user, named by address or id, may do in his
-// organization. It counts from the next request on, for all of his tokens.
+// SetRole changes what the user, named by address or id, may do in the one
+// organization that he is in. It counts from the next request on, for all of
+// his tokens.
 func (a *Authority) SetRole(ctx context.Context, user string, role Role) error {
+	return a.SetRoleIn(ctx, user, "", role)
+}
+
+// SetRoleIn is [Authority.SetRole] for somebody who is in several
+// organizations, of which one is named.
+func (a *Authority) SetRoleIn(ctx context.Context, user, organization string, role Role) error {
 	if _, err := ParseRole(string(role)); err != nil {
 		return err
 	}
-	member, err := a.soleMembership(ctx, user)
+	member, err := a.membership(ctx, user, organization)
 	if err != nil {
 		return err
 	}
@@ -196,8 +222,8 @@ func (a *Authority) setStatus(ctx context.Context, user string, status UserStatu
 	return a.changeOne(ctx, ErrUnknownUser, `UPDATE users SET status = $1 WHERE email_key = $2 OR id = $3`, status, lookupKey(user), user)
 }
 
-// changeOne runs a statement that changes one row, and returns absent if there
-// was none.
+// changeOne runs a statement that changes who may do what, in one row, and
+// returns absent if there was none.
 func (a *Authority) changeOne(ctx context.Context, absent error, statement string, args ...any) error {
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, statement, args...)
@@ -211,6 +237,6 @@ func (a *Authority) changeOne(ctx context.Context, absent error, statement strin
 		if changed == 0 {
 			return absent
 		}
-		return nil
+		return a.bumpEpoch(ctx, tx)
 	})
 }

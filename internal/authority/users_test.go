@@ -3,6 +3,7 @@ package authority
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ func TestK4_EachRequestActsAsTheUserNow(t *testing.T) {
 
 		got := f.send("GET", "/me", "", bearer(ada.Value))
 		wantStatus(t, got, http.StatusOK)
-		sameForm(t, `{"org_member_id": "a", "first_name": "b", "last_name": "c", "email": "d", "role": "admin", "verified": true, "org_id": "e"}`, got.body)
+		sameForm(t, `{"org_member_id": "a", "first_name": "b", "last_name": "c", "email": "d", "role": "admin", "verified": true, "org_id": "e",
+			"permissions": ["p"], "active_ou": "f"}`, got.body)
 		adaMe, benMe := decode[me](t, got), decode[me](t, f.send("GET", "/me", "", bearer(ben.Value)))
 		if adaMe.Email != "Ada@example.com" || adaMe.FirstName != "Ada" || adaMe.LastName != "Lovelace" || adaMe.Role != RoleAdmin || !adaMe.Verified {
 			t.Errorf("me: %+v", adaMe)
@@ -94,24 +96,24 @@ func TestH1_DowngradeCountsAtOnce(t *testing.T) {
 	})
 }
 
-// The three endpoints ask for permissions that every role holds, so that the
+// The endpoints ask for permissions that every role holds, so that the
 // loss of one is shown on an endpoint that only some may use.
 func TestH1_PermissionIsThatOfTheRoleNow(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleAdmin)
-	guarded := f.handlerFor([]route{{method: "GET", pattern: "/members", needs: "write:members", serve: func(w http.ResponseWriter, _ *http.Request, _ identity) error {
+	guarded := f.handlerFor([]route{{method: "GET", pattern: "/scoring", needs: "write:scoring", serve: func(w http.ResponseWriter, _ *http.Request, _ identity) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}}})
-	if got := record(guarded, "GET", "/members", bearer(issued.Value)); got.status != http.StatusNoContent {
+	if got := record(guarded, "GET", "/scoring", bearer(issued.Value)); got.status != http.StatusNoContent {
 		t.Fatalf("as admin: %d", got.status)
 	}
 	if err := f.SetRole(t.Context(), "ada@example.com", RoleMember); err != nil {
 		t.Fatal(err)
 	}
-	got := record(guarded, "GET", "/members", bearer(issued.Value))
+	got := record(guarded, "GET", "/scoring", bearer(issued.Value))
 	wantProblem(t, got, http.StatusForbidden, "forbidden")
-	if challenge := got.header.Get("WWW-Authenticate"); challenge != `Bearer realm="kenbun", error="insufficient_scope", scope="write:members"` {
+	if challenge := got.header.Get("WWW-Authenticate"); challenge != `Bearer realm="kenbun", error="insufficient_scope", scope="write:scoring"` {
 		t.Errorf("challenge %s", challenge)
 	}
 }
@@ -158,7 +160,7 @@ func TestH1_TokenStaysBoundToItsOrganization(t *testing.T) {
 		if err := f.AddMember(ctx, "ada@example.com", "Elsewhere", RoleViewer); err != nil {
 			t.Fatal(err)
 		}
-		if now := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value))); now != home {
+		if now := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value))); !reflect.DeepEqual(now, home) {
 			t.Errorf("a further membership changed %+v to %+v", home, now)
 		}
 		if _, err := f.IssueToken(ctx, "ada@example.com", "where?", nil); !errors.Is(err, ErrSeveralOrganizations) {
