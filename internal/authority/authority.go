@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,15 @@ type Config struct {
 	// means [DefaultTokenLimit].
 	TokenLimit int
 
+	// UsageRetention is how long the uses of tokens are kept; zero means
+	// [DefaultUsageRetention]. They are removed within an hour after that.
+	UsageRetention time.Duration
+
+	// UsagePerToken is how many uses of one token are kept, the newest, and
+	// before the others are removed up to a tenth more; zero means
+	// [DefaultUsagePerToken].
+	UsagePerToken int
+
 	// Logger receives one record for each request and each refused credential.
 	// No record holds a token's value. Nil discards them.
 	Logger *slog.Logger
@@ -55,6 +65,7 @@ type Authority struct {
 	log        *slog.Logger
 	clock      func() time.Time
 	lastUsed   *lastUsedWriter
+	usage      *usageWriter
 	close      func() error
 }
 
@@ -65,6 +76,9 @@ type Authority struct {
 func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.TokenLimit < 0 {
 		return nil, &InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
+	}
+	if cfg.UsageRetention < 0 || cfg.UsagePerToken < 0 {
+		return nil, &InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
 	}
 	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now}
 	if a.tokenLimit == 0 {
@@ -91,9 +105,14 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.usage, err = startUsageWriter(a, cmp.Or(cfg.UsageRetention, DefaultUsageRetention), cmp.Or(cfg.UsagePerToken, DefaultUsagePerToken)) //nolint:contextcheck // it outlives the opening and ends with Close
+	if err != nil {
+		return nil, errors.Join(err, a.db.Close())
+	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	a.close = sync.OnceValue(func() error {
 		a.lastUsed.stop()
+		a.usage.stop()
 		return a.db.Close()
 	})
 	return a, nil
