@@ -27,11 +27,16 @@ type Config struct {
 	// it. No error and no log record repeats the address.
 	Store string
 
-	// PepperFile holds the key under which token values are hashed. If empty
+	// PepperFile holds the keys under which token values are hashed. If empty
 	// it is the file "pepper" beside the database file. It is made when it is
 	// missing and the database is new. In memory there is none unless one is
-	// named here.
+	// named here, and with PostgreSQL one has to be.
 	PepperFile string
+
+	// Pepper is what would stand in PepperFile, where there is to be none: a
+	// line for each key, its version, a colon and 32 bytes in base64, with
+	// ascending versions. New tokens are hashed under the last.
+	Pepper string
 
 	// TokenLimit is how many active tokens a user may have at a time; zero
 	// means [DefaultTokenLimit].
@@ -60,12 +65,13 @@ type Config struct {
 // in several.
 type Authority struct {
 	db         *database
-	peppers    keyring
+	peppers    *peppers
 	tokenLimit int
 	log        *slog.Logger
 	clock      func() time.Time
 	lastUsed   *lastUsedWriter
 	usage      *usageWriter
+	watch      *nodeWatch // nil where no other node can be heard of
 	close      func() error
 }
 
@@ -94,13 +100,17 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Pepper != "" && cfg.PepperFile != "" {
+		return nil, &InvalidError{Field: "pepper", Problem: "is given twice: name a file, or give its content"}
+	}
+	peppers := pepperSource{file: cfg.PepperFile, text: cfg.Pepper}
 	switch {
 	case location.postgres != nil:
-		err = a.openPostgres(ctx, location.postgres, cfg.PepperFile)
+		err = a.openPostgres(ctx, location.postgres, peppers)
 	case location.path != "":
-		err = a.openFile(ctx, location.path, cfg.PepperFile)
+		err = a.openFile(ctx, location.path, peppers)
 	default:
-		err = a.openMemory(ctx, cfg.PepperFile)
+		err = a.openMemory(ctx, peppers)
 	}
 	if err != nil {
 		return nil, err
@@ -109,24 +119,30 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}
+	if a.db.nodes != nil {
+		a.watch = watchNodes(a.db.nodes, a.db.cache, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
+	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	a.close = sync.OnceValue(func() error {
 		a.lastUsed.stop()
 		a.usage.stop()
+		if a.watch != nil {
+			a.watch.Close()
+		}
 		return a.db.Close()
 	})
 	return a, nil
 }
 
-func (a *Authority) openMemory(ctx context.Context, pepperFile string) error {
+func (a *Authority) openMemory(ctx context.Context, source pepperSource) error {
 	db, err := openSQLiteMemory(ctx)
 	if err != nil {
 		return err
 	}
-	return a.attach(ctx, db, pepperFile)
+	return a.attach(ctx, db, source)
 }
 
-func (a *Authority) openFile(ctx context.Context, path, pepperFile string) (err error) {
+func (a *Authority) openFile(ctx context.Context, path string, source pepperSource) (err error) {
 	if err := prepareDatabaseFolder(path); err != nil {
 		return err
 	}
@@ -141,15 +157,15 @@ func (a *Authority) openFile(ctx context.Context, path, pepperFile string) (err 
 	if err != nil {
 		return err
 	}
-	if pepperFile == "" {
-		pepperFile = pepperBeside(path)
+	if source == (pepperSource{}) {
+		source.file = pepperBeside(path)
 	}
-	return a.attach(ctx, db, pepperFile)
+	return a.attach(ctx, db, source)
 }
 
-func (a *Authority) openPostgres(ctx context.Context, config *pgx.ConnConfig, pepperFile string) (err error) {
-	if pepperFile == "" {
-		return &InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file"}
+func (a *Authority) openPostgres(ctx context.Context, config *pgx.ConnConfig, source pepperSource) (err error) {
+	if source == (pepperSource{}) {
+		return &InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file, or give its content"}
 	}
 	unlock, err := lockPostgres(ctx, config)
 	if err != nil {
@@ -160,17 +176,17 @@ func (a *Authority) openPostgres(ctx context.Context, config *pgx.ConnConfig, pe
 	if err != nil {
 		return err
 	}
-	return a.attach(ctx, db, pepperFile)
+	return a.attach(ctx, db, source)
 }
 
 // attach migrates db and takes it over; on failure it is closed.
-func (a *Authority) attach(ctx context.Context, db *database, pepperFile string) error {
+func (a *Authority) attach(ctx context.Context, db *database, source pepperSource) error {
 	err := migrate(ctx, db)
 	if err == nil {
-		a.peppers, err = loadPeppers(ctx, db, pepperFile)
+		a.peppers, err = loadPeppers(ctx, db, source, a.now())
 	}
 	if err == nil {
-		err = db.prepare(ctx, len(a.peppers))
+		err = db.prepare(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, db.Close())

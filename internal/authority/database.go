@@ -30,6 +30,9 @@ type database struct {
 	// there is none but this one and others on the same file.
 	nodes *pgx.ConnConfig
 
+	// cache remembers who was verified; nil where asking again is cheap.
+	cache *verifiedCache
+
 	verifyToken   *sql.Stmt
 	verifySession *sql.Stmt
 }
@@ -122,6 +125,7 @@ func (db *database) changeOnce(ctx context.Context, do func(tx *sql.Tx) error) e
 	if err != nil {
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
+	defer db.cache.release(tx)
 	if err := do(tx); err != nil {
 		// A transaction whose connection is lost has been undone.
 		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) && db.faultOf(err) != faultGone {

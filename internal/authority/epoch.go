@@ -14,6 +14,7 @@ const verificationChannel = "kenbun_verification"
 // forget whom they remember. It comes last in its transaction, since all such
 // changes wait for each other from here on.
 func (a *Authority) bumpEpoch(ctx context.Context, tx *sql.Tx) error {
+	a.db.cache.hold(tx)
 	if _, err := tx.ExecContext(ctx, `UPDATE verification_epoch SET epoch = epoch + 1 WHERE id = 1`); err != nil {
 		return fmt.Errorf("begin a new epoch of verification: %w", err)
 	}

@@ -26,7 +26,15 @@ const (
 type use struct {
 	tokenID string
 	at      time.Time
+	rehash  *rehash // nil if the token is stored under the newest pepper
 	stored  chan struct{}
+}
+
+// rehash moves a token to the newest pepper, which can be done only while its
+// value is at hand.
+type rehash struct {
+	version  int64
+	from, to string // digests
 }
 
 // lastUsedWriter stores uses one after the other, away from the requests.
@@ -55,18 +63,24 @@ func startLastUsedWriter(db *database, log *slog.Logger) *lastUsedWriter {
 
 // record stores that a token was used, unless that was stored less than
 // lastUsedInterval before.
-func (w *lastUsedWriter) record(ctx context.Context, tokenID string, stored *time.Time, at time.Time) {
-	if stored != nil && at.Sub(*stored) < lastUsedInterval {
+func (w *lastUsedWriter) record(ctx context.Context, token *credentialRecord, u use) {
+	if u.rehash != nil && token.rehashing.Swap(true) {
+		u.rehash = nil
+	}
+	last := token.lastUsed.Load()
+	if u.rehash == nil && last != 0 && u.at.Sub(fromMicros(last)) < lastUsedInterval {
 		return
 	}
-	u := w.enqueue(tokenID, at)
-	if u == nil {
+	pending := w.enqueue(u)
+	if pending == nil {
 		return
 	}
+	// A remembered record must not have each request store the same again.
+	token.lastUsed.Store(toMicros(u.at))
 	patience := time.NewTimer(lastUsedPatience)
 	defer patience.Stop()
 	select {
-	case <-u.stored:
+	case <-pending.stored:
 	case <-patience.C:
 	case <-ctx.Done():
 	}
@@ -74,17 +88,17 @@ func (w *lastUsedWriter) record(ctx context.Context, tokenID string, stored *tim
 
 // enqueue returns the use that will be stored for the token, or nil if there
 // are too many already: it is made up for by the next request.
-func (w *lastUsedWriter) enqueue(tokenID string, at time.Time) *use {
+func (w *lastUsedWriter) enqueue(u use) *use {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if u := w.pending[tokenID]; u != nil {
-		return u
+	if pending := w.pending[u.tokenID]; pending != nil {
+		return pending
 	}
-	u := &use{tokenID: tokenID, at: at, stored: make(chan struct{})}
+	u.stored = make(chan struct{})
 	select {
-	case w.uses <- u:
-		w.pending[tokenID] = u
-		return u
+	case w.uses <- &u:
+		w.pending[u.tokenID] = &u
+		return &u
 	default:
 		return nil
 	}
@@ -121,6 +135,14 @@ func (w *lastUsedWriter) store(u *use) {
 			toMicros(u.at), u.tokenID, toMicros(u.at.Add(-lastUsedInterval)))
 		if err != nil {
 			return fmt.Errorf("store the last use: %w", err)
+		}
+		if u.rehash == nil {
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE tokens SET pepper_version = $1, digest = $2 WHERE id = $3 AND digest = $4`,
+			u.rehash.version, u.rehash.to, u.tokenID, u.rehash.from)
+		if err != nil {
+			return fmt.Errorf("move the token to the newest pepper: %w", err)
 		}
 		return nil
 	})

@@ -62,6 +62,10 @@ func parsePostgres(address string) (*pgx.ConnConfig, error) {
 }
 
 func openPostgres(ctx context.Context, config *pgx.ConnConfig) (*database, error) {
+	cache, err := newVerifiedCache()
+	if err != nil {
+		return nil, err
+	}
 	open := func(connections int) *sql.DB {
 		pool := stdlib.OpenDB(*config)
 		pool.SetMaxOpenConns(connections)
@@ -71,7 +75,7 @@ func openPostgres(ctx context.Context, config *pgx.ConnConfig) (*database, error
 	}
 	db := &database{
 		read: open(postgresReaders), write: open(postgresWriters),
-		dialect: goose.DialectPostgres, faultOf: postgresFault, nodes: config,
+		dialect: goose.DialectPostgres, faultOf: postgresFault, nodes: config, cache: cache,
 		announce: `SELECT pg_notify('` + verificationChannel + `', '')`,
 	}
 	if err := db.write.PingContext(ctx); err != nil {

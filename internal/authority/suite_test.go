@@ -61,7 +61,7 @@ func newPostgres(t *testing.T) (store string) {
 // withPepper names the pepper of a PostgreSQL database, which has no place of
 // its own.
 func withPepper(cfg Config) Config {
-	if file, known := pepperFiles.Load(cfg.Store); known && cfg.PepperFile == "" {
+	if file, known := pepperFiles.Load(cfg.Store); known && cfg.PepperFile == "" && cfg.Pepper == "" {
 		cfg.PepperFile = file.(string)
 	}
 	return cfg
