@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// requestTimeout bounds what the store may take for one request. It is less than
+// the server's limit for the answer, so that there is one.
+const requestTimeout = 20 * time.Second
+
 // Handler returns the HTTP interface: the token endpoints and those of the
 // Organizational Units as the kenbun API documentation describes them, what
 // goes beyond it, and, without a credential, GET /healthz and GET
@@ -64,7 +68,11 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err != nil {
 		return err
 	}
-	as, err := a.authenticate(r.Context(), value)
+	// A database that has fallen silent must not hold requests for ever.
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
+	as, err := a.authenticate(ctx, value)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):

@@ -20,7 +20,12 @@ const (
 	lastUsedPatience = 50 * time.Millisecond
 
 	lastUsedTimeout = 10 * time.Second
-	lastUsedQueue   = 256
+
+	// closeTimeout bounds how long what is waiting to be stored keeps an
+	// authority from being closed.
+	closeTimeout = 5 * time.Second
+
+	lastUsedQueue = 256
 )
 
 type use struct {
@@ -45,6 +50,9 @@ type lastUsedWriter struct {
 	quit chan struct{}
 	done chan struct{}
 
+	storing context.Context // ends what is being stored
+	abandon context.CancelFunc
+
 	mu      sync.Mutex
 	pending map[string]*use
 }
@@ -57,6 +65,7 @@ func startLastUsedWriter(db *database, log *slog.Logger) *lastUsedWriter {
 		done:    make(chan struct{}),
 		pending: map[string]*use{},
 	}
+	w.storing, w.abandon = context.WithCancel(context.Background())
 	go w.run()
 	return w
 }
@@ -124,7 +133,7 @@ func (w *lastUsedWriter) run() {
 }
 
 func (w *lastUsedWriter) store(u *use) {
-	ctx, cancel := context.WithTimeout(context.Background(), lastUsedTimeout)
+	ctx, cancel := context.WithTimeout(w.storing, lastUsedTimeout)
 	defer cancel()
 	err := w.db.change(ctx, func(tx *sql.Tx) error {
 		// The condition keeps a second process from writing the same minute
@@ -155,8 +164,10 @@ func (w *lastUsedWriter) store(u *use) {
 	close(u.stored)
 }
 
-// stop stores what is waiting and ends the writer.
+// stop stores what is waiting, for as long as closeTimeout, and ends the writer.
 func (w *lastUsedWriter) stop() {
+	defer w.abandon()
+	defer time.AfterFunc(closeTimeout, w.abandon).Stop()
 	close(w.quit)
 	<-w.done
 }

@@ -328,6 +328,30 @@ func TestN4_WithoutItsDatabase(t *testing.T) {
 	}
 }
 
+// A database that answers nothing, as behind a network that drops packets, is
+// not waited for without end, by requests or by the end of the node.
+func TestN4_WithASilentDatabase(t *testing.T) {
+	store := newPostgres(t)
+	way := newGate(t, store)
+	pepperFile, _ := pepperFiles.Load(store)
+	f := newFixture(t, Config{Store: way.store, PepperFile: pepperFile.(string), Now: time.Now})
+	issued := f.user("ada@example.com", RoleMember)
+	way.mute()
+	muted := time.Now()
+	waitUntil(t, "the node does not answer from memory", func() bool { return !f.db.cache.answers() })
+	got := f.send("GET", "/me", "", bearer(issued.Value))
+	wantProblem(t, got, http.StatusServiceUnavailable, "unavailable")
+	if got.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(muted); took > verifyTimeout+2*closeTimeout+5*time.Second {
+		t.Errorf("the answer and the end took %s", took)
+	}
+}
+
 // gate stands between a node and its database.
 type gate struct {
 	store string // the address through it

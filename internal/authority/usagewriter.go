@@ -54,6 +54,8 @@ type usageWriter struct {
 	flushes chan chan struct{}
 	quit    chan struct{}
 	done    chan struct{}
+	storing context.Context // ends what is being stored
+	abandon context.CancelFunc
 	lost    atomic.Int64
 
 	// unpruned counts, for each token, the uses that were stored since its
@@ -75,6 +77,7 @@ func startUsageWriter(a *Authority, retention time.Duration, perToken int) (*usa
 		done:     make(chan struct{}),
 		unpruned: unpruned,
 	}
+	w.storing, w.abandon = context.WithCancel(context.Background())
 	go w.run()
 	return w, nil
 }
@@ -168,7 +171,7 @@ func (w *usageWriter) store(batch []tokenUse) []tokenUse {
 	if len(batch) == 0 {
 		return batch
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), usageTimeout)
+	ctx, cancel := context.WithTimeout(w.storing, usageTimeout)
 	defer cancel()
 	err := w.db.change(ctx, func(tx *sql.Tx) error {
 		if err := insertUses(ctx, tx, batch); err != nil {
@@ -234,7 +237,7 @@ func (w *usageWriter) pruneMany(ctx context.Context, tx *sql.Tx, batch []tokenUs
 }
 
 func (w *usageWriter) pruneOld() {
-	ctx, cancel := context.WithTimeout(context.Background(), usageTimeout)
+	ctx, cancel := context.WithTimeout(w.storing, usageTimeout)
 	defer cancel()
 	err := w.db.change(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM token_uses WHERE at < $1`, toMicros(w.now().Add(-w.retention)))
@@ -245,8 +248,10 @@ func (w *usageWriter) pruneOld() {
 	}
 }
 
-// stop stores what is waiting and ends the writer.
+// stop stores what is waiting, for as long as closeTimeout, and ends the writer.
 func (w *usageWriter) stop() {
+	defer w.abandon()
+	defer time.AfterFunc(closeTimeout, w.abandon).Stop()
 	close(w.quit)
 	<-w.done
 }
