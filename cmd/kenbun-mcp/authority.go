@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +23,10 @@ verifies and revokes personal access tokens as api.kenbun.io does.
 Without --store everything is kept in the same file that --embedded uses, in
 your data folder. A server and the other commands may use one file at the same
 time. Beside the database lies the file "pepper", without which its tokens
-cannot be verified: back up both, and not in one place.`,
+cannot be verified: back up both, and not in one place.
+
+Several servers may share a PostgreSQL database, with the same pepper. What one
+of them changes counts on all within a second.`,
 		Example: `  kenbun-mcp authority user add ada@example.com --role admin
   kenbun-mcp authority serve &
   TOKEN=$(kenbun-mcp authority session ada@example.com)
@@ -28,10 +34,39 @@ cannot be verified: back up both, and not in one place.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH" or "memory" (default a file in your data folder)`)
-	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(),
+	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH", "memory", or postgres://user@host:port/database for several nodes; give an address with a password in the environment (default a file in your data folder)`)
+	cmd.PersistentFlags().String("pepper-file", "", "file with the keys under which tokens are hashed; made if it is not there and the store is new; KENBUN_PEPPER may hold its content instead (default beside the database; required for PostgreSQL)")
+	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthorityPepperCommand(),
 		newAuthorityUnitCommand(), newAuthorityRolesCommand())
 	return cmd
+}
+
+// authorityConfig is what all commands say alike of how the API is opened.
+func authorityConfig(cmd *cobra.Command) (authority.Config, error) {
+	store, err := authorityStore(cmd)
+	if err != nil {
+		return authority.Config{}, err
+	}
+	if holdsPassword(store) && store != os.Getenv("KENBUN_STORE") {
+		return authority.Config{}, usageErrorf("--store holds a password, which others can read in the list of processes: give the address in KENBUN_STORE, or the password in ~/.pgpass")
+	}
+	pepperFile, err := cmd.Flags().GetString("pepper-file")
+	if err != nil {
+		return authority.Config{}, err
+	}
+	return authority.Config{Store: store, PepperFile: pepperFile, Pepper: os.Getenv("KENBUN_PEPPER")}, nil
+}
+
+func holdsPassword(store string) bool {
+	if !strings.HasPrefix(store, "postgres") {
+		return false
+	}
+	address, err := url.Parse(store)
+	if err != nil {
+		return true // nobody can tell
+	}
+	_, inUser := address.User.Password()
+	return inUser || address.Query().Has("password")
 }
 
 // authorityStore returns the value of --store, or the file that is meant
@@ -50,14 +85,14 @@ func authorityStore(cmd *cobra.Command) (string, error) {
 
 // withAuthority runs do on the store that --store names, and closes it.
 func withAuthority(cmd *cobra.Command, do func(ctx context.Context, a *authority.Authority) error) (err error) {
-	store, err := authorityStore(cmd)
+	config, err := authorityConfig(cmd)
 	if err != nil {
 		return err
 	}
-	if store == "memory" {
+	if config.Store == "memory" {
 		return usageErrorf("a store in memory ends with this command, so that nothing would come of it: give --store sqlite:PATH")
 	}
-	a, err := authority.Open(cmd.Context(), authority.Config{Store: store})
+	a, err := authority.Open(cmd.Context(), config)
 	if err != nil {
 		return authorityError(err)
 	}

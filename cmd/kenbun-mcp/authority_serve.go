@@ -31,25 +31,23 @@ one with --first-user.`,
 			if tokenLimit < 1 {
 				return usageErrorf("--token-limit is %d: give 1 or more", tokenLimit)
 			}
-			store, err := authorityStore(cmd)
+			config, err := authorityConfig(cmd)
 			if err != nil {
 				return err
 			}
+			config.TokenLimit = tokenLimit
+			config.Logger = slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 			ctx := cmd.Context()
-			a, err := authority.Open(ctx, authority.Config{
-				Store:      store,
-				TokenLimit: tokenLimit,
-				Logger:     slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
-			})
+			a, err := authority.Open(ctx, config)
 			if err != nil {
 				return authorityError(err)
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
-			if err := prepareFirstUser(ctx, cmd, a, firstUser, store); err != nil {
+			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store); err != nil {
 				return err
 			}
-			var config net.ListenConfig
-			listener, err := config.Listen(ctx, "tcp", listen)
+			var listening net.ListenConfig
+			listener, err := listening.Listen(ctx, "tcp", listen)
 			if err != nil {
 				return fmt.Errorf("cannot listen on %s, give another address with --listen: %w", listen, err)
 			}

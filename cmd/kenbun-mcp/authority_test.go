@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -203,5 +204,70 @@ func TestAuthority_WrongUsageAndFailure(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr, c.says) || stdout != "" {
 			t.Errorf("%s: exit code %d, printed %q and %q", c.args, code, stdout, stderr)
 		}
+	}
+}
+
+func TestAuthority_PepperIsRotated(t *testing.T) {
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	mustAuthorityCommand(t, "user", "add", "ada@example.com")
+	baseURL, stop := serveAuthority(t)
+	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com"), "\n")
+	mustAuthorityCommand(t, "pepper", "rotate")
+	later := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com"), "\n")
+	for _, session := range []string{token, later} {
+		if status, _ := authorityMe(t, baseURL, session); status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
+	}
+	var versions []struct {
+		Version     int
+		Credentials int
+		Current     bool
+	}
+	if err := json.Unmarshal([]byte(mustAuthorityCommand(t, "pepper", "list", "--json")), &versions); err != nil {
+		t.Fatal(err)
+	}
+	if len(versions) != 2 || versions[0].Credentials != 1 || versions[0].Current || versions[1].Credentials != 1 || !versions[1].Current {
+		t.Errorf("peppers %+v", versions)
+	}
+	if table := mustAuthorityCommand(t, "pepper", "list"); strings.Count(table, "yes") != 2 {
+		t.Errorf("table %s", table)
+	}
+	if code, _, stderr := stop(); code != exitDone {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// A password is in no error, wherever it was given.
+func TestAuthority_PasswordOfTheStoreIsNotShown(t *testing.T) {
+	password := "pw" + rand.Text()
+	for _, c := range []struct{ flag, environment, says string }{
+		{"postgres://ada:" + password + "@127.0.0.1:1/kenbun", "", "KENBUN_STORE"},
+		{"postgres://127.0.0.1:1/kenbun?password=" + password, "", "KENBUN_STORE"},
+		{"", "postgres://ada:" + password + "@127.0.0.1:1/kenbun", "reach the PostgreSQL"},
+		{"", "postgres://ada:" + password + "@127.0.0.1:one/kenbun", "no address"},
+		{"", "postgres://ada:%" + password + "@127.0.0.1/kenbun", "no address"},
+		{"", "postgres://127.0.0.1:1/kenbun?sslmode=nonsense&password=" + password, "no address"},
+	} {
+		t.Setenv("KENBUN_STORE", c.environment)
+		args := []string{"user", "list", "--pepper-file", filepath.Join(t.TempDir(), "pepper")}
+		if c.flag != "" {
+			args = append(args, "--store", c.flag)
+		}
+		code, stdout, stderr := authorityCommand(t, args...)
+		if code == exitDone || !strings.Contains(stderr, c.says) {
+			t.Errorf("exit code %d, want an error that says %q: %s", code, c.says, strings.ReplaceAll(stderr, password, "PASSWORD"))
+		}
+		if strings.Contains(stdout+stderr, password[:10]) {
+			t.Errorf("the password is shown: %s", strings.ReplaceAll(stderr, password, "PASSWORD"))
+		}
+	}
+}
+
+func TestAuthority_PostgresNeedsAPepper(t *testing.T) {
+	t.Setenv("KENBUN_STORE", "postgres://127.0.0.1:1/kenbun")
+	code, _, stderr := authorityCommand(t, "user", "list")
+	if code != exitUsage || !strings.Contains(stderr, "all nodes need the same") {
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

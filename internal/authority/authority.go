@@ -1,12 +1,15 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // DefaultTokenLimit is how many active tokens a user may have when
@@ -17,19 +20,36 @@ const DefaultTokenLimit = 50
 // memory.
 type Config struct {
 	// Store is where everything is kept: "memory", which is also meant by "",
-	// or "sqlite:PATH". A missing database file is made, readable by its owner
-	// alone, and so is its folder. The folder may not be writable by others.
+	// "sqlite:PATH", or "postgres://USER@HOST:PORT/DATABASE" with what else
+	// libpq understands in an address. A missing database file is made, readable
+	// by its owner alone, and so is its folder. The folder may not be writable
+	// by others. A PostgreSQL database has to exist, and several nodes may share
+	// it. No error and no log record repeats the address.
 	Store string
 
-	// PepperFile holds the key under which token values are hashed. If empty
+	// PepperFile holds the keys under which token values are hashed. If empty
 	// it is the file "pepper" beside the database file. It is made when it is
 	// missing and the database is new. In memory there is none unless one is
-	// named here.
+	// named here, and with PostgreSQL one has to be.
 	PepperFile string
+
+	// Pepper is what would stand in PepperFile, where there is to be none: a
+	// line for each key, its version, a colon and 32 bytes in base64, with
+	// ascending versions. New tokens are hashed under the last.
+	Pepper string
 
 	// TokenLimit is how many active tokens a user may have at a time; zero
 	// means [DefaultTokenLimit].
 	TokenLimit int
+
+	// UsageRetention is how long the uses of tokens are kept; zero means
+	// [DefaultUsageRetention]. They are removed within an hour after that.
+	UsageRetention time.Duration
+
+	// UsagePerToken is how many uses of one token are kept, the newest, and
+	// before the others are removed up to a tenth more; zero means
+	// [DefaultUsagePerToken].
+	UsagePerToken int
 
 	// Logger receives one record for each request and each refused credential.
 	// No record holds a token's value. Nil discards them.
@@ -45,11 +65,13 @@ type Config struct {
 // in several.
 type Authority struct {
 	db         *database
-	peppers    keyring
+	peppers    *peppers
 	tokenLimit int
 	log        *slog.Logger
 	clock      func() time.Time
 	lastUsed   *lastUsedWriter
+	usage      *usageWriter
+	watch      *nodeWatch // nil where no other node can be heard of
 	close      func() error
 }
 
@@ -60,6 +82,9 @@ type Authority struct {
 func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.TokenLimit < 0 {
 		return nil, &InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
+	}
+	if cfg.UsageRetention < 0 || cfg.UsagePerToken < 0 {
+		return nil, &InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
 	}
 	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now}
 	if a.tokenLimit == 0 {
@@ -75,31 +100,49 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if location.path == "" {
-		err = a.openMemory(ctx, cfg.PepperFile)
-	} else {
-		err = a.openFile(ctx, location.path, cfg.PepperFile)
+	if cfg.Pepper != "" && cfg.PepperFile != "" {
+		return nil, &InvalidError{Field: "pepper", Problem: "is given twice: name a file, or give its content"}
+	}
+	peppers := pepperSource{file: cfg.PepperFile, text: cfg.Pepper}
+	switch {
+	case location.postgres != nil:
+		err = a.openPostgres(ctx, location.postgres, peppers)
+	case location.path != "":
+		err = a.openFile(ctx, location.path, peppers)
+	default:
+		err = a.openMemory(ctx, peppers)
 	}
 	if err != nil {
 		return nil, err
 	}
+	a.usage, err = startUsageWriter(a, cmp.Or(cfg.UsageRetention, DefaultUsageRetention), cmp.Or(cfg.UsagePerToken, DefaultUsagePerToken)) //nolint:contextcheck // it outlives the opening and ends with Close
+	if err != nil {
+		return nil, errors.Join(err, a.db.Close())
+	}
+	if a.db.nodes != nil {
+		a.watch = watchNodes(a.db.nodes, a.db.cache, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
+	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	a.close = sync.OnceValue(func() error {
 		a.lastUsed.stop()
+		a.usage.stop()
+		if a.watch != nil {
+			a.watch.Close()
+		}
 		return a.db.Close()
 	})
 	return a, nil
 }
 
-func (a *Authority) openMemory(ctx context.Context, pepperFile string) error {
+func (a *Authority) openMemory(ctx context.Context, source pepperSource) error {
 	db, err := openSQLiteMemory(ctx)
 	if err != nil {
 		return err
 	}
-	return a.attach(ctx, db, pepperFile)
+	return a.attach(ctx, db, source)
 }
 
-func (a *Authority) openFile(ctx context.Context, path, pepperFile string) (err error) {
+func (a *Authority) openFile(ctx context.Context, path string, source pepperSource) (err error) {
 	if err := prepareDatabaseFolder(path); err != nil {
 		return err
 	}
@@ -114,20 +157,36 @@ func (a *Authority) openFile(ctx context.Context, path, pepperFile string) (err 
 	if err != nil {
 		return err
 	}
-	if pepperFile == "" {
-		pepperFile = pepperBeside(path)
+	if source == (pepperSource{}) {
+		source.file = pepperBeside(path)
 	}
-	return a.attach(ctx, db, pepperFile)
+	return a.attach(ctx, db, source)
+}
+
+func (a *Authority) openPostgres(ctx context.Context, config *pgx.ConnConfig, source pepperSource) (err error) {
+	if source == (pepperSource{}) {
+		return &InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file, or give its content"}
+	}
+	unlock, err := lockPostgres(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	db, err := openPostgres(ctx, config)
+	if err != nil {
+		return err
+	}
+	return a.attach(ctx, db, source)
 }
 
 // attach migrates db and takes it over; on failure it is closed.
-func (a *Authority) attach(ctx context.Context, db *database, pepperFile string) error {
+func (a *Authority) attach(ctx context.Context, db *database, source pepperSource) error {
 	err := migrate(ctx, db)
 	if err == nil {
-		a.peppers, err = loadPeppers(ctx, db, pepperFile)
+		a.peppers, err = loadPeppers(ctx, db, source, a.now())
 	}
 	if err == nil {
-		err = db.prepare(ctx, len(a.peppers))
+		err = db.prepare(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, db.Close())

@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// requestTimeout bounds what the store may take for one request. It is less than
+// the server's limit for the answer, so that there is one.
+const requestTimeout = 20 * time.Second
+
 // Handler returns the HTTP interface: the token endpoints and those of the
 // Organizational Units as the kenbun API documentation describes them, what
 // goes beyond it, and, without a credential, GET /healthz and GET
@@ -24,7 +28,7 @@ func (a *Authority) Handler() http.Handler {
 func (a *Authority) handlerFor(routes []route) http.Handler {
 	table := newRouteTable(routes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ex := &exchange{ResponseWriter: w, requestID: newID("req_")}
+		ex := &exchange{ResponseWriter: w, requestID: newID("req_"), at: a.now()}
 		header := w.Header()
 		header.Set("X-Request-Id", ex.requestID)
 		header.Set("Cache-Control", "no-store")
@@ -39,6 +43,9 @@ func (a *Authority) handlerFor(routes []route) http.Handler {
 				a.fail(ex, internalError())
 			}
 			a.logExchange(r, ex, time.Since(start))
+			if ex.tokenID != "" {
+				a.usage.record(tokenUse{tokenID: ex.tokenID, at: ex.at, requestID: ex.requestID, method: r.Method, path: ex.pattern, status: ex.status})
+			}
 		}()
 		if err := a.serve(ex, r, table); err != nil {
 			a.fail(ex, a.problemFor(r.Context(), ex, err))
@@ -61,7 +68,11 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err != nil {
 		return err
 	}
-	as, err := a.authenticate(r.Context(), value)
+	// A database that has fallen silent must not hold requests for ever.
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
+	as, err := a.authenticate(ctx, value)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
@@ -73,6 +84,9 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 		return unavailable()
 	}
 	ex.prefix, ex.userID = as.prefix, as.userID
+	if as.kind == personalAccessToken {
+		ex.tokenID = as.credentialID
+	}
 	if rt.needs != "" && !as.permissions.contains(rt.needs) {
 		return missingPermission(rt.needs, as)
 	}
@@ -131,7 +145,10 @@ func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *pr
 		level = slog.LevelDebug // the caller has gone, and nobody is waiting
 	}
 	a.log.Log(ctx, level, "a request failed", slog.String("request_id", ex.requestID), slog.Any("error", err))
-	if errors.Is(err, errStoreBusy) {
+	switch {
+	case errors.Is(err, errOutcomeUnknown):
+		return outcomeUnknown()
+	case a.db.unavailable(err):
 		return unavailable()
 	}
 	return internalError()
@@ -173,7 +190,9 @@ func (a *Authority) logExchange(r *http.Request, ex *exchange, took time.Duratio
 type exchange struct {
 	http.ResponseWriter
 	requestID string
+	at        time.Time
 	pattern   string
+	tokenID   string // of a personal access token that was accepted
 	prefix    string
 	userID    string
 	refused   string

@@ -20,13 +20,26 @@ const (
 	lastUsedPatience = 50 * time.Millisecond
 
 	lastUsedTimeout = 10 * time.Second
-	lastUsedQueue   = 256
+
+	// closeTimeout bounds how long what is waiting to be stored keeps an
+	// authority from being closed.
+	closeTimeout = 5 * time.Second
+
+	lastUsedQueue = 256
 )
 
 type use struct {
 	tokenID string
 	at      time.Time
+	rehash  *rehash // nil if the token is stored under the newest pepper
 	stored  chan struct{}
+}
+
+// rehash moves a token to the newest pepper, which can be done only while its
+// value is at hand.
+type rehash struct {
+	version  int64
+	from, to string // digests
 }
 
 // lastUsedWriter stores uses one after the other, away from the requests.
@@ -36,6 +49,9 @@ type lastUsedWriter struct {
 	uses chan *use
 	quit chan struct{}
 	done chan struct{}
+
+	storing context.Context // ends what is being stored
+	abandon context.CancelFunc
 
 	mu      sync.Mutex
 	pending map[string]*use
@@ -49,24 +65,31 @@ func startLastUsedWriter(db *database, log *slog.Logger) *lastUsedWriter {
 		done:    make(chan struct{}),
 		pending: map[string]*use{},
 	}
+	w.storing, w.abandon = context.WithCancel(context.Background())
 	go w.run()
 	return w
 }
 
 // record stores that a token was used, unless that was stored less than
 // lastUsedInterval before.
-func (w *lastUsedWriter) record(ctx context.Context, tokenID string, stored *time.Time, at time.Time) {
-	if stored != nil && at.Sub(*stored) < lastUsedInterval {
+func (w *lastUsedWriter) record(ctx context.Context, token *credentialRecord, u use) {
+	if u.rehash != nil && token.rehashing.Swap(true) {
+		u.rehash = nil
+	}
+	last := token.lastUsed.Load()
+	if u.rehash == nil && last != 0 && u.at.Sub(fromMicros(last)) < lastUsedInterval {
 		return
 	}
-	u := w.enqueue(tokenID, at)
-	if u == nil {
+	pending := w.enqueue(u)
+	if pending == nil {
 		return
 	}
+	// A remembered record must not have each request store the same again.
+	token.lastUsed.Store(toMicros(u.at))
 	patience := time.NewTimer(lastUsedPatience)
 	defer patience.Stop()
 	select {
-	case <-u.stored:
+	case <-pending.stored:
 	case <-patience.C:
 	case <-ctx.Done():
 	}
@@ -74,17 +97,17 @@ func (w *lastUsedWriter) record(ctx context.Context, tokenID string, stored *tim
 
 // enqueue returns the use that will be stored for the token, or nil if there
 // are too many already: it is made up for by the next request.
-func (w *lastUsedWriter) enqueue(tokenID string, at time.Time) *use {
+func (w *lastUsedWriter) enqueue(u use) *use {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if u := w.pending[tokenID]; u != nil {
-		return u
+	if pending := w.pending[u.tokenID]; pending != nil {
+		return pending
 	}
-	u := &use{tokenID: tokenID, at: at, stored: make(chan struct{})}
+	u.stored = make(chan struct{})
 	select {
-	case w.uses <- u:
-		w.pending[tokenID] = u
-		return u
+	case w.uses <- &u:
+		w.pending[u.tokenID] = &u
+		return &u
 	default:
 		return nil
 	}
@@ -110,7 +133,7 @@ func (w *lastUsedWriter) run() {
 }
 
 func (w *lastUsedWriter) store(u *use) {
-	ctx, cancel := context.WithTimeout(context.Background(), lastUsedTimeout)
+	ctx, cancel := context.WithTimeout(w.storing, lastUsedTimeout)
 	defer cancel()
 	err := w.db.change(ctx, func(tx *sql.Tx) error {
 		// The condition keeps a second process from writing the same minute
@@ -121,6 +144,14 @@ func (w *lastUsedWriter) store(u *use) {
 			toMicros(u.at), u.tokenID, toMicros(u.at.Add(-lastUsedInterval)))
 		if err != nil {
 			return fmt.Errorf("store the last use: %w", err)
+		}
+		if u.rehash == nil {
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE tokens SET pepper_version = $1, digest = $2 WHERE id = $3 AND digest = $4`,
+			u.rehash.version, u.rehash.to, u.tokenID, u.rehash.from)
+		if err != nil {
+			return fmt.Errorf("move the token to the newest pepper: %w", err)
 		}
 		return nil
 	})
@@ -133,8 +164,10 @@ func (w *lastUsedWriter) store(u *use) {
 	close(u.stored)
 }
 
-// stop stores what is waiting and ends the writer.
+// stop stores what is waiting, for as long as closeTimeout, and ends the writer.
 func (w *lastUsedWriter) stop() {
+	defer w.abandon()
+	defer time.AfterFunc(closeTimeout, w.abandon).Stop()
 	close(w.quit)
 	<-w.done
 }

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+)
+
+// servedAuthority is the built program as a server of its own.
+type servedAuthority struct {
+	t       *testing.T
+	url     string
+	session string
+	command *exec.Cmd
+	read    chan struct{}
+}
+
+func startAuthority(t *testing.T, environment []string, arguments ...string) *servedAuthority {
+	t.Helper()
+	s := &servedAuthority{t: t, command: exec.Command(kenbuntest.Binary(t), append([]string{"authority", "serve", "--listen", "127.0.0.1:0"}, arguments...)...), read: make(chan struct{})}
+	s.command.Env = environment
+	stderr, err := s.command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	var said strings.Builder
+	for s.url == "" && lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+		if address, found := strings.CutPrefix(lines.Text(), "listening on "); found {
+			s.url = address
+		}
+	}
+	go func() {
+		defer close(s.read)
+		_, _ = io.Copy(io.Discard, stderr) // it ends with the program
+	}()
+	if s.url == "" {
+		s.kill()
+		t.Fatalf("it does not listen: %s", said.String())
+	}
+	return s
+}
+
+// kill is SIGKILL: nothing is flushed or closed.
+func (s *servedAuthority) kill() {
+	s.t.Helper()
+	if err := s.command.Process.Kill(); err != nil {
+		s.t.Error(err)
+	}
+	<-s.read
+	_ = s.command.Wait() // it was killed
+}
+
+// ask returns status 0 if the server went away.
+func (s *servedAuthority) ask(method, path, body string) (status int, answer []byte) {
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Error(err)
+		return 0, nil
+	}
+	request.Header.Set("Authorization", "Bearer "+s.session)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil
+	}
+	defer func() { _ = response.Body.Close() }() // it was read
+	answer, err = io.ReadAll(response.Body)
+	if err != nil {
+		return 0, nil
+	}
+	return response.StatusCode, answer
+}
+
+// A server that is killed in the middle of making and revoking tokens has lost
+// nothing that it answered.
+func TestDurability_NothingAnsweredIsLostWithTheServer(t *testing.T) {
+	kenbuntest.Binary(t) // to build it takes longer than a run may
+	t.Run("sqlite", func(t *testing.T) {
+		killedWhileChanging(t, kenbuntest.Environment(t, "KENBUN_STORE=sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		killedWhileChanging(t, kenbuntest.Environment(t, "KENBUN_STORE="+kenbuntest.StartPostgres(t), "KENBUN_PEPPER_FILE="+filepath.Join(t.TempDir(), "pepper")))
+	})
+}
+
+func killedWhileChanging(t *testing.T, environment []string) {
+	const changes, kills = 1000, 4
+	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != exitDone {
+		t.Fatalf("exit code %d: %s", got.code, got.stderr)
+	}
+	session := strings.TrimSpace(runProgram(t, environment, "", "authority", "session", "ada@example.com").stdout)
+	var mu sync.Mutex
+	acknowledged := 0
+	made, revoked := map[string]bool{}, map[string]bool{}
+	for kill := range kills {
+		s := startAuthority(t, environment, "--token-limit", "100000")
+		s.session = session
+		enough := make(chan struct{})
+		acknowledge := func(into map[string]bool, id string) {
+			mu.Lock()
+			defer mu.Unlock()
+			into[id] = true
+			if acknowledged++; acknowledged == changes*(kill+1)/kills {
+				close(enough)
+			}
+		}
+		var clients sync.WaitGroup
+		for range 4 {
+			clients.Go(func() {
+				for i := 0; ; i++ {
+					var created struct{ ID string }
+					status, answer := s.ask("POST", "/settings/tokens", fmt.Sprintf(`{"name": "token %d"}`, i))
+					if status == 0 {
+						return
+					}
+					if err := json.Unmarshal(answer, &created); status != http.StatusCreated || err != nil {
+						t.Errorf("create: status %d, %v", status, err)
+						return
+					}
+					acknowledge(made, created.ID)
+					status, _ = s.ask("DELETE", "/settings/tokens/"+created.ID, "")
+					if status == 0 {
+						return
+					}
+					if status != http.StatusNoContent {
+						t.Errorf("revoke: status %d", status)
+						return
+					}
+					acknowledge(revoked, created.ID)
+				}
+			})
+		}
+		<-enough
+		s.kill()
+		clients.Wait()
+	}
+	s := startAuthority(t, environment)
+	defer s.kill()
+	s.session = session
+	var listed []struct {
+		ID        string  `json:"id"`
+		RevokedAt *string `json:"revoked_at"`
+	}
+	if status, answer := s.ask("GET", "/settings/tokens", ""); status != http.StatusOK {
+		t.Fatalf("list: status %d", status)
+	} else if err := json.Unmarshal(answer, &listed); err != nil {
+		t.Fatal(err)
+	}
+	active := map[string]bool{}
+	for _, token := range listed {
+		active[token.ID] = token.RevokedAt == nil
+	}
+	for id := range made {
+		if _, kept := active[id]; !kept {
+			t.Errorf("token %s was made and is lost", id)
+		}
+	}
+	for id := range revoked {
+		if active[id] {
+			t.Errorf("token %s was revoked and is active", id)
+		}
+	}
+	t.Logf("%d made and %d revoked were acknowledged, %d are there", len(made), len(revoked), len(listed))
+}

@@ -1,0 +1,445 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
+)
+
+// newNodes opens several authorities on one PostgreSQL database. They share
+// nothing else but the pepper.
+func newNodes(t *testing.T, store string, n int) []*fixture {
+	t.Helper()
+	nodes := make([]*fixture, n)
+	for i := range nodes {
+		nodes[i] = newFixture(t, Config{Store: store, TokenLimit: 10_000, Now: time.Now})
+		waitUntilHearing(t, nodes[i].Authority)
+	}
+	return nodes
+}
+
+func (c *verifiedCache) answers() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.hearing)
+}
+
+func waitUntil(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+func waitUntilHearing(t *testing.T, a *Authority) {
+	t.Helper()
+	waitUntil(t, "a node hears", a.db.cache.answers)
+}
+
+// accepted tells whether a node accepts a token, without a socket between.
+func (f *fixture) accepted(ctx context.Context, value string) bool {
+	f.t.Helper()
+	got := record(f.Handler(), "GET", "/me", bearer(value))
+	if got.status != http.StatusOK && got.status != http.StatusUnauthorized {
+		f.t.Errorf("GET /me: %d %s", got.status, got.shown())
+	}
+	return got.status == http.StatusOK
+}
+
+// A revocation by one node counts on all others within a second of its answer.
+// The nodes hold the token in memory at that moment, which is the hard case.
+func TestN5_RevocationReachesAllNodes(t *testing.T) {
+	revocations := 100
+	if require.All() {
+		revocations = 1000
+	}
+	nodes := newNodes(t, newPostgres(t), 3)
+	nodes[0].user("ada@example.com", RoleMember)
+	member, err := nodes[0].soleMembership(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var late atomic.Int32
+	var delays []time.Duration
+	for i := range revocations {
+		revoker := nodes[i%len(nodes)]
+		victim := revoker.token("ada@example.com", "victim")
+		for _, node := range nodes {
+			if !node.accepted(t.Context(), victim.Value) {
+				t.Fatal("a new token is not accepted")
+			}
+		}
+		if err := revoker.revokeToken(t.Context(), member.ID, victim.ID); err != nil {
+			t.Fatal(err)
+		}
+		revoked := time.Now()
+		if revoker.accepted(t.Context(), victim.Value) {
+			t.Fatal("accepted by the node that revoked it")
+		}
+		var others sync.WaitGroup
+		var longest atomic.Int64
+		for _, node := range nodes {
+			others.Go(func() {
+				for {
+					started := time.Since(revoked)
+					if !node.accepted(t.Context(), victim.Value) {
+						return
+					}
+					if started > time.Second {
+						late.Add(1)
+						return
+					}
+					for {
+						seen := longest.Load()
+						if int64(started) <= seen || longest.CompareAndSwap(seen, int64(started)) {
+							break
+						}
+					}
+				}
+			})
+		}
+		others.Wait()
+		delays = append(delays, time.Duration(longest.Load()))
+	}
+	slices.Sort(delays)
+	t.Logf("%d revocations, the last yes of any node started after the answer: p50 %s, p99 %s, worst %s",
+		revocations, delays[len(delays)/2], delays[len(delays)*99/100], delays[len(delays)-1])
+	if late.Load() > 0 {
+		t.Errorf("%d times a node accepted a revoked token after a second", late.Load())
+	}
+}
+
+// All that may turn a yes into a no reaches the other nodes.
+func TestN5_EveryChangeReachesAllNodes(t *testing.T) {
+	nodes := newNodes(t, newPostgres(t), 2)
+	one, two := nodes[0], nodes[1]
+	issued := one.user("ada@example.com", RoleAdmin)
+	member, err := one.soleMembership(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := func(f *fixture) string {
+		return decode[map[string]any](t, f.send("GET", "/me", "", bearer(issued.Value)))["role"].(string)
+	}
+	ctx := t.Context()
+	for name, c := range map[string]struct {
+		change, undo func() error
+		counts       func() bool
+	}{
+		"suspension": {
+			func() error { return one.Suspend(ctx, member.ID) }, func() error { return one.Restore(ctx, member.ID) },
+			func() bool { return !two.works(issued.Value) },
+		},
+		"role": {
+			func() error { return one.SetRole(ctx, member.ID, RoleViewer) }, func() error { return one.SetRole(ctx, member.ID, RoleAdmin) },
+			func() bool { return role(two) == "viewer" },
+		},
+		"removal": {
+			func() error { return one.RemoveMember(ctx, member.ID, DefaultOrganization) },
+			func() error { return one.AddMember(ctx, member.ID, DefaultOrganization, RoleAdmin) },
+			func() bool { return !two.works(issued.Value) },
+		},
+		"end": {
+			func() error {
+				got := one.send("PATCH", "/settings/tokens/"+issued.ID, `{"permissions": ["read:tokens"]}`, bearer(issued.Value))
+				if got.status != http.StatusOK {
+					return fmt.Errorf("status %d", got.status)
+				}
+				return nil
+			}, nil,
+			func() bool {
+				return two.send("POST", "/settings/tokens", `{"name": "x"}`, bearer(issued.Value)).status == http.StatusForbidden
+			},
+		},
+	} {
+		if name == "end" {
+			defer func() { // last, since it cannot be undone
+				if err := c.change(); err != nil {
+					t.Fatal(err)
+				}
+				within(t, name, time.Second, c.counts)
+			}()
+			continue
+		}
+		if !two.works(issued.Value) || c.counts() {
+			t.Fatalf("%s counts before it was made", name)
+		}
+		if err := c.change(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, name, time.Second, c.counts)
+		if err := c.undo(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, name+" undone", time.Second, func() bool { return two.works(issued.Value) && !c.counts() })
+	}
+}
+
+func within(t *testing.T, what string, limit time.Duration, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; {
+		last := time.Now().After(deadline)
+		if is() {
+			return
+		}
+		if last {
+			t.Fatalf("%s does not count after %s", what, limit)
+		}
+	}
+}
+
+// A node whose listener is lost believes nothing that it remembers.
+func TestN5_NodeThatCannotHearAsksTheDatabase(t *testing.T) {
+	store := newPostgres(t)
+	way := newGate(t, store)
+	pepperFile, _ := pepperFiles.Load(store)
+	deaf := newFixture(t, Config{Store: store, PepperFile: pepperFile.(string), Now: time.Now, TokenLimit: 1000})
+	other := newFixture(t, Config{Store: store, Now: time.Now, TokenLimit: 1000})
+	issued := other.user("ada@example.com", RoleMember)
+	member, err := other.soleMembership(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The listener of the one node goes through a gate; its requests do not.
+	deaf.watch.Close()
+	config, err := parsePostgres(way.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaf.watch = watchNodes(config, deaf.db.cache, deaf.Authority.log)
+	for name, cut := range map[string]func(){"cut off": way.cut, "silent": way.mute} {
+		t.Run(name, func(t *testing.T) {
+			way.open()
+			waitUntilHearing(t, deaf.Authority)
+			victim := other.token("ada@example.com", "victim")
+			deaf.works(victim.Value)
+			if deaf.db.cache.records.Len() == 0 {
+				t.Fatal("the node remembers nothing, so that this shows nothing")
+			}
+			cut()
+			if err := other.revokeToken(t.Context(), member.ID, victim.ID); err != nil {
+				t.Fatal(err)
+			}
+			revoked := time.Now()
+			for time.Since(revoked) < 3*time.Second {
+				started := time.Since(revoked)
+				if deaf.works(victim.Value) && started > time.Second {
+					t.Fatalf("accepted %s after it was revoked", started)
+				}
+				if !deaf.works(issued.Value) {
+					t.Fatal("a good token is refused")
+				}
+			}
+			if deaf.db.cache.answers() {
+				t.Error("it answers from memory")
+			}
+		})
+	}
+	way.open()
+	waitUntilHearing(t, deaf.Authority)
+	if !strings.Contains(deaf.log.String(), "cannot be heard") || !strings.Contains(deaf.log.String(), "heard again") {
+		t.Error("the log does not tell of it")
+	}
+}
+
+// The listener's connection is ended by the server itself, again and again.
+func TestN5_NothingIsMissedWhileTheListenerIsKilled(t *testing.T) {
+	store := newPostgres(t)
+	nodes := newNodes(t, store, 2)
+	nodes[0].user("ada@example.com", RoleMember)
+	member, err := nodes[0].soleMembership(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := pgx.Connect(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := admin.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 50 {
+		victim := nodes[0].token("ada@example.com", "victim")
+		nodes[1].accepted(t.Context(), victim.Value)
+		if _, err := admin.Exec(t.Context(), `
+			SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND (query LIKE 'SELECT epoch FROM %' OR query LIKE 'LISTEN %')`); err != nil {
+			t.Fatal(err)
+		}
+		if err := nodes[0].revokeToken(t.Context(), member.ID, victim.ID); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the revocation", time.Second, func() bool { return !nodes[1].accepted(t.Context(), victim.Value) })
+	}
+}
+
+// A node without its database says so, and lets nobody in.
+func TestN4_WithoutItsDatabase(t *testing.T) {
+	server := postgres.New(t)
+	store := server.Database(t)
+	f := newFixture(t, Config{Store: store, PepperFile: t.TempDir() + "/pepper", Now: time.Now})
+	issued := f.user("ada@example.com", RoleMember)
+	waitUntilHearing(t, f.Authority)
+	if !f.works(issued.Value) {
+		t.Fatal("the token does not work")
+	}
+	server.Stop(t)
+	stopped := time.Now()
+	for time.Since(stopped) < hearingLasts {
+		f.send("GET", "/me", "", bearer(issued.Value))
+	}
+	for _, request := range [][2]string{{"GET", "/me"}, {"GET", "/settings/tokens"}, {"POST", "/settings/tokens"}, {"DELETE", "/settings/tokens/" + issued.ID}, {"GET", "/healthz"}} {
+		body := ""
+		if request[0] == "POST" {
+			body = `{"name": "x"}`
+		}
+		got := f.send(request[0], request[1], body, bearer(issued.Value))
+		wantProblem(t, got, http.StatusServiceUnavailable, "unavailable")
+		if got.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: no Retry-After", request[0], request[1])
+		}
+	}
+	server.Start(t)
+	waitUntil(t, "the node has its database again", func() bool {
+		return f.send("GET", "/me", "", bearer(issued.Value)).status == http.StatusOK
+	})
+	if n := len(f.list(issued.Value)); n != 1 {
+		t.Errorf("%d tokens", n)
+	}
+	if strings.Contains(f.log.String(), server.Password()) {
+		t.Error("the log holds the password")
+	}
+}
+
+// A database that answers nothing, as behind a network that drops packets, is
+// not waited for without end, by requests or by the end of the node.
+func TestN4_WithASilentDatabase(t *testing.T) {
+	store := newPostgres(t)
+	way := newGate(t, store)
+	pepperFile, _ := pepperFiles.Load(store)
+	f := newFixture(t, Config{Store: way.store, PepperFile: pepperFile.(string), Now: time.Now})
+	issued := f.user("ada@example.com", RoleMember)
+	way.mute()
+	muted := time.Now()
+	waitUntil(t, "the node does not answer from memory", func() bool { return !f.db.cache.answers() })
+	got := f.send("GET", "/me", "", bearer(issued.Value))
+	wantProblem(t, got, http.StatusServiceUnavailable, "unavailable")
+	if got.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(muted); took > verifyTimeout+2*closeTimeout+5*time.Second {
+		t.Errorf("the answer and the end took %s", took)
+	}
+}
+
+// gate stands between a node and its database.
+type gate struct {
+	store string // the address through it
+
+	mu    sync.Mutex
+	state string
+	conns []net.Conn
+}
+
+func newGate(t *testing.T, store string) *gate {
+	t.Helper()
+	address, err := url.Parse(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := address.Host
+	address.Host = listener.Addr().String()
+	g := &gate{store: address.String()}
+	var pumps sync.WaitGroup
+	pumps.Go(func() {
+		for {
+			front, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			back, err := net.Dial("tcp", behind)
+			if err != nil || !g.admit(front, back) {
+				_ = front.Close()
+				if back != nil {
+					_ = back.Close()
+				}
+				continue
+			}
+			pumps.Go(func() { g.pump(front, back) })
+			pumps.Go(func() { g.pump(back, front) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		g.cut()
+		pumps.Wait()
+	})
+	return g
+}
+
+func (g *gate) admit(conns ...net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.conns = append(g.conns, conns...)
+	return g.state != "cut"
+}
+
+func (g *gate) pump(from, to net.Conn) {
+	defer func() { _ = to.Close() }()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		muted := g.state == "mute"
+		g.mu.Unlock()
+		if muted {
+			continue // swallowed, as by a network that drops packets
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (g *gate) set(state string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state = state
+	if state != "mute" {
+		for _, conn := range g.conns {
+			_ = conn.Close()
+		}
+		g.conns = nil
+	}
+}
+
+func (g *gate) open() { g.set("open") }
+func (g *gate) cut()  { g.set("cut") }
+func (g *gate) mute() { g.set("mute") }

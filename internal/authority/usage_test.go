@@ -1,0 +1,169 @@
+package authority
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func (f *fixture) uses(userID string, issued Issued) []tokenUse {
+	f.t.Helper()
+	uses, total, err := f.usesOf(f.t.Context(), userID, issued.ID, 1, 100_000)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if total != len(uses) {
+		f.t.Errorf("%d uses, and %d in all", len(uses), total)
+	}
+	return uses
+}
+
+func TestS7_EachRequestWithATokenIsRecorded(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		f := newFixture(t, Config{Store: store})
+		issued := f.user("ada@example.com", RoleViewer)
+		member, err := f.soleMembership(t.Context(), "ada@example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := f.IssueSession(t.Context(), "ada@example.com", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, c := range []struct {
+			method, path, body, route string
+			status                    int
+		}{
+			{"GET", "/me", "", "/me", http.StatusOK},
+			{"DELETE", "/settings/tokens/pat_of_nobody", "", "/settings/tokens/{id}", http.StatusNotFound},
+			{"POST", "/settings/tokens", "{", "/settings/tokens", http.StatusBadRequest},
+			{"POST", "/settings/tokens", `{"name": "made"}`, "/settings/tokens", http.StatusCreated},
+		} {
+			f.clock.advance(time.Second)
+			got := f.send(c.method, c.path, c.body, bearer(issued.Value))
+			wantStatus(t, got, c.status)
+			want = append([]string{fmt.Sprint(f.clock.Now().UnixMicro(), c.method, c.route, c.status, got.header.Get("X-Request-Id"))}, want...)
+		}
+		// None of these is a request with that token.
+		f.send("GET", "/me", "", bearer(session))
+		f.send("GET", "/me", "")
+		f.send("GET", "/healthz", "")
+		f.send("GET", "/me", "", bearer(issued.Value[:len(issued.Value)-1]))
+		var got []string
+		for _, u := range f.uses(member.ID, issued) {
+			got = append(got, fmt.Sprint(u.at.UnixMicro(), u.method, u.path, u.status, u.requestID))
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if _, _, err := f.usesOf(t.Context(), "user_of_nobody", issued.ID, 1, 10); err == nil {
+			t.Error("another user sees them")
+		}
+	})
+}
+
+func TestS7_UsesArePruned(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		f := newFixture(t, Config{Store: store, UsagePerToken: 20, UsageRetention: 24 * time.Hour})
+		issued := f.user("ada@example.com", RoleMember)
+		other := f.token("ada@example.com", "other")
+		member, err := f.soleMembership(t.Context(), "ada@example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.works(other.Value)
+		for range 60 {
+			f.works(issued.Value)
+		}
+		if n := len(f.uses(member.ID, issued)); n < 20 || n > 22 {
+			t.Errorf("%d uses are kept, want 20 and at most a tenth more", n)
+		}
+		f.clock.advance(23 * time.Hour)
+		f.works(issued.Value)
+		f.uses(member.ID, issued)
+		f.clock.advance(2 * time.Hour)
+		f.usage.pruneOld()
+		if mine, others := len(f.uses(member.ID, issued)), len(f.uses(member.ID, other)); mine != 1 || others != 0 {
+			t.Errorf("%d and %d uses are left, want the one of the last day", mine, others)
+		}
+	})
+}
+
+// What cannot be stored costs no request anything, and is told.
+func TestS7_OverloadLosesUsesAndNothingElse(t *testing.T) {
+	f := newFixture(t, Config{Store: "sqlite:" + t.TempDir() + "/kenbun.db"})
+	issued := f.user("ada@example.com", RoleMember)
+	f.works(issued.Value)
+	tx, err := f.db.write.BeginTx(t.Context(), nil) // the writer waits for this
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := f.Handler()
+	const requests = usageQueue + 2*usageBatch + 100
+	slowest := time.Duration(0)
+	for range requests {
+		started := time.Now()
+		if got := record(handler, "GET", "/me", bearer(issued.Value)); got.status != http.StatusOK {
+			t.Fatalf("status %d", got.status)
+		}
+		slowest = max(slowest, time.Since(started))
+	}
+	if slowest > time.Second {
+		t.Errorf("a request took %s", slowest)
+	}
+	lost := f.usage.lost.Load()
+	if lost == 0 {
+		t.Error("nothing was lost, so that this shows nothing")
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	waitUntil(t, "what was not lost is stored", func() bool {
+		if err := f.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM token_uses`).Scan(&total); err != nil {
+			t.Fatal(err)
+		}
+		return f.usage.lost.Load() == 0 && len(f.usage.queue) == 0
+	})
+	if !strings.Contains(f.log.String(), fmt.Sprintf(`"lost":%d`, lost)) {
+		t.Errorf("the log does not tell of %d lost uses", lost)
+	}
+}
+
+// A database that is away for a while costs the uses nothing.
+func TestS7_UsesWaitForTheDatabase(t *testing.T) {
+	f := newFixture(t, Config{Store: "sqlite:" + t.TempDir() + "/kenbun.db"})
+	issued := f.user("ada@example.com", RoleMember)
+	member, err := f.soleMembership(t.Context(), "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.db.write.ExecContext(t.Context(), `PRAGMA busy_timeout = 1`); err != nil {
+		t.Fatal(err)
+	}
+	other := newFixture(t, Config{Store: "sqlite:" + f.path(t)})
+	tx, err := other.db.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		f.works(issued.Value)
+	}
+	waitUntil(t, "a batch has failed", func() bool { return strings.Contains(f.log.String(), "could not be recorded") })
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "all are stored", func() bool { return len(f.uses(member.ID, issued)) == 5 })
+}
+
+// path is the file of a store in SQLite.
+func (f *fixture) path(t *testing.T) (path string) {
+	t.Helper()
+	if err := f.db.read.QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
