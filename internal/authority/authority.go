@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -31,6 +32,23 @@ type Config struct {
 	// means [DefaultTokenLimit].
 	TokenLimit int
 
+	// RateLimits are how many requests of one personal access token are
+	// answered, in fixed periods that begin with a whole minute, or at midnight
+	// UTC. All of them hold. Processes on one database count together, each
+	// of them hearing of the others a second late at most. Empty means any
+	// number.
+	RateLimits []RateLimit
+
+	// AddressRateLimit is how many requests may come from one IPv4 address or
+	// IPv6 network of 64 bits to this process, a sixth of them (at least 10) at
+	// once. It counts before authentication and apart from RateLimits. Zero
+	// means any number.
+	AddressRateLimit RateLimit
+
+	// TrustedProxies are the networks whose X-Forwarded-For tells the client's
+	// address. Nobody else's is believed.
+	TrustedProxies []netip.Prefix
+
 	// Logger receives one record for each request and each refused credential.
 	// No record holds a token's value. Nil discards them.
 	Logger *slog.Logger
@@ -47,10 +65,14 @@ type Authority struct {
 	db         *database
 	peppers    keyring
 	tokenLimit int
-	log        *slog.Logger
-	clock      func() time.Time
-	lastUsed   *lastUsedWriter
-	close      func() error
+
+	tokenLimits  *tokenLimits  // nil: none
+	addressLimit *addressLimit // nil: none
+
+	log      *slog.Logger
+	clock    func() time.Time
+	lastUsed *lastUsedWriter
+	close    func() error
 }
 
 // Open opens the store that cfg names, brings its schema up to date and reads
@@ -71,6 +93,20 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if a.clock == nil {
 		a.clock = time.Now
 	}
+	for _, limit := range cfg.RateLimits {
+		if err := limit.validate(); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.AddressRateLimit != (RateLimit{}) {
+		if err := cfg.AddressRateLimit.validate(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if a.addressLimit, err = newAddressLimit(cfg.AddressRateLimit, cfg.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("make room for the addresses of clients: %w", err)
+	}
 	location, err := parseStore(cfg.Store)
 	if err != nil {
 		return nil, err
@@ -84,7 +120,13 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 		return nil, err
 	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
+	var counts *requestCounts
+	if location.path != "" {
+		counts = &requestCounts{a.db}
+	}
+	a.tokenLimits = newTokenLimits(cfg.RateLimits, counts, a.log) //nolint:contextcheck // the same
 	a.close = sync.OnceValue(func() error {
+		a.tokenLimits.stop()
 		a.lastUsed.stop()
 		return a.db.Close()
 	})

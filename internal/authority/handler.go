@@ -50,6 +50,9 @@ func (a *Authority) handlerFor(routes []route) http.Handler {
 func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error {
 	rt, err := table.match(r)
 	ex.pattern = rt.pattern
+	if err := a.passGateway(ex, r); err != nil {
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -72,6 +75,9 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 		return unavailable()
 	}
 	ex.prefix, ex.userID = as.prefix, as.userID
+	if err := a.countRequest(ex, r, as); err != nil {
+		return err
+	}
 	if rt.needs != "" && !as.role.holds(rt.needs) {
 		return missingPermission(rt.needs)
 	}

@@ -28,7 +28,7 @@ func (a *Authority) routes() []route {
 		{method: http.MethodDelete, pattern: "/settings/tokens/{id}", needs: writeTokens, serve: a.serveRevokeToken},
 		{method: http.MethodGet, pattern: "/me", serve: a.serveMe},
 		{method: http.MethodGet, pattern: "/org-units", serve: a.serveUnits},
-		{method: http.MethodGet, pattern: "/healthz", open: true, serve: a.serveHealth},
+		{method: http.MethodGet, pattern: healthPath, open: true, serve: a.serveHealth},
 	}
 }
 
