@@ -17,6 +17,7 @@ import (
 func newAuthorityServeCommand() *cobra.Command {
 	var listen, firstUser string
 	var tokenLimit int
+	var admission admissionFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API over HTTP until interrupted",
@@ -36,11 +37,15 @@ one with --first-user.`,
 				return err
 			}
 			ctx := cmd.Context()
-			a, err := authority.Open(ctx, authority.Config{
+			config := authority.Config{
 				Store:      store,
 				TokenLimit: tokenLimit,
 				Logger:     slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
-			})
+			}
+			if err := admission.open(&config); err != nil {
+				return err
+			}
+			a, err := authority.Open(ctx, config)
 			if err != nil {
 				return authorityError(err)
 			}
@@ -48,8 +53,8 @@ one with --first-user.`,
 			if err := prepareFirstUser(ctx, cmd, a, firstUser, store); err != nil {
 				return err
 			}
-			var config net.ListenConfig
-			listener, err := config.Listen(ctx, "tcp", listen)
+			var listening net.ListenConfig
+			listener, err := listening.Listen(ctx, "tcp", listen)
 			if err != nil {
 				return fmt.Errorf("cannot listen on %s, give another address with --listen: %w", listen, err)
 			}
@@ -62,6 +67,7 @@ one with --first-user.`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
 	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it on standard output")
+	admission.add(cmd)
 	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
 	return cmd
 }

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -28,15 +29,15 @@ type addressLimit struct {
 
 // newAddressLimit returns nil if there is no limit. A sixth of it, and at least
 // ten, may come at once.
-func newAddressLimit(limit RateLimit, proxies []netip.Prefix) (*addressLimit, error) {
+func newAddressLimit(limit RateLimit, proxies []netip.Prefix) *addressLimit {
 	if limit == (RateLimit{}) {
-		return nil, nil
+		return nil
 	}
 	buckets, err := simplelru.NewLRU[netip.Prefix, *rate.Limiter](maxAddresses, nil)
 	if err != nil {
-		return nil, err
+		panic(fmt.Errorf("authority: a table of %d addresses: %w", maxAddresses, err)) // for a size of 0 alone
 	}
-	return &addressLimit{limit: limit, burst: min(max(limit.Requests/6, 10), limit.Requests), proxies: proxies, buckets: buckets}, nil
+	return &addressLimit{limit: limit, burst: min(max(limit.Requests/6, 10), limit.Requests), proxies: proxies, buckets: buckets}
 }
 
 // take counts a request at the time now, unless there have been too many from

@@ -2,11 +2,37 @@ package authority
 
 import (
 	"net/http"
+	"slices"
 )
 
 // healthPath is asked for by machines that look after this one, and often; it is
 // neither counted nor made to fail.
 const healthPath = "/healthz"
+
+// validateAdmission looks at what says how requests are let in.
+func (cfg Config) validateAdmission() error {
+	limits := cfg.RateLimits
+	if cfg.AddressRateLimit != (RateLimit{}) {
+		limits = append(slices.Clone(limits), cfg.AddressRateLimit)
+	}
+	for _, limit := range limits {
+		if err := limit.validate(); err != nil {
+			return err
+		}
+	}
+	return cfg.Faults.validate()
+}
+
+// openGate begins to count requests, and to have them fail if that is asked for.
+func (a *Authority) openGate(cfg Config, location storeLocation) {
+	var counts *requestCounts
+	if location.path != "" {
+		counts = &requestCounts{a.db}
+	}
+	a.tokenLimits = newTokenLimits(cfg.RateLimits, counts, a.log)
+	a.addressLimit = newAddressLimit(cfg.AddressRateLimit, cfg.TrustedProxies)
+	a.faults = newFaultInjector(cfg.Faults, a.log)
+}
 
 // passGateway counts a request by its address. It knows nobody yet.
 func (a *Authority) passGateway(ex *exchange, r *http.Request) error {

@@ -49,6 +49,9 @@ type Config struct {
 	// address. Nobody else's is believed.
 	TrustedProxies []netip.Prefix
 
+	// Faults are what goes wrong on demand.
+	Faults Faults
+
 	// Logger receives one record for each request and each refused credential.
 	// No record holds a token's value. Nil discards them.
 	Logger *slog.Logger
@@ -68,6 +71,7 @@ type Authority struct {
 
 	tokenLimits  *tokenLimits  // nil: none
 	addressLimit *addressLimit // nil: none
+	faults       *faultInjector
 
 	log      *slog.Logger
 	clock    func() time.Time
@@ -93,19 +97,8 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if a.clock == nil {
 		a.clock = time.Now
 	}
-	for _, limit := range cfg.RateLimits {
-		if err := limit.validate(); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.AddressRateLimit != (RateLimit{}) {
-		if err := cfg.AddressRateLimit.validate(); err != nil {
-			return nil, err
-		}
-	}
-	var err error
-	if a.addressLimit, err = newAddressLimit(cfg.AddressRateLimit, cfg.TrustedProxies); err != nil {
-		return nil, fmt.Errorf("make room for the addresses of clients: %w", err)
+	if err := cfg.validateAdmission(); err != nil {
+		return nil, err
 	}
 	location, err := parseStore(cfg.Store)
 	if err != nil {
@@ -120,11 +113,7 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 		return nil, err
 	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
-	var counts *requestCounts
-	if location.path != "" {
-		counts = &requestCounts{a.db}
-	}
-	a.tokenLimits = newTokenLimits(cfg.RateLimits, counts, a.log) //nolint:contextcheck // the same
+	a.openGate(cfg, location)                     //nolint:contextcheck // the same
 	a.close = sync.OnceValue(func() error {
 		a.tokenLimits.stop()
 		a.lastUsed.stop()

@@ -38,6 +38,9 @@ func (a *Authority) handlerFor(routes []route) http.Handler {
 				a.fail(ex, internalError())
 			}
 			a.logExchange(r, ex, time.Since(start))
+			if ex.fault == dropAnswer {
+				panic(http.ErrAbortHandler) // closes the connection
+			}
 		}()
 		if err := a.serve(ex, r, table); err != nil {
 			a.fail(ex, a.problemFor(r.Context(), ex, err))
@@ -51,6 +54,9 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	rt, err := table.match(r)
 	ex.pattern = rt.pattern
 	if err := a.passGateway(ex, r); err != nil {
+		return err
+	}
+	if err := a.faults.meet(r.Context(), ex); err != nil {
 		return err
 	}
 	if err != nil {
@@ -159,6 +165,9 @@ func (a *Authority) logExchange(r *http.Request, ex *exchange, took time.Duratio
 	if ex.userID != "" {
 		attrs = append(attrs, slog.String("user_id", ex.userID))
 	}
+	if ex.fault != "" {
+		attrs = append(attrs, slog.String("fault", ex.fault))
+	}
 	level := slog.LevelInfo
 	if ex.refused != "" {
 		attrs = append(attrs, slog.String("refused", ex.refused))
@@ -175,6 +184,7 @@ type exchange struct {
 	prefix    string
 	userID    string
 	refused   string
+	fault     string // what went wrong on demand
 	status    int
 }
 

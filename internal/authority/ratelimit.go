@@ -45,7 +45,9 @@ func (l RateLimit) String() string {
 // words is l in a sentence.
 func (l RateLimit) words() string {
 	for _, p := range ratePeriods {
-		if l.Period == p.period {
+		if l.Period == p.period && l.Requests == 1 {
+			return "one request a " + p.name
+		} else if l.Period == p.period {
 			return fmt.Sprintf("%d requests a %s", l.Requests, p.name)
 		}
 	}

@@ -253,10 +253,7 @@ func TestN3_AddressOfTheClient(t *testing.T) {
 }
 
 func TestN3_MillionAddressesTakeBoundedMemory(t *testing.T) {
-	limit, err := newAddressLimit(RateLimit{600, time.Minute}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	limit := newAddressLimit(RateLimit{600, time.Minute}, nil)
 	heap := func() uint64 {
 		runtime.GC()
 		var stats runtime.MemStats
