@@ -20,6 +20,10 @@ type database struct {
 	// locked, which passes by itself.
 	busy func(error) bool
 
+	// announce is a statement that tells other nodes of a new epoch when its
+	// transaction is committed, where the database can.
+	announce string
+
 	verifyToken   *sql.Stmt
 	verifySession *sql.Stmt
 }

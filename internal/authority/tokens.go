@@ -173,6 +173,6 @@ func (a *Authority) revokeToken(ctx context.Context, userID, id string) error {
 		} else if n == 0 {
 			return errTokenNotFound
 		}
-		return nil
+		return a.bumpEpoch(ctx, tx)
 	})
 }
