@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // DefaultTokenLimit is how many active tokens a user may have when
@@ -18,8 +20,11 @@ const DefaultTokenLimit = 50
 // memory.
 type Config struct {
 	// Store is where everything is kept: "memory", which is also meant by "",
-	// or "sqlite:PATH". A missing database file is made, readable by its owner
-	// alone, and so is its folder. The folder may not be writable by others.
+	// "sqlite:PATH", or "postgres://USER@HOST:PORT/DATABASE" with what else
+	// libpq understands in an address. A missing database file is made, readable
+	// by its owner alone, and so is its folder. The folder may not be writable
+	// by others. A PostgreSQL database has to exist, and several nodes may share
+	// it. No error and no log record repeats the address.
 	Store string
 
 	// PepperFile holds the key under which token values are hashed. If empty
@@ -104,10 +109,13 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if location.path == "" {
-		err = a.openMemory(ctx, cfg.PepperFile)
-	} else {
+	switch {
+	case location.postgres != nil:
+		err = a.openPostgres(ctx, location.postgres, cfg.PepperFile)
+	case location.path != "":
 		err = a.openFile(ctx, location.path, cfg.PepperFile)
+	default:
+		err = a.openMemory(ctx, cfg.PepperFile)
 	}
 	if err != nil {
 		return nil, err
@@ -147,6 +155,22 @@ func (a *Authority) openFile(ctx context.Context, path, pepperFile string) (err 
 	}
 	if pepperFile == "" {
 		pepperFile = pepperBeside(path)
+	}
+	return a.attach(ctx, db, pepperFile)
+}
+
+func (a *Authority) openPostgres(ctx context.Context, config *pgx.ConnConfig, pepperFile string) (err error) {
+	if pepperFile == "" {
+		return &InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file"}
+	}
+	unlock, err := lockPostgres(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	db, err := openPostgres(ctx, config)
+	if err != nil {
+		return err
 	}
 	return a.attach(ctx, db, pepperFile)
 }

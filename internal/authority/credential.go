@@ -96,3 +96,17 @@ func randomBase62(n int) string {
 
 // newID returns an identifier such as pat_ followed by 20 random digits.
 func newID(prefix string) string { return prefix + randomBase62(20) }
+
+// couldBeID tells whether newID may have returned s. What cannot be an id is not
+// asked for: PostgreSQL refuses text that is not UTF-8 or holds a NUL, and that
+// would look like a fault of ours.
+func couldBeID(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}

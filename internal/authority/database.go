@@ -7,29 +7,48 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
 )
 
 // database is the store as the rest of the package sees it: two pools of
-// connections and the one question about errors that SQL does not answer.
-// Statements keep to what SQLite and PostgreSQL both understand.
+// connections, and what SQL itself does not say. Statements keep to what SQLite
+// and PostgreSQL both understand.
 type database struct {
 	read  *sql.DB
 	write *sql.DB
 
-	// busy tells whether an operation failed because others kept the store
-	// locked, which passes by itself.
-	busy func(error) bool
+	dialect goose.Dialect
+	faultOf func(error) fault
 
 	// announce is a statement that tells other nodes of a new epoch when its
 	// transaction is committed, where the database can.
 	announce string
 
+	// nodes is how to reach a database that several nodes share; nil where
+	// there is none but this one and others on the same file.
+	nodes *pgx.ConnConfig
+
 	verifyToken   *sql.Stmt
 	verifySession *sql.Stmt
 }
 
-// storeLocation is what [Config.Store] says; an empty path means memory.
-type storeLocation struct{ path string }
+// fault is what an error of the database means for whoever asked.
+type fault int
+
+const (
+	faultOther    fault = iota // nothing that passes by itself, or no fault
+	faultBusy                  // others kept it locked for longer than we wait
+	faultConflict              // undone for the sake of another change: do it again
+	faultGone                  // it cannot be reached, or does not accept work
+)
+
+// storeLocation is what [Config.Store] says. Without either it means memory.
+type storeLocation struct {
+	path     string
+	postgres *pgx.ConnConfig
+}
 
 func parseStore(store string) (storeLocation, error) {
 	if store == "" || store == "memory" {
@@ -41,8 +60,11 @@ func parseStore(store string) (storeLocation, error) {
 		return storeLocation{path: path}, nil
 	case found && kind == "sqlite":
 		return storeLocation{}, &InvalidError{Field: "store", Problem: "names no file: write it as sqlite:PATH"}
+	case strings.HasPrefix(store, "postgres://"), strings.HasPrefix(store, "postgresql://"):
+		config, err := parsePostgres(store)
+		return storeLocation{postgres: config}, err
 	default:
-		return storeLocation{}, &InvalidError{Field: "store", Problem: "must be memory or sqlite:PATH"}
+		return storeLocation{}, &InvalidError{Field: "store", Problem: "must be memory, sqlite:PATH or postgres://USER@HOST:PORT/DATABASE"}
 	}
 }
 
@@ -63,30 +85,79 @@ func (db *database) Close() error {
 	return errors.Join(errs...)
 }
 
-// change runs do in a transaction and commits it if do succeeds.
+const (
+	changeTries = 5
+	changePause = 10 * time.Millisecond
+)
+
+// change runs do in a transaction and commits it if do succeeds. Where the
+// database undoes it for the sake of another, do runs again from the beginning.
+// It returns errStoreBusy or errStoreGone if surely nothing was changed, and
+// errOutcomeUnknown if that cannot be said.
 func (db *database) change(ctx context.Context, do func(tx *sql.Tx) error) error {
+	var err error
+	for try := range changeTries {
+		err = db.changeOnce(ctx, do)
+		if db.faultOf(err) != faultConflict {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(changePause << try):
+		}
+	}
+	switch {
+	case errors.Is(err, errOutcomeUnknown):
+		return err
+	case db.faultOf(err) == faultBusy, db.faultOf(err) == faultConflict:
+		return errors.Join(errStoreBusy, err)
+	case db.faultOf(err) == faultGone:
+		return errors.Join(errStoreGone, err)
+	}
+	return err
+}
+
+func (db *database) changeOnce(ctx context.Context, do func(tx *sql.Tx) error) error {
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
-		if db.busy(err) {
-			return errors.Join(errStoreBusy, err)
-		}
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
 	if err := do(tx); err != nil {
-		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
+		// A transaction whose connection is lost has been undone.
+		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) && db.faultOf(err) != faultGone {
 			return errors.Join(err, fmt.Errorf("roll back: %w", rollback))
 		}
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	err = tx.Commit()
+	switch {
+	case err == nil:
+		return nil
+	case db.faultOf(err) == faultGone:
+		return errors.Join(errOutcomeUnknown, fmt.Errorf("commit: %w", err))
 	}
-	return nil
+	return fmt.Errorf("commit: %w", err)
 }
 
-// errStoreBusy means that a change was not begun, because the store was locked
-// for longer than we wait.
-var errStoreBusy = errors.New("the store is busy: try again in a moment")
+// unavailable tells whether an operation failed for want of the database, so
+// that it may be tried again.
+func (db *database) unavailable(err error) bool {
+	return !errors.Is(err, errOutcomeUnknown) && db.faultOf(err) != faultOther
+}
+
+var (
+	// errStoreBusy means that a change was not made, because the store was
+	// locked for longer than we wait.
+	errStoreBusy = errors.New("the store is busy: try again in a moment")
+
+	// errStoreGone means that a change was not made, because the store cannot
+	// be reached.
+	errStoreGone = errors.New("the store cannot be reached: try again in a moment")
+
+	// errOutcomeUnknown means that the store was lost while a change was being
+	// committed.
+	errOutcomeUnknown = errors.New("the store was lost while it was written to, so that nobody knows whether the change was made")
+)
 
 // Times are stored as microseconds since 1970 in UTC: both databases order
 // them alike and neither applies a time zone.

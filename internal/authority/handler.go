@@ -135,7 +135,10 @@ func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *pr
 		level = slog.LevelDebug // the caller has gone, and nobody is waiting
 	}
 	a.log.Log(ctx, level, "a request failed", slog.String("request_id", ex.requestID), slog.Any("error", err))
-	if errors.Is(err, errStoreBusy) {
+	switch {
+	case errors.Is(err, errOutcomeUnknown):
+		return outcomeUnknown()
+	case a.db.unavailable(err):
 		return unavailable()
 	}
 	return internalError()

@@ -19,7 +19,7 @@ func migrate(ctx context.Context, db *database) error {
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db.write, files,
+	provider, err := goose.NewProvider(db.dialect, db.write, files,
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)

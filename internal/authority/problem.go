@@ -103,6 +103,15 @@ func unavailable() *problem {
 	}
 }
 
+// outcomeUnknown has no Retry-After: whoever sends the request again may have it
+// carried out twice.
+func outcomeUnknown() *problem {
+	return &problem{
+		status: http.StatusServiceUnavailable, code: "outcome_unknown",
+		message: "the store was lost while it was written to: look whether the change was made before you try again",
+	}
+}
+
 func internalError() *problem {
 	return &problem{
 		status: http.StatusInternalServerError, code: "internal",

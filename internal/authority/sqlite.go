@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
 )
@@ -44,7 +45,7 @@ func openSQLiteFile(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database %s: %w", path, err), write.Close())
 	}
-	return &database{read: read, write: write, busy: sqliteBusy}, nil
+	return &database{read: read, write: write, dialect: goose.DialectSQLite3, faultOf: sqliteFault}, nil
 }
 
 // openSQLiteMemory opens a database that lives in one connection and goes with
@@ -54,7 +55,7 @@ func openSQLiteMemory(ctx context.Context) (*database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a database in memory: %w", err)
 	}
-	return &database{read: only, write: only, busy: sqliteBusy}, nil
+	return &database{read: only, write: only, dialect: goose.DialectSQLite3, faultOf: sqliteFault}, nil
 }
 
 func openSQLite(ctx context.Context, uri string, connections int) (*sql.DB, error) {
@@ -89,10 +90,14 @@ func sqliteURI(absolute string, pragmas ...string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
-func sqliteBusy(err error) bool {
+// sqliteFault knows of locks alone: a file does not go away by itself.
+func sqliteFault(err error) fault {
 	var e *sqlite.Error
 	// The low byte is the primary result code, the rest tells kinds of it apart.
-	return errors.As(err, &e) && e.Code()&0xff == sqlitelib.SQLITE_BUSY
+	if errors.As(err, &e) && e.Code()&0xff == sqlitelib.SQLITE_BUSY {
+		return faultBusy
+	}
+	return faultOther
 }
 
 // createPrivateFile makes the database file before SQLite does, which would

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -17,11 +19,19 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
 func TestMain(m *testing.M) {
 	runChild()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := postgres.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
+	}))
 }
 
 // overStores runs a test over every kind of store.
@@ -29,6 +39,26 @@ func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { test(t, "memory") })
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "private", "kenbun.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t)) })
+}
+
+// pepperFiles has the pepper that goes with each PostgreSQL database of a test.
+var pepperFiles sync.Map
+
+func newPostgres(t *testing.T) (store string) {
+	t.Helper()
+	store = postgres.Database(t)
+	pepperFiles.Store(store, filepath.Join(t.TempDir(), "pepper"))
+	return store
+}
+
+// withPepper names the pepper of a PostgreSQL database, which has no place of
+// its own.
+func withPepper(cfg Config) Config {
+	if file, known := pepperFiles.Load(cfg.Store); known && cfg.PepperFile == "" {
+		cfg.PepperFile = file.(string)
+	}
+	return cfg
 }
 
 // clock is a time that a test moves.
@@ -94,7 +124,7 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 		cfg.Now = f.clock.Now
 	}
 	cfg.Logger = slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a, err := Open(t.Context(), cfg)
+	a, err := Open(t.Context(), withPepper(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,6 +161,9 @@ func (a *Authority) tokensOf(ctx context.Context, userID string) (_ []token, err
 // requests that revoke the same token only one succeeds, so that two rotations
 // at once can tell which of them won.
 func (a *Authority) revokeToken(ctx context.Context, userID, id string) error {
+	if !couldBeID(id) {
+		return errTokenNotFound
+	}
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `
 			UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL`,

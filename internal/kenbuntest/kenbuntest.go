@@ -10,12 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
 // API is an authority with its own clock, served on a loopback port.
@@ -41,17 +43,25 @@ func OnEachStore(t *testing.T, test func(t *testing.T, api *API)) {
 	t.Run("sqlite", func(t *testing.T) {
 		test(t, StartOn(t, "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")))
 	})
+	t.Run("postgres", func(t *testing.T) { test(t, StartOn(t, StartPostgres(t))) })
+}
+
+// StartPostgres returns the address of an empty database in a PostgreSQL server
+// that all tests of the process share. The package's TestMain must call Run.
+func StartPostgres(t testing.TB) string {
+	t.Helper()
+	return postgres.Database(t)
 }
 
 // StartOn serves an authority over store until the test ends.
 func StartOn(t testing.TB, store string) *API {
 	t.Helper()
 	api := &API{}
-	a, err := authority.Open(t.Context(), authority.Config{
-		Store:      store,
-		TokenLimit: 100_000,
-		Now:        api.Now,
-	})
+	config := authority.Config{Store: store, TokenLimit: 100_000, Now: api.Now}
+	if strings.HasPrefix(store, "postgres:") {
+		config.PepperFile = filepath.Join(t.TempDir(), "pepper")
+	}
+	a, err := authority.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,10 +140,14 @@ func (a *API) As(t testing.TB, pat string) *client.Caller {
 
 var buildFolder string
 
-// Run runs a package's tests and removes what Binary built. It returns the exit
-// code for TestMain.
+// Run runs a package's tests, removes what Binary built and ends the server of
+// StartPostgres. It returns the exit code for TestMain.
 func Run(m *testing.M) int {
 	code := m.Run()
+	if err := postgres.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if buildFolder != "" {
 		if err := os.RemoveAll(buildFolder); err != nil {
 			fmt.Fprintln(os.Stderr, err)
