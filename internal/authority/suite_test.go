@@ -25,13 +25,19 @@ import (
 
 func TestMain(m *testing.M) {
 	runChild()
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if err := postgres.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(endsPostgres{m})
+}
+
+// endsPostgres ends the server that the tests share before leaks are looked for.
+type endsPostgres struct{ *testing.M }
+
+func (m endsPostgres) Run() int {
+	code := m.M.Run()
+	if err := postgres.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
 }
 
 // overStores runs a test over every kind of store.
