@@ -84,8 +84,8 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err := a.countRequest(ex, r, as); err != nil {
 		return err
 	}
-	if rt.needs != "" && !as.role.holds(rt.needs) {
-		return missingPermission(rt.needs)
+	if rt.needs != "" && !as.permissions.contains(rt.needs) {
+		return missingPermission(rt.needs, as)
 	}
 	return rt.serve(ex, r, as)
 }
@@ -129,6 +129,8 @@ func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *pr
 		return tokenLimitReached()
 	case errors.Is(err, errTokenNotFound):
 		return noSuchToken()
+	case errors.Is(err, errTokenRevoked):
+		return tokenRevoked()
 	}
 	level := slog.LevelError
 	if ctx.Err() != nil {

@@ -38,7 +38,7 @@ func (a *Authority) AddMember(ctx context.Context, user, organization string, ro
 		if err := insertMembership(ctx, tx, newID("om_"), orgID, userID, role, now); err != nil {
 			return err
 		}
-		return a.bumpEpoch(ctx, tx)
+		return bumpEpoch(ctx, tx)
 	})
 }
 
@@ -62,7 +62,7 @@ func (a *Authority) RemoveMember(ctx context.Context, user, organization string)
 		} else if n == 0 {
 			return ErrNotMember
 		}
-		return a.bumpEpoch(ctx, tx)
+		return bumpEpoch(ctx, tx)
 	})
 }
 
