@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,15 @@ type Config struct {
 	// TokenLimit is how many active tokens a user may have at a time; zero
 	// means [DefaultTokenLimit].
 	TokenLimit int
+
+	// UsageRetention is how long the uses of tokens are kept; zero means
+	// [DefaultUsageRetention]. They are removed within an hour after that.
+	UsageRetention time.Duration
+
+	// UsagePerToken is how many uses of one token are kept, the newest, and
+	// before the others are removed up to a tenth more; zero means
+	// [DefaultUsagePerToken].
+	UsagePerToken int
 
 	// RateLimits are how many requests of one personal access token are
 	// answered, in fixed periods that begin with a whole minute, or at midnight
@@ -73,15 +83,15 @@ type Authority struct {
 	db         *database
 	peppers    keyring
 	tokenLimit int
+	log        *slog.Logger
+	clock      func() time.Time
+	lastUsed   *lastUsedWriter
+	usage      *usageWriter
+	close      func() error
 
 	tokenLimits  *tokenLimits  // nil: none
 	addressLimit *addressLimit // nil: none
 	faults       *faultInjector
-
-	log      *slog.Logger
-	clock    func() time.Time
-	lastUsed *lastUsedWriter
-	close    func() error
 }
 
 // Open opens the store that cfg names, brings its schema up to date and reads
@@ -91,6 +101,9 @@ type Authority struct {
 func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.TokenLimit < 0 {
 		return nil, &InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
+	}
+	if cfg.UsageRetention < 0 || cfg.UsagePerToken < 0 {
+		return nil, &InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
 	}
 	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now}
 	if a.tokenLimit == 0 {
@@ -120,11 +133,16 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.usage, err = startUsageWriter(a, cmp.Or(cfg.UsageRetention, DefaultUsageRetention), cmp.Or(cfg.UsagePerToken, DefaultUsagePerToken)) //nolint:contextcheck // it outlives the opening and ends with Close
+	if err != nil {
+		return nil, errors.Join(err, a.db.Close())
+	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	a.openGate(cfg, location)                     //nolint:contextcheck // the same
 	a.close = sync.OnceValue(func() error {
 		a.tokenLimits.stop()
 		a.lastUsed.stop()
+		a.usage.stop()
 		return a.db.Close()
 	})
 	return a, nil

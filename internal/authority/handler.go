@@ -24,7 +24,7 @@ func (a *Authority) Handler() http.Handler {
 func (a *Authority) handlerFor(routes []route) http.Handler {
 	table := newRouteTable(routes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ex := &exchange{ResponseWriter: w, requestID: newID("req_")}
+		ex := &exchange{ResponseWriter: w, requestID: newID("req_"), at: a.now()}
 		header := w.Header()
 		header.Set("X-Request-Id", ex.requestID)
 		header.Set("Cache-Control", "no-store")
@@ -39,6 +39,9 @@ func (a *Authority) handlerFor(routes []route) http.Handler {
 				a.fail(ex, internalError())
 			}
 			a.logExchange(r, ex, time.Since(start))
+			if ex.tokenID != "" {
+				a.usage.record(tokenUse{tokenID: ex.tokenID, at: ex.at, requestID: ex.requestID, method: r.Method, path: ex.pattern, status: ex.status})
+			}
 			if ex.fault == dropAnswer {
 				panic(http.ErrAbortHandler) // closes the connection
 			}
@@ -82,6 +85,9 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 		return unavailable()
 	}
 	ex.prefix, ex.userID = as.prefix, as.userID
+	if as.kind == personalAccessToken {
+		ex.tokenID = as.credentialID
+	}
 	if err := a.countRequest(ex, r, as); err != nil {
 		return err
 	}
@@ -191,7 +197,9 @@ func (a *Authority) logExchange(r *http.Request, ex *exchange, took time.Duratio
 type exchange struct {
 	http.ResponseWriter
 	requestID string
+	at        time.Time
 	pattern   string
+	tokenID   string // of a personal access token that was accepted
 	prefix    string
 	userID    string
 	refused   string

@@ -63,6 +63,9 @@ func (c tokenChange) apply(t token, now time.Time) (token, error) {
 // returns errTokenNotFound for everything that is not his, errTokenRevoked, and
 // [ErrTokenLimit] if an expired token would come back to life as one too many.
 func (a *Authority) updateToken(ctx context.Context, as identity, id string, change tokenChange) (token, error) {
+	if !couldBeID(id) {
+		return token{}, errTokenNotFound
+	}
 	var updated token
 	err := a.db.change(ctx, func(tx *sql.Tx) error {
 		if err := lockUser(ctx, tx, as.userID); err != nil {

@@ -9,10 +9,11 @@ import (
 
 // tokenUse is one request that was made with a token.
 type tokenUse struct {
+	tokenID   string
 	at        time.Time
 	requestID string
 	method    string
-	path      string
+	path      string // the pattern and not the path itself, which is the caller's to write
 	status    int
 }
 
@@ -20,6 +21,10 @@ type tokenUse struct {
 // first, and how many there are. It returns errTokenNotFound for everything
 // that is not his. Pages are counted from 1.
 func (a *Authority) usesOf(ctx context.Context, userID, id string, page, limit int) (_ []tokenUse, total int, err error) {
+	if !couldBeID(id) {
+		return nil, 0, errTokenNotFound
+	}
+	a.usage.flush(ctx)
 	var tokens int
 	err = a.db.read.QueryRowContext(ctx, `
 		SELECT (SELECT count(*) FROM tokens WHERE id = $1 AND user_id = $2),

@@ -114,6 +114,9 @@ func (a *Authority) activeUnit(ctx context.Context, memberID string) (*string, e
 // setActiveUnit keeps in which unit a member works. It returns errUnitNotFound
 // for everything that is no unit of his organization.
 func (a *Authority) setActiveUnit(ctx context.Context, memberID, orgID, unitID string) error {
+	if !couldBeID(unitID) {
+		return errUnitNotFound
+	}
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `
 			UPDATE memberships SET active_unit_id = $1
