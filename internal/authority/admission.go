@@ -26,7 +26,7 @@ func (cfg Config) validateAdmission() error {
 // openGate begins to count requests, and to have them fail if that is asked for.
 func (a *Authority) openGate(cfg Config, location storeLocation) {
 	var counts *requestCounts
-	if location.path != "" {
+	if location != (storeLocation{}) {
 		counts = &requestCounts{a.db}
 	}
 	a.tokenLimits = newTokenLimits(cfg.RateLimits, counts, a.log)

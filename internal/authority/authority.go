@@ -49,9 +49,9 @@ type Config struct {
 
 	// RateLimits are how many requests of one personal access token are
 	// answered, in fixed periods that begin with a whole minute, or at midnight
-	// UTC. All of them hold. Processes on one database count together, each
-	// of them hearing of the others a second late at most. Empty means any
-	// number.
+	// UTC. All of them hold. Processes on one database count together: each
+	// further one may let a tenth of a limit through too often. Empty means
+	// any number.
 	RateLimits []RateLimit
 
 	// AddressRateLimit is how many requests may come from one IPv4 address or

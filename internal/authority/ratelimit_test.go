@@ -154,25 +154,47 @@ func TestN3_TheDayOutlivesTheProcess(t *testing.T) {
 	}
 }
 
-// Processes on one database hear of each other's requests, and no request waits
-// for that.
+// Four processes are flooded at once. Each further one may let through a tenth
+// too much, and none writes to the database for each request.
 func TestN3_ProcessesOnOneDatabaseCountTogether(t *testing.T) {
-	clock := newClock()
-	cfg := Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db"), RateLimits: []RateLimit{{20, 24 * time.Hour}}, Now: clock.Now}
-	nodes := []*fixture{newFixture(t, cfg), newFixture(t, cfg)}
-	pat := nodes[0].user("ada@example.com", RoleMember).Value
-	let := 0
-	for i := range 100 {
-		node := nodes[i%2]
-		if node.send("GET", "/me", "", bearer(pat)).status == http.StatusOK {
-			let++
+	const processes, limit = 4, 60
+	overSharedStores(t, func(t *testing.T, store string) {
+		clock := newClock()
+		var nodes []*fixture
+		for range processes {
+			nodes = append(nodes, newFixture(t, Config{Store: store, RateLimits: []RateLimit{{limit, 24 * time.Hour}}, Now: clock.Now}))
 		}
-		node.tokenLimits.store() // what happens every second, without the wait
-	}
-	// A process learns what the other let in when it stores something itself.
-	if let < 20 || let > 21 {
-		t.Errorf("%d were let in by both together, want 20, or 21", let)
-	}
+		pat := nodes[0].user("ada@example.com", RoleMember).Value
+		var let atomic.Int64
+		var all sync.WaitGroup
+		for _, node := range nodes {
+			for range 4 {
+				all.Go(func() {
+					for range 25 {
+						got, err := node.trySend(t.Context(), "GET", "/me", "", bearer(pat))
+						if err != nil {
+							t.Error(err)
+						}
+						if got.status == http.StatusOK {
+							let.Add(1)
+						}
+					}
+				})
+			}
+		}
+		all.Wait()
+		if n := let.Load(); n < limit || n > limit+(processes-1)*limit/countShare {
+			t.Errorf("%d of %d were let in, want %d to %d", n, processes*100, limit, limit+(processes-1)*limit/countShare)
+		}
+		t.Logf("%d of %d were let in, with a limit of %d", let.Load(), processes*100, limit)
+	})
+}
+
+// overSharedStores runs a test over the stores that several processes can use.
+func overSharedStores(t *testing.T, test func(t *testing.T, store string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t)) })
 }
 
 // A store that fails does not keep those out who are verified.

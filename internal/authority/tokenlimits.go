@@ -13,9 +13,13 @@ const (
 	// hears what others did.
 	countInterval = time.Second
 
-	// countShare is the part of a limit of which a process waits no longer
-	// to tell the others.
+	// countShare is the part of a limit that a process lets through before it
+	// has told the others.
 	countShare = 10
+
+	// countPatience is how long a request waits for that. Mostly it takes
+	// a few milliseconds.
+	countPatience = 250 * time.Millisecond
 
 	// countTimeout bounds the reading and the storing of counts.
 	countTimeout = 2 * time.Second
@@ -28,8 +32,10 @@ const (
 // tokenLimits count the requests of each token in fixed periods, from whole
 // minute to whole minute and from midnight to midnight, UTC. A process counts
 // in memory and stores the counts in batches, so that they outlive it, and that
-// several on one database add up: what one of them lets through the others hear
-// of a second later, or as soon as it is a tenth of the limit.
+// several on one database add up. What one of them lets through is stored
+// a second later, or when it is a tenth of the limit, which the next request of
+// that token waits for: no more than that tenth is let through too often by each
+// further process, as long as the store works.
 type tokenLimits struct {
 	limits []RateLimit
 	counts *requestCounts // nil: nothing is stored
@@ -44,6 +50,8 @@ type tokenLimits struct {
 	tokens map[string]*tokenCount
 	dirty  map[string]*tokenCount // those with something to store
 	onWay  map[string]*tokenCount // those that are being stored
+	stored chan struct{}          // closed when a storing ends, in which case there is another
+	failed bool                   // the last storing did
 	swept  time.Time
 }
 
@@ -58,10 +66,12 @@ type tokenCount struct {
 type countWindow struct {
 	start  time.Time
 	stored int // by all processes, as far as is known here
-	added  int // here, and not stored yet
+	onWay  int // counted here and being stored
+	added  int // counted here since
 }
 
-func (w *countWindow) requests() int { return w.stored + w.added }
+func (w *countWindow) unstored() int { return w.onWay + w.added }
+func (w *countWindow) requests() int { return w.stored + w.unstored() }
 
 // newTokenLimits starts to store counts in the background if counts is not nil,
 // until stop. Without limits it returns nil.
@@ -76,6 +86,7 @@ func newTokenLimits(limits []RateLimit, counts *requestCounts, log *slog.Logger)
 		done:   make(chan struct{}),
 		tokens: map[string]*tokenCount{},
 		dirty:  map[string]*tokenCount{},
+		stored: make(chan struct{}),
 	}
 	if counts == nil {
 		close(l.done)
@@ -94,23 +105,60 @@ func (l *tokenLimits) take(ctx context.Context, tokenID string, now time.Time) (
 	case <-ctx.Done():
 		return rateLevel{}, fmt.Errorf("wait for the request count: %w", context.Cause(ctx))
 	}
+	level, stored := l.tryTake(tokenID, count, now, false)
+	if stored == nil {
+		return level, nil
+	}
+	patience, cancel := context.WithTimeout(ctx, countPatience)
+	defer cancel()
+	for stored != nil {
+		select {
+		case <-stored:
+		case <-patience.Done():
+			if ctx.Err() != nil {
+				return rateLevel{}, fmt.Errorf("wait for the request count: %w", context.Cause(ctx))
+			}
+		}
+		level, stored = l.tryTake(tokenID, count, now, patience.Err() != nil)
+	}
+	return level, nil
+}
+
+// tryTake is take, or returns what is to be waited for before.
+func (l *tokenLimits) tryTake(tokenID string, count *tokenCount, now time.Time, impatient bool) (_ rateLevel, stored <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	level := l.level(count, now)
 	if !level.taken {
 		return level, nil
 	}
-	for i, limit := range l.limits {
-		w := &count.windows[i]
-		w.added++
-		if l.counts != nil {
-			l.dirty[tokenID] = count
-			if w.added >= max(limit.Requests/countShare, 1) {
-				l.storeSoon()
+	if l.counts != nil {
+		if l.ahead(count) {
+			select {
+			case l.wake <- struct{}{}:
+			default:
+			}
+			if !impatient && !l.failed {
+				return rateLevel{}, l.stored
 			}
 		}
+		l.dirty[tokenID] = count
+	}
+	for i := range count.windows {
+		count.windows[i].added++
 	}
 	return level, nil
+}
+
+// ahead tells whether so much of a limit is not stored that the others must know
+// of it first.
+func (l *tokenLimits) ahead(count *tokenCount) bool {
+	for i, limit := range l.limits {
+		if count.windows[i].unstored() >= max(limit.Requests/countShare, 1) {
+			return true
+		}
+	}
+	return false
 }
 
 // level finds the limit that ends first, or the one that must be waited for the
@@ -190,7 +238,7 @@ func (l *tokenLimits) learn(count *tokenCount, s storedCount) {
 		case s.start.After(w.start):
 			*w = countWindow{start: s.start, stored: s.requests}
 		default:
-			w.stored = s.requests
+			w.stored, w.onWay = s.requests, 0
 		}
 	}
 }
@@ -219,13 +267,6 @@ func (l *tokenLimits) forgettable(id string, count *tokenCount, now time.Time) b
 		}
 	}
 	return true
-}
-
-func (l *tokenLimits) storeSoon() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
 }
 
 func (l *tokenLimits) run() {
@@ -259,7 +300,7 @@ func (l *tokenLimits) store() {
 			w := &count.windows[i]
 			if w.added > 0 {
 				added = append(added, storedCount{tokenID: id, period: limit.Period, start: w.start, requests: w.added})
-				w.stored, w.added = w.stored+w.added, 0
+				w.onWay, w.added = w.added, 0
 			}
 		}
 	}
@@ -276,19 +317,20 @@ func (l *tokenLimits) store() {
 	if err != nil {
 		l.log.Warn("the requests of tokens could not be stored and are counted here alone", slog.Any("error", err))
 		for _, s := range added[len(totals):] {
-			l.putBack(l.onWay[s.tokenID], s)
+			l.putBack(s.tokenID, l.onWay[s.tokenID])
 		}
 	}
-	l.onWay = nil
+	l.onWay, l.failed = nil, err != nil
+	close(l.stored)
+	l.stored = make(chan struct{})
 }
 
-// putBack makes a count one that is still to be stored.
-func (l *tokenLimits) putBack(count *tokenCount, s storedCount) {
-	for i, limit := range l.limits {
-		if w := &count.windows[i]; limit.Period == s.period && s.start.Equal(w.start) {
-			w.stored, w.added = w.stored-s.requests, w.added+s.requests
-			l.dirty[s.tokenID] = count
-		}
+// putBack makes what could not be stored something that is still to be stored.
+func (l *tokenLimits) putBack(tokenID string, count *tokenCount) {
+	l.dirty[tokenID] = count
+	for i := range count.windows {
+		w := &count.windows[i]
+		w.onWay, w.added = 0, w.added+w.onWay
 	}
 }
 
