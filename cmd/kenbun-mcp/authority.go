@@ -29,7 +29,7 @@ cannot be verified: back up both, and not in one place.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH" or "memory" (default a file in your data folder)`)
-	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand())
+	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthoritySeedCommand())
 	return cmd
 }
 

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// countBatch is how many counts one statement stores: four parameters each,
-// well below what either database allows.
-const countBatch = 500
+// countBatch is how many counts one statement stores, with four parameters each.
+// SQLite looks for each of them among all before it.
+const countBatch = 50
 
 // requestCounts are the stored counts of the requests of tokens.
 type requestCounts struct{ db *database }
