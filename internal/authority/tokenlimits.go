@@ -17,11 +17,8 @@ const (
 	// has told the others.
 	countShare = 10
 
-	// countPatience is how long a request waits for that. Mostly it takes
-	// a few milliseconds.
-	countPatience = 250 * time.Millisecond
-
-	// countTimeout bounds the reading and the storing of counts.
+	// countTimeout bounds the reading and the storing of counts, and so what a
+	// request may have to wait for that. Mostly it takes a few milliseconds.
 	countTimeout = 2 * time.Second
 
 	// countIdle is how long a count stays in memory that is stored or of no
@@ -51,7 +48,7 @@ type tokenLimits struct {
 	dirty  map[string]*tokenCount // those with something to store
 	onWay  map[string]*tokenCount // those that are being stored
 	stored chan struct{}          // closed when a storing ends, in which case there is another
-	failed bool                   // the last storing did
+	failed bool                   // the last storing did, and nobody waits for the next
 	swept  time.Time
 }
 
@@ -105,27 +102,21 @@ func (l *tokenLimits) take(ctx context.Context, tokenID string, now time.Time) (
 	case <-ctx.Done():
 		return rateLevel{}, fmt.Errorf("wait for the request count: %w", context.Cause(ctx))
 	}
-	level, stored := l.tryTake(tokenID, count, now, false)
-	if stored == nil {
-		return level, nil
-	}
-	patience, cancel := context.WithTimeout(ctx, countPatience)
-	defer cancel()
-	for stored != nil {
+	for {
+		level, stored := l.tryTake(tokenID, count, now)
+		if stored == nil {
+			return level, nil
+		}
 		select {
 		case <-stored:
-		case <-patience.Done():
-			if ctx.Err() != nil {
-				return rateLevel{}, fmt.Errorf("wait for the request count: %w", context.Cause(ctx))
-			}
+		case <-ctx.Done():
+			return rateLevel{}, fmt.Errorf("wait for the request count: %w", context.Cause(ctx))
 		}
-		level, stored = l.tryTake(tokenID, count, now, patience.Err() != nil)
 	}
-	return level, nil
 }
 
 // tryTake is take, or returns what is to be waited for before.
-func (l *tokenLimits) tryTake(tokenID string, count *tokenCount, now time.Time, impatient bool) (_ rateLevel, stored <-chan struct{}) {
+func (l *tokenLimits) tryTake(tokenID string, count *tokenCount, now time.Time) (_ rateLevel, stored <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	level := l.level(count, now)
@@ -138,7 +129,7 @@ func (l *tokenLimits) tryTake(tokenID string, count *tokenCount, now time.Time, 
 			case l.wake <- struct{}{}:
 			default:
 			}
-			if !impatient && !l.failed {
+			if !l.failed {
 				return rateLevel{}, l.stored
 			}
 		}
@@ -320,7 +311,13 @@ func (l *tokenLimits) store() {
 			l.putBack(s.tokenID, l.onWay[s.tokenID])
 		}
 	}
-	l.onWay, l.failed = nil, err != nil
+	l.onWay = nil
+	l.ended(err != nil)
+}
+
+// ended has those go on who wait for a storing to end.
+func (l *tokenLimits) ended(failed bool) {
+	l.failed = failed
 	close(l.stored)
 	l.stored = make(chan struct{})
 }
@@ -341,4 +338,7 @@ func (l *tokenLimits) stop() {
 	}
 	close(l.quit)
 	<-l.done
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended(true)
 }
