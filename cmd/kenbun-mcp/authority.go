@@ -37,7 +37,7 @@ of them changes counts on all within a second.`,
 	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH", "memory", or postgres://user@host:port/database for several nodes; give an address with a password in the environment (default a file in your data folder)`)
 	cmd.PersistentFlags().String("pepper-file", "", "file with the keys under which tokens are hashed; made if it is not there and the store is new; KENBUN_PEPPER may hold its content instead (default beside the database; required for PostgreSQL)")
 	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthorityPepperCommand(),
-		newAuthorityUnitCommand(), newAuthorityRolesCommand())
+		newAuthorityUnitCommand(), newAuthorityRolesCommand(), newAuthoritySeedCommand())
 	return cmd
 }
 

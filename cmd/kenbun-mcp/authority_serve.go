@@ -17,6 +17,7 @@ import (
 func newAuthorityServeCommand() *cobra.Command {
 	var listen, firstUser string
 	var tokenLimit int
+	var admission admissionFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API over HTTP until interrupted",
@@ -38,6 +39,9 @@ one with --first-user.`,
 			config.TokenLimit = tokenLimit
 			config.Logger = slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 			ctx := cmd.Context()
+			if err := admission.open(&config); err != nil {
+				return err
+			}
 			a, err := authority.Open(ctx, config)
 			if err != nil {
 				return authorityError(err)
@@ -60,6 +64,7 @@ one with --first-user.`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
 	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it on standard output")
+	admission.add(cmd)
 	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
 	return cmd
 }

@@ -34,6 +34,8 @@ type connectionFlags struct {
 	sessionTokenFile string
 	embedded         bool
 	embeddedStore    string
+	embeddedLimit    string
+	embeddedFaults   faultFlags
 	// options are for the client, beside what the flags say.
 	options []client.Option
 }
@@ -53,6 +55,8 @@ func (f *connectionFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.sessionTokenFile, "session-token-file", "", "file with a signed-in session's token, used on /settings/tokens only, for accounts where a PAT may not manage tokens (KENBUN_SESSION_TOKEN holds the token itself)")
 	flags.BoolVar(&f.embedded, "embedded", false, "talk to a kenbun API inside this process instead, with a user and a token of its own")
 	flags.StringVar(&f.embeddedStore, "embedded-store", "", `folder for the embedded API's data, or "memory" for none (default a folder in your data folder)`)
+	flags.StringVar(&f.embeddedLimit, "embedded-rate-limit", "", "how many requests of one token the embedded API answers, such as 60/m,1000/d (default any number)")
+	f.embeddedFaults.add(flags, "embedded-")
 }
 
 // connection is the API and the token that a command works with.
@@ -94,8 +98,13 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 	if f.embedded {
 		return f.openEmbedded(ctx, logger)
 	}
-	if f.embeddedStore != "" {
-		return nil, usageErrorf("--embedded-store has no meaning without --embedded")
+	for flag, given := range map[string]bool{
+		"store": f.embeddedStore != "", "rate-limit": f.embeddedLimit != "",
+		"fault": len(f.embeddedFaults.specs) > 0, "fault-seed": f.embeddedFaults.seed != 0,
+	} {
+		if given {
+			return nil, usageErrorf("--embedded-%s has no meaning without --embedded", flag)
+		}
 	}
 	api, err := f.client()
 	if err != nil {
@@ -131,6 +140,12 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 		return nil, usageErrorf("--embedded and --api-url name two different APIs: give one of them")
 	}
 	config := authority.EmbeddedConfig{Logger: logger, Dir: f.embeddedStore}
+	if config.RateLimits, err = embeddedRateLimits(f.embeddedLimit); err != nil {
+		return nil, err
+	}
+	if config.Faults, err = f.embeddedFaults.open("embedded-"); err != nil {
+		return nil, err
+	}
 	flags := " --embedded"
 	journalName := ""
 	switch f.embeddedStore {

@@ -165,7 +165,8 @@ func environmentTable() string {
 	}
 	whoami := newWhoamiCommand()
 	whoami.Flags().VisitAll(func(flag *pflag.Flag) {
-		if hasEnvironmentTwin(flag) {
+		// What the embedded API is made to do says nothing of where it is.
+		if hasEnvironmentTwin(flag) && !strings.HasPrefix(flag.Name, "embedded-fault") && flag.Name != "embedded-rate-limit" {
 			fmt.Fprintf(&b, "| `%s` | %s%s |\n", environmentName(flag.Name), tableCell(flag.Usage), shownDefault(flag))
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -51,6 +52,26 @@ type Config struct {
 	// [DefaultUsagePerToken].
 	UsagePerToken int
 
+	// RateLimits are how many requests of one personal access token are
+	// answered, in fixed periods that begin with a whole minute, or at midnight
+	// UTC. All of them hold. Processes on one database count together: each
+	// further one may let a tenth of a limit through too often. Empty means
+	// any number.
+	RateLimits []RateLimit
+
+	// AddressRateLimit is how many requests may come from one IPv4 address or
+	// IPv6 network of 64 bits to this process, a sixth of them (at least 10) at
+	// once. It counts before authentication and apart from RateLimits. Zero
+	// means any number.
+	AddressRateLimit RateLimit
+
+	// TrustedProxies are the networks whose X-Forwarded-For tells the client's
+	// address. Nobody else's is believed.
+	TrustedProxies []netip.Prefix
+
+	// Faults are what goes wrong on demand.
+	Faults Faults
+
 	// Logger receives one record for each request and each refused credential.
 	// No record holds a token's value. Nil discards them.
 	Logger *slog.Logger
@@ -73,6 +94,10 @@ type Authority struct {
 	usage      *usageWriter
 	watch      *nodeWatch // nil where no other node can be heard of
 	close      func() error
+
+	tokenLimits  *tokenLimits  // nil: none
+	addressLimit *addressLimit // nil: none
+	faults       *faultInjector
 }
 
 // Open opens the store that cfg names, brings its schema up to date and reads
@@ -95,6 +120,9 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	}
 	if a.clock == nil {
 		a.clock = time.Now
+	}
+	if err := cfg.validateAdmission(); err != nil {
+		return nil, err
 	}
 	location, err := parseStore(cfg.Store)
 	if err != nil {
@@ -123,7 +151,9 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 		a.watch = watchNodes(a.db.nodes, a.db.cache, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
+	a.openGate(cfg, location)                     //nolint:contextcheck // the same
 	a.close = sync.OnceValue(func() error {
+		a.tokenLimits.stop()
 		a.lastUsed.stop()
 		a.usage.stop()
 		if a.watch != nil {

@@ -56,18 +56,32 @@ func TestChecksumStaysTheSame(t *testing.T) {
 	}
 }
 
+// What is accepted is put together again from its parts, and with one byte of it
+// changed it is not accepted.
 func FuzzParseCredential(f *testing.F) {
-	f.Add("")
-	f.Add("kbn_pat_")
-	f.Add("kbn_session_0123456789")
-	f.Fuzz(func(t *testing.T, value string) {
-		kind, ok := parseCredential(value)
-		if !ok {
-			return
-		}
-		prefix := publicPrefix(kind, value)
-		if !strings.HasPrefix(value, prefix) || len(prefix) != len(kind)+publicDigits {
-			t.Errorf("prefix %q", prefix)
+	f.Add("", 0, byte(1))
+	f.Add("kbn_pat_", 3, byte(1))
+	f.Add("kbn_session_0123456789", 20, byte(32))
+	f.Add("kbn_pat_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef", 30, byte(7))
+	f.Fuzz(func(t *testing.T, body string, at int, change byte) {
+		for _, value := range []string{body, body + checksum(body)} {
+			kind, ok := parseCredential(value)
+			if !ok {
+				continue
+			}
+			prefix := publicPrefix(kind, value)
+			secret, sum := value[len(prefix):len(value)-checksumDigits], value[len(value)-checksumDigits:]
+			if len(prefix) != len(kind)+publicDigits || len(secret) != secretDigits || checksum(prefix+secret) != sum {
+				t.Errorf("%q is no credential and was accepted", value)
+			}
+			if change == 0 || at < 0 {
+				continue
+			}
+			changed := []byte(value)
+			changed[at%len(changed)] ^= change
+			if _, ok := parseCredential(string(changed)); ok {
+				t.Errorf("%q was accepted, and so is %q", value, changed)
+			}
 		}
 	})
 }

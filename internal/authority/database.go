@@ -26,6 +26,10 @@ type database struct {
 	// transaction is committed, where the database can.
 	announce string
 
+	// prepareBulk is a statement that the connection for changes needs before
+	// very many rows; empty if none.
+	prepareBulk string
+
 	// nodes is how to reach a database that several nodes share; nil where
 	// there is none but this one and others on the same file.
 	nodes *pgx.ConnConfig

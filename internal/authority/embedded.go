@@ -36,6 +36,8 @@ type EmbeddedConfig struct {
 	Dir string
 
 	TokenLimit int              // as in [Config]
+	RateLimits []RateLimit      // as in [Config]
+	Faults     Faults           // as in [Config]
 	Logger     *slog.Logger     // as in [Config]
 	Now        func() time.Time // as in [Config]
 }
@@ -59,7 +61,9 @@ type Embedded struct {
 // not replaced then: [Embedded.CheckPAT] tells so, and to delete the folder is
 // to start afresh.
 func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (_ *Embedded, err error) {
-	authorityConfig := Config{TokenLimit: cfg.TokenLimit, Logger: cfg.Logger, Now: cfg.Now}
+	authorityConfig := Config{
+		TokenLimit: cfg.TokenLimit, RateLimits: cfg.RateLimits, Faults: cfg.Faults, Logger: cfg.Logger, Now: cfg.Now,
+	}
 	e := &Embedded{}
 	if cfg.Dir != "" {
 		dir, err := filepath.Abs(cfg.Dir)

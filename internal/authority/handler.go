@@ -46,6 +46,9 @@ func (a *Authority) handlerFor(routes []route) http.Handler {
 			if ex.tokenID != "" {
 				a.usage.record(tokenUse{tokenID: ex.tokenID, at: ex.at, requestID: ex.requestID, method: r.Method, path: ex.pattern, status: ex.status})
 			}
+			if ex.fault == dropAnswer {
+				panic(http.ErrAbortHandler) // closes the connection
+			}
 		}()
 		if err := a.serve(ex, r, table); err != nil {
 			a.fail(ex, a.problemFor(r.Context(), ex, err))
@@ -58,6 +61,12 @@ func (a *Authority) handlerFor(routes []route) http.Handler {
 func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error {
 	rt, err := table.match(r)
 	ex.pattern = rt.pattern
+	if err := a.passGateway(ex, r); err != nil {
+		return err
+	}
+	if err := a.faults.meet(r.Context(), ex); err != nil {
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -86,6 +95,9 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	ex.prefix, ex.userID = as.prefix, as.userID
 	if as.kind == personalAccessToken {
 		ex.tokenID = as.credentialID
+	}
+	if err := a.countRequest(ex, r, as); err != nil {
+		return err
 	}
 	if rt.needs != "" && !as.permissions.contains(rt.needs) {
 		return missingPermission(rt.needs, as)
@@ -178,6 +190,9 @@ func (a *Authority) logExchange(r *http.Request, ex *exchange, took time.Duratio
 	if ex.userID != "" {
 		attrs = append(attrs, slog.String("user_id", ex.userID))
 	}
+	if ex.fault != "" {
+		attrs = append(attrs, slog.String("fault", ex.fault))
+	}
 	level := slog.LevelInfo
 	if ex.refused != "" {
 		attrs = append(attrs, slog.String("refused", ex.refused))
@@ -196,6 +211,7 @@ type exchange struct {
 	prefix    string
 	userID    string
 	refused   string
+	fault     string // what went wrong on demand
 	status    int
 }
 
