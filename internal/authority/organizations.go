@@ -28,7 +28,7 @@ func (a *Authority) AddMember(ctx context.Context, user, organization string, ro
 		if err := insertMembership(ctx, tx, newID("om_"), orgID, userID, role, now); err != nil {
 			return err
 		}
-		return bumpEpoch(ctx, tx)
+		return a.bumpEpoch(ctx, tx)
 	})
 }
 
@@ -52,7 +52,7 @@ func (a *Authority) RemoveMember(ctx context.Context, user, organization string)
 		} else if n == 0 {
 			return ErrNotMember
 		}
-		return bumpEpoch(ctx, tx)
+		return a.bumpEpoch(ctx, tx)
 	})
 }
 

@@ -246,6 +246,6 @@ func (a *Authority) revokeToken(ctx context.Context, userID, id string) error {
 		} else if n == 0 {
 			return errTokenNotFound
 		}
-		return bumpEpoch(ctx, tx)
+		return a.bumpEpoch(ctx, tx)
 	})
 }

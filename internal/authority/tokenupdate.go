@@ -90,7 +90,7 @@ func (a *Authority) updateToken(ctx context.Context, as identity, id string, cha
 				return err
 			}
 		}
-		return storeChange(ctx, tx, updated)
+		return a.storeChange(ctx, tx, updated)
 	})
 	if err != nil {
 		return token{}, err
@@ -120,7 +120,7 @@ func (as identity) mayChange(t token, change tokenChange) error {
 	return nil
 }
 
-func storeChange(ctx context.Context, tx *sql.Tx, t token) error {
+func (a *Authority) storeChange(ctx context.Context, tx *sql.Tx, t token) error {
 	// A revocation does not wait for the lock on the user, and must win.
 	result, err := tx.ExecContext(ctx, `
 		UPDATE tokens SET name = $1, valid_from = $2, expires_at = $3, permissions = $4
@@ -134,5 +134,5 @@ func storeChange(ctx context.Context, tx *sql.Tx, t token) error {
 	} else if n == 0 {
 		return errTokenRevoked
 	}
-	return bumpEpoch(ctx, tx)
+	return a.bumpEpoch(ctx, tx)
 }

@@ -211,6 +211,6 @@ func (a *Authority) changeOne(ctx context.Context, absent error, statement strin
 		if changed == 0 {
 			return absent
 		}
-		return bumpEpoch(ctx, tx)
+		return a.bumpEpoch(ctx, tx)
 	})
 }
