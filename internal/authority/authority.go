@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -35,6 +37,15 @@ type Config struct {
 	// No record holds a token's value. Nil discards them.
 	Logger *slog.Logger
 
+	// Web has [Authority.Handler] serve the web page below /web, too.
+	Web bool
+
+	// WebURL is the address under which browsers reach the web page, such as
+	// https://tokens.example.com. The page is then served under that host alone,
+	// and over https its session's cookie never leaves TLS. Empty means that any
+	// host is answered, and that what a browser sees is what is served here.
+	WebURL string
+
 	// Now tells the time; nil means [time.Now]. Nothing else does, so that a
 	// test can move it. It must be safe for concurrent use.
 	Now func() time.Time
@@ -50,7 +61,12 @@ type Authority struct {
 	log        *slog.Logger
 	clock      func() time.Time
 	lastUsed   *lastUsedWriter
-	close      func() error
+
+	web         bool
+	webURL      *url.URL // nil if none was given
+	crossOrigin *http.CrossOriginProtection
+
+	close func() error
 }
 
 // Open opens the store that cfg names, brings its schema up to date and reads
@@ -61,7 +77,13 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.TokenLimit < 0 {
 		return nil, &InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
 	}
-	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now}
+	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now, web: cfg.Web, crossOrigin: http.NewCrossOriginProtection()}
+	if cfg.WebURL != "" {
+		var err error
+		if a.webURL, err = ParseWebURL(cfg.WebURL); err != nil {
+			return nil, err
+		}
+	}
 	if a.tokenLimit == 0 {
 		a.tokenLimit = DefaultTokenLimit
 	}
