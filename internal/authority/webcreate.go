@@ -28,10 +28,7 @@ func (a *Authority) serveCreateForm(w http.ResponseWriter, r *http.Request, as i
 }
 
 func (a *Authority) showForm(w http.ResponseWriter, as identity, status int, title string, f tokenForm) error {
-	if len(f.Problems) > 0 {
-		title = "Error: " + title
-	}
-	return a.show(w, as, webPage{template: "form", status: status, title: title, data: f})
+	return a.show(w, as, webPage{template: "form", status: status, title: title, failed: len(f.Problems) > 0, data: f})
 }
 
 // serveCreate makes a token and answers with its value, which is on that page

@@ -18,16 +18,25 @@ func newEditForm(t token, held permissionSet) tokenForm {
 	return f
 }
 
-func (a *Authority) serveEditForm(w http.ResponseWriter, r *http.Request, as identity) error {
+// editableToken returns the token that an address names, or why it cannot be
+// changed.
+func (a *Authority) editableToken(r *http.Request, as identity) (token, error) {
 	t, err := a.ownToken(r, as)
+	switch {
+	case err != nil:
+		return token{}, err
+	case t.revokedAt != nil:
+		return token{}, tokenRevoked()
+	case t.orgID != as.orgID:
+		return token{}, ofAnotherOrganization()
+	}
+	return t, nil
+}
+
+func (a *Authority) serveEditForm(w http.ResponseWriter, r *http.Request, as identity) error {
+	t, err := a.editableToken(r, as)
 	if err != nil {
 		return err
-	}
-	switch {
-	case t.revokedAt != nil:
-		return tokenRevoked()
-	case t.orgID != as.orgID:
-		return ofAnotherOrganization()
 	}
 	return a.showForm(w, as, http.StatusOK, "Edit a token", newEditForm(t, as.permissions))
 }
@@ -35,12 +44,9 @@ func (a *Authority) serveEditForm(w http.ResponseWriter, r *http.Request, as ide
 // serveEdit changes what differs from the token and leaves the rest, so that
 // what stays is not judged again.
 func (a *Authority) serveEdit(w http.ResponseWriter, r *http.Request, as identity) error {
-	t, err := a.ownToken(r, as)
+	t, err := a.editableToken(r, as)
 	if err != nil {
 		return err
-	}
-	if t.orgID != as.orgID {
-		return ofAnotherOrganization()
 	}
 	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
 	change := changeOf(t, values, a.now())

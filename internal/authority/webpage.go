@@ -62,6 +62,7 @@ type webPage struct {
 	status   int
 	title    string
 	wide     bool
+	failed   bool // a form was refused, which the tab says first
 	data     any
 }
 
@@ -93,7 +94,7 @@ func (a *Authority) show(w http.ResponseWriter, as identity, p webPage) error {
 	body.Grow(64 << 10)
 	defer func() { clear(body.Bytes()[:body.Cap()]) }()
 	values := map[string]any{
-		"Title": p.title, "Wide": p.wide, "Style": look.style, "Script": look.script,
+		"Title": p.title, "Wide": p.wide, "Failed": p.failed, "Style": look.style, "Script": look.script,
 		"Email": as.email, "Role": as.role, "Data": p.data,
 	}
 	if as.credentialID != "" {
