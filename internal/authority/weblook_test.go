@@ -34,7 +34,9 @@ func (h *house) furnish(longName string) (usedID string) {
 	at := func(t time.Time) string { return t.Format(time.RFC3339) }
 	h.setClock(today.Add(-130 * day))
 	_, importer := h.create("Nightly import", nil)
+	h.setClock(today.Add(-125 * day))
 	h.create("Laptop (2025)", nil)
+	h.setClock(today.Add(-60 * day))
 	_, analysis := h.create("Quarterly analysis", map[string]any{"permissions": []string{"read:accounts", "read:leads", "read:scoring"}, "expires_at": at(today.Add(4 * day))})
 	h.create(longName, map[string]any{"expires_at": at(today.Add(-9 * day))})
 	h.call("GET", "/me", "", importer)
