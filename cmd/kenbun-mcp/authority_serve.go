@@ -15,7 +15,8 @@ import (
 )
 
 func newAuthorityServeCommand() *cobra.Command {
-	var listen, firstUser string
+	var listen, firstUser, webURL string
+	var web bool
 	var tokenLimit int
 	var admission admissionFlags
 	cmd := &cobra.Command{
@@ -24,6 +25,10 @@ func newAuthorityServeCommand() *cobra.Command {
 		Long: `serve answers the API's requests on --listen until it is interrupted, and then
 lets those that are under way end. Its log goes to standard error, a line for
 each request, and holds no token.
+
+Below /web is a page on which people look after their own tokens in a browser.
+They sign in with what "authority session EMAIL --link" prints. --web=false
+leaves it out.
 
 A new store has no users. Add them with "authority user add", or name the first
 one with --first-user.`,
@@ -39,6 +44,7 @@ one with --first-user.`,
 			config.TokenLimit = tokenLimit
 			config.Logger = slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 			ctx := cmd.Context()
+			config.Web, config.WebURL = web, webURL
 			if err := admission.open(&config); err != nil {
 				return err
 			}
@@ -59,12 +65,17 @@ one with --first-user.`,
 				cmd.PrintErrln("warning: this is plain HTTP on an address that other machines reach: tokens can be read on the way. Put a proxy with TLS in front.")
 			}
 			cmd.PrintErrf("listening on http://%s\n", listener.Addr())
+			if web {
+				cmd.PrintErrln("the web page is below /web: sign in with what \"kenbun-mcp authority session EMAIL --link\" prints")
+			}
 			return a.Serve(ctx, listener)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
 	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it on standard output")
 	admission.add(cmd)
+	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")
+	cmd.Flags().StringVar(&webURL, "web-url", "", "the address under which browsers reach the web page, such as https://tokens.example.com; then it is served under no other host, and over https its cookie never leaves TLS")
 	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
 	return cmd
 }

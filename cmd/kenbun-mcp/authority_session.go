@@ -10,37 +10,96 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 )
 
+// defaultAuthorityURL is where authority serve listens when nothing else is said.
+const defaultAuthorityURL = "http://127.0.0.1:8780"
+
 func newAuthoritySessionCommand() *cobra.Command {
 	var lifetime time.Duration
-	var organization string
-	var asJSON bool
+	var organization, webURL string
+	var link, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "session EMAIL",
-		Short: "Sign a user in to your own API and print the session token",
+		Use:   "session [EMAIL]",
+		Short: "Sign a user in to your own API, by a token for programs or a link for the browser",
 		Long: `session prints a session token for a user, alone on standard output. It is sent
 as Authorization: Bearer, acts as that user, and ends after --ttl. Whoever sees
-it can act as the user until then.`,
-		Args: cobra.ExactArgs(1),
+it can act as the user until then.
+
+With --link it prints the address of a page instead, on which the user signs in
+to the web page of a running "authority serve". It works once, within ten
+minutes; the session that it begins lasts twelve hours. Whoever has it first can
+act as the user, so send it by no road that others read.
+
+EMAIL can be left out where the store has one user only, as that of --embedded
+has at first.`,
+		Example: `  kenbun-mcp authority session ada@example.com --link
+  kenbun-mcp authority session ada@example.com --link --web-url https://tokens.example.com`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if lifetime <= 0 {
+			switch {
+			case lifetime <= 0:
 				return usageErrorf("--ttl is %s: give a time such as 12h", lifetime)
+			case link && cmd.Flags().Changed("ttl"):
+				return usageErrorf("--ttl is for session tokens: a link lasts %s, and its session %s", authority.SignInLinkLifetime, authority.DefaultSessionLifetime)
 			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
-				token, err := a.IssueSessionIn(ctx, args[0], organization, lifetime)
+				email, err := signedInUser(ctx, a, args)
 				if err != nil {
-					return fmt.Errorf("%s: %w", args[0], err)
+					return err
 				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"email": args[0], "token": token, "lifetime_seconds": int(lifetime.Seconds())})
+				if link {
+					return printSignInLink(ctx, cmd, a, email, organization, webURL, asJSON)
 				}
-				cmd.PrintErrf("a session of %s, for %s:\n", args[0], lifetime)
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
-				return err
+				return printSession(ctx, cmd, a, email, organization, lifetime, asJSON)
 			})
 		},
 	}
 	cmd.Flags().DurationVar(&lifetime, "ttl", authority.DefaultSessionLifetime, "how long the session lasts, at most 720h")
 	cmd.Flags().StringVar(&organization, "organization", "", "where the session acts, for a user who is in several organizations")
+	cmd.Flags().BoolVar(&link, "link", false, "print a link that signs a browser in to the web page, once, instead of a session token")
+	cmd.Flags().StringVar(&webURL, "web-url", defaultAuthorityURL, "with --link, the address under which the user's browser reaches \"authority serve\"")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// signedInUser is the user on the command line, or the only one that there is.
+func signedInUser(ctx context.Context, a *authority.Authority, args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	users, err := a.Users(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(users) == 1:
+		return users[0].Email, nil
+	case len(users) == 0:
+		return "", usageErrorf("the store has no users yet: add one with \"kenbun-mcp authority user add EMAIL\"")
+	}
+	return "", usageErrorf("the store has several users: say which one signs in, by EMAIL")
+}
+
+func printSession(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, organization string, lifetime time.Duration, asJSON bool) error {
+	token, err := a.IssueSessionIn(ctx, email, organization, lifetime)
+	if err != nil {
+		return fmt.Errorf("%s: %w", email, err)
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), map[string]any{"email": email, "token": token, "lifetime_seconds": int(lifetime.Seconds())})
+	}
+	cmd.PrintErrf("a session of %s, for %s:\n", email, lifetime)
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+	return err
+}
+
+func printSignInLink(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, organization, webURL string, asJSON bool) error {
+	address, err := a.IssueSignInLink(ctx, email, organization, webURL)
+	if err != nil {
+		return fmt.Errorf("%s: %w", email, err)
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), map[string]any{"email": email, "url": address, "lifetime_seconds": int(authority.SignInLinkLifetime.Seconds())})
+	}
+	cmd.PrintErrf("open this within %.0f minutes to sign in as %s; it works once:\n", authority.SignInLinkLifetime.Minutes(), email)
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), address)
+	return err
 }

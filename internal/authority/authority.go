@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 
@@ -76,6 +78,15 @@ type Config struct {
 	// No record holds a token's value. Nil discards them.
 	Logger *slog.Logger
 
+	// Web has [Authority.Handler] serve the web page below /web, too.
+	Web bool
+
+	// WebURL is the address under which browsers reach the web page, such as
+	// https://tokens.example.com. The page is then served under that host alone,
+	// and over https its session's cookie never leaves TLS. Empty means that any
+	// host is answered, and that what a browser sees is what is served here.
+	WebURL string
+
 	// Now tells the time; nil means [time.Now]. Nothing else does, so that a
 	// test can move it. It must be safe for concurrent use.
 	Now func() time.Time
@@ -95,6 +106,10 @@ type Authority struct {
 	watch      *nodeWatch // nil where no other node can be heard of
 	close      func() error
 
+	web         bool
+	webURL      *url.URL // nil if none was given
+	crossOrigin *http.CrossOriginProtection
+
 	tokenLimits  *tokenLimits  // nil: none
 	addressLimit *addressLimit // nil: none
 	faults       *faultInjector
@@ -111,7 +126,13 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.UsageRetention < 0 || cfg.UsagePerToken < 0 {
 		return nil, &InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
 	}
-	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now}
+	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now, web: cfg.Web, crossOrigin: http.NewCrossOriginProtection()}
+	if cfg.WebURL != "" {
+		var err error
+		if a.webURL, err = ParseWebURL(cfg.WebURL); err != nil {
+			return nil, err
+		}
+	}
 	if a.tokenLimit == 0 {
 		a.tokenLimit = DefaultTokenLimit
 	}

@@ -18,6 +18,10 @@ type credentialKind string
 const (
 	personalAccessToken credentialKind = "kbn_pat_"
 	sessionToken        credentialKind = "kbn_session_"
+
+	// signInLink is no credential of a request: it is exchanged for a session,
+	// once.
+	signInLink credentialKind = "kbn_link_"
 )
 
 const (
@@ -42,20 +46,27 @@ func parseCredential(value string) (credentialKind, bool) {
 	if strings.HasPrefix(value, string(sessionToken)) {
 		kind = sessionToken
 	}
+	if !wellFormed(kind, value) {
+		return "", false
+	}
+	return kind, true
+}
+
+func wellFormed(kind credentialKind, value string) bool {
 	rest, found := strings.CutPrefix(value, string(kind))
 	if !found || len(rest) != publicDigits+secretDigits+checksumDigits {
-		return "", false
+		return false
 	}
 	for i := range len(rest) {
 		switch c := rest[i]; {
 		case '0' <= c && c <= '9', 'a' <= c && c <= 'f':
 		case i >= publicDigits && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'):
 		default:
-			return "", false
+			return false
 		}
 	}
 	body, sum := value[:len(value)-checksumDigits], value[len(value)-checksumDigits:]
-	return kind, checksum(body) == sum
+	return checksum(body) == sum
 }
 
 // publicPrefix is the part of a well-formed credential that may be shown.

@@ -23,4 +23,10 @@
 // The user's status, membership and role are read at each request and are
 // never stored with the token: a changed role counts at once, and the tokens
 // of somebody who was suspended or removed all stop.
+//
+// # The web page
+//
+// With [Config.Web] people look after their own tokens in a browser, below
+// /web. They sign in by a link of [Authority.IssueSignInLink], and their session
+// is checked at each request as a token is.
 package authority

@@ -20,9 +20,23 @@ const requestTimeout = 20 * time.Second
 // /openapi.json, which describes all of it. Errors are JSON of the form
 // {"error": {"code", "message", "request_id"}}.
 //
-// It does not look at the Host header; that is for whoever listens.
+// With [Config.Web] it serves the web page below /web as well, whose answers are
+// HTML.
+//
+// The API does not look at the Host header; that is for whoever listens.
 func (a *Authority) Handler() http.Handler {
-	return a.handlerFor(a.routes())
+	api := a.handlerFor(a.routes())
+	if !a.web {
+		return api
+	}
+	pages := a.webHandler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isWebPath(r.URL.Path) {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
 }
 
 func (a *Authority) handlerFor(routes []route) http.Handler {

@@ -35,26 +35,43 @@ func (a *Authority) IssueSessionIn(ctx context.Context, user, organization strin
 	if err != nil {
 		return "", err
 	}
-	now := a.now()
-	value := newCredential(sessionToken)
-	key := a.peppers.current()
+	var value string
 	err = a.db.change(ctx, func(tx *sql.Tx) error {
-		// Ended sessions are of no use to anybody, and this is the one moment
-		// at which they would pile up.
-		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, toMicros(now)); err != nil {
-			return fmt.Errorf("remove ended sessions: %w", err)
-		}
-		_, err := tx.ExecContext(ctx, `
-			INSERT INTO sessions (id, user_id, org_id, prefix, pepper_version, digest, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			newID("ses_"), member.ID, member.OrgID, publicPrefix(sessionToken, value), key.version, key.digest(value), toMicros(now), toMicros(now.Add(lifetime)))
-		if err != nil {
-			return fmt.Errorf("store the session: %w", err)
-		}
-		return nil
+		value, err = a.startSession(ctx, tx, member.ID, member.OrgID, lifetime)
+		return err
 	})
 	if err != nil {
 		return "", err
 	}
 	return value, nil
+}
+
+func (a *Authority) startSession(ctx context.Context, tx *sql.Tx, userID, orgID string, lifetime time.Duration) (value string, err error) {
+	now := a.now()
+	// Ended sessions are of no use to anybody, and this is the one moment at
+	// which they would pile up.
+	if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, toMicros(now)); err != nil {
+		return "", fmt.Errorf("remove ended sessions: %w", err)
+	}
+	value = newCredential(sessionToken)
+	key := a.peppers.current()
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO sessions (id, user_id, org_id, prefix, pepper_version, digest, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		newID("ses_"), userID, orgID, publicPrefix(sessionToken, value), key.version, key.digest(value), toMicros(now), toMicros(now.Add(lifetime)))
+	if err != nil {
+		return "", fmt.Errorf("store the session: %w", err)
+	}
+	return value, nil
+}
+
+// endSession makes a session's token worthless. It is no error if that has
+// happened already.
+func (a *Authority) endSession(ctx context.Context, id string) error {
+	return a.db.change(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
+			return fmt.Errorf("end the session: %w", err)
+		}
+		return a.bumpEpoch(ctx, tx)
+	})
 }

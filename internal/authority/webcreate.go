@@ -1,0 +1,133 @@
+package authority
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// defaultExpiry is chosen until another is: an end is the rule, and none the
+// exception.
+const defaultExpiry = "30"
+
+type shownView struct {
+	Value string
+	Facts []fact
+}
+
+func newCreateForm(as identity) tokenForm {
+	f := tokenForm{Action: webTokensPath + "/new", Form: newFormName(), Expiry: defaultExpiry, Expiries: lifetimes()}
+	f.choose(as.permissions, nil)
+	return f
+}
+
+func (a *Authority) serveCreateForm(w http.ResponseWriter, r *http.Request, as identity) error {
+	return a.showForm(w, as, http.StatusOK, "Create a token", newCreateForm(as))
+}
+
+func (a *Authority) showForm(w http.ResponseWriter, as identity, status int, title string, f tokenForm) error {
+	return a.show(w, as, webPage{template: "form", status: status, title: title, failed: len(f.Problems) > 0, data: f})
+}
+
+// serveCreate makes a token and answers with its value, which is on that page
+// and on no other.
+func (a *Authority) serveCreate(w http.ResponseWriter, r *http.Request, as identity) error {
+	form := r.PostForm.Get("form")
+	if len(form) != len(newFormName()) {
+		return badRequest("The form did not come from its page as it is. Open the page again.")
+	}
+	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
+	request := tokenRequest{
+		name: values.name(), validFrom: values.validFrom(), expires: values.expires(a.now(), nil), permissions: values.permissions(),
+	}
+	issued, err := a.createOnce(r.Context(), as, form, request, values)
+	switch {
+	case errors.Is(err, errFormSent):
+		return formSentBefore()
+	case err != nil:
+		return err
+	case len(values.problems) > 0:
+		return a.showForm(w, as, statusOf(values.problems), "Create a token", values.again(newCreateForm(as), as.permissions))
+	}
+	return a.show(w, as, webPage{
+		template: "shown", status: http.StatusCreated, title: "Copy your token now",
+		data: shownView{Value: issued.Value, Facts: factsOfNew(issued)},
+	})
+}
+
+func factsOfNew(issued Issued) []fact {
+	return []fact{
+		{"Name", issued.Name},
+		{"Begins with", issued.Prefix},
+		{"Permissions", permissionsInWords(issued.permissions)},
+		{"Valid from", optionalDate(issued.validFrom, "now")},
+		{"Expires", optionalDate(issued.ExpiresAt, "never")},
+	}
+}
+
+// createOnce makes the token of a form that was not sent before. What was
+// refused made nothing, and the form may be sent again.
+func (a *Authority) createOnce(ctx context.Context, as identity, form string, request tokenRequest, values *formValues) (Issued, error) {
+	if err := a.validateRequest(as, &request); err != nil {
+		if err := values.complain(err); err != nil {
+			return Issued{}, err
+		}
+	}
+	if len(values.problems) > 0 {
+		return Issued{}, nil
+	}
+	if err := a.claimForm(ctx, as.credentialID, form); err != nil {
+		return Issued{}, err
+	}
+	issued, err := a.createToken(ctx, as.userID, as.orgID, request)
+	if err != nil {
+		return Issued{}, values.complain(err)
+	}
+	return issued, nil
+}
+
+// validateRequest finds what is wrong with a request before its form is used
+// up.
+func (a *Authority) validateRequest(as identity, request *tokenRequest) error {
+	var err error
+	if request.permissions, err = as.delegate(request.permissions); err != nil {
+		return err
+	}
+	_, err = request.validate(a.now())
+	return err
+}
+
+func statusOf(problems map[string]string) int {
+	if problems["form"] != "" {
+		return http.StatusConflict
+	}
+	return http.StatusUnprocessableEntity
+}
+
+var errFormSent = errors.New("the form was sent before")
+
+func formSentBefore() *problem {
+	return &problem{
+		status: http.StatusConflict, code: "form_sent",
+		message: "This form was sent before. The token that it made is in your list, and its value is not shown again. If you did not copy it, revoke that token and create another.",
+	}
+}
+
+// claimForm notes that a form was sent, or returns errFormSent.
+func (a *Authority) claimForm(ctx context.Context, sessionID, form string) error {
+	return a.db.change(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `
+			INSERT INTO sent_forms (session_id, form) VALUES ($1, $2) ON CONFLICT (session_id, form) DO NOTHING`, sessionID, form)
+		if err != nil {
+			return fmt.Errorf("note that the form was sent: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil {
+			return fmt.Errorf("note that the form was sent: %w", err)
+		} else if n == 0 {
+			return errFormSent
+		}
+		return nil
+	})
+}

@@ -1,0 +1,178 @@
+package authority
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// tokenForm is the form in which a token is described, as it is filled in.
+type tokenForm struct {
+	Editing bool
+	Action  string
+	Form    string // its own name, where it may be sent once only
+
+	Name        string
+	Expiry      string // a number of days, "date", "never" or "keep"
+	Expiries    []expiryChoice
+	ExpiresAt   string // for "date"
+	ValidFrom   string
+	Narrowed    bool
+	Permissions []permissionChoice
+
+	Problems map[string]string // by field, as [InvalidError] names them
+}
+
+type expiryChoice struct{ Value, Label string }
+
+type permissionChoice struct {
+	Name   string
+	Chosen bool
+	Held   bool // by the role now
+}
+
+const (
+	expiryOnDate = "date"
+	expiryNever  = "never"
+	expiryKeep   = "keep" // as the token has it
+)
+
+// expiryDays are the lifetimes on offer.
+var expiryDays = []int{7, 30, 60, 90}
+
+func lifetimes() []expiryChoice {
+	choices := make([]expiryChoice, 0, len(expiryDays)+1)
+	for _, days := range expiryDays {
+		choices = append(choices, expiryChoice{strconv.Itoa(days), "In " + strconv.Itoa(days) + " days"})
+	}
+	return choices
+}
+
+// choose fills in which permissions can be chosen, and which are. What the
+// token has and the role does not hold now is among them, so that saving does
+// not take it away unseen.
+func (f *tokenForm) choose(held, chosen permissionSet) {
+	f.Narrowed = chosen != nil
+	for _, p := range newPermissionSet(slices.Concat(held, chosen)...) {
+		f.Permissions = append(f.Permissions, permissionChoice{Name: string(p), Chosen: chosen.contains(p), Held: held.contains(p)})
+	}
+}
+
+// localTime is how a field of type datetime-local writes a time (HTML Standard,
+// "local date and time string"). On our pages it is UTC.
+const localTime = "2006-01-02T15:04:05"
+
+func readLocalTime(field, text string) (*time.Time, error) {
+	for _, layout := range []string{localTime, "2006-01-02T15:04"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return &t, nil
+		}
+	}
+	return nil, &InvalidError{Field: field, Problem: "must be a date and a time of day, such as 2026-12-31T23:59"}
+}
+
+func writeLocalTime(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(localTime)
+}
+
+// formValues is what was typed, and what it comes to.
+type formValues struct {
+	url.Values
+	problems map[string]string
+}
+
+// complain notes what is wrong with a field, unless that is no matter of a
+// field.
+func (v *formValues) complain(err error) error {
+	var invalid *InvalidError
+	var refused *problem
+	switch {
+	case errors.As(err, &invalid):
+		v.problems[invalid.Field] = upperFirst(invalid.Problem) + "."
+	case errors.Is(err, ErrTokenLimit):
+		v.problems["form"] = upperFirst(ErrTokenLimit.Error()) + "."
+	case errors.As(err, &refused) && refused.status == http.StatusForbidden:
+		v.problems["permissions"] = upperFirst(refused.message) + "."
+	default:
+		return err
+	}
+	return nil
+}
+
+func (v *formValues) name() string { return v.Get("name") }
+
+// expires returns when the token is to end; nil means never. keep is what it
+// has now.
+func (v *formValues) expires(now time.Time, keep *time.Time) *time.Time {
+	switch choice := v.Get("expiry"); choice {
+	case expiryNever:
+		return nil
+	case expiryKeep:
+		return keep
+	case expiryOnDate:
+		t, err := readLocalTime("expires_at", v.Get("expires_at"))
+		if err != nil {
+			v.problems["expires_at"] = "Must be a date and a time of day."
+		}
+		return t
+	default:
+		days, err := strconv.Atoi(choice)
+		if err != nil || !slices.Contains(expiryDays, days) {
+			v.problems["expires_at"] = "Choose when the token expires."
+			return nil
+		}
+		t := now.Add(time.Duration(days) * 24 * time.Hour)
+		return &t
+	}
+}
+
+func (v *formValues) validFrom() *time.Time {
+	text := v.Get("valid_from")
+	if text == "" {
+		return nil
+	}
+	t, err := readLocalTime("valid_from", text)
+	if err != nil {
+		v.problems["valid_from"] = "Must be a date and a time of day, or empty."
+	}
+	return t
+}
+
+// permissions returns what the token is to be narrowed to; nil means to
+// nothing.
+func (v *formValues) permissions() permissionSet {
+	if v.Get("scope") != "some" {
+		return nil
+	}
+	set, err := parsePermissions(v.Values["permission"])
+	if err != nil {
+		v.problems["permissions"] = "Choose at least one, or everything that your role holds."
+	}
+	return set
+}
+
+// again returns the form as it was typed, with what is wrong in it.
+func (v *formValues) again(f tokenForm, held permissionSet) tokenForm {
+	f.Name, f.Expiry, f.ExpiresAt, f.ValidFrom = v.Get("name"), v.Get("expiry"), v.Get("expires_at"), v.Get("valid_from")
+	f.Problems = v.problems
+	f.Permissions = nil
+	chosen := permissionSet{}
+	for _, name := range v.Values["permission"] {
+		if p := permission(name); knownPermissions.contains(p) {
+			chosen = append(chosen, p)
+		}
+	}
+	f.choose(held, newPermissionSet(chosen...))
+	f.Narrowed = v.Get("scope") == "some"
+	return f
+}
+
+// newFormName names a form that may be sent once. It has 130 random bits.
+func newFormName() string { return rand.Text() }

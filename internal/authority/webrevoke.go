@@ -1,0 +1,84 @@
+package authority
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// fact is a line of what is known of a token.
+type fact struct{ Label, Value string }
+
+type revokeView struct {
+	Facts  []fact
+	Action string
+}
+
+func (t token) facts(now time.Time) []fact {
+	return []fact{
+		{"Name", t.name},
+		{"Begins with", t.prefix},
+		{"Permissions", permissionsInWords(t.permissions)},
+		{"Created", webDate(t.createdAt) + " UTC"},
+		{"Last used", optionalDate(t.lastUsedAt, "never")},
+		{"Expires", optionalDate(t.expiresAt, "never")},
+		{"State", stateLabels[t.state(now)]},
+	}
+}
+
+func permissionsInWords(set permissionSet) string {
+	if set == nil {
+		return "all of your role"
+	}
+	return strings.Join(set.names(), ", ")
+}
+
+func optionalDate(t *time.Time, otherwise string) string {
+	if t == nil {
+		return otherwise
+	}
+	return webDate(*t) + " UTC"
+}
+
+// ownToken returns the token that an address names, or errTokenNotFound.
+func (a *Authority) ownToken(r *http.Request, as identity) (token, error) {
+	tokens, err := a.tokensOf(r.Context(), as.userID)
+	if err != nil {
+		return token{}, err
+	}
+	return findToken(tokens, r.PathValue("id"))
+}
+
+func (a *Authority) serveRevokeForm(w http.ResponseWriter, r *http.Request, as identity) error {
+	t, err := a.ownToken(r, as)
+	if err != nil {
+		return err
+	}
+	if t.revokedAt != nil {
+		return a.seeOther(w, afterRevoking(t.id))
+	}
+	return a.show(w, as, webPage{
+		template: "revoke", status: http.StatusOK, title: "Revoke this token?",
+		data: revokeView{Facts: t.facts(a.now()), Action: tokenPath(t.id) + "/revoke"},
+	})
+}
+
+func (a *Authority) serveRevoke(w http.ResponseWriter, r *http.Request, as identity) error {
+	id := r.PathValue("id")
+	err := a.revokeToken(r.Context(), as.userID, id)
+	if errors.Is(err, errTokenNotFound) {
+		// A form that is sent twice finds the token revoked, which is what it
+		// was to come to.
+		if t, missing := a.ownToken(r, as); missing == nil && t.revokedAt != nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.seeOther(w, afterRevoking(id))
+}
+
+func afterRevoking(id string) string { return webTokensPath + "?revoked=" + url.QueryEscape(id) }

@@ -1,0 +1,247 @@
+package authority
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// staleAfter is how long a token is unused when it stands out.
+	staleAfter = 90 * 24 * time.Hour
+	// endingWithin is how long before its end a token stands out.
+	endingWithin = 7 * 24 * time.Hour
+
+	tokensPerPage = 50
+)
+
+// tokenState is what becomes of a request with the token now, as far as that
+// is the token's own.
+type tokenState string
+
+const (
+	stateActive      tokenState = "active"
+	stateNotYetValid tokenState = "not_yet_valid"
+	stateExpired     tokenState = "expired"
+	stateRevoked     tokenState = "revoked"
+
+	// anyState is none of a token's, and the filter that lets all through.
+	anyState tokenState = "all"
+)
+
+var stateLabels = map[tokenState]string{
+	stateActive: "Active", stateNotYetValid: "Not yet valid", stateExpired: "Expired", stateRevoked: "Revoked", anyState: "All",
+}
+
+func (t token) state(now time.Time) tokenState {
+	switch {
+	case t.revokedAt != nil:
+		return stateRevoked
+	case expired(t.expiresAt, now):
+		return stateExpired
+	case notYetValid(t.validFrom, now):
+		return stateNotYetValid
+	default:
+		return stateActive
+	}
+}
+
+// tokensView is the table and what is around it.
+type tokensView struct {
+	State  tokenState
+	Query  string
+	States []stateLink
+	Rows   []tokenRow
+	None   string // why there are no rows
+	Done   string // what was done on the page before
+	Pages  pageLinks
+}
+
+type stateLink struct {
+	Label   string
+	Count   int
+	Address string
+	Current bool
+}
+
+type tokenRow struct {
+	ID, Name, Prefix, Address string
+	State                     tokenState
+	StateLabel                string
+	Narrowed                  bool
+	Permissions               []string
+	Created                   time.Time
+	LastUsed, ValidFrom       *time.Time
+	Expires, Revoked          *time.Time
+	Stale, Ending             string // what stands out, in words
+}
+
+func newTokenRow(t token, now time.Time) tokenRow {
+	state := t.state(now)
+	row := tokenRow{
+		ID: t.id, Name: t.name, Prefix: t.prefix, Address: tokenPath(t.id), State: state, StateLabel: stateLabels[state],
+		Narrowed: t.permissions != nil, Permissions: t.permissions.names(),
+		Created: t.createdAt, LastUsed: t.lastUsedAt, ValidFrom: t.validFrom, Expires: t.expiresAt, Revoked: t.revokedAt,
+	}
+	if state == stateActive {
+		row.Stale = staleness(t, now)
+	}
+	if state == stateActive || state == stateNotYetValid {
+		row.Ending = ending(t, now)
+	}
+	return row
+}
+
+func staleness(t token, now time.Time) string {
+	if t.lastUsedAt == nil {
+		return "never used"
+	}
+	if unused := now.Sub(*t.lastUsedAt); unused >= staleAfter {
+		return fmt.Sprintf("not used for %d days", int(unused.Hours()/24))
+	}
+	return ""
+}
+
+func ending(t token, now time.Time) string {
+	if t.expiresAt == nil || t.expiresAt.Sub(now) > endingWithin {
+		return ""
+	}
+	if days := math.Ceil(t.expiresAt.Sub(now).Hours() / 24); days > 1 {
+		return fmt.Sprintf("ends in %.0f days", days)
+	}
+	return "ends within a day"
+}
+
+func tokenPath(id string) string { return webTokensPath + "/" + url.PathEscape(id) }
+
+func (a *Authority) serveTokensPage(w http.ResponseWriter, r *http.Request, as identity) error {
+	tokens, err := a.tokensOf(r.Context(), as.userID)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	query := r.URL.Query()
+	view := tokensView{State: tokenState(query.Get("state")), Query: query.Get("q"), Done: doneBefore(query, tokens)}
+	if stateLabels[view.State] == "" {
+		view.State = stateActive
+	}
+	counts := map[tokenState]int{}
+	var rows []tokenRow
+	for _, t := range tokens {
+		if !t.matches(view.Query) {
+			continue
+		}
+		state := t.state(now)
+		counts[state]++
+		counts[anyState]++
+		if view.State == anyState || view.State == state {
+			rows = append(rows, newTokenRow(t, now))
+		}
+	}
+	for _, state := range []tokenState{stateActive, stateNotYetValid, stateExpired, stateRevoked, anyState} {
+		view.States = append(view.States, stateLink{
+			Label: stateLabels[state], Count: counts[state], Current: state == view.State,
+			Address: tokensAddress(state, view.Query, 1),
+		})
+	}
+	view.Pages = newPageLinks(askedPage(r), len(rows), tokensPerPage, func(page int) string { return tokensAddress(view.State, view.Query, page) })
+	view.Rows = rows[view.Pages.from:view.Pages.to]
+	view.None = noTokens(view, len(tokens))
+	return a.show(w, as, webPage{template: "tokens", status: http.StatusOK, title: "Personal access tokens", wide: true, data: view})
+}
+
+func noTokens(view tokensView, all int) string {
+	switch {
+	case all == 0:
+		return "You have no tokens yet."
+	case view.Query != "":
+		return "None of these tokens has that in its name, prefix or id."
+	default:
+		return "You have no such tokens."
+	}
+}
+
+// matches tells whether a text stands in what a person knows the token by.
+func (t token) matches(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	for _, known := range []string{t.name, t.prefix, t.id} {
+		if strings.Contains(strings.ToLower(known), text) {
+			return true
+		}
+	}
+	return false
+}
+
+func tokensAddress(state tokenState, text string, page int) string {
+	query := url.Values{}
+	if state != stateActive {
+		query.Set("state", string(state))
+	}
+	if text != "" {
+		query.Set("q", text)
+	}
+	if page > 1 {
+		query.Set("page", strconv.Itoa(page))
+	}
+	return (&url.URL{Path: webTokensPath, RawQuery: query.Encode()}).String()
+}
+
+// doneBefore says what a form did that led here. It is read from the tokens,
+// so that an address cannot claim what is not so.
+func doneBefore(query url.Values, tokens []token) string {
+	for _, t := range tokens {
+		switch {
+		case t.id == query.Get("revoked") && t.revokedAt != nil:
+			return fmt.Sprintf("“%s” is revoked. Whatever used it has lost access.", t.name)
+		case t.id == query.Get("saved") && t.revokedAt == nil:
+			return fmt.Sprintf("“%s” is saved.", t.name)
+		}
+	}
+	return ""
+}
+
+// pageLinks lead through a list that is longer than a page.
+type pageLinks struct {
+	Number, Count int
+	Newer, Older  string // addresses, empty where there is none
+	from, to      int    // which part of the list this page shows
+}
+
+// askedPage is the number of the page in an address, 1 if there is none.
+func askedPage(r *http.Request) int {
+	number, err := strconv.ParseUint(r.URL.Query().Get("page"), 10, 31)
+	if err != nil || number < 1 || number > maxPage {
+		return 1
+	}
+	return int(number)
+}
+
+// newPageLinks shows the page that was asked for, or the last if there are not
+// so many.
+func newPageLinks(asked, length, perPage int, address func(page int) string) pageLinks {
+	links := pageLinks{Count: max(1, (length+perPage-1)/perPage)}
+	links.Number = min(asked, links.Count)
+	links.from = (links.Number - 1) * perPage
+	links.to = min(links.from+perPage, length)
+	if links.Number > 1 {
+		links.Newer = address(links.Number - 1)
+	}
+	if links.Number < links.Count {
+		links.Older = address(links.Number + 1)
+	}
+	return links
+}
+
+// findToken returns a token of the user's, or errTokenNotFound.
+func findToken(tokens []token, id string) (token, error) {
+	for _, t := range tokens {
+		if t.id == id {
+			return t, nil
+		}
+	}
+	return token{}, errTokenNotFound
+}
