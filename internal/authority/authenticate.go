@@ -27,6 +27,10 @@ type identity struct {
 	orgID    string
 	memberID string
 	role     Role
+
+	permissions permissionSet // what counts now: the role's, and the token's where it is narrowed
+	narrowed    bool          // the token holds less than the role may
+	granted     permissionSet // what the token is narrowed to; nil if it is not
 }
 
 // refusal is why a credential is not accepted. Callers are not told: the log
@@ -43,17 +47,18 @@ const (
 	causeUnknown   = "unknown"
 	causeRevoked   = "revoked"
 	causeExpired   = "expired"
+	causeNotYet    = "not valid yet"
 	causeSuspended = "of a suspended user"
 	causeNotMember = "of somebody who is not a member of its organization"
 )
 
 const (
 	verifyTokenColumns = `
-	SELECT c.id, c.prefix, c.digest, c.expires_at, c.revoked_at, c.last_used_at,
+	SELECT c.id, c.prefix, c.digest, c.valid_from, c.expires_at, c.revoked_at, c.last_used_at, c.permissions,
 	       u.id, u.email, u.first_name, u.last_name, u.status, u.verified, c.org_id, m.id, m.role
 	FROM tokens c`
 	verifySessionColumns = `
-	SELECT c.id, c.prefix, c.digest, c.expires_at, NULL, NULL,
+	SELECT c.id, c.prefix, c.digest, NULL, c.expires_at, NULL, NULL, NULL,
 	       u.id, u.email, u.first_name, u.last_name, u.status, u.verified, c.org_id, m.id, m.role
 	FROM sessions c`
 	verifyJoins = `
@@ -95,13 +100,14 @@ func (a *Authority) authenticate(ctx context.Context, value string) (identity, e
 	}
 	digests := a.peppers.digests(value)
 	var (
-		digest                     string
-		expires, revoked, lastUsed sql.NullInt64
-		status                     UserStatus
-		memberID, role             sql.NullString
+		digest                                string
+		validFrom, expires, revoked, lastUsed sql.NullInt64
+		granted                               sql.NullString
+		status                                UserStatus
+		memberID, role                        sql.NullString
 	)
-	err := statement.QueryRowContext(ctx, digests...).Scan(&id.credentialID, &id.prefix, &digest, &expires, &revoked, &lastUsed,
-		&id.userID, &id.email, &id.firstName, &id.lastName, &status, &id.verified, &id.orgID, &memberID, &role)
+	err := statement.QueryRowContext(ctx, digests...).Scan(&id.credentialID, &id.prefix, &digest,
+		&validFrom, &expires, &revoked, &lastUsed, &granted, &id.userID, &id.email, &id.firstName, &id.lastName, &status, &id.verified, &id.orgID, &memberID, &role)
 	if errors.Is(err, sql.ErrNoRows) {
 		return refuse(causeUnknown)
 	}
@@ -117,12 +123,19 @@ func (a *Authority) authenticate(ctx context.Context, value string) (identity, e
 		return refuse(causeRevoked)
 	case expired(optionalTime(expires), now):
 		return refuse(causeExpired)
+	case notYetValid(optionalTime(validFrom), now):
+		return refuse(causeNotYet)
 	case status != StatusActive:
 		return refuse(causeSuspended)
 	case !memberID.Valid:
 		return refuse(causeNotMember)
 	}
 	id.memberID, id.role = memberID.String, Role(role.String)
+	id.permissions = rolePermissions[id.role]
+	if granted.Valid {
+		id.narrowed, id.granted = true, storedPermissions(granted.String)
+		id.permissions = id.granted.intersect(id.permissions)
+	}
 	if kind == personalAccessToken {
 		a.lastUsed.record(ctx, id.credentialID, optionalTime(lastUsed), now)
 	}
@@ -131,3 +144,7 @@ func (a *Authority) authenticate(ctx context.Context, value string) (identity, e
 
 // expired tells whether the end has come. The instant itself is past it.
 func expired(end *time.Time, now time.Time) bool { return end != nil && !now.Before(*end) }
+
+// notYetValid tells whether the beginning is still to come. The instant itself
+// is part of what it begins.
+func notYetValid(begin *time.Time, now time.Time) bool { return begin != nil && now.Before(*begin) }

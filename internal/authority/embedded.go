@@ -164,7 +164,7 @@ func (e *Embedded) mintFirst(ctx context.Context) (string, error) {
 		}
 	}
 	expires := a.now().Add(embeddedTokenLifetime)
-	issued, err := a.createToken(ctx, user.ID, user.OrgID, EmbeddedTokenName, &expires)
+	issued, err := a.createToken(ctx, user.ID, user.OrgID, tokenRequest{name: EmbeddedTokenName, expires: &expires})
 	if err != nil {
 		return "", fmt.Errorf("make the first token: %w", err)
 	}

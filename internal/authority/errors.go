@@ -21,6 +21,7 @@ var (
 	ErrTokenLimit = errors.New("the limit of active tokens is reached: revoke tokens that are no longer used, then try again")
 
 	errTokenNotFound = errors.New("the user has no token with that id")
+	errTokenRevoked  = errors.New("the token is revoked")
 )
 
 // InvalidError says which value was refused and what is allowed.

@@ -72,8 +72,8 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 		return unavailable()
 	}
 	ex.prefix, ex.userID = as.prefix, as.userID
-	if rt.needs != "" && !as.role.holds(rt.needs) {
-		return missingPermission(rt.needs)
+	if rt.needs != "" && !as.permissions.contains(rt.needs) {
+		return missingPermission(rt.needs, as)
 	}
 	return rt.serve(ex, r, as)
 }
@@ -117,6 +117,8 @@ func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *pr
 		return tokenLimitReached()
 	case errors.Is(err, errTokenNotFound):
 		return noSuchToken()
+	case errors.Is(err, errTokenRevoked):
+		return tokenRevoked()
 	}
 	level := slog.LevelError
 	if ctx.Err() != nil {

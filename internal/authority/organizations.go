@@ -35,7 +35,10 @@ func (a *Authority) AddMember(ctx context.Context, user, organization string, ro
 		if err != nil {
 			return err
 		}
-		return insertMembership(ctx, tx, newID("om_"), orgID, userID, role, now)
+		if err := insertMembership(ctx, tx, newID("om_"), orgID, userID, role, now); err != nil {
+			return err
+		}
+		return bumpEpoch(ctx, tx)
 	})
 }
 
@@ -59,7 +62,7 @@ func (a *Authority) RemoveMember(ctx context.Context, user, organization string)
 		} else if n == 0 {
 			return ErrNotMember
 		}
-		return nil
+		return bumpEpoch(ctx, tx)
 	})
 }
 

@@ -6,61 +6,115 @@ import (
 	"strings"
 )
 
-// Role is what a member may do in an organization.
-type Role string
-
-// The roles, from the most to the least powerful.
-const (
-	RoleOwner  Role = "owner"
-	RoleAdmin  Role = "admin"
-	RoleMember Role = "member"
-	RoleViewer Role = "viewer"
-)
-
-// Roles returns all roles, the most powerful first.
-func Roles() []Role { return []Role{RoleOwner, RoleAdmin, RoleMember, RoleViewer} }
-
-// ParseRole returns the role of that name, or an error that lists the names.
-func ParseRole(name string) (Role, error) {
-	if role := Role(name); slices.Contains(Roles(), role) {
-		return role, nil
-	}
-	names := make([]string, 0, len(Roles()))
-	for _, role := range Roles() {
-		names = append(names, string(role))
-	}
-	return "", &InvalidError{Field: "role", Problem: fmt.Sprintf("must be one of %s", strings.Join(names, ", "))}
-}
-
+// permission is a right to read or to write one kind of thing, in the style of
+// the kenbun API: write:scoring.
 type permission string
 
 const (
-	readTokens  permission = "read:tokens"
-	writeTokens permission = "write:tokens"
+	readTokens    permission = "read:tokens"
+	writeTokens   permission = "write:tokens"
+	readLeads     permission = "read:leads"
+	writeLeads    permission = "write:leads"
+	readEvents    permission = "read:events"
+	writeEvents   permission = "write:events"
+	readAccounts  permission = "read:accounts"
+	writeAccounts permission = "write:accounts"
+	readScoring   permission = "read:scoring"
+	writeScoring  permission = "write:scoring"
+	readTriggers  permission = "read:triggers"
+	writeTriggers permission = "write:triggers"
+	readUnits     permission = "read:org-units"
+	writeUnits    permission = "write:org-units"
 )
 
-// permissionsByRole is the one place that says who may do what. Everybody
-// looks after his own tokens, whatever his role.
-var permissionsByRole = map[Role][]permission{
-	RoleOwner: {
-		readTokens, writeTokens, "read:org", "write:org", "read:members", "write:members",
-		"read:leads", "write:leads", "read:accounts", "write:accounts", "read:events", "write:events",
-		"read:scoring", "write:scoring", "read:triggers", "write:triggers", "write:billing",
-	},
-	RoleAdmin: {
-		readTokens, writeTokens, "read:org", "write:org", "read:members", "write:members",
-		"read:leads", "write:leads", "read:accounts", "write:accounts", "read:events", "write:events",
-		"read:scoring", "write:scoring", "read:triggers", "write:triggers",
-	},
-	RoleMember: {
-		readTokens, writeTokens, "read:org", "read:members",
-		"read:leads", "write:leads", "read:accounts", "write:accounts", "read:events", "write:events",
-		"read:scoring", "read:triggers",
-	},
-	RoleViewer: {
-		readTokens, writeTokens, "read:org",
-		"read:leads", "read:accounts", "read:events", "read:scoring", "read:triggers",
-	},
+// knownPermissions is every permission that there is, sorted.
+var knownPermissions = newPermissionSet(
+	readTokens, writeTokens, readLeads, writeLeads, readEvents, writeEvents, readAccounts, writeAccounts,
+	readScoring, writeScoring, readTriggers, writeTriggers, readUnits, writeUnits,
+)
+
+// permissionSet is sorted and holds nothing twice. Where a token is narrowed to
+// a set, nil means that it is not narrowed, and an empty set that it may do
+// nothing.
+type permissionSet []permission
+
+func newPermissionSet(permissions ...permission) permissionSet {
+	set := append(permissionSet{}, permissions...)
+	slices.Sort(set)
+	return slices.Compact(set)
 }
 
-func (r Role) holds(p permission) bool { return slices.Contains(permissionsByRole[r], p) }
+// parsePermissions reads the permissions that a token is to be narrowed to. An
+// empty choice is refused: a token that may do nothing is a mistake, and must
+// not be taken for one that may do everything.
+func parsePermissions(names []string) (permissionSet, error) {
+	set := make(permissionSet, 0, len(names))
+	for _, name := range names {
+		p := permission(name)
+		switch {
+		case !knownPermissions.contains(p):
+			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("has no %s to choose: there are %s", quoteShort(name), strings.Join(knownPermissions.names(), ", "))}
+		case slices.Contains(set, p):
+			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("holds %s twice: name it once", p)}
+		}
+		set = append(set, p)
+	}
+	if len(set) == 0 {
+		return nil, &InvalidError{Field: "permissions", Problem: "must name at least one permission; what is not narrowed has none of this field"}
+	}
+	return newPermissionSet(set...), nil
+}
+
+// storedPermissions reads what [permissionSet.String] wrote. A permission that
+// this version does not know is kept: no role holds it, and so it counts for
+// nothing.
+func storedPermissions(stored string) permissionSet {
+	set := permissionSet{}
+	for name := range strings.FieldsSeq(stored) {
+		set = append(set, permission(name))
+	}
+	return newPermissionSet(set...)
+}
+
+// String is the form in which a set is stored: sorted, with a space between.
+func (s permissionSet) String() string { return strings.Join(s.names(), " ") }
+
+func (s permissionSet) names() []string {
+	names := make([]string, len(s))
+	for i, p := range s {
+		names[i] = string(p)
+	}
+	return names
+}
+
+func (s permissionSet) contains(p permission) bool {
+	_, found := slices.BinarySearch(s, p)
+	return found
+}
+
+// within tells whether every permission of s is in other.
+func (s permissionSet) within(other permissionSet) bool {
+	_, outside := s.firstOutside(other)
+	return !outside
+}
+
+// firstOutside returns the first permission of s that other does not hold.
+func (s permissionSet) firstOutside(other permissionSet) (permission, bool) {
+	for _, p := range s {
+		if !other.contains(p) {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+// intersect returns what is in both sets.
+func (s permissionSet) intersect(other permissionSet) permissionSet {
+	both := permissionSet{}
+	for _, p := range s {
+		if other.contains(p) {
+			both = append(both, p)
+		}
+	}
+	return both
+}

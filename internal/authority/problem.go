@@ -55,12 +55,45 @@ func severalCredentials() *problem {
 	}
 }
 
-func missingPermission(p permission) *problem {
+// missingPermission names what a request needs, and tells whether another token
+// of the same user would do.
+func missingPermission(p permission, as identity) *problem {
+	message := "your role does not hold the permission " + string(p)
+	if as.narrowed && rolePermissions[as.role].contains(p) {
+		message = "this token does not hold the permission " + string(p) + ": it is narrowed to fewer than your role has"
+	}
+	return forbidden(p, message)
+}
+
+// cannotDelegate answers who would give a token more than he holds.
+func cannotDelegate(p permission) *problem {
+	return forbidden(p, "you do not hold the permission "+string(p)+" yourself, and so no token can get it from you")
+}
+
+// cannotWiden answers a narrowed token that reaches for one that may do more.
+func cannotWiden() *problem {
+	return &problem{
+		status: http.StatusForbidden, code: "forbidden",
+		message: "a narrowed token changes tokens within its own permissions only: use a session or a token that is not narrowed",
+		header:  http.Header{"Www-Authenticate": {bearerRealm + `, error="insufficient_scope"`}},
+	}
+}
+
+// ofAnotherOrganization answers a change of one's own token that is bound to
+// another organization than the credential.
+func ofAnotherOrganization() *problem {
+	return &problem{
+		status: http.StatusForbidden, code: "forbidden",
+		message: "the token is bound to another organization: change it with a session or token of that one",
+	}
+}
+
+func forbidden(needed permission, message string) *problem {
 	return &problem{
 		status:  http.StatusForbidden,
 		code:    "forbidden",
-		message: "your role does not hold the permission " + string(p),
-		header:  http.Header{"Www-Authenticate": {bearerRealm + `, error="insufficient_scope", scope="` + string(p) + `"`}},
+		message: message,
+		header:  http.Header{"Www-Authenticate": {bearerRealm + `, error="insufficient_scope", scope="` + string(needed) + `"`}},
 	}
 }
 
@@ -83,6 +116,10 @@ func methodNotAllowed(allowed []string) *problem {
 
 func tokenLimitReached() *problem {
 	return &problem{status: http.StatusConflict, code: "token_limit_reached", message: ErrTokenLimit.Error()}
+}
+
+func tokenRevoked() *problem {
+	return &problem{status: http.StatusConflict, code: "token_revoked", message: "the token is revoked for good and cannot be changed: create another one"}
 }
 
 func bodyTooLarge() *problem {

@@ -25,9 +25,10 @@ func (a *Authority) routes() []route {
 	return []route{
 		{method: http.MethodPost, pattern: "/settings/tokens", needs: writeTokens, serve: a.serveCreateToken},
 		{method: http.MethodGet, pattern: "/settings/tokens", needs: readTokens, serve: a.serveListTokens},
+		{method: http.MethodPatch, pattern: "/settings/tokens/{id}", needs: writeTokens, serve: a.serveUpdateToken},
 		{method: http.MethodDelete, pattern: "/settings/tokens/{id}", needs: writeTokens, serve: a.serveRevokeToken},
 		{method: http.MethodGet, pattern: "/me", serve: a.serveMe},
-		{method: http.MethodGet, pattern: "/org-units", serve: a.serveUnits},
+		{method: http.MethodGet, pattern: "/org-units", needs: readUnits, serve: a.serveUnits},
 		{method: http.MethodGet, pattern: "/healthz", open: true, serve: a.serveHealth},
 	}
 }

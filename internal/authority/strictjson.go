@@ -12,21 +12,59 @@ import (
 
 // jsonField is a member of a JSON object: its name, and what takes its value.
 // take is called with a string, a json.Number, a bool, nil for null, or a
-// json.Delim for an object or array.
+// json.Delim for an object or array, whose content it may read from tokens.
 type jsonField struct {
 	name string
-	take func(value json.Token) error
+	take func(value json.Token, tokens *json.Decoder) error
 }
 
 // stringField is a member whose value must be a string.
 func stringField(name string, take func(string) error) jsonField {
-	return jsonField{name: name, take: func(value json.Token) error {
+	return jsonField{name: name, take: func(value json.Token, _ *json.Decoder) error {
 		s, ok := value.(string)
 		if !ok {
 			return fmt.Errorf("%s must be a string; a field without a value is left out, not sent as null", name)
 		}
 		return take(s)
 	}}
+}
+
+// stringsField is a member whose value must be an array of strings.
+func stringsField(name string, take func([]string) error) jsonField {
+	return jsonField{name: name, take: func(value json.Token, tokens *json.Decoder) error {
+		if value != json.Delim('[') {
+			return fmt.Errorf("%s must be an array of strings; a field without a value is left out, not sent as null", name)
+		}
+		values := []string{}
+		for tokens.More() {
+			value, err := tokens.Token()
+			if err != nil {
+				return errors.New("the body is not valid JSON")
+			}
+			s, ok := value.(string)
+			if !ok {
+				return fmt.Errorf("%s must hold nothing but strings", name)
+			}
+			values = append(values, s)
+		}
+		if _, err := tokens.Token(); err != nil {
+			return errors.New("the body is not valid JSON")
+		}
+		return take(values)
+	}}
+}
+
+// nullable lets a field be null too, which calls clear.
+func nullable(field jsonField, clear func()) jsonField {
+	take := field.take
+	field.take = func(value json.Token, tokens *json.Decoder) error {
+		if value == nil {
+			clear()
+			return nil
+		}
+		return take(value, tokens)
+	}
+	return field
 }
 
 // decodeObject reads a body that is one JSON object with no members but the
@@ -72,9 +110,9 @@ func decodeObject(body []byte, fields ...jsonField) error {
 		if err != nil {
 			return errors.New("the body is not valid JSON")
 		}
-		// A value that opens an object or array is refused by its taker, so
-		// that nothing nested is ever walked.
-		if err := field.take(value); err != nil {
+		// A value that opens an object or array is refused by its taker, but for
+		// an array of strings, so that nothing deeper is ever walked.
+		if err := field.take(value, tokens); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,9 @@ type Issued struct {
 	Prefix    string // the part of Value that may be shown
 	CreatedAt time.Time
 	ExpiresAt *time.Time // nil means never
+
+	validFrom   *time.Time
+	permissions permissionSet
 }
 
 // Format implements [fmt.Formatter] for every verb.
@@ -34,12 +37,52 @@ func (i Issued) LogValue() slog.Value {
 // token is what is known of one afterwards.
 type token struct {
 	id         string
+	orgID      string
 	name       string
 	prefix     string
 	createdAt  time.Time
 	lastUsedAt *time.Time
 	expiresAt  *time.Time
 	revokedAt  *time.Time
+
+	validFrom   *time.Time    // nil means from its creation on
+	permissions permissionSet // nil means that it is not narrowed
+}
+
+// tokenRequest is what a new token is to be.
+type tokenRequest struct {
+	name        string
+	validFrom   *time.Time    // nil means from its creation on
+	expires     *time.Time    // nil means never
+	permissions permissionSet // nil means that it is not narrowed
+}
+
+// validate returns the request with its times in whole seconds.
+func (r tokenRequest) validate(now time.Time) (tokenRequest, error) {
+	if err := validateTokenName(r.name); err != nil {
+		return tokenRequest{}, err
+	}
+	var err error
+	if r.expires, err = validateExpiry(r.expires, now); err != nil {
+		return tokenRequest{}, err
+	}
+	if r.validFrom, err = validateBegin(r.validFrom); err != nil {
+		return tokenRequest{}, err
+	}
+	return r, validateValidity(r.validFrom, r.expires)
+}
+
+// delegate returns what a token that is made by as and narrowed to asked may
+// do. Nobody gives more than he holds now. What a narrowed token makes is
+// narrowed like itself where nothing else is asked for.
+func (as identity) delegate(asked permissionSet) (permissionSet, error) {
+	if asked == nil {
+		return as.granted, nil
+	}
+	if p, outside := asked.firstOutside(as.permissions); outside {
+		return nil, cannotDelegate(p)
+	}
+	return asked, nil
 }
 
 // IssueToken makes a token for a user, named by address or id, in the one
@@ -51,33 +94,39 @@ func (a *Authority) IssueToken(ctx context.Context, user, name string, expires *
 	if err != nil {
 		return Issued{}, err
 	}
-	return a.createToken(ctx, member.ID, member.OrgID, name, expires)
+	return a.createToken(ctx, member.ID, member.OrgID, tokenRequest{name: name, expires: expires})
 }
 
-func (a *Authority) createToken(ctx context.Context, userID, orgID, name string, expires *time.Time) (Issued, error) {
+// createToken makes a token as it was requested. Whether whoever asks may give
+// what it is to hold is [identity.delegate]'s to say.
+func (a *Authority) createToken(ctx context.Context, userID, orgID string, request tokenRequest) (Issued, error) {
 	now := a.now()
-	if err := validateTokenName(name); err != nil {
-		return Issued{}, err
-	}
-	expires, err := validateExpiry(expires, now)
+	request, err := request.validate(now)
 	if err != nil {
 		return Issued{}, err
 	}
 	var issued Issued
 	err = a.db.change(ctx, func(tx *sql.Tx) error {
+		if err := lockUser(ctx, tx, userID); err != nil {
+			return err
+		}
 		if err := a.makeRoom(ctx, tx, userID, now); err != nil {
 			return err
 		}
-		issued = Issued{ID: newID("pat_"), Name: name, CreatedAt: now, ExpiresAt: expires}
+		issued = Issued{
+			ID: newID("pat_"), Name: request.name, CreatedAt: now, ExpiresAt: request.expires,
+			validFrom: request.validFrom, permissions: request.permissions,
+		}
 		issued.Value, issued.Prefix, err = newTokenValue(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
 		key := a.peppers.current()
 		_, err := tx.ExecContext(ctx, `
-			INSERT INTO tokens (id, user_id, org_id, name, prefix, pepper_version, digest, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			issued.ID, userID, orgID, name, issued.Prefix, key.version, key.digest(issued.Value), toMicros(now), optionalMicros(expires))
+			INSERT INTO tokens (id, user_id, org_id, name, prefix, pepper_version, digest, created_at, valid_from, expires_at, permissions)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			issued.ID, userID, orgID, issued.Name, issued.Prefix, key.version, key.digest(issued.Value),
+			toMicros(now), optionalMicros(issued.validFrom), optionalMicros(issued.ExpiresAt), optionalPermissions(issued.permissions))
 		if err != nil {
 			return fmt.Errorf("store the token: %w", err)
 		}
@@ -89,10 +138,14 @@ func (a *Authority) createToken(ctx context.Context, userID, orgID, name string,
 	return issued, nil
 }
 
-// makeRoom returns ErrTokenLimit if the user may have no further token. It
-// writes to the user's row first, which makes others that create for the same
-// user wait until this transaction has ended, on any database.
-func (a *Authority) makeRoom(ctx context.Context, tx *sql.Tx, userID string, now time.Time) error {
+func optionalPermissions(set permissionSet) sql.NullString {
+	return sql.NullString{String: set.String(), Valid: set != nil}
+}
+
+// lockUser writes to the user's row, which makes others that create or change
+// tokens of the same user wait until this transaction has ended, on any
+// database.
+func lockUser(ctx context.Context, tx *sql.Tx, userID string) error {
 	result, err := tx.ExecContext(ctx, `UPDATE users SET status = status WHERE id = $1`, userID)
 	if err != nil {
 		return fmt.Errorf("lock the user: %w", err)
@@ -102,8 +155,14 @@ func (a *Authority) makeRoom(ctx context.Context, tx *sql.Tx, userID string, now
 	} else if n == 0 {
 		return ErrUnknownUser
 	}
+	return nil
+}
+
+// makeRoom returns ErrTokenLimit if the user, who must be locked, may have no
+// further active token.
+func (a *Authority) makeRoom(ctx context.Context, tx *sql.Tx, userID string, now time.Time) error {
 	var active int
-	err = tx.QueryRowContext(ctx, `
+	err := tx.QueryRowContext(ctx, `
 		SELECT count(*) FROM tokens
 		WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`, userID, toMicros(now)).Scan(&active)
 	if err != nil {
@@ -134,26 +193,40 @@ func newTokenValue(ctx context.Context, tx *sql.Tx, userID string) (value, prefi
 
 // tokensOf returns all tokens of a user, revoked ones too, the newest first.
 func (a *Authority) tokensOf(ctx context.Context, userID string) (_ []token, err error) {
-	rows, err := a.db.read.QueryContext(ctx, `
-		SELECT id, name, prefix, created_at, last_used_at, expires_at, revoked_at FROM tokens
-		WHERE user_id = $1 ORDER BY created_at DESC, id`, userID)
+	rows, err := a.db.read.QueryContext(ctx, selectTokens+` WHERE user_id = $1 ORDER BY created_at DESC, id`, userID)
 	if err != nil {
 		return nil, fmt.Errorf("read the tokens: %w", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	var tokens []token
 	for rows.Next() {
-		var t token
-		var created int64
-		var lastUsed, expires, revoked sql.NullInt64
-		if err := rows.Scan(&t.id, &t.name, &t.prefix, &created, &lastUsed, &expires, &revoked); err != nil {
+		t, err := scanToken(rows)
+		if err != nil {
 			return nil, fmt.Errorf("read the tokens: %w", err)
 		}
-		t.createdAt = fromMicros(created)
-		t.lastUsedAt, t.expiresAt, t.revokedAt = optionalTime(lastUsed), optionalTime(expires), optionalTime(revoked)
 		tokens = append(tokens, t)
 	}
 	return tokens, rows.Err()
+}
+
+const selectTokens = `
+	SELECT id, org_id, name, prefix, created_at, last_used_at, valid_from, expires_at, revoked_at, permissions FROM tokens`
+
+// scanToken reads a row of selectTokens.
+func scanToken(row interface{ Scan(dest ...any) error }) (token, error) {
+	var t token
+	var created int64
+	var lastUsed, validFrom, expires, revoked sql.NullInt64
+	var granted sql.NullString
+	if err := row.Scan(&t.id, &t.orgID, &t.name, &t.prefix, &created, &lastUsed, &validFrom, &expires, &revoked, &granted); err != nil {
+		return token{}, err
+	}
+	t.createdAt, t.lastUsedAt = fromMicros(created), optionalTime(lastUsed)
+	t.validFrom, t.expiresAt, t.revokedAt = optionalTime(validFrom), optionalTime(expires), optionalTime(revoked)
+	if granted.Valid {
+		t.permissions = storedPermissions(granted.String)
+	}
+	return t, nil
 }
 
 // revokeToken ends a live token of the user's. It returns errTokenNotFound for
@@ -173,6 +246,6 @@ func (a *Authority) revokeToken(ctx context.Context, userID, id string) error {
 		} else if n == 0 {
 			return errTokenNotFound
 		}
-		return nil
+		return bumpEpoch(ctx, tx)
 	})
 }

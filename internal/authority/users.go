@@ -196,8 +196,8 @@ func (a *Authority) setStatus(ctx context.Context, user string, status UserStatu
 	return a.changeOne(ctx, ErrUnknownUser, `UPDATE users SET status = $1 WHERE email_key = $2 OR id = $3`, status, lookupKey(user), user)
 }
 
-// changeOne runs a statement that changes one row, and returns absent if there
-// was none.
+// changeOne runs a statement that changes who may do what, in one row, and
+// returns absent if there was none.
 func (a *Authority) changeOne(ctx context.Context, absent error, statement string, args ...any) error {
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, statement, args...)
@@ -211,6 +211,6 @@ func (a *Authority) changeOne(ctx context.Context, absent error, statement strin
 		if changed == 0 {
 			return absent
 		}
-		return nil
+		return bumpEpoch(ctx, tx)
 	})
 }

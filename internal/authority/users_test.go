@@ -94,24 +94,24 @@ func TestH1_DowngradeCountsAtOnce(t *testing.T) {
 	})
 }
 
-// The three endpoints ask for permissions that every role holds, so that the
+// The endpoints ask for permissions that every role holds, so that the
 // loss of one is shown on an endpoint that only some may use.
 func TestH1_PermissionIsThatOfTheRoleNow(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleAdmin)
-	guarded := f.handlerFor([]route{{method: "GET", pattern: "/members", needs: "write:members", serve: func(w http.ResponseWriter, _ *http.Request, _ identity) error {
+	guarded := f.handlerFor([]route{{method: "GET", pattern: "/scoring", needs: "write:scoring", serve: func(w http.ResponseWriter, _ *http.Request, _ identity) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}}})
-	if got := record(guarded, "GET", "/members", bearer(issued.Value)); got.status != http.StatusNoContent {
+	if got := record(guarded, "GET", "/scoring", bearer(issued.Value)); got.status != http.StatusNoContent {
 		t.Fatalf("as admin: %d", got.status)
 	}
 	if err := f.SetRole(t.Context(), "ada@example.com", RoleMember); err != nil {
 		t.Fatal(err)
 	}
-	got := record(guarded, "GET", "/members", bearer(issued.Value))
+	got := record(guarded, "GET", "/scoring", bearer(issued.Value))
 	wantProblem(t, got, http.StatusForbidden, "forbidden")
-	if challenge := got.header.Get("WWW-Authenticate"); challenge != `Bearer realm="kenbun", error="insufficient_scope", scope="write:members"` {
+	if challenge := got.header.Get("WWW-Authenticate"); challenge != `Bearer realm="kenbun", error="insufficient_scope", scope="write:scoring"` {
 		t.Errorf("challenge %s", challenge)
 	}
 }

@@ -28,7 +28,7 @@ func TestR17_NothingElseIsSetThroughTheBody(t *testing.T) {
 	issued := f.user("ada@example.com", RoleMember)
 	for _, field := range []string{
 		"id", "user_id", "owner", "org_id", "role", "token", "token_prefix", "digest", "hash", "created_at", "last_used_at",
-		"revoked_at", "permissions", "valid_from", "expiresAt", "__proto__", "",
+		"revoked_at", "validFrom", "scopes", "expiresAt", "__proto__", "",
 	} {
 		body, err := json.Marshal(map[string]any{"name": "x", field: "2027-01-01T00:00:00Z"})
 		if err != nil {
@@ -191,7 +191,7 @@ func TestRoutes_MethodsAndPaths(t *testing.T) {
 		{"DELETE", "/settings/tokens", 405, "GET, HEAD, POST"},
 		{"OPTIONS", "/settings/tokens", 405, "GET, HEAD, POST"},
 		{"PROPFIND", "/settings/tokens", 405, "GET, HEAD, POST"},
-		{"GET", "/settings/tokens/" + issued.ID, 405, "DELETE"},
+		{"GET", "/settings/tokens/" + issued.ID, 405, "DELETE, PATCH"},
 		{"POST", "/me", 405, "GET, HEAD"},
 		{"HEAD", "/me", 200, ""},
 		{"GET", "/me?any=query", 200, ""},
