@@ -14,6 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claim"
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // maxSealedInput bounds what is read of a sealed token, in bytes.
@@ -70,7 +71,7 @@ func fetchClaim(cmd *cobra.Command, id string, connecting *connectionFlags, clai
 	}
 	if origin, page := claimPage(id); page != "" {
 		return usageErrorf("give the claim's id, and the server by itself: kenbun-mcp claim %s --server %s. Your token is sent to that server: make sure that it is yours",
-			page, shellQuoted(origin))
+			page, plaintext.ShellWord(origin))
 	}
 	if !human.IsClaimID(id) {
 		return usageErrorf("that is no claim's id: it is claim_ and 26 capital letters and digits")
