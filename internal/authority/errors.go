@@ -17,11 +17,18 @@ var (
 	// organization and that the operation acts in exactly one.
 	ErrSeveralOrganizations = errors.New("the user is a member of several organizations: name one")
 
+	// ErrUnknownOrganization means that no organization has the name.
+	ErrUnknownOrganization = errors.New("there is no such organization: kenbun-mcp authority user list shows them")
+
+	// ErrUnitExists means that the organization has a unit of that name.
+	ErrUnitExists = errors.New("the organization has a unit of that name already")
+
 	// ErrTokenLimit means that the user has as many active tokens as allowed.
 	ErrTokenLimit = errors.New("the limit of active tokens is reached: revoke tokens that are no longer used, then try again")
 
 	errTokenNotFound = errors.New("the user has no token with that id")
 	errTokenRevoked  = errors.New("the token is revoked")
+	errUnitNotFound  = errors.New("the organization has no unit with that id")
 )
 
 // InvalidError says which value was refused and what is allowed.

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// Handler returns the HTTP interface: the three token endpoints and GET
-// /org-units as the kenbun API documentation describes them, GET /me, and GET
-// /healthz, which asks for no credential. Errors are JSON of the form
+// Handler returns the HTTP interface: the token endpoints and those of the
+// Organizational Units as the kenbun API documentation describes them, what
+// goes beyond it, and, without a credential, GET /healthz and GET
+// /openapi.json, which describes all of it. Errors are JSON of the form
 // {"error": {"code", "message", "request_id"}}.
 //
 // It does not look at the Host header; that is for whoever listens.
@@ -97,6 +98,9 @@ func credentialOf(h http.Header) (string, error) {
 	}
 	// RFC 9110, section 11.4: the scheme in any case, then spaces.
 	scheme, rest, _ := strings.Cut(authorization[0], " ")
+	if strings.EqualFold(scheme, "Basic") {
+		return "", serviceAccount()
+	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", missingCredential()
 	}
@@ -119,6 +123,8 @@ func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *pr
 		return noSuchToken()
 	case errors.Is(err, errTokenRevoked):
 		return tokenRevoked()
+	case errors.Is(err, errUnitNotFound):
+		return noSuchUnit()
 	}
 	level := slog.LevelError
 	if ctx.Err() != nil {

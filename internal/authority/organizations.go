@@ -8,16 +8,6 @@ import (
 	"time"
 )
 
-// unit is an Organizational Unit.
-type unit struct {
-	id          string
-	orgID       string
-	name        string
-	slug        string
-	externalRef *string
-	isDefault   bool
-}
-
 // AddMember makes a user, named by address or id, a member of a further
 // organization, which is made when it is missing. It changes the role if he is
 // one already. Tokens made elsewhere stay bound to where they were made.
@@ -96,11 +86,9 @@ func ensureOrganization(ctx context.Context, tx *sql.Tx, name string, now time.T
 		return "", "", fmt.Errorf("find the organization: %w", err)
 	}
 	if n == 1 {
-		_, err = tx.ExecContext(ctx, `
-			INSERT INTO units (id, org_id, name, slug, external_ref, is_default, created_at)
-			VALUES ($1, $2, $3, $4, NULL, $5, $6)`, newID("unit_"), id, "Default", "default", true, toMicros(now))
+		_, err = insertUnit(ctx, tx, unit{id: newID("unit_"), orgID: id, name: "Default", slug: "default", isDefault: true}, now)
 		if err != nil {
-			return "", "", fmt.Errorf("store the unit: %w", err)
+			return "", "", err
 		}
 	}
 	return id, storedName, nil
@@ -114,24 +102,4 @@ func insertMembership(ctx context.Context, tx *sql.Tx, id, orgID, userID string,
 		return fmt.Errorf("store the membership: %w", err)
 	}
 	return nil
-}
-
-// units returns those of an organization, the default one first.
-func (a *Authority) units(ctx context.Context, orgID string) (_ []unit, err error) {
-	rows, err := a.db.read.QueryContext(ctx, `
-		SELECT id, org_id, name, slug, external_ref, is_default FROM units
-		WHERE org_id = $1 ORDER BY is_default DESC, slug`, orgID)
-	if err != nil {
-		return nil, fmt.Errorf("read the units: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var units []unit
-	for rows.Next() {
-		var u unit
-		if err := rows.Scan(&u.id, &u.orgID, &u.name, &u.slug, &u.externalRef, &u.isDefault); err != nil {
-			return nil, fmt.Errorf("read the units: %w", err)
-		}
-		units = append(units, u)
-	}
-	return units, rows.Err()
 }

@@ -35,14 +35,23 @@ func missingCredential() *problem {
 	}
 }
 
+// serviceAccount answers the kenbun API's other kind of credential, which is
+// owned by a unit and acts as nobody.
+func serviceAccount() *problem {
+	p := missingCredential()
+	p.message = "service accounts (Authorization: Basic) are not served here: send a personal access token as Authorization: Bearer, or in X-API-Key"
+	return p
+}
+
 // invalidCredential is one answer for all causes: who tries out values must not
 // learn which of them once worked.
 func invalidCredential() *problem {
 	return &problem{
-		status:  http.StatusUnauthorized,
-		code:    "unauthenticated",
-		message: "the token is not valid: it may have been revoked, have expired, or not have been copied in full",
-		header:  http.Header{"Www-Authenticate": {bearerRealm + `, error="invalid_token", error_description="the token is not valid"`}},
+		status: http.StatusUnauthorized,
+		code:   "unauthenticated",
+		message: "the token is not valid: it may have been revoked, have expired, not be valid yet, or not have been copied in full; " +
+			"its owner sees which in GET /settings/tokens, by its prefix, with another token or a session",
+		header: http.Header{"Www-Authenticate": {bearerRealm + `, error="invalid_token", error_description="the token is not valid"`}},
 	}
 }
 
@@ -103,6 +112,10 @@ func noSuchPath() *problem {
 
 func noSuchToken() *problem {
 	return &problem{status: http.StatusNotFound, code: "not_found", message: "you have no token with this id: see the ids with GET /settings/tokens"}
+}
+
+func noSuchUnit() *problem {
+	return &problem{status: http.StatusNotFound, code: "not_found", message: "your organization has no unit with this id: see the ids with GET /org-units"}
 }
 
 func methodNotAllowed(allowed []string) *problem {

@@ -27,8 +27,10 @@ func (a *Authority) routes() []route {
 		{method: http.MethodGet, pattern: "/settings/tokens", needs: readTokens, serve: a.serveListTokens},
 		{method: http.MethodPatch, pattern: "/settings/tokens/{id}", needs: writeTokens, serve: a.serveUpdateToken},
 		{method: http.MethodDelete, pattern: "/settings/tokens/{id}", needs: writeTokens, serve: a.serveRevokeToken},
+		{method: http.MethodGet, pattern: "/settings/tokens/{id}/usage", needs: readTokens, serve: a.serveUsage},
 		{method: http.MethodGet, pattern: "/me", serve: a.serveMe},
 		{method: http.MethodGet, pattern: "/org-units", needs: readUnits, serve: a.serveUnits},
+		{method: http.MethodPost, pattern: "/org-units/active", needs: writeUnits, serve: a.serveActiveUnit},
 		{method: http.MethodGet, pattern: "/healthz", open: true, serve: a.serveHealth},
 	}
 }

@@ -126,7 +126,7 @@ func findField(fields []jsonField, name string) (jsonField, error) {
 			return field, nil
 		}
 		if strings.EqualFold(field.name, name) {
-			return jsonField{}, fmt.Errorf("write the field as %q, in lower case", field.name)
+			return jsonField{}, fmt.Errorf("write the field as %q, in exactly these letters", field.name)
 		}
 		names = append(names, field.name)
 	}

@@ -21,6 +21,8 @@ func sameForm(t *testing.T, example, got string) {
 
 var isoSeconds = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`)
 
+// form lists the members of objects by name and everything else by its type; an
+// array of strings counts as one thing, however many there are.
 func form(t *testing.T, text string) string {
 	t.Helper()
 	var out []string
@@ -30,14 +32,15 @@ func form(t *testing.T, text string) string {
 		if err != nil {
 			return strings.Join(out, " ")
 		}
+		isName := strings.HasPrefix(strings.TrimSpace(text[tokens.InputOffset():]), ":")
 		switch v := token.(type) {
 		case json.Delim:
 			out = append(out, v.String())
 		case string:
-			key := len(out) > 0 && (out[len(out)-1] == "{" || !strings.HasSuffix(out[len(out)-1], ":") && out[len(out)-1] != "[")
 			switch {
-			case key:
+			case isName:
 				out = append(out, v+":")
+			case out[len(out)-1] == "string":
 			case isoSeconds.MatchString(v):
 				out = append(out, "time")
 			default:

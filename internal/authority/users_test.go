@@ -3,6 +3,7 @@ package authority
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ func TestK4_EachRequestActsAsTheUserNow(t *testing.T) {
 
 		got := f.send("GET", "/me", "", bearer(ada.Value))
 		wantStatus(t, got, http.StatusOK)
-		sameForm(t, `{"org_member_id": "a", "first_name": "b", "last_name": "c", "email": "d", "role": "admin", "verified": true, "org_id": "e"}`, got.body)
+		sameForm(t, `{"org_member_id": "a", "first_name": "b", "last_name": "c", "email": "d", "role": "admin", "verified": true, "org_id": "e",
+			"permissions": ["p"], "active_ou": "f"}`, got.body)
 		adaMe, benMe := decode[me](t, got), decode[me](t, f.send("GET", "/me", "", bearer(ben.Value)))
 		if adaMe.Email != "Ada@example.com" || adaMe.FirstName != "Ada" || adaMe.LastName != "Lovelace" || adaMe.Role != RoleAdmin || !adaMe.Verified {
 			t.Errorf("me: %+v", adaMe)
@@ -158,7 +160,7 @@ func TestH1_TokenStaysBoundToItsOrganization(t *testing.T) {
 		if err := f.AddMember(ctx, "ada@example.com", "Elsewhere", RoleViewer); err != nil {
 			t.Fatal(err)
 		}
-		if now := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value))); now != home {
+		if now := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value))); !reflect.DeepEqual(now, home) {
 			t.Errorf("a further membership changed %+v to %+v", home, now)
 		}
 		if _, err := f.IssueToken(ctx, "ada@example.com", "where?", nil); !errors.Is(err, ErrSeveralOrganizations) {
