@@ -85,7 +85,7 @@ func definition(t *testing.T, tool *tools.Tool) []byte {
 }
 
 func TestToolsListKeepsToItsBudget(t *testing.T) {
-	for extensions, budget := range map[bool]int{false: 9000, true: 10000} {
+	for extensions, budget := range map[bool]int{false: 9000, true: 10 << 10} {
 		f := newFixture(t, func(c *tools.Config) { c.Extensions = extensions })
 		list := f.send(t.Context(), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
 		t.Logf("extensions %t: %d bytes", extensions, len(list))

@@ -30,6 +30,7 @@ func rotateToken() *Tool {
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
 			`"created_at":{"type":"string"},"expires_at":{"type":"string","description":"Absent: never expires."},` +
+			narrowingSchema + `,` +
 			`"delivery":` + receiptSchema + `,` +
 			`"replaced":{"type":"object","description":"The old token.","properties":{"id":{"type":"string"},"prefix":{"type":"string"},` +
 			`"status":{"type":"string","enum":["revoked","active"]}},"required":["id","prefix","status"]},` +
