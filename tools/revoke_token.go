@@ -139,14 +139,14 @@ func (c *call) revocation(token *client.Token) decision {
 	return decision{
 		target:      token.ID,
 		fingerprint: tokenFingerprint(token),
-		question:    RevokeQuestion(token, c.now, c.caller.TokenPrefix),
+		question:    revokeQuestion(token, c.now, c.caller.TokenPrefix),
 		command:     "kenbun-mcp tokens revoke " + token.ID + c.terminalFlags,
 	}
 }
 
-// RevokeQuestion tells what a person needs to know to decide well whether to
+// revokeQuestion tells what a person needs to know to decide well whether to
 // revoke token. prefixInUse is the public part of the token that asks.
-func RevokeQuestion(token *client.Token, now time.Time, prefixInUse string) Question {
+func revokeQuestion(token *client.Token, now time.Time, prefixInUse string) Question {
 	row := NewTokenRow(token, now, prefixInUse)
 	return Question{
 		Title:       "Revoke this kenbun token?",

@@ -293,7 +293,7 @@ func (c *call) rotatedResult(old *client.Token, created *client.CreatedToken, re
 }
 
 func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) decision {
-	question := RotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
+	question := rotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
 	if keepsOld {
 		question.Consequence = "A new token is made and brought to you. The old one goes on working until you have put the new one in its place and revoke it."
 	}
@@ -305,10 +305,10 @@ func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) de
 	}
 }
 
-// RotateQuestion tells what a person needs to know to decide well whether to
+// rotateQuestion tells what a person needs to know to decide well whether to
 // replace token by one that ends at expires (nil: never). prefixInUse is the
 // public part of the token that asks.
-func RotateQuestion(token *client.Token, expires *time.Time, now time.Time, prefixInUse string) Question {
+func rotateQuestion(token *client.Token, expires *time.Time, now time.Time, prefixInUse string) Question {
 	row := NewTokenRow(token, now, prefixInUse)
 	ends := "never"
 	if expires != nil {
