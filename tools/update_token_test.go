@@ -186,6 +186,15 @@ func TestS5_AYesAcrossRoundsCounts(t *testing.T) {
 	f.callModern(`{"elicitation":{}}`, "update_token", arguments, state(sealed), response(agreed)).failed(tools.CodeDeclined, "used before")
 }
 
+// The command that the person is given does what was asked for, whatever stands
+// in a name.
+func TestS5_TheCommandForTheTerminalIsWhole(t *testing.T) {
+	f := newExtendedFixture(t, allowNever)
+	token := f.narrowed("import", "read:leads")
+	f.call("update_token", changes(token.ID, "name", `"it's; id"`, "valid_from", `"now"`, "expires", `"never"`, "permissions", `["read:leads","read:events"]`)).
+		failed(tools.CodeNeedsPerson, "`kenbun-mcp tokens update "+token.ID+` --name 'it'\''s; id' --valid-from now --expires never --permissions read:leads,read:events --embedded`+"`")
+}
+
 // What the person was shown is what is changed.
 func TestS5_ATokenThatChangedMeanwhileIsLeftAlone(t *testing.T) {
 	for label, meanwhile := range map[string]client.TokenChange{
