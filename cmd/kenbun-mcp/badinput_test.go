@@ -56,7 +56,7 @@ func TestBadInputIsToldWhatToDo(t *testing.T) {
 		{"permissions that nobody has", withToken, "tokens create x --expires 7d --permissions read:everything", 2, "Use some of: read:accounts"},
 		{"never, and nobody to ask", withToken, "tokens create x --expires never", 5, "asked for at a terminal"},
 		{"nothing to change", withToken, "tokens update pat_1", 2, "nothing is to be changed"},
-		{"a change by the environment", with(withToken, "KENBUN_EXPIRES=7d", "KENBUN_PERMISSIONS=read:leads"), "tokens update pat_1", 2, "nothing is to be changed"},
+		{"a change by the environment", with(with(withToken, "KENBUN_EXPIRES=7d"), "KENBUN_PERMISSIONS=read:leads"), "tokens update pat_1", 2, "nothing is to be changed"},
 		{"a change of a path", withToken, "tokens update ../me --name x", 2, "letters, digits"},
 		{"a start in the past", withToken, "tokens update pat_1 --valid-from 2020-01-01T00:00:00Z", 2, "lies in the past"},
 		{"a change of what nobody has", withToken, "tokens update pat_unknown --name x", 1, "tokens list --status all"},
