@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func TestK8_Status(t *testing.T) {
 func TestMeAndOrgUnits(t *testing.T) {
 	u := newTestCaller(t, newFakeAPI(t).URL)
 	me, err := u.Me(t.Context())
-	if err != nil || *me != (Me{OrgMemberID: "om_1", FirstName: "Ada", LastName: "L", Email: "ada@example.com", Role: "admin", Verified: true}) {
+	if err != nil || !reflect.DeepEqual(*me, Me{OrgMemberID: "om_1", FirstName: "Ada", LastName: "L", Email: "ada@example.com", Role: "admin", Verified: true}) {
 		t.Errorf("%+v, %v", me, err)
 	}
 	units, err := u.OrgUnits(t.Context())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,8 +32,10 @@ type CreatedToken struct {
 // when ctx ends while the request is under way; clearing up may then take up to
 // ten seconds more.
 //
-// The answer is checked against the request. A token that lives longer than
-// asked for, or has another name, is revoked, and the call fails.
+// The answer is checked against the request. A token that lives longer, begins
+// earlier or may do more than asked for, or has another name, is revoked, and the
+// call fails: so an API that does not know of permissions makes none that lacks
+// them.
 //
 // Plain refusals are an [*Error]: [ErrInvalid] for a bad name or expiry (checked
 // here as well), [ErrUnauthenticated], [ErrTokenLimit] and so on. Creates of the
@@ -177,7 +180,30 @@ func mismatch(status int, got *createAnswer, wanted createRequest) string {
 	case wanted.ExpiresAt != nil && got.ExpiresAt.Truncate(time.Second).After(*wanted.ExpiresAt):
 		return "the new token expires later than asked for"
 	}
+	return wider(&got.Token, wanted.ValidFrom, wanted.Permissions)
+}
+
+// wider says how got may do more than was asked for, "" if it may not. An API
+// without the extensions leaves out what it does not know. Nil was not asked for.
+func wider(got *Token, validFrom *time.Time, permissions []string) string {
+	switch {
+	case validFrom != nil && startsBefore(got, *validFrom):
+		return "the token is valid earlier than asked for; the API may not know a start"
+	case permissions != nil && got.Permissions == nil:
+		return "the token is not narrowed to the permissions asked for; the API may not know permissions"
+	case permissions != nil && slices.ContainsFunc(got.Permissions, func(name string) bool { return !slices.Contains(permissions, name) }):
+		return "the token has permissions that were not asked for"
+	}
 	return ""
+}
+
+// startsBefore reports whether t is valid before at and so at a time that is
+// still to come.
+func startsBefore(t *Token, at time.Time) bool {
+	if t.ValidFrom == nil {
+		return at.After(time.Now())
+	}
+	return t.ValidFrom.Before(at)
 }
 
 // answeredID finds the id in an answer that is otherwise unusable, "" if there

@@ -33,9 +33,9 @@
 //
 // # Retries
 //
-// GET and DELETE are sent again after a lost connection and after the statuses
-// 408, 425, 429, 500, 502, 503 and 504, with a growing, jittered pause. A
-// Retry-After of up to 30 seconds is kept to (RFC 9110, section 10.2.3); where
+// GET, DELETE and PATCH are sent again after a lost connection and after the
+// statuses 408, 425, 429, 500, 502, 503 and 504, with a growing, jittered pause.
+// A Retry-After of up to 30 seconds is kept to (RFC 9110, section 10.2.3); where
 // the API asks for more, or for more than the context has left, the call
 // returns with [Error.RetryAfter] set. The context ends any pause at once.
 //
@@ -44,6 +44,13 @@
 // the first one surely did nothing. When the outcome is in doubt, CreateToken
 // looks for the token that it may have made and revokes it; see
 // [Caller.CreateToken].
+//
+// # Extensions
+//
+// kenbun documents no permissions of tokens, no start and no change of them. Some
+// installations have these: [NewToken.Permissions], [NewToken.ValidFrom],
+// [Caller.UpdateToken], and what they show in [Token]. Where none of them is used,
+// nothing is sent that kenbun does not document.
 //
 // # Watching
 //

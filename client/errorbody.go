@@ -8,6 +8,12 @@ import (
 	"strings"
 )
 
+const (
+	// apiTokenLimit is what an API that can change tokens calls its limit.
+	apiTokenLimit    = "token_limit_reached"
+	tokenLimitReason = "the user has as many tokens as the API allows; revoke unused ones first"
+)
+
 // statusError turns an answer that is no success into an error.
 func statusError(cl *call, a *answer) *Error {
 	e := &Error{Op: cl.op, Status: a.status, Attempts: cl.attempts}
@@ -16,6 +22,10 @@ func statusError(cl *call, a *answer) *Error {
 	said := parseErrorBody(a.header.Get("Content-Type"), a.body)
 	e.Message = cleanMessage(said.message, cl.secret)
 	e.APICode = identifier(said.code, cl.secret)
+	if a.status == http.StatusConflict && cl.method == http.MethodPatch && e.APICode == apiTokenLimit {
+		// An expired token counts again once it has a new end.
+		e.Code, e.Reason = CodeTokenLimit, tokenLimitReason
+	}
 	if e.RequestID = identifier(said.requestID, cl.secret); e.RequestID == "" {
 		e.RequestID = requestID(cl, a)
 	}
@@ -45,15 +55,22 @@ func meaning(cl *call, status int) (Code, string) {
 	case http.StatusForbidden:
 		return CodeForbidden, "the API does not allow this to the user or to the token"
 	case http.StatusNotFound, http.StatusGone:
-		if cl.method == http.MethodDelete {
+		if cl.method == http.MethodDelete || cl.method == http.MethodPatch {
 			return CodeNotFound, "the user has no token with this id; list the tokens to see the ids"
 		}
 		return CodeNotFound, "there is no such place in the API; check the API address"
 	case http.StatusConflict:
 		if cl.method == http.MethodPost {
-			return CodeTokenLimit, "the user has as many tokens as the API allows; revoke unused ones first"
+			return CodeTokenLimit, tokenLimitReason
+		}
+		if cl.method == http.MethodPatch {
+			return CodeInvalid, "the token is in a state in which it cannot be changed, such as revoked"
 		}
 		return CodeInvalid, "the API refused the request because of a conflict"
+	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		if cl.method == http.MethodPatch {
+			return CodeUnexpectedAnswer, "this API cannot change tokens; make a new one and revoke the old one"
+		}
 	case http.StatusTooManyRequests:
 		return CodeRateLimited, "too many requests"
 	case http.StatusRequestTimeout, http.StatusTooEarly:

@@ -20,7 +20,8 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrNotFound: there is no such thing, or it is somebody else's (404, 410).
 	ErrNotFound = errors.New("not found")
-	// ErrTokenLimit: the user has as many tokens as the API allows (409 at a create).
+	// ErrTokenLimit: the user has as many tokens as the API allows (409 at a create,
+	// or at a new end for an expired token).
 	ErrTokenLimit = errors.New("token limit reached")
 	// ErrRateLimited: too many requests (429); see [Error.RetryAfter].
 	ErrRateLimited = errors.New("too many requests")

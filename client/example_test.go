@@ -132,6 +132,29 @@ func ExampleCaller_CreateToken() {
 	// Output: pat_abc123 [redacted]
 }
 
+// A token gets less: it may read leads alone, and it ends.
+func ExampleCaller_UpdateToken() {
+	api := serve(http.StatusOK, `{"id": "pat_abc123", "name": "CI Pipeline", "token_prefix": "kbn_pat_d4e5f6a1", "created_at": "2026-02-01T09:00:00Z",
+		"last_used_at": null, "expires_at": "2199-12-31T23:59:59Z", "revoked_at": null, "permissions": ["read:leads"]}`)
+	defer api.Close()
+	c, err := client.New(client.WithBaseURL(api.URL))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.CloseIdleConnections()
+
+	expires := time.Date(2199, 12, 31, 23, 59, 59, 0, time.UTC)
+	token, err := c.As(client.Credential{PAT: examplePAT()}).UpdateToken(context.Background(), "pat_abc123", client.TokenChange{
+		ExpiresAt:   &expires,
+		Permissions: []string{"read:leads"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.ID, token.Permissions, token.ExpiresAt)
+	// Output: pat_abc123 [read:leads] 2199-12-31 23:59:59 +0000 UTC
+}
+
 func Example_errors() {
 	api := serve(http.StatusUnauthorized, `{"error": {"code": "unauthenticated", "message": "token expired", "request_id": "req_7"}}`)
 	defer api.Close()

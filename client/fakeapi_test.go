@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,9 @@ type fakeAPI struct {
 	// fault, if set, may take over a request: n counts from 1 the requests of that
 	// method. It returns true if it has answered.
 	fault func(n int, w http.ResponseWriter, r *http.Request) bool
-	// shape, if set, changes the answer to a create.
+	// extended has it know of permissions, starts and changes.
+	extended bool
+	// shape, if set, changes the answer to a create or a change.
 	shape func(answer map[string]any)
 }
 
@@ -57,7 +60,7 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body map[string]any
-	if r.Method == http.MethodPost {
+	if r.Method == http.MethodPost || r.Method == http.MethodPatch {
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 			http.Error(w, "bad body", http.StatusBadRequest)
 			return
@@ -74,7 +77,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	fault := f.fault
 	f.mu.Unlock()
-	if r.Method == http.MethodPost {
+	if body != nil {
 		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
 	}
 	if fault != nil && fault(n, w, r) {
@@ -98,6 +101,12 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 			f.shape(answer)
 		}
 		writeJSON(w, http.StatusCreated, answer)
+	case f.extended && r.Method == http.MethodPatch && strings.HasPrefix(r.URL.Path, tokensPath+"/"):
+		status, answer := f.change(r)
+		if f.shape != nil && status == http.StatusOK {
+			f.shape(answer)
+		}
+		writeJSON(w, status, answer)
 	case r.Method == http.MethodDelete && strings.HasPrefix(r.URL.Path, tokensPath+"/"):
 		if !f.revoke(strings.TrimPrefix(r.URL.Path, tokensPath+"/")) {
 			writeJSON(w, http.StatusNotFound, map[string]any{"error": map[string]any{"code": "not_found", "message": "no such token"}})
@@ -127,10 +136,43 @@ func (f *fakeAPI) commit(r *http.Request) map[string]any {
 	}
 	value := randomPAT()
 	token := f.add(name, expires, value)
-	return map[string]any{
+	answer := map[string]any{
 		"id": token.ID, "name": name, "token": value, "token_prefix": token.Prefix,
 		"created_at": token.CreatedAt, "expires_at": expires,
 	}
+	if f.extended {
+		f.extend(token.ID, body, answer)
+	}
+	return answer
+}
+
+// extend sets on the token what of the extensions body has, and shows it in
+// answer.
+func (f *fakeAPI) extend(id string, body, answer map[string]any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	raw, _ := json.Marshal(body)
+	for i := range f.tokens {
+		if t := &f.tokens[i]; t.ID == id {
+			if err := json.Unmarshal(raw, t); err != nil {
+				f.t.Errorf("the body %s: %v", raw, err)
+			}
+			shown, _ := json.Marshal(t)
+			_ = json.Unmarshal(shown, &answer) // it was written a line before
+		}
+	}
+}
+
+// change makes the change that r asks for and returns the answer to it.
+func (f *fakeAPI) change(r *http.Request) (int, map[string]any) {
+	body, _ := r.Context().Value(bodyKey{}).(map[string]any)
+	id := strings.TrimPrefix(r.URL.Path, tokensPath+"/")
+	if !slices.Contains(f.live(), id) {
+		return http.StatusConflict, map[string]any{"error": map[string]any{"code": "token_revoked", "message": "it is revoked"}}
+	}
+	answer := map[string]any{}
+	f.extend(id, body, answer)
+	return http.StatusOK, answer
 }
 
 func (f *fakeAPI) add(name string, expires *time.Time, value string) Token {

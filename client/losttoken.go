@@ -87,13 +87,22 @@ func (l *lostToken) look(ctx context.Context) ([]Token, error) {
 	return found, nil
 }
 
-// isExact reports whether t has the expiry asked for, to the second. One that
-// differs may be the API's doing or somebody else's token; a person decides.
+// isExact reports whether t has the expiry asked for, to the second, and the
+// permissions and the start, where these were asked for. One that differs may be
+// the API's doing or somebody else's token; a person decides.
 func (l *lostToken) isExact(t *Token) bool {
-	if l.wanted.ExpiresAt == nil || t.ExpiresAt == nil {
-		return l.wanted.ExpiresAt == nil && t.ExpiresAt == nil
+	if l.wanted.Permissions != nil && wider(t, nil, l.wanted.Permissions) != "" {
+		return false
 	}
-	return t.ExpiresAt.Truncate(time.Second).Equal(*l.wanted.ExpiresAt)
+	return isSecond(t.ExpiresAt, l.wanted.ExpiresAt) && (l.wanted.ValidFrom == nil || isSecond(t.ValidFrom, l.wanted.ValidFrom))
+}
+
+// isSecond reports whether at is wanted, to the second.
+func isSecond(at, wanted *time.Time) bool {
+	if at == nil || wanted == nil {
+		return at == nil && wanted == nil
+	}
+	return at.Truncate(time.Second).Equal(*wanted)
 }
 
 // revoke revokes id and looks whether that was so.

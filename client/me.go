@@ -21,6 +21,9 @@ type Me struct {
 	UserID  string `json:"user_id,omitempty"`
 	OrgID   string `json:"org_id,omitempty"`
 	OrgName string `json:"org_name,omitempty"`
+	// Permissions are what counts for the PAT now: those of the user's role that
+	// the PAT is not narrowed away from. Nil where the API does not tell.
+	Permissions []string `json:"permissions,omitempty"`
 }
 
 // Me returns the user whom the PAT belongs to (GET /me).

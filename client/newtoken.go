@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -10,7 +11,10 @@ import (
 
 const (
 	maxNameRunes = 100
+	minYear      = 1970
 	maxYear      = 9999 // the last that RFC 3339 can write
+
+	maxPermissionLen = 64
 )
 
 // NewToken is what a token to be created should be like.
@@ -21,12 +25,23 @@ type NewToken struct {
 	// ExpiresAt is when the token ends, nil for never. It must be in the future; it
 	// is sent in UTC, cut to whole seconds.
 	ExpiresAt *time.Time
+	// ValidFrom is when the token begins to be accepted, nil for at once, where the
+	// API has that extension. It must be before ExpiresAt; it is sent as that is.
+	ValidFrom *time.Time
+	// Permissions narrow the token to some of what its user may do, such as
+	// "read:leads", where the API has that extension. Nil leaves it to the API: all
+	// that the user may do, or that the token may that makes it.
+	Permissions []string
 }
 
 // createRequest is a checked NewToken as it goes on the wire.
 type createRequest struct {
 	Name      string     `json:"name"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// The names that the documented API does not have are left out wherever they
+	// are not asked for.
+	ValidFrom   *time.Time `json:"valid_from,omitempty"`
+	Permissions []string   `json:"permissions,omitempty"`
 }
 
 // checked returns the request for n. The error is a sentence for people.
@@ -35,17 +50,84 @@ func (n NewToken) checked(now time.Time) (createRequest, error) {
 		return createRequest{}, err
 	}
 	req := createRequest{Name: n.Name}
-	if n.ExpiresAt != nil {
-		at := n.ExpiresAt.UTC().Truncate(time.Second)
-		switch {
-		case at.Year() > maxYear:
-			return createRequest{}, fmt.Errorf("the expiry must not be after the year %d; leave it out for a token that never expires", maxYear)
-		case !at.After(now):
-			return createRequest{}, fmt.Errorf("the expiry %s is not in the future", n.ExpiresAt.UTC().Format(time.RFC3339))
-		}
-		req.ExpiresAt = &at
+	var err error
+	if req.ExpiresAt, err = checkedExpiry(n.ExpiresAt, now); err != nil {
+		return createRequest{}, err
+	}
+	if req.ValidFrom, err = checkedStart(n.ValidFrom, req.ExpiresAt); err != nil {
+		return createRequest{}, err
+	}
+	if req.Permissions, err = checkedPermissions(n.Permissions); err != nil {
+		return createRequest{}, err
 	}
 	return req, nil
+}
+
+// checkedExpiry returns at as it goes on the wire.
+func checkedExpiry(at *time.Time, now time.Time) (*time.Time, error) {
+	if at == nil {
+		return nil, nil
+	}
+	sent := at.UTC().Truncate(time.Second)
+	switch {
+	case sent.Year() > maxYear:
+		return nil, fmt.Errorf("the expiry must not be after the year %d; leave it out for a token that never expires", maxYear)
+	case !sent.After(now):
+		return nil, fmt.Errorf("the expiry %s is not in the future", at.UTC().Format(time.RFC3339))
+	}
+	return &sent, nil
+}
+
+// checkedStart returns at as it goes on the wire. expires is nil where it is
+// never, or not known.
+func checkedStart(at, expires *time.Time) (*time.Time, error) {
+	if at == nil {
+		return nil, nil
+	}
+	sent := at.UTC().Truncate(time.Second)
+	switch {
+	case sent.Year() > maxYear || sent.Year() < minYear:
+		return nil, fmt.Errorf("the start must lie in the years %d to %d", minYear, maxYear)
+	case expires != nil && !sent.Before(*expires):
+		return nil, fmt.Errorf("the start %s is not before the expiry", sent.Format(time.RFC3339))
+	}
+	return &sent, nil
+}
+
+// checkedPermissions returns names sorted, each once.
+func checkedPermissions(names []string) ([]string, error) {
+	if names == nil {
+		return nil, nil
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("a token needs a permission at least; leave them out for all that its user may do")
+	}
+	for _, name := range names {
+		if !isPermission(name) {
+			return nil, fmt.Errorf("a permission is 1 to %d characters such as %q, without spaces", maxPermissionLen, "read:leads")
+		}
+	}
+	return sortedOnce(names), nil
+}
+
+func sortedOnce(names []string) []string {
+	sorted := slices.Clone(names)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
+}
+
+// isPermission reports whether name has the form of a permission. Which there
+// are, only the API knows.
+func isPermission(name string) bool {
+	if name == "" || len(name) > maxPermissionLen {
+		return false
+	}
+	for i := range len(name) {
+		if !isTokenByte(name[i]) && name[i] != ':' && name[i] != '.' {
+			return false
+		}
+	}
+	return true
 }
 
 func checkName(name string) error {

@@ -19,6 +19,7 @@ const (
 	OperationListTokens  Operation = "list_tokens"
 	OperationCreateToken Operation = "create_token"
 	OperationRevokeToken Operation = "revoke_token"
+	OperationUpdateToken Operation = "update_token"
 	OperationReachable   Operation = "reachable"
 	OperationOther       Operation = "other"
 )
@@ -26,8 +27,8 @@ const (
 // Operations returns every [Operation] that an [Observation] can have.
 func Operations() []Operation {
 	return []Operation{
-		OperationMe, OperationOrgUnits, OperationListTokens, OperationCreateToken, OperationRevokeToken, OperationReachable,
-		OperationOther,
+		OperationMe, OperationOrgUnits, OperationListTokens, OperationCreateToken, OperationRevokeToken, OperationUpdateToken,
+		OperationReachable, OperationOther,
 	}
 }
 
@@ -103,6 +104,8 @@ func (cl *call) operation() Operation {
 		return OperationCreateToken
 	case cl.method == http.MethodDelete && strings.HasPrefix(cl.path, tokensPath+"/"):
 		return OperationRevokeToken
+	case cl.method == http.MethodPatch && strings.HasPrefix(cl.path, tokensPath+"/"):
+		return OperationUpdateToken
 	}
 	return OperationOther
 }

@@ -15,6 +15,8 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	if cl == nil {
 		return false, err
 	}
+	// A PATCH here names what shall be and not what is to be added (RFC 9110,
+	// section 9.2.2, lets a client that knows this repeat it).
 	repeatable := cl.method != http.MethodPost
 	var retry bool
 	if err != nil {
@@ -37,7 +39,8 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 }
 
 // isFailing reports whether status is a failure that may pass. 500 is among
-// them: GET and DELETE do no harm twice.
+// them: GET, DELETE and PATCH do no harm
+// twice.
 func isFailing(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,

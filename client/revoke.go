@@ -9,6 +9,8 @@ import (
 const (
 	opRevokeToken = "revoke token"
 	maxIDLen      = 64
+
+	invalidIDReason = `the token id must be 1 to 64 characters out of letters, digits, "_" and "-", such as "pat_abc123"; list the tokens to see the ids`
 )
 
 // RevokeToken revokes the token with the given id, at once and for good
@@ -22,8 +24,7 @@ const (
 // not in it, or revoked in it, is a success.
 func (u *Caller) RevokeToken(ctx context.Context, id string) error {
 	if !validID(id) {
-		return &Error{Op: opRevokeToken, Code: CodeInvalid,
-			Reason: `the token id must be 1 to 64 characters out of letters, digits, "_" and "-", such as "pat_abc123"; list the tokens to see the ids`}
+		return &Error{Op: opRevokeToken, Code: CodeInvalid, Reason: invalidIDReason}
 	}
 	cl := &call{op: opRevokeToken, method: http.MethodDelete, path: tokensPath + "/" + id, secret: u.tokenManager()}
 	a, err := u.client.send(ctx, cl)

@@ -31,6 +31,9 @@ func instructions(offered []server.ServerTool) string {
 	if has("rotate_token") {
 		b.WriteString("rotate_token replaces a token that is about to end or may have leaked; it asks the person, too. ")
 	}
+	if has("update_token") {
+		b.WriteString("A token should be able to do no more than it is for: give create_token permissions, and take with update_token what is not needed. ")
+	}
 	b.WriteString("Never ask for a token's value and never pass one to a tool. " +
 		"Every error says what to do next; when it names a command, give it to the person as it stands.")
 	return b.String()

@@ -11,7 +11,8 @@ import (
 )
 
 // arguments are the values of a call that passed the check against the tool's
-// parameters, defaults filled in: a string for Text, an int for Integer.
+// parameters, defaults filled in: a string for Text, an int for Integer, a
+// []string for List.
 type arguments map[string]any
 
 func (a arguments) text(name string) string {
@@ -23,6 +24,15 @@ func (a arguments) text(name string) string {
 func (a arguments) integer(name string) (int, bool) {
 	n, ok := a[name].(int)
 	return n, ok
+}
+
+// given reports whether the call has the argument name.
+func (a arguments) given(name string) bool { _, ok := a[name]; return ok }
+
+// list returns the items of name, nil where there is no such argument.
+func (a arguments) list(name string) []string {
+	items, _ := a[name].([]string)
+	return items
 }
 
 // parseArguments checks raw against the tool's parameters as strictly as the
@@ -93,10 +103,38 @@ func (t *Tool) parameterNames() string {
 }
 
 func (p *Parameter) decode(raw json.RawMessage) (any, error) {
-	if p.Kind == Integer {
+	switch p.Kind {
+	case Integer:
 		return p.decodeInteger(raw)
+	case List:
+		return p.decodeList(raw)
+	default:
+		return p.decodeText(raw)
 	}
-	return p.decodeText(raw)
+}
+
+func (p *Parameter) decodeList(raw json.RawMessage) (any, error) {
+	var items []json.RawMessage
+	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil {
+		return nil, invalidArgument("%q must be a list of texts, not %s", p.Name, jsonKind(raw)).
+			next("Give %q: %s", p.Name, p.Description)
+	}
+	if n := len(items); n == 0 || n > p.MaxItems {
+		return nil, invalidArgument("%q has %d entries", p.Name, n).
+			next("Give 1 to %d, or leave it out.", p.MaxItems)
+	}
+	texts := make([]string, len(items))
+	for i, item := range items {
+		if item[0] != '"' || json.Unmarshal(item, &texts[i]) != nil {
+			return nil, invalidArgument("%q must hold texts in quotes, not %s", p.Name, jsonKind(item)).
+				next("Give %q: %s", p.Name, p.Description)
+		}
+		if n := utf8.RuneCountInString(texts[i]); p.MaxLength > 0 && n > p.MaxLength {
+			return nil, invalidArgument("an entry of %q has %d characters", p.Name, n).
+				next("Use at most %d.", p.MaxLength)
+		}
+	}
+	return texts, nil
 }
 
 func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {

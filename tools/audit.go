@@ -40,6 +40,8 @@ type AuditEntry struct {
 	Name string
 	// Replaces is the id of the old token in a rotation.
 	Replaces string
+	// Changes are what was to become another of a token that was there.
+	Changes []AuditChange
 	// Candidates are ids out of which one may be the token, where it cannot be
 	// told which.
 	Candidates []string
@@ -60,6 +62,20 @@ type AuditEntry struct {
 	Left Left
 }
 
+// AuditChange is one thing about a token that was, or was to be, another
+// afterwards: a name; a time, "never" or "at once"; permissions with a space
+// between, or "all".
+type AuditChange struct{ What, From, To string }
+
+// MarshalJSON implements json.Marshaler.
+func (c AuditChange) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		What string `json:"what"`
+		From string `json:"from"`
+		To   string `json:"to"`
+	}{shown(c.What, maxAuditWord), shown(c.From, maxAuditValue), shown(c.To, maxAuditValue)})
+}
+
 // AuditAction is what was done to a token, or was to be done.
 type AuditAction string
 
@@ -68,6 +84,7 @@ const (
 	ActionCreate  AuditAction = "create"
 	ActionDeliver AuditAction = "deliver"
 	ActionRevoke  AuditAction = "revoke"
+	ActionUpdate  AuditAction = "update"
 	// ActionFetch is a person's coming for a value that waits for them.
 	ActionFetch AuditAction = "fetch"
 )
@@ -146,6 +163,7 @@ const (
 // Limits of what stands in an entry, in characters.
 const (
 	maxAuditWord       = 64
+	maxAuditValue      = 1000
 	maxAuditCandidates = 10
 )
 
@@ -161,27 +179,28 @@ func (e AuditEntry) MarshalJSON() ([]byte, error) {
 		decision = VerdictNotAsked
 	}
 	return json.Marshal(struct {
-		Time        string       `json:"time"`
-		RequestID   string       `json:"request_id,omitempty"`
-		Caller      string       `json:"caller"`
-		TokenPrefix string       `json:"token_prefix,omitempty"`
-		Tool        string       `json:"tool,omitempty"`
-		Action      AuditAction  `json:"action"`
-		Target      string       `json:"target,omitempty"`
-		Name        string       `json:"name,omitempty"`
-		Replaces    string       `json:"replaces,omitempty"`
-		Candidates  []string     `json:"candidates,omitempty"`
-		Claim       string       `json:"claim,omitempty"`
-		Owner       string       `json:"owner,omitempty"`
-		Road        string       `json:"road,omitempty"`
-		Because     AuditReason  `json:"because,omitempty"`
-		Decision    Verdict      `json:"decision"`
-		AskedBy     Way          `json:"asked_by,omitempty"`
-		Outcome     AuditOutcome `json:"outcome"`
-		Left        Left         `json:"left"`
+		Time        string        `json:"time"`
+		RequestID   string        `json:"request_id,omitempty"`
+		Caller      string        `json:"caller"`
+		TokenPrefix string        `json:"token_prefix,omitempty"`
+		Tool        string        `json:"tool,omitempty"`
+		Action      AuditAction   `json:"action"`
+		Target      string        `json:"target,omitempty"`
+		Name        string        `json:"name,omitempty"`
+		Changes     []AuditChange `json:"changes,omitempty"`
+		Replaces    string        `json:"replaces,omitempty"`
+		Candidates  []string      `json:"candidates,omitempty"`
+		Claim       string        `json:"claim,omitempty"`
+		Owner       string        `json:"owner,omitempty"`
+		Road        string        `json:"road,omitempty"`
+		Because     AuditReason   `json:"because,omitempty"`
+		Decision    Verdict       `json:"decision"`
+		AskedBy     Way           `json:"asked_by,omitempty"`
+		Outcome     AuditOutcome  `json:"outcome"`
+		Left        Left          `json:"left"`
 	}{
 		e.Time.UTC().Format("2006-01-02T15:04:05.000Z07:00"), word(e.RequestID), word(e.Caller), word(e.TokenPrefix), word(e.Tool),
-		e.Action, word(e.Target), shown(e.Name, maxNameLength), word(e.Replaces), candidates, word(e.Claim), word(e.Owner), word(e.Road),
+		e.Action, word(e.Target), shown(e.Name, maxNameLength), e.Changes, word(e.Replaces), candidates, word(e.Claim), word(e.Owner), word(e.Road),
 		e.Because, decision, e.AskedBy, e.Outcome, e.Left,
 	})
 }

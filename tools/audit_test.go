@@ -16,22 +16,25 @@ import (
 
 // auditLine is an entry as a reader of the log sees it.
 type auditLine struct {
-	Time        string   `json:"time"`
-	RequestID   string   `json:"request_id"`
-	Caller      string   `json:"caller"`
-	TokenPrefix string   `json:"token_prefix"`
-	Tool        string   `json:"tool"`
-	Action      string   `json:"action"`
-	Target      string   `json:"target"`
-	Name        string   `json:"name"`
-	Replaces    string   `json:"replaces"`
-	Candidates  []string `json:"candidates"`
-	Road        string   `json:"road"`
-	Because     string   `json:"because"`
-	Decision    string   `json:"decision"`
-	AskedBy     string   `json:"asked_by"`
-	Outcome     string   `json:"outcome"`
-	Left        string   `json:"left"`
+	Time        string `json:"time"`
+	RequestID   string `json:"request_id"`
+	Caller      string `json:"caller"`
+	TokenPrefix string `json:"token_prefix"`
+	Tool        string `json:"tool"`
+	Action      string `json:"action"`
+	Target      string `json:"target"`
+	Name        string `json:"name"`
+	Changes     []struct {
+		What, From, To string
+	} `json:"changes"`
+	Replaces   string   `json:"replaces"`
+	Candidates []string `json:"candidates"`
+	Road       string   `json:"road"`
+	Because    string   `json:"because"`
+	Decision   string   `json:"decision"`
+	AskedBy    string   `json:"asked_by"`
+	Outcome    string   `json:"outcome"`
+	Left       string   `json:"left"`
 }
 
 // auditBook is an audit log in memory. What is written in it has left the
@@ -126,6 +129,9 @@ func (l auditLine) String() string {
 		if part[1] != "" {
 			text += " " + part[0] + "=" + part[1]
 		}
+	}
+	for _, change := range l.Changes {
+		text += fmt.Sprintf(" %s from %q to %q", change.What, change.From, change.To)
 	}
 	if l.Decision != "not_asked" {
 		text += " " + l.Decision

@@ -18,6 +18,8 @@ type API interface {
 	ListTokens(ctx context.Context) ([]client.Token, error)
 	CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error)
 	RevokeToken(ctx context.Context, id string) error
+	UpdateToken(ctx context.Context, id string, change client.TokenChange) (*client.Token, error)
+	GrantablePermissions(ctx context.Context) ([]string, error)
 }
 
 // Caller is the user as whom a call runs.

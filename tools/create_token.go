@@ -29,11 +29,16 @@ func createToken() *Tool {
 				Description: `What the token is for and where it is used, such as "Nightly import - build server". 1 to 100 characters.`},
 			{Name: "expires", Kind: Text, Required: true, MaxLength: 64,
 				Description: `When it ends: days from now such as "7d" or "30d", an RFC 3339 time with zone, or "never" (only where the operator allows it, and a person agrees).`},
+			{Name: "valid_from", Kind: Text, MaxLength: 64, Extension: true,
+				Description: `When it begins: days from now, an RFC 3339 time with zone, or "now", the default.`},
+			{Name: "permissions", Kind: List, MaxLength: maxPermissionLength, MaxItems: maxPermissions, Extension: true,
+				Description: `All that it may do, such as ["read:leads"], out of those that whoami shows; no more than it needs. Default: what the user's role holds.`},
 		},
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
 			`"created_at":{"type":"string"},` +
 			`"expires_at":{"type":"string","description":"Absent: never expires."},` +
+			narrowingSchema + `,` +
 			`"delivery":` + receiptSchema +
 			`},"required":["id","name","prefix","created_at","delivery"]}`),
 		run: runCreateToken,
@@ -41,29 +46,30 @@ func createToken() *Tool {
 }
 
 type createdToken struct {
-	ID        string  `json:"id"`
-	Name      string  `json:"name"`
-	Prefix    string  `json:"prefix"`
-	CreatedAt string  `json:"created_at"`
-	ExpiresAt string  `json:"expires_at,omitempty"`
-	Delivery  Receipt `json:"delivery"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Prefix      string   `json:"prefix"`
+	CreatedAt   string   `json:"created_at"`
+	ExpiresAt   string   `json:"expires_at,omitempty"`
+	ValidFrom   string   `json:"valid_from,omitempty"`
+	Permissions []string `json:"permissions,omitzero"`
+	Delivery    Receipt  `json:"delivery"`
 }
 
 // runCreateToken checks everything that can be checked before anything is made,
 // and leaves no token behind that nobody holds.
 func runCreateToken(ctx context.Context, c *call) (*result, error) {
-	name := c.args.text("name")
-	if err := checkName(name); err != nil {
-		return nil, err
-	}
-	expires, err := ParseExpires(c.args.text("expires"), c.now)
+	want, err := c.wantedToken()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.attempt(AuditEntry{Action: ActionCreate, Name: name, Left: LeftNothing}); err != nil {
+	if err := c.attempt(AuditEntry{Action: ActionCreate, Name: want.Name, Left: LeftNothing}); err != nil {
 		return nil, err
 	}
-	if err := c.policy.checkLifetime(expires, c.now); err != nil {
+	if err := c.policy.checkLifetime(want.ExpiresAt, c.now); err != nil {
+		return nil, err
+	}
+	if err := c.grantable(ctx, want.Permissions); err != nil {
 		return nil, err
 	}
 	if err := c.mayChange(); err != nil {
@@ -72,29 +78,67 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.deliverer.Check(ctx); err != nil {
 		return nil, cannotDeliver(err, "no token was made")
 	}
-	if err := c.decideOnCreation(ctx, name, expires); err != nil {
+	if err := c.decideOnCreation(ctx, want); err != nil {
 		return nil, err
 	}
 
 	if err := c.countChange(); err != nil {
 		return nil, err
 	}
-	created, receipt, err := c.mint(ctx, client.NewToken{Name: name, ExpiresAt: expires}, c.deliver)
+	created, receipt, err := c.mint(ctx, want, c.deliver)
 	if err != nil {
 		return nil, err
 	}
 	return createdResult(created, receipt, c.now), nil
 }
 
+// wantedToken reads the arguments of a token to be made.
+func (c *call) wantedToken() (client.NewToken, error) {
+	want := client.NewToken{Name: c.args.text("name")}
+	err := checkName(want.Name)
+	if err != nil {
+		return want, err
+	}
+	if want.ExpiresAt, err = ParseExpires(c.args.text("expires"), c.now); err != nil {
+		return want, err
+	}
+	if c.args.given("valid_from") {
+		if want.ValidFrom, err = ParseValidFrom(c.args.text("valid_from"), c.now); err != nil {
+			return want, err
+		}
+	}
+	permissions, err := c.wantedPermissions()
+	want.Permissions = permissions.names
+	if err != nil {
+		return want, err
+	}
+	return want, startsBeforeEnd(want.ValidFrom, want.ExpiresAt)
+}
+
+// startsBeforeEnd refuses a token that could never be used.
+func startsBeforeEnd(validFrom, expires *time.Time) error {
+	if validFrom != nil && expires != nil && !validFrom.Before(*expires) {
+		return invalidArgument(`"valid_from" is not before the token ends, %s`, timestamp(expires)).
+			next("Give an earlier start or a later end.")
+	}
+	return nil
+}
+
 func createdResult(created *client.CreatedToken, receipt Receipt, now time.Time) *result {
 	row := NewTokenRow(&created.Token, now, "")
 	answer := createdToken{
 		ID: row.ID, Name: row.Name, Prefix: row.Prefix,
-		CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt, Delivery: receipt,
+		CreatedAt: row.CreatedAt, ExpiresAt: row.ExpiresAt, ValidFrom: row.ValidFrom, Permissions: row.Permissions, Delivery: receipt,
 	}
 	ends := "It never expires."
 	if created.ExpiresAt != nil {
 		ends = fmt.Sprintf("It expires %s (%s).", humantime.Relative(*created.ExpiresAt, now), row.ExpiresAt)
+	}
+	if row.Status == string(client.StatusNotYetValid) {
+		ends += fmt.Sprintf(" It begins to be accepted %s (%s).", humantime.Relative(*created.ValidFrom, now), row.ValidFrom)
+	}
+	if row.Permissions != nil {
+		ends += "\npermissions: " + permissionWords(row.Permissions)
 	}
 	text := fmt.Sprintf("Token created.\nid: %s\nname: %s\nprefix: %s\n%s\n%s", row.ID, row.Name, row.Prefix, ends, receipt.Note)
 	if receipt.Where != "" {
@@ -143,7 +187,7 @@ func (p Policy) checkLifetime(expires *time.Time, now time.Time) error {
 
 // decideOnCreation asks the person about what a new token brings with it that
 // cannot be undone by revoking it.
-func (c *call) decideOnCreation(ctx context.Context, name string, expires *time.Time) error {
+func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) error {
 	lost := ""
 	if road, ok := c.deliverer.(Overwriting); ok {
 		var err error
@@ -153,10 +197,10 @@ func (c *call) decideOnCreation(ctx context.Context, name string, expires *time.
 	}
 	var d decision
 	switch {
-	case expires == nil:
-		d = c.neverExpiring(name)
+	case want.ExpiresAt == nil:
+		d = c.neverExpiring(want)
 	case lost != "":
-		d = c.overwriting(name)
+		d = c.overwriting(want)
 	default:
 		return nil
 	}
@@ -166,13 +210,25 @@ func (c *call) decideOnCreation(ctx context.Context, name string, expires *time.
 	return c.decide(ctx, d)
 }
 
-func (c *call) overwriting(name string) decision {
+// newTokenFacts are what a person should know of a token that is not there yet.
+func newTokenFacts(want client.NewToken, now time.Time) []Fact {
+	facts := []Fact{{"Name", strconv.Quote(want.Name)}}
+	if want.ValidFrom != nil {
+		facts = append(facts, Fact{"Valid from", humantime.Relative(*want.ValidFrom, now)})
+	}
+	if want.Permissions != nil {
+		facts = append(facts, Fact{"Permissions", permissionWords(want.Permissions)})
+	}
+	return facts
+}
+
+func (c *call) overwriting(want client.NewToken) decision {
 	return decision{
-		target:      name,
-		fingerprint: digest([]byte(name)),
+		target:      want.Name,
+		fingerprint: digest([]byte(want.Name)),
 		question: Question{
 			Title:       "Create a kenbun token and put it in the place of another value?",
-			Facts:       []Fact{{"Name", strconv.Quote(name)}},
+			Facts:       newTokenFacts(want, c.now),
 			Consequence: "What stands there now is lost. If it is a token, it is not revoked by this.",
 			Agree:       "Create it and overwrite what is there",
 			Unchanged:   "no token was made",
@@ -181,13 +237,13 @@ func (c *call) overwriting(name string) decision {
 	}
 }
 
-func (c *call) neverExpiring(name string) decision {
+func (c *call) neverExpiring(want client.NewToken) decision {
 	return decision{
-		target:      name,
-		fingerprint: digest([]byte(name)),
+		target:      want.Name,
+		fingerprint: digest([]byte(want.Name)),
 		question: Question{
 			Title:       "Create a kenbun token that never expires?",
-			Facts:       []Fact{{"Name", strconv.Quote(name)}},
+			Facts:       newTokenFacts(want, c.now),
 			Consequence: "It stays valid until somebody revokes it. A token with an end is safer.",
 			Agree:       "Create a token that never expires",
 			Unchanged:   "no token was made",

@@ -17,40 +17,56 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
+// The folder testdata holds the tools of an API that has what kenbun documents;
+// its folder extensions those that are others, or there at all, where the API has
+// more.
 func TestA50_DefinitionsAreAsReviewed(t *testing.T) {
-	names := map[string]bool{}
-	for _, tool := range tools.All() {
-		names[tool.Name+".json"] = true
-		t.Run(tool.Name, func(t *testing.T) {
-			got := definition(t, tool)
-			golden := filepath.Join("testdata", tool.Name+".json")
-			if *update {
-				if err := os.MkdirAll("testdata", 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v: write it with go test ./tools -update", err)
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
-				t.Errorf("the definition of %s is not the one in %s (- reviewed, + now); if it should be, run go test ./tools -update and read the change:\n%s",
-					tool.Name, golden, diff)
-			}
-		})
+	files := map[string]bool{}
+	documented := map[string]string{}
+	for _, tool := range tools.Available(false) {
+		got := definition(t, tool)
+		documented[tool.Name] = string(got)
+		compareGolden(t, files, filepath.Join("testdata", tool.Name+".json"), got)
 	}
-	files, err := filepath.Glob("testdata/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		if !names[filepath.Base(file)] {
-			t.Errorf("%s is of no tool: delete it", file)
+	for _, tool := range tools.Available(true) {
+		if got := definition(t, tool); documented[tool.Name] != string(got) {
+			compareGolden(t, files, filepath.Join("testdata", "extensions", tool.Name+".json"), got)
 		}
 	}
+	for _, pattern := range []string{"testdata/*.json", "testdata/extensions/*.json"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range found {
+			if !files[file] {
+				t.Errorf("%s is of no tool: delete it", file)
+			}
+		}
+	}
+}
+
+func compareGolden(t *testing.T, files map[string]bool, golden string, got []byte) {
+	t.Helper()
+	golden = filepath.FromSlash(golden)
+	files[golden] = true
+	t.Run(golden, func(t *testing.T) {
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatalf("%v: write it with go test ./tools -update", err)
+		}
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
+			t.Errorf("the definition is not the one in %s (- reviewed, + now); if it should be, run go test ./tools -update and read the change:\n%s", golden, diff)
+		}
+	})
 }
 
 // definition is a tool as it leaves, indented.
@@ -69,15 +85,21 @@ func definition(t *testing.T, tool *tools.Tool) []byte {
 }
 
 func TestToolsListKeepsToItsBudget(t *testing.T) {
-	const budget = 9000
-	f := newFixture(t)
-	list := f.send(t.Context(), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
-	if len(list) > budget {
-		t.Errorf("tools/list has %d bytes, want at most %d", len(list), budget)
-	}
-	for _, tool := range tools.All() {
-		if !strings.Contains(list, `"name":"`+tool.Name+`"`) {
-			t.Errorf("%s is not in tools/list", tool.Name)
+	for extensions, budget := range map[bool]int{false: 9000, true: 10 << 10} {
+		f := newFixture(t, func(c *tools.Config) { c.Extensions = extensions })
+		list := f.send(t.Context(), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		t.Logf("extensions %t: %d bytes", extensions, len(list))
+		if len(list) > budget {
+			t.Errorf("extensions %t: tools/list has %d bytes, want at most %d", extensions, len(list), budget)
+		}
+		offered := tools.Available(extensions)
+		for _, tool := range offered {
+			if !strings.Contains(list, `"name":"`+tool.Name+`"`) {
+				t.Errorf("extensions %t: %s is not in tools/list", extensions, tool.Name)
+			}
+		}
+		if n := strings.Count(list, `"inputSchema"`); n != len(offered) {
+			t.Errorf("extensions %t: %d tools are in tools/list, want %d", extensions, n, len(offered))
 		}
 	}
 }
@@ -92,9 +114,12 @@ func TestInputSchemasArePlainAndStrict(t *testing.T) {
 				}
 			}
 			var plain struct {
-				Type                 string                                        `json:"type"`
-				AdditionalProperties *bool                                         `json:"additionalProperties"`
-				Properties           map[string]struct{ Description, Type string } `json:"properties"`
+				Type                 string `json:"type"`
+				AdditionalProperties *bool  `json:"additionalProperties"`
+				Properties           map[string]struct {
+					Description, Type string
+					Items             struct{ Type string }
+				} `json:"properties"`
 			}
 			if err := json.Unmarshal(raw, &plain); err != nil {
 				t.Fatal(err)
@@ -103,7 +128,8 @@ func TestInputSchemasArePlainAndStrict(t *testing.T) {
 				t.Errorf("the input schema is not that of a closed object: %s", raw)
 			}
 			for name, property := range plain.Properties {
-				if property.Description == "" || property.Type != "string" && property.Type != "integer" {
+				isText := property.Type == "string" || property.Type == "array" && property.Items.Type == "string"
+				if property.Description == "" || !isText && property.Type != "integer" {
 					t.Errorf("property %q is not described: %+v", name, property)
 				}
 				if name != strings.ToLower(name) {
@@ -132,6 +158,7 @@ func TestAnnotationsAreExplicit(t *testing.T) {
 		"create_token": {is(false), is(false), is(false), is(false)},
 		"revoke_token": {is(false), is(true), is(true), is(false)},
 		"rotate_token": {is(false), is(true), is(false), is(false)},
+		"update_token": {is(false), is(true), is(false), is(false)},
 	}
 	for _, tool := range tools.All() {
 		var got struct {
@@ -157,9 +184,10 @@ func TestA5_A6_NoArgumentNamesAPlaceOrAnAgreement(t *testing.T) {
 	want := map[string][]string{
 		"whoami":       nil,
 		"list_tokens":  {"status", "unused_days", "expires_within_days", "name", "limit", "cursor"},
-		"create_token": {"name", "expires"},
+		"create_token": {"name", "expires", "valid_from", "permissions"},
 		"revoke_token": {"id"},
 		"rotate_token": {"id", "expires"},
+		"update_token": {"id", "name", "valid_from", "expires", "permissions"},
 	}
 	for _, tool := range tools.All() {
 		var got []string

@@ -18,6 +18,9 @@ const day = 24 * time.Hour
 // maxExpiresDays keeps an end within the years that RFC 3339 can write.
 const maxExpiresDays = 36500
 
+// never is the end of a token that has none.
+const never = "never"
+
 // expiresForms is how each message names what ParseExpires takes.
 const expiresForms = `a number of days such as "7d" or "30d", a time with a zone such as "2027-01-01T00:00:00Z" (RFC 3339), or "never"`
 
@@ -28,60 +31,81 @@ var daysForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 // it returns nil. The time is in the future, in UTC, in whole seconds. Each
 // error is an *[Error] with [CodeInvalidArgument] that says what to write.
 func ParseExpires(s string, now time.Time) (*time.Time, error) {
-	if s == "never" {
+	if s == never {
 		return nil, nil
 	}
+	return laterThan(now, "expires", s, never, expiresForms)
+}
+
+// validFromForms is how each message names what ParseValidFrom takes.
+const validFromForms = `a number of days from now such as "7d", a time with a zone such as "2027-01-01T00:00:00Z" (RFC 3339), or "now"`
+
+// atOnce is the start of a token that has none.
+const atOnce = "now"
+
+// ParseValidFrom reads when a token shall begin to be accepted: as [ParseExpires]
+// does, with "now" in the place of "never", for which it returns nil.
+func ParseValidFrom(s string, now time.Time) (*time.Time, error) {
+	if s == atOnce {
+		return nil, nil
+	}
+	return laterThan(now, "valid_from", s, atOnce, validFromForms)
+}
+
+// laterThan reads a number of days or a time that lies after now. word is what
+// the argument name takes beside that, and forms is all of it.
+func laterThan(now time.Time, name, s, word, forms string) (*time.Time, error) {
 	if daysForm().MatchString(s) {
-		return expiresInDays(s, now)
+		return inDays(now, name, s)
 	}
 	at, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return nil, expiresMalformed(s)
+		return nil, malformedTime(name, s, word, forms)
 	}
 	at = at.UTC().Truncate(time.Second)
 	switch {
 	case at.Year() > 9999:
-		return nil, invalidArgument(`"expires" lies after the year 9999`).next("Give %s.", expiresForms)
+		return nil, invalidArgument(`%q lies after the year 9999`, name).next("Give %s.", forms)
 	case !at.After(now):
-		return nil, invalidArgument(`"expires" lies in the past: it is now %s`, now.UTC().Format(time.RFC3339)).
+		return nil, invalidArgument(`%q lies in the past: it is now %s`, name, now.UTC().Format(time.RFC3339)).
 			next("Give a later time, or a number of days such as \"30d\".")
 	}
 	return &at, nil
 }
 
-func expiresInDays(s string, now time.Time) (*time.Time, error) {
+func inDays(now time.Time, name, s string) (*time.Time, error) {
 	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
 	switch {
 	case err != nil || n > maxExpiresDays:
-		return nil, invalidArgument(`"expires" is more than %d days away`, maxExpiresDays).
+		return nil, invalidArgument(`%q is more than %d days away`, name, maxExpiresDays).
 			next("Give a smaller number of days.")
 	case n == 0:
-		return nil, invalidArgument(`"expires" cannot be "%s": the token would be dead at once`, plaintext.Clean(s, 20)).
+		return nil, invalidArgument(`%q cannot be "%s": that is at once`, name, plaintext.Clean(s, 20)).
 			next(`Give at least "1d".`)
 	}
 	at := now.UTC().Add(time.Duration(n) * day).Truncate(time.Second)
 	return &at, nil
 }
 
-// expiresMalformed finds out what was probably meant.
-func expiresMalformed(s string) error {
-	e := invalidArgument(`"expires" cannot be %q`, shown(s, 40))
+// malformedTime finds out what was probably meant.
+func malformedTime(name, s, word, forms string) error {
+	e := invalidArgument(`%q cannot be %q`, name, shown(s, 40))
 	trimmed := strings.TrimSpace(s)
 	if n, err := strconv.Atoi(trimmed); err == nil && n > 0 {
 		return e.next(`A number needs its unit: for %d days write "%dd".`, n, n)
 	}
-	if lower := strings.ToLower(trimmed); lower != s && (lower == "never" || daysForm().MatchString(lower)) {
+	if lower := strings.ToLower(trimmed); lower != s && (lower == word || daysForm().MatchString(lower)) {
 		return e.next("Write it as %q, in lower case and without spaces.", lower)
 	}
 	if strings.HasPrefix(trimmed, "-") {
-		return e.next("It has to lie in the future. Give %s.", expiresForms)
+		return e.next("It has to lie in the future. Give %s.", forms)
 	}
 	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02"} {
 		if at, err := time.Parse(layout, trimmed); err == nil {
 			return e.next("A time needs a zone: for UTC write %q.", at.Format("2006-01-02T15:04:05")+"Z")
 		}
 	}
-	return e.next("Give %s.", expiresForms)
+	return e.next("Give %s.", forms)
 }
 
 // days says d in days where it is a whole number of them.

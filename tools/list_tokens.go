@@ -53,8 +53,11 @@ const tokenRowSchema = `{"type":"object","properties":{` +
 	`"expires_at":{"type":"string","description":"Absent: never expires."},` +
 	`"revoked_at":{"type":"string"},` +
 	`"in_use":{"type":"boolean","description":"True for the token that this server runs on."},` +
-	`"permissions":{"type":"array","items":{"type":"string"}}` +
+	narrowingSchema +
 	`},"required":["id","name","prefix","status","created_at"]}`
+
+// narrowingSchema is of the properties that an API without extensions never has.
+const narrowingSchema = `"valid_from":{"type":"string"},"permissions":{"type":"array","items":{"type":"string"}}`
 
 type tokenList struct {
 	Tokens     []TokenRow     `json:"tokens"`
@@ -129,6 +132,12 @@ func (l tokenList) text(filter TokenFilter, now time.Time) string {
 		}
 		if row.InUse {
 			b.WriteString(" | in use by this server")
+		}
+		if row.Status == string(client.StatusNotYetValid) {
+			b.WriteString(" | from " + shortTime(row.ValidFrom, now))
+		}
+		if row.Permissions != nil {
+			b.WriteString(" | only " + cell(permissionWords(row.Permissions)))
 		}
 	}
 	if l.NextCursor != "" {

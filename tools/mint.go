@@ -92,7 +92,7 @@ func creationFailed(err error) error {
 		e := upstream(err, "create the token")
 		e.Message += "; no token was made"
 		if e.Code == CodeInvalidArgument {
-			e.Next = "Check the name (1 to 100 characters) and the expiry (in the future)."
+			e.Next = "Check the name (1 to 100 characters), the expiry (in the future) and, if there are any, the permissions (whoami shows those there are)."
 		}
 		return e
 	}

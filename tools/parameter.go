@@ -14,12 +14,17 @@ type Parameter struct {
 	Required    bool
 	// Choices, if any, are the only values of a Text.
 	Choices []string
-	// MaxLength bounds a Text, in characters (code points). Zero: no bound.
+	// MaxLength bounds a Text, and each item of a List, in characters (code
+	// points). Zero: no bound.
 	MaxLength int
+	// MaxItems bounds a List.
+	MaxItems int
 	// Min and Max bound an Integer.
 	Min, Max int
 	// Default is the value of an argument that is left out. Nil: none.
 	Default any
+	// Extension is as in [Tool].
+	Extension bool
 }
 
 // Kind is the JSON type of a Parameter.
@@ -29,6 +34,8 @@ type Kind string
 const (
 	Text    Kind = "string"
 	Integer Kind = "integer"
+	// List is a list of texts, which is never empty.
+	List Kind = "array"
 )
 
 // inputSchema renders parameters as a JSON Schema without unions, references or
@@ -51,6 +58,9 @@ func inputSchema(parameters []Parameter) json.RawMessage {
 		if p.Kind == Text && p.MaxLength > 0 {
 			b.WriteString(`,"maxLength":`)
 			b.Write(mustMarshal(p.MaxLength))
+		}
+		if p.Kind == List {
+			b.WriteString(`,"items":{"type":"string"}`)
 		}
 		if p.Kind == Integer {
 			b.WriteString(`,"minimum":`)

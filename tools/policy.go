@@ -18,10 +18,10 @@ type Policy struct {
 	Only []string
 	// Exclude are tools that are not on offer, by name.
 	Exclude []string
-	// MaxTokenLifetime bounds how long a new token may live.
+	// MaxTokenLifetime bounds how long a token may live, from its creation on.
 	MaxTokenLifetime time.Duration
-	// MaxChangesPerMinute bounds how many tokens a caller may create, revoke and
-	// rotate in a minute. Zero: as many as they like.
+	// MaxChangesPerMinute bounds how many tokens a caller may create, change, revoke
+	// and rotate in a minute. Zero: as many as they like.
 	MaxChangesPerMinute int
 	// AllowNeverExpiring lets a person agree to a token without an end.
 	AllowNeverExpiring bool
@@ -111,7 +111,11 @@ func (p Policy) offers(tool *Tool) bool {
 }
 
 // summary tells the ceiling in a line a person can read, for whoami.
-func (p Policy) summary() string {
+func (p Policy) summary(tools []*Tool) string {
+	deciding := "revoking"
+	if slices.ContainsFunc(tools, func(t *Tool) bool { return t.needs(NeedDecisionToWiden) }) {
+		deciding = "revoking and widening"
+	}
 	parts := []string{"tokens live at most " + days(p.MaxTokenLifetime)}
 	if p.ReadOnly {
 		parts = append([]string{"read only"}, parts...)
@@ -123,11 +127,11 @@ func (p Policy) summary() string {
 	}
 	switch p.Approval {
 	case ApprovalAsk:
-		parts = append(parts, "a person decides about revoking")
+		parts = append(parts, "a person decides about "+deciding)
 	case ApprovalClient:
-		parts = append(parts, "the client decides about revoking")
+		parts = append(parts, "the client decides about "+deciding)
 	case ApprovalDeny:
-		parts = append(parts, "no revoking")
+		parts = append(parts, "no "+deciding)
 	}
 	if p.MaxChangesPerMinute > 0 {
 		parts = append(parts, fmt.Sprintf("at most %d changes a minute", p.MaxChangesPerMinute))
@@ -136,7 +140,7 @@ func (p Policy) summary() string {
 		parts = append(parts, "the token in use may be revoked")
 	}
 	var off []string
-	for _, tool := range All() {
+	for _, tool := range tools {
 		if !p.offers(tool) {
 			off = append(off, tool.Name)
 		}

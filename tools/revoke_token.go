@@ -132,21 +132,21 @@ func CheckTokenID(id string) error {
 // tokenFingerprint changes when the token becomes something else than the
 // person was shown.
 func tokenFingerprint(token *client.Token) string {
-	return digest(mustMarshal([]string{token.ID, token.Name, token.Prefix, timestamp(&token.CreatedAt), timestamp(token.ExpiresAt)}))
+	return digest(mustMarshal([]string{token.ID, token.Name, token.Prefix, timestamp(&token.CreatedAt), timestamp(token.ExpiresAt), timestamp(token.ValidFrom), narrowing(token.Permissions)}))
 }
 
 func (c *call) revocation(token *client.Token) decision {
 	return decision{
 		target:      token.ID,
 		fingerprint: tokenFingerprint(token),
-		question:    RevokeQuestion(token, c.now, c.caller.TokenPrefix),
+		question:    revokeQuestion(token, c.now, c.caller.TokenPrefix),
 		command:     "kenbun-mcp tokens revoke " + token.ID + c.terminalFlags,
 	}
 }
 
-// RevokeQuestion tells what a person needs to know to decide well whether to
+// revokeQuestion tells what a person needs to know to decide well whether to
 // revoke token. prefixInUse is the public part of the token that asks.
-func RevokeQuestion(token *client.Token, now time.Time, prefixInUse string) Question {
+func revokeQuestion(token *client.Token, now time.Time, prefixInUse string) Question {
 	row := NewTokenRow(token, now, prefixInUse)
 	return Question{
 		Title:       "Revoke this kenbun token?",
@@ -172,6 +172,12 @@ func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
 		{"Created", humantime.Relative(token.CreatedAt, now)},
 		{"Last used", used},
 		{"Expires", expires},
+	}
+	if row.Status == string(client.StatusNotYetValid) {
+		facts = append(facts, Fact{"Valid from", humantime.Relative(*token.ValidFrom, now)})
+	}
+	if row.Permissions != nil {
+		facts = append(facts, Fact{"Permissions", permissionWords(row.Permissions)})
 	}
 	if row.InUse {
 		facts = append(facts, Fact{"In use", "this is the token that is in use here; without it nothing more can be done"})

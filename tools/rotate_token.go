@@ -30,6 +30,7 @@ func rotateToken() *Tool {
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
 			`"created_at":{"type":"string"},"expires_at":{"type":"string","description":"Absent: never expires."},` +
+			narrowingSchema + `,` +
 			`"delivery":` + receiptSchema + `,` +
 			`"replaced":{"type":"object","description":"The old token.","properties":{"id":{"type":"string"},"prefix":{"type":"string"},` +
 			`"status":{"type":"string","enum":["revoked","active"]}},"required":["id","prefix","status"]},` +
@@ -99,7 +100,9 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.countChange(); err != nil {
 		return nil, err
 	}
-	created, receipt, err := c.mint(ctx, client.NewToken{Name: old.Name, ExpiresAt: expires}, handOver)
+	created, receipt, err := c.mint(ctx, client.NewToken{
+		Name: old.Name, ExpiresAt: expires, ValidFrom: futureStart(old, c.now), Permissions: old.Permissions,
+	}, handOver)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +143,7 @@ func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
 		}
 		return nil, err
 	}
-	return expires, nil
+	return expires, startsBeforeEnd(futureStart(old, c.now), expires)
 }
 
 // roadFor tells how the successor gets to where the old token is used. keepsOld
@@ -149,14 +152,16 @@ func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
 func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, keepsOld bool, _ error) {
 	if c.inUse(old) && c.keeper != nil {
 		if _, err := c.keeper.Replaceable(ctx); err == nil {
-			return c.switchOver, false, nil
+			return func(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
+				return c.switchOver(ctx, old, created)
+			}, false, nil
 		}
 	}
 	if err := c.deliverer.Check(ctx); err != nil {
 		return nil, false, cannotDeliver(err, "no token was made, and the old one works as before")
 	}
 	return func(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
-		if err := c.prove(ctx, created); err != nil {
+		if err := c.prove(ctx, old, created); err != nil {
 			return Receipt{}, err
 		}
 		return c.deliver(ctx, created)
@@ -166,8 +171,16 @@ func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, keep
 // roadInPlace names the way of a token that takes the place of the one in use.
 const roadInPlace = "in place"
 
-// prove sees that the new token works before anybody relies on it.
-func (c *call) prove(ctx context.Context, created *client.CreatedToken) error {
+// prove sees that the new token does what the old one did before anybody relies
+// on it. One that begins later, as the old one did, cannot be tried.
+func (c *call) prove(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
+	if narrowing(created.Permissions) != narrowing(old.Permissions) {
+		// The caller's own token may be narrowed, and then makes none that is not.
+		return errors.New("the new token has fewer permissions than the old one, since the token in use here has; the old one works as before")
+	}
+	if futureStart(&created.Token, c.now) != nil {
+		return nil
+	}
 	api := c.caller.With(created.Value)
 	// Not the list of tokens first: that may be asked for with another credential.
 	_, err := api.OrgUnits(ctx)
@@ -187,8 +200,8 @@ func accepts(err error) bool { return err == nil || errors.Is(err, client.ErrFor
 
 // switchOver puts the successor of the token in use where that one is kept, so
 // that the running server goes on with it.
-func (c *call) switchOver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
-	if err := c.prove(ctx, created); err != nil {
+func (c *call) switchOver(ctx context.Context, old *client.Token, created *client.CreatedToken) (Receipt, error) {
+	if err := c.prove(ctx, old, created); err != nil {
 		return Receipt{}, err
 	}
 	c.trail.step.Road = roadInPlace
@@ -220,7 +233,7 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	}
 	c.nextStep(ActionRevoke, old.ID)
 	c.trail.step.Because = ReasonRotated
-	err := c.caller.With(created.Value).RevokeToken(ctx, old.ID)
+	err := c.successor(old, created).RevokeToken(ctx, old.ID)
 	c.revoked(err)
 	switch {
 	case err == nil:
@@ -244,9 +257,19 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	}
 }
 
+// successor is the API as it is seen once the old token is gone: with the new
+// one where the call itself ran on the old.
+func (c *call) successor(old *client.Token, created *client.CreatedToken) API {
+	if c.inUse(old) || created.Permissions == nil && futureStart(&created.Token, c.now) == nil {
+		return c.caller.With(created.Value)
+	}
+	// It may not look after tokens, or not yet.
+	return c.caller.API
+}
+
 func (c *call) overtaken(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
 	// The old token, which the caller may run on, is dead.
-	if err := c.takeBack(ctx, c.caller.With(created.Value), created, ReasonOvertaken); err != nil {
+	if err := c.takeBack(ctx, c.successor(old, created), created, ReasonOvertaken); err != nil {
 		return newError(CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same and could not be revoked",
 			publicPrefix(old), created.ID, publicPrefix(&created.Token)).
 			next("Ask the person whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(err)
@@ -270,7 +293,7 @@ func (c *call) rotatedResult(old *client.Token, created *client.CreatedToken, re
 }
 
 func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) decision {
-	question := RotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
+	question := rotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
 	if keepsOld {
 		question.Consequence = "A new token is made and brought to you. The old one goes on working until you have put the new one in its place and revoke it."
 	}
@@ -282,10 +305,10 @@ func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) de
 	}
 }
 
-// RotateQuestion tells what a person needs to know to decide well whether to
+// rotateQuestion tells what a person needs to know to decide well whether to
 // replace token by one that ends at expires (nil: never). prefixInUse is the
 // public part of the token that asks.
-func RotateQuestion(token *client.Token, expires *time.Time, now time.Time, prefixInUse string) Question {
+func rotateQuestion(token *client.Token, expires *time.Time, now time.Time, prefixInUse string) Question {
 	row := NewTokenRow(token, now, prefixInUse)
 	ends := "never"
 	if expires != nil {

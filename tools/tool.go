@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -26,6 +27,9 @@ type Tool struct {
 	Effect Effect
 	// Needs says what the tool needs from the person besides the call.
 	Needs []Need
+	// Extension tells that kenbun documents no such thing of its API: the tool is
+	// there only where the API has it all the same.
+	Extension bool
 
 	run func(context.Context, *call) (*result, error)
 }
@@ -42,6 +46,8 @@ const (
 	Destroys
 	// Replaces makes something new and takes the old away.
 	Replaces
+	// Alters makes something another than it was.
+	Alters
 )
 
 // Need is something that a tool needs from the person.
@@ -52,6 +58,9 @@ const (
 	NeedDelivery Need = "delivery"
 	// NeedDecision means that the person decides before anything happens.
 	NeedDecision Need = "decision"
+	// NeedDecisionToWiden means that the person decides where something may do
+	// more afterwards, or where it is what the call itself runs on.
+	NeedDecisionToWiden Need = "decision to widen"
 )
 
 // The toolsets.
@@ -62,7 +71,21 @@ const (
 
 // All holds every tool there is, in the order in which they are documented.
 func All() []*Tool {
-	return []*Tool{whoami(), listTokens(), createToken(), revokeToken(), rotateToken()}
+	return []*Tool{whoami(), listTokens(), createToken(), revokeToken(), rotateToken(), updateToken()}
+}
+
+// Available holds the tools, each with the arguments, that work with an API that
+// has extensions, or with one that has what kenbun documents and no more.
+func Available(extensions bool) []*Tool {
+	tools := All()
+	if extensions {
+		return tools
+	}
+	tools = slices.DeleteFunc(tools, func(t *Tool) bool { return t.Extension })
+	for _, tool := range tools {
+		tool.Parameters = slices.DeleteFunc(tool.Parameters, func(p Parameter) bool { return p.Extension })
+	}
+	return tools
 }
 
 // Definition is the tool as MCP clients see it.
@@ -74,9 +97,11 @@ func (t *Tool) Definition() mcp.Tool {
 		RawInputSchema:  inputSchema(t.Parameters),
 		RawOutputSchema: t.OutputSchema,
 		Annotations: mcp.ToolAnnotation{
-			ReadOnlyHint:    mcp.ToBoolPtr(t.Effect == Reads),
-			DestructiveHint: mcp.ToBoolPtr(t.Effect == Destroys || t.Effect == Replaces),
-			// Creating twice makes two tokens; revoking twice changes nothing more.
+			ReadOnlyHint: mcp.ToBoolPtr(t.Effect == Reads),
+			// The hint means all that does not only add.
+			DestructiveHint: mcp.ToBoolPtr(t.Effect == Destroys || t.Effect == Replaces || t.Effect == Alters),
+			// Creating twice makes two tokens; revoking twice changes nothing more. An
+			// end in "30d" is another one at each call.
 			IdempotentHint: mcp.ToBoolPtr(t.Effect == Reads || t.Effect == Destroys),
 			// The tools reach the one configured API and nothing else.
 			OpenWorldHint: mcp.ToBoolPtr(false),

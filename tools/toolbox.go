@@ -40,6 +40,10 @@ type Config struct {
 	Once Once
 	// Policy is the operator's ceiling.
 	Policy Policy
+	// Extensions tells that the API can do what kenbun does not document: narrow a
+	// token, have it begin later, change it. Without them the tools and arguments
+	// for it are not there.
+	Extensions bool
 	// APIAddress is the API's base URL, as whoami shows it.
 	APIAddress string
 	// TerminalFlags are the flags with which a person reaches the same API from
@@ -63,6 +67,7 @@ type Toolbox struct {
 	journal       Journal
 	recoveries    *recoveries
 	auditor       Auditor
+	tools         []*Tool
 	policy        Policy
 	apiAddress    string
 	terminalFlags string
@@ -91,6 +96,7 @@ func New(config Config) (*Toolbox, error) {
 		journal:       config.Journal,
 		auditor:       config.Auditor,
 		rotations:     newRotations(),
+		tools:         Available(config.Extensions),
 		policy:        config.Policy,
 		apiAddress:    config.APIAddress,
 		terminalFlags: config.TerminalFlags,
@@ -118,7 +124,7 @@ func New(config Config) (*Toolbox, error) {
 // words for a tool that does not exist.
 func (b *Toolbox) ServerTools() []server.ServerTool {
 	var offered []server.ServerTool
-	for _, tool := range All() {
+	for _, tool := range b.tools {
 		if b.policy.offers(tool) {
 			offered = append(offered, server.ServerTool{Tool: tool.Definition(), Handler: b.handler(tool)})
 		}
@@ -201,13 +207,13 @@ var errPanicked = errors.New("the tool panicked")
 // tool's arguments as a model would give them and returns its structured answer
 // and its text.
 func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any) (structured any, text string, err error) {
-	i := slices.IndexFunc(All(), func(t *Tool) bool { return t.Name == tool })
+	i := slices.IndexFunc(b.tools, func(t *Tool) bool { return t.Name == tool })
 	if i < 0 {
 		return nil, "", fmt.Errorf("there is no tool %q", tool)
 	}
 	request := mcp.CallToolRequest{}
 	request.Params.Name, request.Params.Arguments = tool, arguments
-	outcome, err := b.call(ctx, All()[i], request, b.log.With("tool", tool))
+	outcome, err := b.call(ctx, b.tools[i], request, b.log.With("tool", tool))
 	if err != nil {
 		return nil, "", err
 	}

@@ -30,7 +30,7 @@ func whoami() *Tool {
 			`"org_units":{"type":"array","items":{"type":"object","properties":{"id":{"type":"string"},"name":{"type":"string"},"is_default":{"type":"boolean"}},"required":["id","name"]}},` +
 			`"token":{"type":"object","properties":{"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},"status":{"type":"string"},` +
 			`"expires_at":{"type":"string","description":"Absent: never expires, or not known."},"days_left":{"type":"integer"},` +
-			`"permissions":{"type":"array","items":{"type":"string"}},"source":{"type":"string"}}},` +
+			narrowingSchema + `,"source":{"type":"string"}}},` +
 			`"api":{"type":"string"},"limits":{"type":"string","description":"What the operator allows at most."},` +
 			`"warnings":{"type":"array","items":{"type":"string"}}` +
 			`},"required":["token","api","limits"]}`),
@@ -69,7 +69,8 @@ type identityToken struct {
 	Status      string   `json:"status,omitempty"`
 	ExpiresAt   string   `json:"expires_at,omitempty"`
 	DaysLeft    *int     `json:"days_left,omitempty"`
-	Permissions []string `json:"permissions,omitempty"`
+	ValidFrom   string   `json:"valid_from,omitempty"`
+	Permissions []string `json:"permissions,omitzero"`
 	Source      string   `json:"source,omitempty"`
 }
 
@@ -78,7 +79,7 @@ func runWhoami(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	who.Limits = c.policy.summary()
+	who.Limits = c.policy.summary(c.tools)
 	who.Warnings = append(who.Warnings, c.recoveries.take(c.caller.ID)...)
 	return &result{structured: who, text: who.Text(c.now)}, nil
 }
@@ -134,6 +135,9 @@ func (who *Identity) describeUser(me *client.Me, err error) {
 		Email: shown(me.Email, 200),
 		Role:  shown(me.Role, 64),
 	}
+	// What counts now: the token may be narrowed, and its user's role may have
+	// come to hold less.
+	who.Token.Permissions = shownPermissions(me.Permissions)
 }
 
 func (who *Identity) describeToken(tokens []client.Token, err error, now time.Time) {
@@ -147,7 +151,10 @@ func (who *Identity) describeToken(tokens []client.Token, err error, now time.Ti
 		}
 		row := NewTokenRow(&tokens[i], now, "")
 		who.Token.ID, who.Token.Name, who.Token.Status = row.ID, row.Name, row.Status
-		who.Token.ExpiresAt, who.Token.Permissions = row.ExpiresAt, row.Allowed
+		who.Token.ExpiresAt, who.Token.ValidFrom = row.ExpiresAt, row.ValidFrom
+		if who.Token.Permissions == nil {
+			who.Token.Permissions = row.Permissions
+		}
 		if tokens[i].Status(now) != client.StatusActive {
 			who.Warnings = append(who.Warnings, "The token in use is "+row.Status+".")
 		}
@@ -184,6 +191,9 @@ func (who *Identity) Text(now time.Time) string {
 			expires = shortTime(who.Token.ExpiresAt, now)
 		}
 		fmt.Fprintf(&b, "\ntoken name: %s\ntoken expires: %s", who.Token.Name, expires)
+	}
+	if who.Token.Permissions != nil {
+		b.WriteString("\ntoken permissions: " + permissionWords(who.Token.Permissions))
 	}
 	fmt.Fprintf(&b, "\napi: %s", who.API)
 	if who.Limits != "" {

@@ -50,8 +50,13 @@ func TestR1_SecretsAreInNothingThatLeftTheProcess(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "tokens")
 	auditLog := filepath.Join(t.TempDir(), "audit.log")
 	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat,
-		"KENBUN_DELIVER=file", "KENBUN_DELIVER_DIR="+folder, "KENBUN_LOG_LEVEL=debug", "KENBUN_ALLOW_SELF_REVOKE=true", "KENBUN_AUDIT_LOG="+auditLog)
+		"KENBUN_DELIVER=file", "KENBUN_DELIVER_DIR="+folder, "KENBUN_LOG_LEVEL=debug", "KENBUN_ALLOW_SELF_REVOKE=true", "KENBUN_AUDIT_LOG="+auditLog, "KENBUN_API_EXTENSIONS=true", "KENBUN_MAX_CHANGES_PER_MINUTE=0")
 
+	listed, err := api.As(t, pat).ListTokens(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := listed[0].ID
 	calls := []string{
 		`"whoami","arguments":{}`, `"list_tokens","arguments":{"status":"all"}`,
 		`"create_token","arguments":{"name":"canary","expires":"30d"}`,
@@ -59,6 +64,10 @@ func TestR1_SecretsAreInNothingThatLeftTheProcess(t *testing.T) {
 		`"create_token","arguments":{"name":"never","expires":"never"}`,
 		`"revoke_token","arguments":{"id":"pat_unknown"}`, `"revoke_token","arguments":{"id":"` + pat + `"}`,
 		`"list_tokens","arguments":{"cursor":"` + pat + `"}`, `"list_tokens","arguments":{"status":"` + pat + `"}`,
+		`"create_token","arguments":{"name":"narrow","expires":"30d","valid_from":"` + pat + `"}`,
+		`"create_token","arguments":{"name":"narrow","expires":"30d","permissions":["` + pat + `"]}`,
+		`"update_token","arguments":{"id":"` + pat + `","name":"x"}`, `"update_token","arguments":{"id":"pat_unknown","name":"` + pat + `"}`,
+		`"update_token","arguments":{"id":"` + own + `","name":"canary's own"}`, `"update_token","arguments":{"id":"` + own + `","permissions":["` + pat + `"]}`,
 		`"list_tokens","arguments":{"` + pat + `":1}`, `"unknown","arguments":{}`,
 	}
 	var legacy, modern strings.Builder

@@ -8,12 +8,15 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claim"
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // maxSealedInput bounds what is read of a sealed token, in bytes.
@@ -70,7 +73,7 @@ func fetchClaim(cmd *cobra.Command, id string, connecting *connectionFlags, clai
 	}
 	if origin, page := claimPage(id); page != "" {
 		return usageErrorf("give the claim's id, and the server by itself: kenbun-mcp claim %s --server %s. Your token is sent to that server: make sure that it is yours",
-			page, shellQuoted(origin))
+			page, plaintext.ShellWord(origin))
 	}
 	if !human.IsClaimID(id) {
 		return usageErrorf("that is no claim's id: it is claim_ and 26 capital letters and digits")
@@ -153,4 +156,14 @@ func openSealed(cmd *cobra.Command, file string, claiming *claimFlags) error {
 	cmd.PrintErrf("Opened the token %s….\n", value.Prefix())
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), value.Reveal())
 	return err
+}
+
+// takeBack revokes a token whose value could not be shown.
+func takeBack(ctx context.Context, caller tools.Caller, created *client.CreatedToken, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if err := caller.API.RevokeToken(ctx, created.ID); err != nil {
+		return errors.Join(fmt.Errorf("the value of the token %s could not be shown, and it could not be revoked: revoke it, nobody holds it", created.ID), cause, err)
+	}
+	return fmt.Errorf("the value could not be shown; the token was revoked, nothing is left of it: %w", cause)
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/credential"
 	"github.com/kenbun/kenbun-mcp/internal/logging"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -73,7 +73,9 @@ type connection struct {
 	journalName string
 	// terminalFlags lead another call of this program to the same API.
 	terminalFlags string
-	close         func() error
+	// extended tells that the API can do what kenbun does not document.
+	extended bool
+	close    func() error
 }
 
 // alsoClose has something that was opened for the connection closed before it.
@@ -127,7 +129,7 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 	}
 	flags := ""
 	if f.apiURL != client.DefaultBaseURL {
-		flags = " --api-url " + shellQuoted(api.BaseURL())
+		flags = " --api-url " + plaintext.ShellWord(api.BaseURL())
 	}
 	return &connection{
 		api: api, credentials: connectable{source}, keeper: source, login: login, terminalFlags: flags, journalName: api.BaseURL(),
@@ -158,7 +160,7 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 		}
 		config.Dir = dir
 	default:
-		flags += " --embedded-store " + shellQuoted(f.embeddedStore)
+		flags += " --embedded-store " + plaintext.ShellWord(f.embeddedStore)
 	}
 	if config.Dir != "" {
 		// The port is another one at each start.
@@ -189,7 +191,7 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 		}
 	}
 	return &connection{
-		api: api, credentials: source, keeper: source, terminalFlags: flags, journalName: journalName,
+		api: api, credentials: source, keeper: source, terminalFlags: flags, journalName: journalName, extended: true,
 		close: func() error { api.CloseIdleConnections(); return embedded.Close() },
 	}, nil
 }
@@ -247,15 +249,4 @@ func withConnection(cmd *cobra.Command, flags *connectionFlags, do func(ctx cont
 // quietLogger tells of what went wrong and of nothing else.
 func quietLogger(cmd *cobra.Command) *slog.Logger {
 	return slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
-}
-
-// shellQuoted writes s so that a POSIX shell takes it as one word.
-func shellQuoted(s string) string {
-	plain := func(r rune) bool {
-		return (r >= '0' && r <= '9') || (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || strings.ContainsRune("-_./:@%+=,", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -88,13 +88,13 @@ func toolsTable() string {
 	var b strings.Builder
 	b.WriteString("| tool | what it does | changes | the person |\n|---|---|---|---|\n")
 	for _, tool := range tools.All() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", tool.Name, tableCell(sentence(tool.Description)), effect(tool), needs(tool))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", tool.Name, tableCell(sentence(tool.Description))+extension(tool.Extension, "; with [extensions](docs/tools.md#extensions) only"), effect(tool), needs(tool))
 	}
 	return b.String()
 }
 
 func effect(tool *tools.Tool) string {
-	return map[tools.Effect]string{tools.Reads: "nothing", tools.Adds: "adds", tools.Destroys: "destroys", tools.Replaces: "replaces"}[tool.Effect]
+	return map[tools.Effect]string{tools.Reads: "nothing", tools.Adds: "adds", tools.Destroys: "destroys", tools.Replaces: "replaces", tools.Alters: "alters"}[tool.Effect]
 }
 
 func needs(tool *tools.Tool) string {
@@ -102,6 +102,7 @@ func needs(tool *tools.Tool) string {
 	for _, need := range tool.Needs {
 		words = append(words, map[tools.Need]string{
 			tools.NeedDelivery: "gets the secret", tools.NeedDecision: "decides",
+			tools.NeedDecisionToWiden: "decides where it gets more",
 		}[need])
 	}
 	if len(words) == 0 {
@@ -115,17 +116,26 @@ func toolsReference() string {
 	for _, tool := range tools.All() {
 		fmt.Fprintf(&b, "## `%s`\n\n%s\n\n", tool.Name, tool.Description)
 		fmt.Fprintf(&b, "Toolset: %s. Changes: %s. The person: %s.\n\n", tool.Toolset, effect(tool), needs(tool))
+		b.WriteString(extension(tool.Extension, "It is there with [extensions](#extensions) only.\n\n"))
 		if len(tool.Parameters) == 0 {
 			b.WriteString("It takes no arguments.\n\n")
 			continue
 		}
 		b.WriteString("| argument | type | default | meaning |\n|---|---|---|---|\n")
 		for _, p := range tool.Parameters {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, parameterType(p), parameterDefault(p), tableCell(p.Description))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, parameterType(p), parameterDefault(p), tableCell(p.Description)+extension(p.Extension, " With [extensions](#extensions) only."))
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// extension is what the documentation adds to what not every API can.
+func extension(needed bool, words string) string {
+	if !needed {
+		return ""
+	}
+	return words
 }
 
 func parameterType(p tools.Parameter) string {
@@ -134,6 +144,8 @@ func parameterType(p tools.Parameter) string {
 		return "`" + strings.Join(p.Choices, "`, `") + "`"
 	case p.Kind == tools.Integer:
 		return fmt.Sprintf("number, %d to %d", p.Min, p.Max)
+	case p.Kind == tools.List:
+		return fmt.Sprintf("list of 1 to %d texts", p.MaxItems)
 	default:
 		return fmt.Sprintf("text, at most %d characters", p.MaxLength)
 	}

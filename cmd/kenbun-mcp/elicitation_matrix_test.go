@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
@@ -30,32 +31,60 @@ func TestWhoIsAskedByWhatTheClientDeclares(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
 	target := api.Token(t, "ada@example.com", "target", nil)
-	arguments := fmt.Sprintf(`{"id":%q}`, target.ID)
-	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL)
+	narrow := narrowedToken(t, api, pat)
+	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_API_EXTENSIONS=true")
 	address := startHTTP(t, environment)
+	for _, test := range []struct{ tool, arguments, question, command string }{
+		{"revoke_token", fmt.Sprintf(`{"id":%q}`, target.ID), "Revoke this kenbun token?", "kenbun-mcp tokens revoke " + target.ID},
+		{"update_token", fmt.Sprintf(`{"id":%q,"permissions":["all"]}`, narrow.ID), "more than it has", "kenbun-mcp tokens update " + narrow.ID + " --permissions all"},
+	} {
+		t.Run(test.tool, func(t *testing.T) {
+			expectAsked(t, address, pat, environment, test.tool, test.arguments, test.question, test.command)
+		})
+	}
+	if _, err := api.As(t, target.Value).Me(t.Context()); err != nil {
+		t.Errorf("nobody said yes, and the token is dead: %v", err)
+	}
+	if _, err := api.As(t, narrow.Value.Reveal()).OrgUnits(t.Context()); err == nil {
+		t.Error("nobody said yes, and the token was widened")
+	}
+}
+
+// narrowedToken makes a token for the user of pat that may read leads alone.
+func narrowedToken(t *testing.T, api *kenbuntest.API, pat string) *client.CreatedToken {
+	t.Helper()
+	ends := time.Now().Add(30 * 24 * time.Hour)
+	created, err := api.As(t, pat).CreateToken(t.Context(), client.NewToken{Name: "narrow", ExpiresAt: &ends, Permissions: []string{"read:leads"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+func expectAsked(t *testing.T, address, pat string, environment []string, tool, arguments, question, command string) {
+	t.Helper()
 	for _, row := range elicitationMatrix {
 		for way, ask := range map[string]func(t *testing.T) string{
 			"stdio, handshake": func(t *testing.T) string {
-				return runProgram(t, with(environment, "KENBUN_PAT="+pat), handshake(row.declares)+toolCall(2, "revoke_token", arguments), "stdio").stdout
+				return runProgram(t, with(environment, "KENBUN_PAT="+pat), handshake(row.declares)+toolCall(2, tool, arguments), "stdio").stdout
 			},
 			"stdio, stateless": func(t *testing.T) string {
-				return runProgram(t, with(environment, "KENBUN_PAT="+pat), statelessCall(row.declares, arguments)+"\n", "stdio").stdout
+				return runProgram(t, with(environment, "KENBUN_PAT="+pat), statelessCall(row.declares, tool, arguments)+"\n", "stdio").stdout
 			},
-			"HTTP, handshake": func(t *testing.T) string { return askOverSession(t, address, pat, row.declares, arguments) },
-			"HTTP, stateless": func(t *testing.T) string { return postMCP(t, address, pat, statelessCall(row.declares, arguments)) },
+			"HTTP, handshake": func(t *testing.T) string { return askOverSession(t, address, pat, row.declares, tool, arguments) },
+			"HTTP, stateless": func(t *testing.T) string {
+				return postMCP(t, address, pat, statelessCall(row.declares, tool, arguments))
+			},
 		} {
 			t.Run(row.declares+" over "+way, func(t *testing.T) {
 				got := ask(t)
-				asked := strings.Contains(got, "elicitation/create") && strings.Contains(got, "Revoke this kenbun token?")
-				refused := strings.Contains(got, "needs_person") && strings.Contains(got, "kenbun-mcp tokens revoke "+target.ID)
+				asked := strings.Contains(got, "elicitation/create") && strings.Contains(got, question)
+				refused := strings.Contains(got, "needs_person") && strings.Contains(got, command)
 				if asked != row.asked || !row.asked && !refused {
 					t.Errorf("asked %t, want %t; refused with the command %t: %s", asked, row.asked, refused, got)
 				}
 			})
 		}
-	}
-	if _, err := api.As(t, target.Value).Me(t.Context()); err != nil {
-		t.Errorf("nobody said yes, and the token is dead: %v", err)
 	}
 }
 
@@ -63,14 +92,14 @@ func handshake(capabilities string) string {
 	return strings.Replace(initialize, `"capabilities":{}`, `"capabilities":`+capabilities, 1)
 }
 
-func statelessCall(capabilities, arguments string) string {
-	return fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"revoke_token","arguments":%s,`+
-		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":%s}}}`, arguments, capabilities)
+func statelessCall(capabilities, tool, arguments string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":%q,"arguments":%s,`+
+		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":%s}}}`, tool, arguments, capabilities)
 }
 
 // askOverSession opens a session, calls, and returns the first message that
 // comes back: the question or the answer.
-func askOverSession(t *testing.T, address, pat, capabilities, arguments string) string {
+func askOverSession(t *testing.T, address, pat, capabilities, tool, arguments string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -94,7 +123,7 @@ func askOverSession(t *testing.T, address, pat, capabilities, arguments string) 
 	opened := post("", strings.TrimSpace(handshake(capabilities)))
 	session := opened.Header.Get("Mcp-Session-Id")
 	_ = opened.Body.Close()
-	response := post(session, strings.TrimSpace(toolCall(2, "revoke_token", arguments)))
+	response := post(session, strings.TrimSpace(toolCall(2, tool, arguments)))
 	defer func() { _ = response.Body.Close() }()
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {

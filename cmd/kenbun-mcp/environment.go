@@ -38,5 +38,16 @@ func hasEnvironmentTwin(flag *pflag.Flag) bool {
 	case "help", "version", "json":
 		return false
 	}
-	return true
+	_, oneCall := flag.Annotations[oneCallOnly]
+	return !oneCall
+}
+
+// oneCallOnly marks a flag that a variable must not set: what is left over in the
+// environment from another call would be done in this one.
+const oneCallOnly = "kenbun-mcp/one-call-only"
+
+func markOneCallOnly(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		cmd.Flags().Lookup(name).Annotations = map[string][]string{oneCallOnly: nil}
+	}
 }

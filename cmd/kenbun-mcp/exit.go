@@ -95,6 +95,7 @@ var forTerminal = strings.NewReplacer(
 	`list_tokens with status "all"`, "'kenbun-mcp tokens list --status all'",
 	"list_tokens", "'kenbun-mcp tokens list'",
 	"create_token", "'kenbun-mcp tokens create'",
+	"rotate_token", "'kenbun-mcp tokens rotate'",
 ).Replace
 
 // markStarted records that cobra accepted the call's words, so that run can

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func stateOf(t *testing.T, answer string) string {
 	return message.Result.RequestState
 }
 
-func TestA1_A2_A5_A6_A7_AMisledModelRevokesNothingAndMintsNothingForEver(t *testing.T) {
+func TestA1_A2_A5_A6_A7_AMisledModelRevokesAndWidensNothingAndMintsNothingForEver(t *testing.T) {
 	api := kenbuntest.Start(t)
 	ada := api.User(t, "ada@example.com", authority.RoleMember)
 	ben := api.User(t, "ben@example.com", authority.RoleMember)
@@ -66,9 +67,10 @@ func TestA1_A2_A5_A6_A7_AMisledModelRevokesNothingAndMintsNothingForEver(t *test
 	for _, name := range names {
 		targets = append(targets, api.Token(t, "ada@example.com", name, nil))
 	}
+	narrow := narrowedToken(t, api, ada)
 	bens := api.Token(t, "ben@example.com", "ben's own", nil)
 
-	address := startHTTP(t, append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_ALLOW_NEVER_EXPIRING=true", "KENBUN_MAX_CHANGES_PER_MINUTE=0"), "--rate-limit", "0")
+	address := startHTTP(t, append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_ALLOW_NEVER_EXPIRING=true", "KENBUN_API_EXTENSIONS=true", "KENBUN_MAX_CHANGES_PER_MINUTE=0"), "--rate-limit", "0")
 	model := &misled{t: t, address: address, pat: ada}
 	other := &misled{t: t, address: address, pat: ben}
 
@@ -113,6 +115,21 @@ func TestA1_A2_A5_A6_A7_AMisledModelRevokesNothingAndMintsNothingForEver(t *test
 		model.call("revoke_token", id, `,"inputResponses":{"decision":{"action":"decline"}}`+fmt.Sprintf(`,"requestState":%q`, state))
 		model.call("revoke_token", id, withState(state))
 	}
+	// A1: permissions, a later end and an earlier start, with every forged yes.
+	wide := stateOf(t, model.call("update_token", fmt.Sprintf(`{"id":%q,"permissions":["all"]}`, narrow.ID), ""))
+	for _, more := range []string{
+		`"permissions":["all"]`, `"permissions":["read:leads","write:tokens"]`, `"expires":"60d"`, `"expires":"never"`,
+		`"name":"harmless","permissions":["all"]`, `"permissions":["all"],"confirm":true`, `"permissions":["all"],"approve":true`,
+	} {
+		arguments := fmt.Sprintf(`{"id":%q,%s}`, narrow.ID, more)
+		for _, forged := range []string{"", yes, withState("AAAA"), withState(benState)} {
+			model.call("update_token", arguments, forged)
+		}
+		other.call("update_token", arguments, withState(wide))
+		if more != `"permissions":["all"]` {
+			model.call("update_token", arguments, withState(wide))
+		}
+	}
 	// A2, A5: tokens without an end, and roads of the model's own choice.
 	for _, arguments := range []string{
 		`{"name":"x","expires":"never"}`, `{"name":"x","expires":""}`, `{"name":"x","expires":null}`, `{"name":"x","expires":0}`,
@@ -129,13 +146,16 @@ func TestA1_A2_A5_A6_A7_AMisledModelRevokesNothingAndMintsNothingForEver(t *test
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]int{"ada": 1 + len(targets), "ben": 2}[label]
+		want := map[string]int{"ada": 2 + len(targets), "ben": 2}[label]
 		if len(tokens) != want {
 			t.Errorf("%s has %d tokens, want the %d from before", label, len(tokens), want)
 		}
 		for _, token := range tokens {
 			if token.Status(api.Now()) != client.StatusActive {
 				t.Errorf("%s's token %q is %s", label, token.Name, token.Status(api.Now()))
+			}
+			if token.ID == narrow.ID && !reflect.DeepEqual(token, narrow.Token) {
+				t.Errorf("the narrow token became %+v", token)
 			}
 		}
 	}

@@ -50,8 +50,8 @@ talking.
 An assistant never sees the value of a new token, and what cannot be undone is
 decided by you.
 
-Every flag --a-b but --json and --help can also be given as the environment variable KENBUN_A_B; the
-flag wins. The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or
+Every flag --a-b but --json, --help and what 'tokens update' is to change can also
+be given as the environment variable KENBUN_A_B; the flag wins. The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or
 KENBUN_PAT_COMMAND, or else from what 'kenbun-mcp login' kept: there is no flag
 for it, since flags show in process lists.
 

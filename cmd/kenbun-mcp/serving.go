@@ -24,6 +24,7 @@ type servingFlags struct {
 	maxChanges         int
 	allowNeverExpiring bool
 	allowSelfRevoke    bool
+	apiExtensions      bool
 	approval           string
 	road               roadFlags
 	journal            journalFlags
@@ -40,10 +41,11 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	flags.StringSliceVar(&f.toolsets, "toolsets", nil, "offer only these toolsets: account, tokens")
 	flags.StringSliceVar(&f.tools, "tools", nil, "offer only these tools")
 	flags.StringSliceVar(&f.excludeTools, "exclude-tools", nil, "do not offer these tools")
-	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a new token may live at most, such as 90d or 12h")
-	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, revoke and rotate in a minute; 0 for as many as they like")
+	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a token may live at most, from its creation on, such as 90d or 12h")
+	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, change, revoke and rotate in a minute; 0 for as many as they like")
 	flags.BoolVar(&f.allowNeverExpiring, "allow-never-expiring", false, "let a person agree to a token that never expires")
 	flags.BoolVar(&f.allowSelfRevoke, "allow-self-revoke", false, "let the token in use be revoked through a tool")
+	flags.BoolVar(&f.apiExtensions, "api-extensions", false, "the API can do what kenbun does not document and the embedded one can: narrow tokens to permissions, have them begin later, change them")
 	flags.StringVar(&f.approval, "approval", string(tools.ApprovalAsk), `who decides about what cannot be undone: "ask" the person, trust the "client"'s own prompt, or "deny" (such tools are left out)`)
 	f.road.add(cmd)
 	f.journal.add(cmd)
@@ -134,6 +136,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		StateKey:      shared.decisionKey(),
 		Once:          shared.onceAmongReplicas(),
 		Policy:        policy,
+		Extensions:    c.extended || f.apiExtensions,
 		APIAddress:    c.api.BaseURL(),
 		TerminalFlags: c.terminalFlags,
 		Observer:      f.watch.observer(),

@@ -75,7 +75,7 @@ func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
 		}
 	}
 	shown, code := atTerminal(t, environment, 100, "y\n", "tokens", "revoke", token.ID)
-	if code != exitDone || alive() || !strings.Contains(shown, `Revoked "nightly"`) {
+	if code != exitDone || alive() || !strings.Contains(shown, "Token revoked") || !strings.Contains(shown, "name: nightly") {
 		t.Errorf("yes: exit %d, alive %t:\n%s", code, alive(), shown)
 	}
 }

@@ -5,10 +5,10 @@ import "github.com/spf13/cobra"
 func newTokensCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tokens",
-		Short: "List, create, revoke and rotate your personal access tokens",
+		Short: "List, create, change, revoke and rotate your personal access tokens",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTokensListCommand(), newTokensCreateCommand(), newTokensRevokeCommand(), newTokensRotateCommand())
+	cmd.AddCommand(newTokensListCommand(), newTokensCreateCommand(), newTokensRevokeCommand(), newTokensRotateCommand(), newTokensUpdateCommand())
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,41 +17,35 @@ import (
 func newTokensCreateCommand() *cobra.Command {
 	var connecting connectionFlags
 	var expires string
+	var narrowing narrowingFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a personal access token and show its value once",
 		Long: `create makes a token and prints its value, once: alone on standard output, so
-that it can be piped to where it is needed; all else goes to standard error.`,
+that it can be piped to where it is needed; all else goes to standard error. A
+token that never expires is asked for at the terminal first.`,
 		Example: `  kenbun-mcp tokens create "Nightly import" --expires 30d
+  kenbun-mcp tokens create "Report" --expires 30d --permissions read:leads,read:events
   kenbun-mcp tokens create laptop --expires 90d | pbcopy`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if expires == "" {
 				return usageErrorf(`--expires is missing: say how long the token shall live, such as --expires 30d, or --expires never`)
 			}
-			end, err := tools.ParseExpires(expires, time.Now())
-			if err != nil {
-				return &usageError{err: err}
-			}
+			arguments := map[string]any{"name": args[0], "expires": expires}
+			narrowing.put(cmd, arguments)
 			return withConnection(cmd, &connecting, func(ctx context.Context, c *connection) error {
-				caller, err := c.caller(ctx)
-				if err != nil {
-					return err
-				}
-				created, err := caller.API.CreateToken(ctx, client.NewToken{Name: args[0], ExpiresAt: end})
-				if err != nil {
-					return err
-				}
-				if err := showToken(cmd, created, asJSON); err != nil {
-					return takeBack(ctx, caller, created, err)
-				}
-				return nil
+				screen := newTerminalPerson(cmd, asJSON)
+				screen.show = func(created *client.CreatedToken) error { return showToken(cmd, created, asJSON) }
+				_, _, err := runTool(ctx, c, screen, "create_token", arguments)
+				return err
 			})
 		},
 	}
 	connecting.add(cmd)
 	cmd.Flags().StringVar(&expires, "expires", "", `when it ends: days such as 30d, an RFC 3339 time, or "never" (required)`)
+	narrowing.add(cmd, "; needs an API that can, as the embedded one")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, the value included")
 	return cmd
 }
@@ -80,14 +73,4 @@ func printTokenJSON(w io.Writer, created *client.CreatedToken) error {
 		tools.TokenRow
 		Token string `json:"token"`
 	}{tools.NewTokenRow(&created.Token, time.Now(), ""), created.Value.Reveal()})
-}
-
-// takeBack revokes a token whose value could not be shown.
-func takeBack(ctx context.Context, caller tools.Caller, created *client.CreatedToken, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	if err := caller.API.RevokeToken(ctx, created.ID); err != nil {
-		return errors.Join(fmt.Errorf("the value of the token %s could not be shown, and it could not be revoked: revoke it, nobody holds it", created.ID), cause, err)
-	}
-	return fmt.Errorf("the value could not be shown; the token was revoked, nothing is left of it: %w", cause)
 }

@@ -74,6 +74,10 @@ func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.
 	table := terminal.Table{Columns: []terminal.Column{
 		{Title: "NAME", Shrink: true}, {Title: "PREFIX"}, {Title: "STATUS"}, {Title: "LAST USED"}, {Title: "EXPIRES"}, {Title: "ID"},
 	}}
+	isNarrowed := slices.ContainsFunc(rows, func(row tools.TokenRow) bool { return row.Permissions != nil })
+	if isNarrowed {
+		table.Columns = append(table.Columns, terminal.Column{Title: "PERMISSIONS"})
+	}
 	width := terminal.Width(out)
 	words := tableWords{prefix: "kbn_pat_", inUse: "active, in use here", neverUsed: "never used", neverExpires: "never expires", when: humantime.Relative}
 	if width > 0 && width < roomyWidth {
@@ -95,8 +99,26 @@ func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.
 			timeCell(row.ExpiresAt, words.neverExpires, words.when, now, style),
 			{Text: row.ID},
 		})
+		if isNarrowed {
+			last := len(table.Rows) - 1
+			table.Rows[last] = append(table.Rows[last], terminal.Cell{Text: permissionCell(row.Permissions)})
+		}
 	}
 	return table.Write(out, width, style)
+}
+
+// permissionCell tells permissions in few columns; nil is all of the role's.
+func permissionCell(names []string) string {
+	switch {
+	case names == nil:
+		return "all"
+	case len(names) == 0:
+		return "none"
+	}
+	if len(names) == 1 {
+		return names[0]
+	}
+	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
 }
 
 // roomyWidth is from how many columns on the table's words can be whole ones.

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -27,11 +23,11 @@ at the terminal; without a terminal it does nothing.`,
 				return &usageError{err: err}
 			}
 			return withConnection(cmd, &connecting, func(ctx context.Context, c *connection) error {
-				caller, err := c.caller(ctx)
+				structured, text, err := runTool(ctx, c, newTerminalPerson(cmd, asJSON), "revoke_token", map[string]any{"id": args[0]})
 				if err != nil {
 					return err
 				}
-				return revoke(ctx, cmd, caller, args[0], asJSON)
+				return printAnswer(cmd, structured, text, asJSON)
 			})
 		},
 	}
@@ -40,48 +36,11 @@ at the terminal; without a terminal it does nothing.`,
 	return cmd
 }
 
-func revoke(ctx context.Context, cmd *cobra.Command, caller tools.Caller, id string, asJSON bool) error {
-	token, err := findToken(ctx, caller, id)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	row := tools.NewTokenRow(token, now, caller.TokenPrefix)
-	if token.RevokedAt == nil {
-		yes, err := terminal.Confirm(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), tools.RevokeQuestion(token, now, caller.TokenPrefix).Text()+"\n\nRevoke it?")
-		switch {
-		case errors.Is(err, terminal.ErrNoTerminal):
-			return fmt.Errorf("%w: revoking cannot be undone, so that it is asked for at a terminal; run this command in one", errRefused)
-		case err != nil:
-			return err
-		case !yes:
-			return fmt.Errorf("%w: the token was not revoked", errRefused)
-		}
-		if err := caller.API.RevokeToken(ctx, id); err != nil {
-			return err
-		}
-		row.Status = string(client.StatusRevoked)
-	}
+// printAnswer prints what a tool answered.
+func printAnswer(cmd *cobra.Command, structured any, text string, asJSON bool) error {
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), row)
+		return printJSON(cmd.OutOrStdout(), structured)
 	}
-	how := "Revoked %q (%s).\n"
-	if token.RevokedAt != nil {
-		how = "%q (%s) was revoked before; nothing was changed.\n"
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), how, row.Name, row.Prefix)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err
-}
-
-func findToken(ctx context.Context, caller tools.Caller, id string) (*client.Token, error) {
-	tokens, err := caller.API.ListTokens(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i := range tokens {
-		if tokens[i].ID == id {
-			return &tokens[i], nil
-		}
-	}
-	return nil, fmt.Errorf("you have no token with the id %s: 'kenbun-mcp tokens list --status all' shows them (%w)", id, client.ErrNotFound)
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// runTool runs a tool's own steps for the person at the terminal, who is asked
+// there and is the ceiling.
+func runTool(ctx context.Context, c *connection, screen *terminalPerson, tool string, arguments map[string]any) (structured any, text string, err error) {
+	toolbox, err := tools.New(tools.Config{
+		Callers:   terminalCallers{c},
+		Deliverer: screen,
+		Person:    screen,
+		Keeper:    c.keeper,
+		Policy:    ownPolicy(),
+		// Whether the API can, its answer tells.
+		Extensions:    true,
+		APIAddress:    c.api.BaseURL(),
+		TerminalFlags: c.terminalFlags,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	structured, text, err = toolbox.Run(ctx, tool, arguments)
+	var refused *tools.Error
+	if errors.As(err, &refused) && refused.Code == tools.CodeNeedsPerson {
+		return nil, "", fmt.Errorf("%w: this is asked for at a terminal, and there is none; run the command in one", errRefused)
+	}
+	return structured, text, err
+}
+
+// ownPolicy is the ceiling of a person at their own terminal: what kenbun
+// allows.
+func ownPolicy() tools.Policy {
+	policy := tools.DefaultPolicy()
+	policy.MaxTokenLifetime = math.MaxInt64
+	policy.MaxChangesPerMinute = 0
+	policy.AllowNeverExpiring = true
+	policy.AllowSelfRevoke = true
+	return policy
+}
+
+type terminalCallers struct{ connection *connection }
+
+func (t terminalCallers) Caller(ctx context.Context) (tools.Caller, error) {
+	return t.connection.caller(ctx)
+}
+
+// terminalPerson is the person at the terminal: asked there, and shown new
+// tokens there.
+type terminalPerson struct {
+	in            io.Reader
+	out, messages io.Writer
+	// show prints a new token, before anything happens to an old one.
+	show func(*client.CreatedToken) error
+}
+
+// newTerminalPerson is the person at cmd's terminal, who is shown the value of a
+// new token alone, or all of the token as JSON.
+func newTerminalPerson(cmd *cobra.Command, asJSON bool) *terminalPerson {
+	p := &terminalPerson{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), messages: cmd.ErrOrStderr()}
+	p.show = func(token *client.CreatedToken) error {
+		if asJSON {
+			return printTokenJSON(p.out, token)
+		}
+		_, err := fmt.Fprintln(p.out, token.Value.Reveal())
+		return err
+	}
+	return p
+}
+
+// Decide implements tools.Person.
+func (p *terminalPerson) Decide(ctx context.Context, question tools.Question, _ time.Duration) error {
+	yes, err := terminal.Confirm(ctx, p.in, p.messages, question.Text()+"\n\n"+question.Agree+"?")
+	switch {
+	case errors.Is(err, terminal.ErrNoTerminal):
+		return tools.ErrUnreachable
+	case err != nil:
+		return err
+	case !yes:
+		return tools.ErrDeclined
+	}
+	return nil
+}
+
+// Way implements tools.Person.
+func (*terminalPerson) Way() tools.Way { return tools.WayTerminal }
+
+// Road implements tools.Deliverer.
+func (p *terminalPerson) Road() string { return "terminal" }
+
+// Check implements tools.Deliverer.
+func (p *terminalPerson) Check(context.Context) error { return nil }
+
+// Deliver implements tools.Deliverer.
+func (p *terminalPerson) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	if err := p.show(token); err != nil {
+		return tools.Receipt{}, fmt.Errorf("the value could not be shown: %w", err)
+	}
+	return tools.Receipt{Road: p.Road(), Note: "The value is on standard output. It is shown only now."}, nil
+}

@@ -1,0 +1,107 @@
+package tools
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// maxPermissions is more than any API has.
+const maxPermissions = 100
+
+// allPermissions is how a tool is told, in the place of names, that a token may
+// do all that its user's role holds.
+const allPermissions = "all"
+
+// permissionsWanted are what a call wants a token to be narrowed to.
+type permissionsWanted struct {
+	given bool
+	all   bool
+	names []string // sorted, each once; nil for all
+}
+
+// wantedPermissions reads the argument "permissions".
+func (c *call) wantedPermissions() (permissionsWanted, error) {
+	names := slices.Clone(c.args.list("permissions"))
+	if names == nil {
+		return permissionsWanted{}, nil
+	}
+	if slices.Contains(names, allPermissions) {
+		if len(names) > 1 {
+			return permissionsWanted{}, invalidArgument(`"permissions" holds %q beside others`, allPermissions).
+				next("Give [%q] alone, or the names without it.", allPermissions)
+		}
+		return permissionsWanted{given: true, all: true}, nil
+	}
+	for _, name := range names {
+		if !isPermission(name) {
+			return permissionsWanted{}, invalidArgument(`"permissions" cannot hold %q`, shown(name, 40)).
+				next(`A permission is a word such as "read:leads", in lower case; give each as an entry of its own.`)
+		}
+	}
+	slices.Sort(names)
+	return permissionsWanted{given: true, names: slices.Compact(names)}, nil
+}
+
+// isPermission reports whether name has the form of a permission. Which there
+// are, only the API knows.
+func isPermission(name string) bool {
+	for _, r := range name {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'z') && !strings.ContainsRune("_-:.", r) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxPermissionLength
+}
+
+// grantable refuses names that the caller cannot give a token, where the API
+// tells which it can. Else the API's own answer counts.
+func (c *call) grantable(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	known, err := c.caller.API.GrantablePermissions(ctx)
+	if err != nil {
+		c.logger.Debug("the API does not tell which permissions there are", "cause", err)
+		return nil
+	}
+	if known == nil {
+		return nil
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return invalidArgument(`"permissions" cannot hold %q: this user's token does not have it, or there is no such permission`, name).
+				next("Use some of: %s.", permissionWords(shownPermissions(known)))
+		}
+	}
+	return nil
+}
+
+// permissionWords says permissions in a line; nil is all of the role's.
+func permissionWords(names []string) string {
+	switch {
+	case names == nil:
+		return "all that the role holds"
+	case len(names) == 0:
+		return "none"
+	}
+	return strings.Join(names, " ")
+}
+
+// narrowing is permissions in a form that tells any two different ones apart.
+func narrowing(names []string) string {
+	if names == nil {
+		return allPermissions
+	}
+	sorted := slices.Clone(names)
+	slices.Sort(sorted)
+	return strings.Join(sorted, " ")
+}
+
+// widens reports whether permissions to hold something that from does not.
+func widens(from, to []string) bool {
+	if from == nil || to == nil {
+		return from != nil
+	}
+	return slices.ContainsFunc(to, func(name string) bool { return !slices.Contains(from, name) })
+}

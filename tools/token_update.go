@@ -1,0 +1,240 @@
+package tools
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+)
+
+// The fields of a token that can be changed, by the names of the arguments.
+const (
+	fieldName        = "name"
+	fieldValidFrom   = "valid_from"
+	fieldExpires     = "expires"
+	fieldPermissions = "permissions"
+)
+
+// wantedUpdate is what a call wants of a token, whatever the token is now.
+type wantedUpdate struct {
+	now         time.Time
+	name        string
+	setsStart   bool
+	validFrom   *time.Time
+	setsEnd     bool
+	expires     *time.Time
+	permissions permissionsWanted
+}
+
+// wantedUpdate reads the arguments of a change.
+func (c *call) wantedUpdate() (w wantedUpdate, err error) {
+	w = wantedUpdate{now: c.now, name: c.args.text(fieldName), setsStart: c.args.given(fieldValidFrom), setsEnd: c.args.given(fieldExpires)}
+	if c.args.given(fieldName) {
+		if err := checkName(w.name); err != nil {
+			return w, err
+		}
+	}
+	if w.setsStart {
+		if w.validFrom, err = ParseValidFrom(c.args.text(fieldValidFrom), c.now); err != nil {
+			return w, err
+		}
+	}
+	if w.setsEnd {
+		if w.expires, err = ParseExpires(c.args.text(fieldExpires), c.now); err != nil {
+			return w, err
+		}
+	}
+	if w.permissions, err = c.wantedPermissions(); err != nil {
+		return w, err
+	}
+	if w.name == "" && !w.setsStart && !w.setsEnd && !w.permissions.given {
+		return w, invalidArgument("nothing is to be changed").
+			next("Give at least one of %q, %q, %q, %q.", fieldName, fieldValidFrom, fieldExpires, fieldPermissions)
+	}
+	return w, nil
+}
+
+// tokenUpdate is what a call makes of one token.
+type tokenUpdate struct {
+	change      client.TokenChange
+	differences []difference
+	// validFrom and expires are those of the token after the change.
+	validFrom, expires *time.Time
+}
+
+// difference is one field that becomes another.
+type difference struct {
+	field, label string
+	// was and becomes are for the person.
+	was, becomes string
+	// from and to are for the audit log.
+	from, to string
+	// widens tells that the token can do more by it, narrows that it can do less.
+	widens, narrows bool
+}
+
+// of compares what is wanted with what token is now. What it is already is no
+// part of the change.
+func (w wantedUpdate) of(token *client.Token) tokenUpdate {
+	u := tokenUpdate{validFrom: token.ValidFrom, expires: token.ExpiresAt}
+	if w.name != "" && w.name != token.Name {
+		u.change.Name = w.name
+		u.differences = append(u.differences, difference{
+			field: fieldName, label: "Change of name", was: strconv.Quote(shown(token.Name, maxNameLength)), becomes: strconv.Quote(w.name),
+			from: token.Name, to: w.name,
+		})
+	}
+	if w.setsStart && timestamp(w.validFrom) != timestamp(futureStart(token, w.now)) {
+		w.changeStart(&u)
+	}
+	if w.setsEnd && timestamp(w.expires) != timestamp(token.ExpiresAt) {
+		w.changeEnd(&u)
+	}
+	if to := w.permissions; to.given && narrowing(to.names) != narrowing(token.Permissions) {
+		u.change.Permissions, u.change.AllPermissions = to.names, to.all
+		u.differences = append(u.differences, difference{
+			field: fieldPermissions, label: "Change of permissions",
+			was: permissionWords(shownPermissions(token.Permissions)), becomes: permissionWords(to.names),
+			from: narrowing(token.Permissions), to: narrowing(to.names),
+			widens: widens(token.Permissions, to.names), narrows: widens(to.names, token.Permissions),
+		})
+	}
+	return u
+}
+
+// futureStart is when token begins to be accepted, nil if it is already.
+func futureStart(token *client.Token, now time.Time) *time.Time {
+	if token.ValidFrom == nil || !token.ValidFrom.After(now) {
+		return nil
+	}
+	return token.ValidFrom
+}
+
+func (w wantedUpdate) changeStart(u *tokenUpdate) {
+	was := u.validFrom
+	u.validFrom, u.change.ValidFrom, u.change.ValidAtOnce = w.validFrom, w.validFrom, w.validFrom == nil
+	earlier := was != nil && was.After(w.now) && (w.validFrom == nil || w.validFrom.Before(*was))
+	u.differences = append(u.differences, difference{
+		field: fieldValidFrom, label: "Change of start", was: timeWords(was, "at once", w.now), becomes: timeWords(w.validFrom, "at once", w.now),
+		from: timeOr(was, "at once"), to: timeOr(w.validFrom, "at once"), widens: earlier, narrows: !earlier,
+	})
+}
+
+func (w wantedUpdate) changeEnd(u *tokenUpdate) {
+	was := u.expires
+	u.expires, u.change.ExpiresAt, u.change.NeverExpires = w.expires, w.expires, w.expires == nil
+	later := was != nil && (w.expires == nil || w.expires.After(*was))
+	u.differences = append(u.differences, difference{
+		field: fieldExpires, label: "Change of end", was: timeWords(was, never, w.now), becomes: timeWords(w.expires, never, w.now),
+		from: timeOr(was, never), to: timeOr(w.expires, never), widens: later, narrows: !later,
+	})
+}
+
+// timeWords says a time twice: as people do, and exactly.
+func timeWords(at *time.Time, absent string, now time.Time) string {
+	if at == nil {
+		return absent
+	}
+	return humantime.Relative(*at, now) + " (" + timestamp(at) + ")"
+}
+
+func timeOr(at *time.Time, absent string) string {
+	if at == nil {
+		return absent
+	}
+	return timestamp(at)
+}
+
+func (u tokenUpdate) widens() bool {
+	for _, d := range u.differences {
+		if d.widens {
+			return true
+		}
+	}
+	return false
+}
+
+func (u tokenUpdate) narrows() bool {
+	for _, d := range u.differences {
+		if d.narrows {
+			return true
+		}
+	}
+	return false
+}
+
+func (u tokenUpdate) widensIn(field string) bool {
+	for _, d := range u.differences {
+		if d.field == field {
+			return d.widens
+		}
+	}
+	return false
+}
+
+// changed are the fields that become others.
+func (u tokenUpdate) changed() []string {
+	fields := []string{}
+	for _, d := range u.differences {
+		fields = append(fields, d.field)
+	}
+	return fields
+}
+
+func (u tokenUpdate) audited() []AuditChange {
+	var changes []AuditChange
+	for _, d := range u.differences {
+		changes = append(changes, AuditChange{What: d.field, From: d.from, To: d.to})
+	}
+	return changes
+}
+
+// updating asks the person about a change of token.
+func (c *call) updating(token *client.Token, update tokenUpdate) decision {
+	return decision{
+		target:      token.ID,
+		fingerprint: tokenFingerprint(token),
+		question:    c.updateQuestion(token, update),
+		command:     c.updateCommand(token),
+	}
+}
+
+func (c *call) updateQuestion(token *client.Token, update tokenUpdate) Question {
+	row := NewTokenRow(token, c.now, c.caller.TokenPrefix)
+	question := Question{
+		Title:     "Change this kenbun token?",
+		Facts:     tokenFacts(token, row, c.now),
+		Agree:     "Change " + row.Prefix,
+		Unchanged: "the token was not changed",
+	}
+	for _, d := range update.differences {
+		question.Facts = append(question.Facts, Fact{d.label, "was " + d.was + ", becomes " + d.becomes})
+	}
+	var consequences []string
+	if update.widens() {
+		question.Title = "Give this kenbun token more than it has?"
+		consequences = append(consequences, "Whoever holds its value can then do more, or for longer.")
+	}
+	if row.InUse && update.narrows() {
+		consequences = append(consequences, "This is the token that is in use here: what it loses may not be had back from here, and you may have to mend it in kenbun or with another token.")
+	}
+	question.Consequence = strings.Join(consequences, " ")
+	return question
+}
+
+// updateCommand is how the person makes the change in a terminal.
+func (c *call) updateCommand(token *client.Token) string {
+	command := "kenbun-mcp tokens update " + token.ID
+	for _, field := range []string{fieldName, fieldValidFrom, fieldExpires} {
+		if c.args.given(field) {
+			command += " --" + strings.ReplaceAll(field, "_", "-") + " " + plaintext.ShellWord(c.args.text(field))
+		}
+	}
+	if names := c.args.list(fieldPermissions); names != nil {
+		command += " --permissions " + plaintext.ShellWord(strings.Join(names, ","))
+	}
+	return command + c.terminalFlags
+}

@@ -1,0 +1,205 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+)
+
+func updateToken() *Tool {
+	return &Tool{
+		Name:  "update_token",
+		Title: "Change a personal access token",
+		Description: "Changes the name, permissions, start or end of one of the user's tokens; its value and what is left out stay. " +
+			"Giving a token less happens at once; giving it more, or taking from the token that the server runs on, the person decides.",
+		Toolset:   ToolsetTokens,
+		Effect:    Alters,
+		Needs:     []Need{NeedDecisionToWiden},
+		Extension: true,
+		Parameters: []Parameter{
+			{Name: "id", Kind: Text, Required: true, MaxLength: 64,
+				Description: "The token's id from list_tokens."},
+			{Name: "name", Kind: Text, MaxLength: maxNameLength,
+				Description: "New name."},
+			{Name: "valid_from", Kind: Text, MaxLength: 64,
+				Description: "When it begins, as in create_token."},
+			{Name: "expires", Kind: Text, MaxLength: 64,
+				Description: "When it ends, as in create_token."},
+			{Name: "permissions", Kind: List, MaxLength: maxPermissionLength, MaxItems: maxPermissions,
+				Description: `All that it may do, or ["all"] that the role holds.`},
+		},
+		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
+			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},"status":{"type":"string"},` +
+			`"expires_at":{"type":"string"},` + narrowingSchema + `,` +
+			`"changed":{"type":"array","items":{"type":"string"}}` +
+			`},"required":["id","name","prefix","status","changed"]}`),
+		run: runUpdateToken,
+	}
+}
+
+type updatedToken struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Prefix      string   `json:"prefix"`
+	Status      string   `json:"status"`
+	ExpiresAt   string   `json:"expires_at,omitempty"`
+	ValidFrom   string   `json:"valid_from,omitempty"`
+	Permissions []string `json:"permissions,omitzero"`
+	// Changed are the fields that are others than before.
+	Changed []string `json:"changed"`
+}
+
+func runUpdateToken(ctx context.Context, c *call) (*result, error) {
+	id := c.args.text("id")
+	if err := CheckTokenID(id); err != nil {
+		return nil, err
+	}
+	wanted, err := c.wantedUpdate()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.attempt(AuditEntry{Action: ActionUpdate, Target: unknownID(id), Left: LeftUnknown}); err != nil {
+		return nil, err
+	}
+	token, err := c.updatable(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	update := wanted.of(token)
+	c.trail.step.Changes = update.audited()
+	if len(update.differences) == 0 {
+		c.acted(OutcomeUnchanged, leftOf(token, c.now))
+		return updatedResult(token, update, c.now), nil
+	}
+	if err := c.mayUpdate(ctx, token, update); err != nil {
+		return nil, err
+	}
+	if err := c.mayChange(); err != nil {
+		return nil, err
+	}
+	if update.widens() || c.inUse(token) && update.narrows() {
+		if err := c.decide(ctx, c.updating(token, update)); err != nil {
+			return nil, err
+		}
+		// The person may have thought for minutes: what is changed must still be
+		// what was shown.
+		asked := tokenFingerprint(token)
+		if token, err = c.updatable(ctx, id); err != nil {
+			return nil, err
+		}
+		if tokenFingerprint(token) != asked {
+			return nil, newError(CodeDeclined, "the token was changed by somebody else after the person was asked; it was not changed by this call").
+				next("Call the tool again; the person is asked anew.")
+		}
+	}
+	if err := c.countChange(); err != nil {
+		return nil, err
+	}
+	updated, err := c.caller.API.UpdateToken(ctx, id, update.change)
+	if err != nil {
+		return nil, updateFailed(err)
+	}
+	c.acted(OutcomeDone, leftOf(updated, c.now))
+	c.logger.Info("token changed", "id", id, "prefix", publicPrefix(updated), "changed", update.changed())
+	return updatedResult(updated, update, c.now), nil
+}
+
+// updatable finds a token that can be changed.
+func (c *call) updatable(ctx context.Context, id string) (*client.Token, error) {
+	token, err := c.token(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c.about(token)
+	c.trail.step.Left = leftOf(token, c.now)
+	if token.RevokedAt != nil {
+		return nil, invalidArgument("the token %s is revoked, for good; nothing was changed", publicPrefix(token)).
+			next("Make a new one with create_token if it is still needed.")
+	}
+	return token, nil
+}
+
+// leftOf is what an entry says is left of a token that is there.
+func leftOf(token *client.Token, now time.Time) Left {
+	if status := token.Status(now); status == client.StatusRevoked || status == client.StatusExpired {
+		return LeftRevoked
+	}
+	return LeftLive
+}
+
+// mayUpdate holds the operator's ceiling and what the caller may give, before the
+// person is asked in vain.
+func (c *call) mayUpdate(ctx context.Context, token *client.Token, update tokenUpdate) error {
+	if err := startsBeforeEnd(update.validFrom, update.expires); err != nil {
+		return err
+	}
+	if update.widensIn(fieldExpires) {
+		if err := c.policy.checkExtension(token, update.expires); err != nil {
+			return err
+		}
+	}
+	return c.grantable(ctx, update.change.Permissions)
+}
+
+// checkExtension refuses a later end by which the token would live longer than
+// the operator allows. What counts is its whole life: or else a token could be
+// kept alive for ever, a bit at a time.
+func (p Policy) checkExtension(token *client.Token, expires *time.Time) error {
+	if expires == nil {
+		if p.AllowNeverExpiring {
+			return nil
+		}
+		return newError(CodeForbidden, "the operator of this server does not allow tokens that never expire").
+			next("Give an end. To go on for longer than that, replace the token with rotate_token.")
+	}
+	if expires.Sub(token.CreatedAt) <= p.MaxTokenLifetime {
+		return nil
+	}
+	latest := token.CreatedAt.Add(p.MaxTokenLifetime)
+	return newError(CodeForbidden, "the operator of this server allows tokens for at most %s, counted from when they were made; this one was made at %s",
+		days(p.MaxTokenLifetime), timestamp(&token.CreatedAt)).
+		next("Give %q at the latest if that is still to come, or replace the token with rotate_token.", timestamp(&latest))
+}
+
+// updateFailed tells why a token was not changed, or that it may have been.
+func updateFailed(err error) error {
+	e := upstream(err, "change the token")
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		// It was there a moment ago.
+		return newError(CodeUnavailable, "the API does not change this token, or no token at all; nothing was changed").
+			next("The person should check that the API has such changes (--api-extensions).").because(err)
+	case errors.Is(err, client.ErrForbidden):
+		e.Next = "A token that is narrowed changes tokens within its own permissions alone, and the user's role may not hold what was asked for."
+	case errors.Is(err, client.ErrInvalid):
+		e.Next = "Look with list_tokens what the token is now: it may have been revoked meanwhile. If it is there, check the arguments."
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrUnexpectedAnswer), errors.Is(err, context.Canceled):
+		e.Message += "; it may have been changed all the same"
+		e.Next = "Look with list_tokens. It is safe to call again with the same arguments."
+	}
+	return e
+}
+
+func updatedResult(token *client.Token, update tokenUpdate, now time.Time) *result {
+	row := NewTokenRow(token, now, "")
+	answer := updatedToken{
+		ID: row.ID, Name: row.Name, Prefix: row.Prefix, Status: row.Status,
+		ExpiresAt: row.ExpiresAt, ValidFrom: row.ValidFrom, Permissions: row.Permissions,
+		Changed: update.changed(),
+	}
+	text := "Token changed: " + strings.Join(answer.Changed, ", ") + "."
+	if len(answer.Changed) == 0 {
+		text = "The token was like that before; nothing was changed."
+	}
+	text += fmt.Sprintf("\nid: %s\nname: %s\nprefix: %s\nexpires: %s\npermissions: %s",
+		row.ID, row.Name, row.Prefix, shortTime(row.ExpiresAt, now), permissionWords(row.Permissions))
+	if row.ValidFrom != "" {
+		text += "\nvalid from: " + shortTime(row.ValidFrom, now)
+	}
+	return &result{structured: answer, text: text}
+}
