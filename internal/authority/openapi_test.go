@@ -64,10 +64,12 @@ func (d *describedTransport) check(r *http.Request, sent []byte, response *http.
 		return err
 	}
 	request := r.Clone(r.Context())
-	if request.URL, err = url.ParseRequestURI(r.URL.Opaque); err != nil {
-		return nil // net/http itself refuses it, in its own words
+	target, unreadable := url.ParseRequestURI(r.URL.Opaque)
+	if unreadable != nil {
+		return nil //nolint:nilerr // net/http itself refuses it, in its own words
 	}
-	if strings.HasPrefix(request.URL.Path, "/web") {
+	request.URL = target
+	if strings.HasPrefix(target.Path, "/web") {
 		return nil // pages, which are for people
 	}
 	request.Body = io.NopCloser(bytes.NewReader(sent))

@@ -54,12 +54,12 @@ func stringsField(name string, take func([]string) error) jsonField {
 	}}
 }
 
-// nullable lets a field be null too, which calls clear.
-func nullable(field jsonField, clear func()) jsonField {
+// nullable lets a field be null too, which calls takeNull.
+func nullable(field jsonField, takeNull func()) jsonField {
 	take := field.take
 	field.take = func(value json.Token, tokens *json.Decoder) error {
 		if value == nil {
-			clear()
+			takeNull()
 			return nil
 		}
 		return take(value, tokens)

@@ -77,9 +77,10 @@ func pageOf(rawQuery string) (page, limit int, err error) {
 }
 
 func countParameter(name, value string, greatest int) (int, error) {
-	n, err := strconv.ParseUint(value, 10, 31)
-	if err != nil || n < 1 || n > uint64(greatest) {
+	n, err := strconv.Atoi(value)
+	// Atoi takes a sign, which a count has not.
+	if err != nil || n < 1 || n > greatest || value[0] == '+' {
 		return 0, badRequest(fmt.Sprintf("%s must be a whole number from 1 to %d", name, greatest))
 	}
-	return int(n), nil
+	return n, nil
 }
