@@ -143,6 +143,11 @@ func TestK6_LifeOfATokenByKeyboard(t *testing.T) {
 		}
 		t.Fatalf("the keyboard does not reach %s", selector)
 	}
+	// The browser puts the focus on the first field when the page is there.
+	focused := func() {
+		t.Helper()
+		tab.MustCome("the focus on the name", `document.activeElement.matches("input[name=name]")`)
+	}
 	tab.Open(h.link())
 	tab.MustShow("Sign in to kenbun")
 	press(kb.Enter)
@@ -150,6 +155,7 @@ func TestK6_LifeOfATokenByKeyboard(t *testing.T) {
 	tabTo("a.button.primary")
 	press(kb.Enter)
 	tab.MustShow("Create a token")
+	focused()
 	press("N", "i", "g", "h", "t")
 	tabTo("input[name=expiry]")
 	press(kb.ArrowUp) // from 30 days to 7
@@ -173,6 +179,7 @@ func TestK6_LifeOfATokenByKeyboard(t *testing.T) {
 	tabTo(".links a")
 	press(kb.Enter)
 	tab.MustShow("Edit a token")
+	focused()
 	press(kb.End, "l", "y")
 	tabTo("form.token-form button.primary")
 	press(kb.Enter)
