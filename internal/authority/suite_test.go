@@ -51,7 +51,7 @@ func overStores(t *testing.T, test func(t *testing.T, store string)) {
 // pepperFiles has the pepper that goes with each PostgreSQL database of a test.
 var pepperFiles sync.Map
 
-func newPostgres(t *testing.T) (store string) {
+func newPostgres(t testing.TB) (store string) {
 	t.Helper()
 	store = postgres.Database(t)
 	pepperFiles.Store(store, filepath.Join(t.TempDir(), "pepper"))

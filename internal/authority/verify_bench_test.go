@@ -3,14 +3,15 @@ package authority
 import (
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 // BenchmarkVerify measures a request whose only work is to be verified.
 func BenchmarkVerify(b *testing.B) {
-	for _, store := range []string{"memory", "sqlite:" + filepath.Join(b.TempDir(), "kenbun.db")} {
-		name := store[:6]
-		a, err := Open(b.Context(), Config{Store: store})
+	for _, store := range []string{"memory", "sqlite:" + filepath.Join(b.TempDir(), "kenbun.db"), newPostgres(b)} {
+		name, _, _ := strings.Cut(store, ":")
+		a, err := Open(b.Context(), withPepper(Config{Store: store}))
 		if err != nil {
 			b.Fatal(err)
 		}
