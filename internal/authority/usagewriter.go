@@ -3,11 +3,12 @@ package authority
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -24,8 +25,11 @@ const (
 )
 
 const (
-	usageQueue    = 8192
-	usageBatch    = 256
+	// usageWaiting bounds the uses that wait to be stored.
+	usageWaiting = 8192
+
+	// usageBatch is small, since in memory the requests wait for it.
+	usageBatch    = 64
 	usageInterval = 500 * time.Millisecond
 	usageTimeout  = 10 * time.Second
 
@@ -50,13 +54,16 @@ type usageWriter struct {
 	retention time.Duration
 	perToken  int
 
-	queue   chan tokenUse
 	flushes chan chan struct{}
 	quit    chan struct{}
 	done    chan struct{}
 	storing context.Context // ends what is being stored
 	abandon context.CancelFunc
-	lost    atomic.Int64
+
+	mu      sync.Mutex
+	pending map[string]*recentUses
+	waiting int
+	lost    int
 
 	// unpruned counts, for each token, the uses that were stored since its
 	// oldest were removed.
@@ -71,7 +78,7 @@ func startUsageWriter(a *Authority, retention time.Duration, perToken int) (*usa
 	}
 	w := &usageWriter{
 		db: a.db, log: a.log, now: a.now, retention: retention, perToken: perToken,
-		queue:    make(chan tokenUse, usageQueue),
+		pending:  map[string]*recentUses{},
 		flushes:  make(chan chan struct{}),
 		quit:     make(chan struct{}),
 		done:     make(chan struct{}),
@@ -82,13 +89,48 @@ func startUsageWriter(a *Authority, retention time.Duration, perToken int) (*usa
 	return w, nil
 }
 
+// recentUses are the newest uses of one token, of which there are never more
+// than are kept: what came before those would be removed as soon as it was
+// stored.
+type recentUses struct {
+	uses   []tokenUse
+	oldest int // once there are as many as are kept
+}
+
 // record takes a use in, or counts it as lost.
 func (w *usageWriter) record(use tokenUse) {
-	select {
-	case w.queue <- use:
-	default:
-		w.lost.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	recent := w.pending[use.tokenID]
+	switch {
+	case recent != nil && len(recent.uses) == w.perToken:
+		recent.uses[recent.oldest] = use
+		recent.oldest = (recent.oldest + 1) % w.perToken
+		return
+	case w.waiting == usageWaiting:
+		w.lost++
+		return
+	case recent == nil:
+		recent = &recentUses{}
+		w.pending[use.tokenID] = recent
 	}
+	recent.uses = append(recent.uses, use)
+	w.waiting++
+}
+
+// take returns what is waiting, and tells of what was lost.
+func (w *usageWriter) take() []tokenUse {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost > 0 {
+		w.log.Warn("uses of tokens were not recorded: there were more than can be stored", slog.Int("lost", w.lost))
+	}
+	taken := make([]tokenUse, 0, w.waiting)
+	for _, recent := range w.pending {
+		taken = append(taken, recent.uses...)
+	}
+	w.pending, w.waiting, w.lost = map[string]*recentUses{}, 0, 0
+	return taken
 }
 
 // flush waits until the uses that were recorded before are stored, but no longer
@@ -117,28 +159,18 @@ func (w *usageWriter) run() {
 	prune := time.NewTicker(usagePruneInterval)
 	defer prune.Stop()
 	w.pruneOld()
-	var batch []tokenUse
+	var waiting []tokenUse // what could not be stored, and is tried again
 	for {
-		// A batch that could not be stored waits for the next tick, and the queue
-		// behind it fills.
-		queue := w.queue
-		if len(batch) >= usageBatch {
-			queue = nil
-		}
 		select {
-		case use := <-queue:
-			if batch = append(batch, use); len(batch) == usageBatch {
-				batch = w.store(batch)
-			}
 		case <-tick.C:
-			batch = w.store(batch)
+			waiting = w.drain(waiting)
 		case stored := <-w.flushes:
-			batch = w.drain(batch)
+			waiting = w.drain(waiting)
 			close(stored)
 		case <-prune.C:
 			w.pruneOld()
 		case <-w.quit:
-			if lost := len(w.drain(batch)) + len(w.queue) + int(w.lost.Load()); lost > 0 {
+			if lost := len(w.drain(waiting)) + len(w.take()); lost > 0 {
 				w.log.Warn("uses of tokens were not recorded", slog.Int("lost", lost))
 			}
 			return
@@ -146,31 +178,29 @@ func (w *usageWriter) run() {
 	}
 }
 
-// drain stores the batch and what is in the queue, and returns what could not be
-// stored.
-func (w *usageWriter) drain(batch []tokenUse) []tokenUse {
-	for {
-		for len(batch) < usageBatch && len(w.queue) > 0 {
-			batch = append(batch, <-w.queue)
-		}
-		if len(batch) == 0 {
-			return batch
-		}
-		if batch = w.store(batch); len(batch) > 0 {
-			return batch
-		}
+// drain stores what could not be stored before and then what came since, and
+// returns what could not be stored.
+func (w *usageWriter) drain(waiting []tokenUse) []tokenUse {
+	if waiting = w.store(waiting); len(waiting) > 0 {
+		return waiting
 	}
+	return w.store(w.take())
 }
 
-// store returns what is to be tried again: all of the batch while the database
-// is away, and otherwise nothing.
-func (w *usageWriter) store(batch []tokenUse) []tokenUse {
-	if lost := w.lost.Swap(0); lost > 0 {
-		w.log.Warn("uses of tokens were not recorded: there were more than can be stored", slog.Int64("lost", lost))
+// store returns what is to be tried again because the database is away.
+func (w *usageWriter) store(uses []tokenUse) []tokenUse {
+	for len(uses) > 0 {
+		batch := uses[:min(usageBatch, len(uses))]
+		if again := w.storeBatch(batch); again {
+			return uses
+		}
+		uses = uses[len(batch):]
 	}
-	if len(batch) == 0 {
-		return batch
-	}
+	return nil
+}
+
+// storeBatch tells whether the batch is to be tried again.
+func (w *usageWriter) storeBatch(batch []tokenUse) (again bool) {
 	ctx, cancel := context.WithTimeout(w.storing, usageTimeout)
 	defer cancel()
 	err := w.db.change(ctx, func(tx *sql.Tx) error {
@@ -181,17 +211,14 @@ func (w *usageWriter) store(batch []tokenUse) []tokenUse {
 	})
 	if err == nil {
 		w.failing = false
-		return batch[:0]
+		return false
 	}
-	again := w.db.unavailable(err)
+	again = w.db.unavailable(err) || errors.Is(err, errOutcomeUnknown)
 	if !w.failing || !again {
 		w.log.Warn("uses of tokens could not be recorded", slog.Int("uses", len(batch)), slog.Bool("tried_again", again), slog.Any("error", err))
 	}
-	w.failing = true
-	if again {
-		return batch
-	}
-	return batch[:0]
+	w.failing = again
+	return again
 }
 
 func insertUses(ctx context.Context, tx *sql.Tx, batch []tokenUse) error {
