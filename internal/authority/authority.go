@@ -93,8 +93,8 @@ type Config struct {
 }
 
 // Authority issues, verifies and revokes tokens. It is safe for concurrent
-// use, and several may be open on one SQLite file at a time, in one process or
-// in several.
+// use, and several may be open on one SQLite file or PostgreSQL database at a
+// time, in one process or in several.
 type Authority struct {
 	db         *database
 	peppers    *peppers

@@ -5,8 +5,9 @@
 // It stands on the other side of the wire from the rest of this module and
 // imports none of it. What a program learns about it, it learns over HTTP.
 //
-// An [Authority] is opened over a store, in memory or in a SQLite file, and
-// offers an [http.Handler]. [StartEmbedded] runs one in the same process, on a
+// An [Authority] is opened over a store, in memory, in a SQLite file or in a
+// PostgreSQL database that several nodes may share, and offers an
+// [http.Handler]. [StartEmbedded] runs one in the same process, on a
 // loopback port, with a first user and a first token.
 //
 // # What is kept of a token
@@ -22,7 +23,10 @@
 // A token is tied to one user and to the organization that it was made in.
 // The user's status, membership and role are read at each request and are
 // never stored with the token: a changed role counts at once, and the tokens
-// of somebody who was suspended or removed all stop.
+// of somebody who was suspended or removed all stop. Over PostgreSQL a node
+// remembers whom it has verified for as long as it hears of changes that others
+// make, which count on all nodes within a second; a node that cannot hear asks
+// the database each time, and one without its database answers 503.
 //
 // # The web page
 //
