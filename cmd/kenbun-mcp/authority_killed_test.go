@@ -26,7 +26,7 @@ type servedAuthority struct {
 
 func startAuthority(t *testing.T, environment []string, arguments ...string) *servedAuthority {
 	t.Helper()
-	s := &servedAuthority{t: t, command: exec.Command(kenbuntest.Binary(t), append([]string{"authority", "serve", "--listen", "127.0.0.1:0"}, arguments...)...), read: make(chan struct{})}
+	s := &servedAuthority{t: t, command: exec.Command(kenbuntest.Binary(t), append([]string{"authority", "serve", "--listen", "127.0.0.1:0", "--rate-limit", "0", "--rate-limit-address", "0"}, arguments...)...), read: make(chan struct{})}
 	s.command.Env = environment
 	stderr, err := s.command.StderrPipe()
 	if err != nil {

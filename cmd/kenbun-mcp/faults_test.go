@@ -18,9 +18,9 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
-// startAuthority starts the program's authority serve on a free port. stop ends
+// startLoggedAuthority starts the program's authority serve on a free port. stop ends
 // it and returns its log.
-func startAuthority(t *testing.T, arguments ...string) (address string, stop func() (log []string)) {
+func startLoggedAuthority(t *testing.T, arguments ...string) (address string, stop func() (log []string)) {
 	t.Helper()
 	command := exec.Command(kenbuntest.Binary(t), append([]string{"authority", "serve", "--listen", "127.0.0.1:0"}, arguments...)...)
 	command.Env = kenbuntest.Environment(t)
@@ -82,7 +82,7 @@ func TestN4_ClientGetsOverFaults(t *testing.T) {
 	const users, workersEach, callsEach = 10, 20, 10
 	store := "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
 	sound := kenbuntest.StartOn(t, store) // the same store, without faults
-	faulty, stop := startAuthority(t, "--store", store, "--token-limit", "100000", "--rate-limit", "0", "--rate-limit-address", "0", "--fault-seed", "20260328",
+	faulty, stop := startLoggedAuthority(t, "--store", store, "--token-limit", "100000", "--rate-limit", "0", "--rate-limit-address", "0", "--fault-seed", "20260328",
 		"--fault", "503:5%", "--fault", "429:3%", "--fault", "500:2%", "--fault", "drop-answer:5%", "--fault", "latency:2ms")
 
 	calls := &faultyCalls{counts: map[string]int{}, doubtful: map[string]bool{}}
