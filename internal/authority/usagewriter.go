@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,11 @@ const (
 	// [Config.UsagePerToken] is zero.
 	DefaultUsagePerToken = 1000
 )
+
+// usageInsert is how many uses one statement stores. SQLite looks for each
+// parameter of the form $1 among all before it, so that a statement for a whole
+// batch costs many times as much.
+const usageInsert = 16
 
 const (
 	// usageWaiting bounds the uses that wait to be stored.
@@ -204,8 +210,10 @@ func (w *usageWriter) storeBatch(batch []tokenUse) (again bool) {
 	ctx, cancel := context.WithTimeout(w.storing, usageTimeout)
 	defer cancel()
 	err := w.db.change(ctx, func(tx *sql.Tx) error {
-		if err := insertUses(ctx, tx, batch); err != nil {
-			return err
+		for uses := range slices.Chunk(batch, usageInsert) {
+			if err := insertUses(ctx, tx, uses); err != nil {
+				return err
+			}
 		}
 		return w.pruneMany(ctx, tx, batch)
 	})
