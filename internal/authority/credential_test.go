@@ -62,7 +62,11 @@ func FuzzParseCredential(f *testing.F) {
 	f.Add("", 0, byte(1))
 	f.Add("kbn_pat_", 3, byte(1))
 	f.Add("kbn_session_0123456789", 20, byte(32))
-	f.Add("kbn_pat_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef", 30, byte(7))
+	for _, kind := range []credentialKind{personalAccessToken, sessionToken} {
+		value := newCredential(kind)
+		f.Add(value, 30, byte(7))
+		f.Add(value[:len(value)-checksumDigits], 12, byte(1))
+	}
 	f.Fuzz(func(t *testing.T, body string, at int, change byte) {
 		for _, value := range []string{body, body + checksum(body)} {
 			kind, ok := parseCredential(value)

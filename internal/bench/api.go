@@ -26,6 +26,11 @@ func startAPI(ctx context.Context) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serveAPI(ctx, a)
+}
+
+// serveAPI adds the user and serves a, which it closes if it cannot.
+func serveAPI(ctx context.Context, a *authority.Authority) (*api, error) {
 	if _, err := a.AddUser(ctx, authority.NewUser{Email: userEmail, FirstName: "Bench", LastName: "Mark", Role: authority.RoleMember}); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -34,7 +39,7 @@ func startAPI(ctx context.Context) (*api, error) {
 		return nil, errors.Join(err, a.Close())
 	}
 	// What users have: a hundred tokens with names of some length.
-	for i := range 99 {
+	for i := range ownTokens - 1 {
 		ends := time.Now().Add(time.Duration(i+1) * 24 * time.Hour)
 		if _, err := a.IssueToken(ctx, userEmail, fmt.Sprintf("MCP Server - Work Laptop %d", i), &ends); err != nil {
 			return nil, errors.Join(err, a.Close())

@@ -80,7 +80,15 @@ func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(startRows, callRows, sizeRows, httpRows), nil
+	verifyRows, err := measureVerify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	listRows, err := measureList(ctx, folder, calls)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(startRows, callRows, sizeRows, httpRows, verifyRows, listRows), nil
 }
 
 func printTable(rows []row) error {
