@@ -40,11 +40,12 @@ work, unless --add is given. Invented users cannot be removed again.`,
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), made)
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), `made %d users in %d organizations and %d tokens in %s
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), `made %d users and %d tokens in %s
+organizations: %d
 tokens that work: %d, expired: %d, revoked: %d
 most tokens: %s
 sign in:     kenbun-mcp authority session %[8]s
-`, made.Users, made.Organizations, made.Tokens, made.Took.Round(time.Millisecond), made.Active, made.Expired, made.Revoked, made.Emails[0])
+`, made.Users, made.Tokens, made.Took.Round(time.Millisecond), made.Organizations, made.Active, made.Expired, made.Revoked, made.Emails[0])
 				return err
 			})
 		},

@@ -198,6 +198,14 @@ func TestAuthority_WrongUsageAndFailure(t *testing.T) {
 		{"session ada@example.com --ttl 721h", exitUsage, "720 hours"},
 		{"session nobody@example.com", exitFailed, "no such user"},
 		{"serve --token-limit 0", exitUsage, "--token-limit"},
+		{"serve --rate-limit 60/w", exitUsage, "--rate-limit"},
+		{"serve --rate-limit-address 600/m,9/d", exitUsage, "--rate-limit-address"},
+		{"serve --trusted-proxy 0.0.0.0/0", exitUsage, "--trusted-proxy"},
+		{"serve --fault 503:101%", exitUsage, "--fault"},
+		{"serve --fault-seed 7", exitUsage, "--fault-seed"},
+		{"seed", exitFailed, "--add"}, // ada is there
+		{"seed --users 0", exitUsage, "users"},
+		{"seed --store memory", exitUsage, "sqlite:PATH"},
 		{"serve --listen nonsense", exitFailed, "--listen"},
 	} {
 		code, stdout, stderr := authorityCommand(t, strings.Fields(c.args)...)
@@ -269,5 +277,24 @@ func TestAuthority_PostgresNeedsAPepper(t *testing.T) {
 	code, _, stderr := authorityCommand(t, "user", "list")
 	if code != exitUsage || !strings.Contains(stderr, "all nodes need the same") {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+func TestAuthority_SeedTellsHowToSignIn(t *testing.T) {
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	said := mustAuthorityCommand(t, "seed", "--users", "20", "--tokens", "100")
+	_, command, found := strings.Cut(said, "kenbun-mcp authority ")
+	if !found || !strings.HasPrefix(said, "made 20 users and 100 tokens in ") {
+		t.Fatalf("seed says %q", said)
+	}
+	if got := mustAuthorityCommand(t, strings.Fields(command)...); !strings.HasPrefix(got, "kbn_session_") {
+		t.Error("the command that seed tells prints no session")
+	}
+	var made struct{ Users, Tokens, Active, Expired, Revoked int }
+	if err := json.Unmarshal([]byte(mustAuthorityCommand(t, "seed", "--users", "5", "--tokens", "50", "--add", "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	if made.Users != 5 || made.Tokens != 50 || made.Active+made.Expired+made.Revoked != 50 {
+		t.Errorf("made %+v", made)
 	}
 }

@@ -74,6 +74,9 @@ func (a *Authority) webHandler() http.Handler {
 func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) error {
 	rt, err := table.match(r)
 	ex.pattern = rt.pattern
+	if err := a.passGateway(ex, r); err != nil {
+		return err
+	}
 	if err != nil {
 		return err
 	}
