@@ -19,7 +19,7 @@ type invention struct{ source *mathrand.ChaCha8 }
 
 func newInvention() *invention {
 	var seed [32]byte
-	_, _ = rand.Read(seed[:]) // ends the program rather than return an error
+	_, _ = rand.Read(seed[:])                    // ends the program rather than return an error
 	return &invention{mathrand.NewChaCha8(seed)} //nolint:forbidigo // no secret and no id is drawn from it
 }
 
