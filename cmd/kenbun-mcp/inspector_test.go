@@ -65,7 +65,7 @@ func (i inspector) run(t *testing.T, arguments ...string) ([]byte, int) {
 func TestInspectorListsAndCallsEveryTool(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_DELIVER=file")
+	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_DELIVER=file", "KENBUN_API_EXTENSIONS=true")
 	i := newInspector(t, with(environment, "MCP_INSPECTOR_SECRET_STORE=memory"))
 
 	// Tokens go through files: argument lists are for everybody to see.
@@ -76,7 +76,8 @@ func TestInspectorListsAndCallsEveryTool(t *testing.T) {
 		"stdio": map[string]any{
 			"type": "stdio", "command": kenbuntest.Binary(t), "args": []string{"stdio"},
 			"env": map[string]string{
-				"KENBUN_API_URL": api.URL, "KENBUN_PAT_FILE": tokenFile, "KENBUN_DELIVER": "file", "KENBUN_DELIVER_DIR": filepath.Join(folder, "tokens"),
+				"KENBUN_API_URL": api.URL, "KENBUN_API_EXTENSIONS": "true", "KENBUN_PAT_FILE": tokenFile,
+				"KENBUN_DELIVER": "file", "KENBUN_DELIVER_DIR": filepath.Join(folder, "tokens"),
 			},
 		},
 		"http": map[string]any{
@@ -157,6 +158,11 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	refused = call("rotate_token", `{"id":"`+created.Structured.ID+`"}`, 5)
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("rotate_token answered %q", refused.text())
+	}
+	call("update_token", `{"id":"`+created.Structured.ID+`","permissions":["read:leads","read:tokens"]}`, 0)
+	refused = call("update_token", `{"id":"`+created.Structured.ID+`","permissions":["all"]}`, 5)
+	if !strings.Contains(refused.text(), "needs_person") {
+		t.Errorf("update_token answered %q", refused.text())
 	}
 	if _, err := api.As(t, value).Me(t.Context()); err != nil {
 		t.Errorf("the token is dead though nobody decided so: %v", err)
