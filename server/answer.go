@@ -95,8 +95,9 @@ func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCE
 		if m.Method == string(mcp.MethodToolsCall) {
 			s.metrics.ToolCall(otherName, otherName, 0)
 		}
-		if m.Method == string(mcp.MethodResourcesRead) {
-			own.Error.Data = uriOf(m)
+		if m.Method == string(mcp.MethodResourcesRead) && m.uri != nil {
+			// MCP 2026-07-28, server/resources, "Error Handling".
+			own.Error.Data = map[string]json.RawMessage{"uri": m.uri}
 		}
 	default:
 		s.log.Error("a message was answered with an error", "request_id", tools.RequestID(ctx), "method", m.knownMethod(), "code", answer.Error.Code, "cause", answer.Error.Message)
@@ -123,18 +124,6 @@ func (s *Server) invalidParams(m *message) string {
 		return "there is no such resource; resources/list names those that there are"
 	}
 	return "the parameters are not those that this method takes"
-}
-
-// uriOf names the resource that a request is about (MCP 2026-07-28,
-// server/resources, "Error Handling").
-func uriOf(m *message) map[string]json.RawMessage {
-	var params struct {
-		URI json.RawMessage `json:"uri"`
-	}
-	if json.Unmarshal(m.Params, &params) != nil || params.URI == nil {
-		return nil
-	}
-	return map[string]json.RawMessage{"uri": params.URI}
 }
 
 // knownMethod is the method, where it is one that may stand in a log: what

@@ -144,7 +144,7 @@ func AllowsHost(allowed []string, header string) (bool, error) {
 
 // RecoverPanics is the outer belt around everything that answers HTTP.
 func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
-	return logRequests(logger, recoverPanics(logger, next))
+	return logRequests(logger, noMetrics{}, recoverPanics(logger, next))
 }
 
 // EndListening has requests that only listen end with the server.

@@ -157,7 +157,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		// It has an origin of its own, and lets no other in.
 		site = desk.before(site)
 	}
-	site = countRequests(s.metrics, logRequests(s.log, recoverPanics(s.log, hosts.guard(site))))
+	site = logRequests(s.log, s.metrics, recoverPanics(s.log, hosts.guard(site)))
 	return noteClientAddress(config.TrustedProxies, cutOffSlowReaders(s.timeouts.write, endDoubtfulConnections(site))), nil
 }
 

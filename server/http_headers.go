@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -37,7 +36,7 @@ func (e *endpoint) checkHeaders(r *http.Request, m *message) mcp.JSONRPCMessage 
 	}
 	err := mcp.ValidateStandardHeaders(r.Header.Get, version, mcp.MCPMethod(m.Method), m.Params)
 	if err == nil && m.Method == string(mcp.MethodToolsCall) {
-		err = e.checkParamHeaders(r.Header, m.Params)
+		err = e.checkParamHeaders(r.Header, m)
 	}
 	var differs mcp.HeaderMismatchError
 	if errors.As(err, &differs) {
@@ -50,12 +49,8 @@ func (e *endpoint) checkHeaders(r *http.Request, m *message) mcp.JSONRPCMessage 
 
 // checkParamHeaders compares the arguments that a tool wants to see in headers,
 // too.
-func (e *endpoint) checkParamHeaders(header http.Header, params json.RawMessage) error {
-	var call struct {
-		Name string `json:"name"`
-	}
-	_ = json.Unmarshal(params, &call) // the library says what is wrong with it
-	tool := e.server.mcp.GetTool(call.Name)
+func (e *endpoint) checkParamHeaders(header http.Header, m *message) error {
+	tool := e.server.mcp.GetTool(m.name)
 	if tool == nil || !e.server.mirrors(tool) {
 		return nil
 	}
@@ -65,7 +60,7 @@ func (e *endpoint) checkParamHeaders(header http.Header, params json.RawMessage)
 			return "", false
 		}
 		return values[0], true
-	}, &tool.Tool, params)
+	}, &tool.Tool, m.Params)
 }
 
 // mirrors reports whether a tool has arguments that clients send in headers,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,11 +14,12 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
 // thorough reports whether tests are to take the time that they claim to.
-func thorough() bool { return os.Getenv("KENBUN_TEST_REQUIRE") == "all" && !testing.Short() }
+func thorough() bool { return require.All() && !testing.Short() }
 
 // user is somebody with a token.
 type user struct{ email, pat string }

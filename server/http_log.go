@@ -11,15 +11,17 @@ import (
 )
 
 // logRequests gives each request a number, under which tools know it too, and
-// logs how it ended: never a header, a query or a body, and a path only where it
-// is one of the server's own, since people paste tokens in the strangest places.
-func logRequests(logger *slog.Logger, next http.Handler) http.Handler {
+// logs and counts how it ended: never a header, a query or a body, and a path only
+// where it is one of the server's own, since people paste tokens in the strangest
+// places.
+func logRequests(logger *slog.Logger, metrics Metrics, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := tools.NewRequestID()
 		w.Header().Set("X-Request-Id", id)
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		started := time.Now()
 		defer func() {
+			metrics.Request(loggedPath(r.URL.Path), recorder.status)
 			logger.Info("request", "request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL.Path),
 				"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
 		}()

@@ -1,9 +1,6 @@
 package server
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // Metrics is told what happens, for whoever counts it. Its methods are called by
 // many at once. What they are told comes out of closed sets.
@@ -27,12 +24,3 @@ func (noMetrics) Request(string, int)                    {}
 func (noMetrics) Refused(string)                         {}
 func (noMetrics) Sessions(func() int)                    {}
 func (noMetrics) ToolCall(string, string, time.Duration) {}
-
-// countRequests tells metrics of each request.
-func countRequests(metrics Metrics, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		defer func() { metrics.Request(loggedPath(r.URL.Path), recorder.status) }()
-		next.ServeHTTP(recorder, r)
-	})
-}

@@ -29,6 +29,10 @@ type message struct {
 	metaVersion string
 	// meta is what params._meta holds.
 	meta map[string]json.RawMessage
+	// name is params.name, such as that of a tool; empty if it is none.
+	name string
+	// uri is params.uri as it was written.
+	uri json.RawMessage
 	// text is the whole message.
 	text []byte
 }
@@ -131,6 +135,8 @@ func (m *message) readParams() *badMessage {
 	if err := checkInputResponses(params["inputResponses"]); err != nil {
 		return err
 	}
+	_ = json.Unmarshal(params["name"], &m.name) // what is no text is no name
+	m.uri = params["uri"]
 	meta := params["_meta"]
 	if len(meta) == 0 || meta[0] != '{' {
 		return nil

@@ -90,14 +90,7 @@ func (t *tracing) startMessage(ctx context.Context, header http.Header, m *messa
 	if t.tracer == nil {
 		return ctx, func(string) {}
 	}
-	var params struct {
-		Name json.RawMessage `json:"name"`
-	}
-	var tool string
-	if json.Unmarshal(m.Params, &params) == nil {
-		_ = json.Unmarshal(params.Name, &tool) // what is no name is no tool of ours
-	}
-	return t.start(ctx, header, m.meta, m.Method, tool)
+	return t.start(ctx, header, m.meta, m.Method, m.name)
 }
 
 // withRemoteParent returns ctx with the client's span as the parent of what is
