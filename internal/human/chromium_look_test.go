@@ -7,14 +7,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"image"
-	"image/color"
-	"image/draw"
 	"image/png"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -199,7 +194,7 @@ func takeScreenshots(t *testing.T, folder string) {
 				chromium.Evaluate[bool](b, `document.querySelectorAll("time").forEach((e) => e.textContent = "14:05"), document.activeElement.blur(), true`)
 				b.Do(chromedp.EmulateViewport(width, chromium.Evaluate[int64](b, `document.documentElement.scrollHeight`)))
 				picture := chromium.Run(b, chromedp.CaptureScreenshot())
-				if err := os.WriteFile(filepath.Join(folder, name+"-"+scheme+suffix+".png"), smaller(t, picture), 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(folder, name+"-"+scheme+suffix+".png"), chromium.SmallerPNG(t, picture), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -225,29 +220,4 @@ func takeScreenshots(t *testing.T, folder string) {
 			take("connect")
 		}
 	}
-}
-
-// smaller encodes a picture again with its 256 most frequent colours, which on
-// these pages are nearly all.
-func smaller(t *testing.T, picture []byte) []byte {
-	t.Helper()
-	full, err := png.Decode(bytes.NewReader(picture))
-	if err != nil {
-		t.Fatal(err)
-	}
-	size := full.Bounds()
-	counts := map[color.Color]int{}
-	for y := range size.Dy() {
-		for x := range size.Dx() {
-			counts[full.At(x, y)]++
-		}
-	}
-	colours := slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return counts[b] - counts[a] })
-	few := image.NewPaletted(size, colours[:min(len(colours), 256)])
-	draw.Draw(few, size, full, image.Point{}, draw.Src)
-	var encoded bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&encoded, few); err != nil {
-		t.Fatal(err)
-	}
-	return encoded.Bytes()
 }
