@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	if err := protectMemory(); err != nil {
+		fmt.Fprintf(os.Stderr, "kenbun-mcp: other programs of yours may be able to read this one's memory: %v\n", err)
+	}
 	// A reader that goes away must be an error and not the end of the process:
 	// a token whose value reached nobody has to be revoked.
 	signal.Ignore(syscall.SIGPIPE)

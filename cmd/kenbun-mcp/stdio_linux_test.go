@@ -27,7 +27,14 @@ func startStdioProgram(t *testing.T, environment []string, arguments ...string) 
 	t.Helper()
 	command := exec.Command(kenbuntest.Binary(t), append([]string{"stdio"}, arguments...)...)
 	command.Env = environment
-	command.Stderr = os.Stderr
+	return startChild(t, command)
+}
+
+func startChild(t *testing.T, command *exec.Cmd) child {
+	t.Helper()
+	if command.Stderr == nil {
+		command.Stderr = os.Stderr
+	}
 	in, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// protectMemory keeps tokens in this process's memory and environment from other
+// processes of the same user, such as a command that an assistant runs: they can
+// neither attach to it nor read it, and nothing of it is written down when it
+// crashes (https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html).
+// Whoever is root can read it all the same. The hard limit on core dumps stays,
+// so that a program that this one starts may have its own.
+func protectMemory() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return errors.Join(err, forbidReading())
+	}
+	limit.Cur = 0
+	return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &limit), forbidReading())
+}
+
+func forbidReading() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
