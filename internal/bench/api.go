@@ -19,18 +19,16 @@ type api struct {
 	close func() error
 }
 
-const userEmail = "bench@example.com"
+const (
+	userEmail = "bench@example.com"
+	ownTokens = 100
+)
 
 func startAPI(ctx context.Context) (*api, error) {
 	a, err := authority.Open(ctx, authority.Config{Store: "memory", TokenLimit: 1000})
 	if err != nil {
 		return nil, err
 	}
-	return serveAPI(ctx, a)
-}
-
-// serveAPI adds the user and serves a, which it closes if it cannot.
-func serveAPI(ctx context.Context, a *authority.Authority) (*api, error) {
 	if _, err := a.AddUser(ctx, authority.NewUser{Email: userEmail, FirstName: "Bench", LastName: "Mark", Role: authority.RoleMember}); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

@@ -80,15 +80,11 @@ func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	verifyRows, err := measureVerify(ctx)
+	authorityRows, err := measureAuthority(ctx)
 	if err != nil {
 		return nil, err
 	}
-	listRows, err := measureList(ctx, folder, calls)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(startRows, callRows, sizeRows, httpRows, verifyRows, listRows), nil
+	return slices.Concat(startRows, callRows, sizeRows, httpRows, authorityRows), nil
 }
 
 func printTable(rows []row) error {
