@@ -187,16 +187,17 @@ func TestA2_WrongAnswersAreRevoked(t *testing.T) {
 }
 
 func TestCreateAcceptsAShorterLife(t *testing.T) {
+	asked := inDays(7)
 	for name, shape := range map[string]func(map[string]any){
 		"earlier":           func(a map[string]any) { a["expires_at"] = time.Now().Add(time.Hour) },
-		"same second":       func(a map[string]any) { a["expires_at"] = inDays(7).Truncate(time.Second).Add(time.Millisecond) },
+		"same second":       func(a map[string]any) { a["expires_at"] = asked.Truncate(time.Second).Add(time.Millisecond) },
 		"without a prefix":  func(a map[string]any) { delete(a, "token_prefix") },
 		"with other fields": func(a map[string]any) { a["secret"] = "x"; a["owner"] = map[string]any{"id": 1} },
 		"with permissions":  func(a map[string]any) { a["permissions"] = []string{"read:tokens"} },
 	} {
 		api := newFakeAPI(t)
 		api.shape = shape
-		created, err := newTestCaller(t, api.URL).CreateToken(t.Context(), NewToken{Name: "ci", ExpiresAt: inDays(7)})
+		created, err := newTestCaller(t, api.URL).CreateToken(t.Context(), NewToken{Name: "ci", ExpiresAt: asked})
 		if err != nil || created.Prefix != created.Value.Prefix() || len(api.live()) != 1 {
 			t.Errorf("%s: %v", name, err)
 		}
