@@ -59,7 +59,7 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 			defer proxy.Close()
 			address := strings.Replace(proxy.URL, "http://", "http://ada:hunter2@", 1)
 			if tc.status == 0 {
-				address = "http://ada:hunter2@" + refusing(t)
+				address = "http://ada:hunter2@" + refusing
 			}
 			child := exec.CommandContext(t.Context(), executable)
 			child.Env = []string{proxyChild + "=1", "HTTPS_PROXY=" + address}

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -40,15 +39,7 @@ func TestReachable_ByWhatAnswers(t *testing.T) {
 }
 
 func TestReachable_WhereNothingAnswers(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := "http://" + listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	e := mustError(t, newTestClient(t, address).Reachable(t.Context()))
+	e := mustError(t, newTestClient(t, "http://"+refusing).Reachable(t.Context()))
 	if !errors.Is(e, ErrUnavailable) || e.Attempts != 1 {
 		t.Errorf("%v after %d attempts", e, e.Attempts)
 	}

@@ -69,7 +69,7 @@ func TestPostIsSentAgainAfterADialError(t *testing.T) {
 		DisableKeepAlives: true, // each request dials
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if dials.Add(1) == 2 { // the first is the list
-				return dialer.DialContext(ctx, network, refusing(t))
+				return dialer.DialContext(ctx, network, refusing)
 			}
 			return dialer.DialContext(ctx, network, address)
 		},
@@ -85,14 +85,13 @@ func TestPostIsSentAgainAfterADialError(t *testing.T) {
 
 func TestPostThatNeverLeftIsNoDoubt(t *testing.T) {
 	api := newFakeAPI(t)
-	gone := refusing(t)
 	var dials atomic.Int64
 	dialer := &net.Dialer{}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if dials.Add(1) > 1 { // the first is the list
-				address = gone
+				address = refusing
 			}
 			return dialer.DialContext(ctx, network, address)
 		},

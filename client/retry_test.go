@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -184,10 +185,18 @@ func TestContextEndsAWaitAtOnce(t *testing.T) {
 				}
 				w.Header().Set("Retry-After", "25")
 				w.WriteHeader(http.StatusTooManyRequests)
-				time.AfterFunc(50*time.Millisecond, cancel)
 				return true
 			}
-			u := newTestCaller(t, api.URL)
+			// A call that ends before its answer is there would be another matter.
+			transport := &http.Transport{}
+			t.Cleanup(transport.CloseIdleConnections)
+			u := newTestCaller(t, api.URL, WithTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
+				answer, err := transport.RoundTrip(r)
+				if err == nil && answer.StatusCode == http.StatusTooManyRequests {
+					answer.Body = whenClosed{answer.Body, func() { time.AfterFunc(50*time.Millisecond, cancel) }}
+				}
+				return answer, err
+			})))
 			var err error
 			start := time.Now()
 			switch method {
@@ -210,6 +219,17 @@ func TestContextEndsAWaitAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// whenClosed is the body of an answer, and does something when it was read.
+type whenClosed struct {
+	io.ReadCloser
+	do func()
+}
+
+func (w whenClosed) Close() error {
+	w.do()
+	return w.ReadCloser.Close()
 }
 
 func TestContextIsVisible(t *testing.T) {
@@ -275,22 +295,12 @@ func TestR25_SlowBodyIsCutByTheTimeout(t *testing.T) {
 	}
 }
 
-// refusing returns an address where nothing listens.
-func refusing(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
-}
+// refusing is an address where nothing listens: its port is one that the system
+// gives to nobody by itself.
+const refusing = "127.0.0.1:1"
 
 func TestConnectionRefusedIsToldInWords(t *testing.T) {
-	address := refusing(t)
-	u := newTestCaller(t, "http://"+address)
+	u := newTestCaller(t, "http://"+refusing)
 	for name, do := range map[string]func() error{
 		"GET":    func() error { _, err := u.ListTokens(t.Context()); return err },
 		"DELETE": func() error { return u.RevokeToken(t.Context(), "pat_1") },
@@ -298,7 +308,7 @@ func TestConnectionRefusedIsToldInWords(t *testing.T) {
 	} {
 		err := do()
 		e := mustError(t, err)
-		if !errors.Is(err, ErrUnavailable) || e.Attempts != 4 || !strings.Contains(e.Error(), "could not connect to "+address+" (connection refused)") {
+		if !errors.Is(err, ErrUnavailable) || e.Attempts != 4 || !strings.Contains(e.Error(), "could not connect to "+refusing+" (connection refused)") {
 			t.Errorf("%s: %v after %d tries", name, err, e.Attempts)
 		}
 		var doubt *CreateError

@@ -161,7 +161,7 @@ func flipped(b byte) string {
 
 func TestN4_NobodyIsLetInWhileTheAPIIsDown(t *testing.T) {
 	h := serveHTTP(t, func(h *house, c *server.HTTPConfig) {
-		api, err := client.New(client.WithBaseURL(unreachable(t)), client.WithRetry(0, 0, 0))
+		api, err := client.New(client.WithBaseURL(unreachable), client.WithRetry(0, 0, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,18 +15,9 @@ import (
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
-// unreachable is the address of an API that does not answer.
-func unreachable(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return "http://" + listener.Addr().String()
-}
+// unreachable is the address of an API that is not there: its port is one that
+// the system gives to nobody by itself.
+const unreachable = "http://127.0.0.1:1"
 
 // serveFrom has handler answer initialize as if it came from address.
 func serveFrom(t testing.TB, handler http.Handler, address string, header headers) *httptest.ResponseRecorder {
