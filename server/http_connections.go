@@ -90,8 +90,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if beyond == "" {
 			return &limitedConn{Conn: connection, patience: l.limits.WriteTimeout, release: sync.OnceFunc(func() { l.release(from) })}, nil
 		}
-		_ = connection.Close() // nobody is told anything on it
-		l.limits.Refused(beyond)
+		l.limits.Refused(beyond) // before anybody can notice
+		_ = connection.Close()   // nobody is told anything on it
 	}
 }
 
