@@ -119,8 +119,8 @@ func TestA23_ConnectionsInTotalAreBounded(t *testing.T) {
 func TestA23_HTTP1ClientThatDoesNotReadIsCutOff(t *testing.T) {
 	closed := make(chan struct{}, 64)
 	h := limitedTo(t, server.ConnectionLimits{WriteTimeout: 300 * time.Millisecond}, func(l net.Listener) net.Listener { return tightListener{l, closed} })
-	reader := dialFrom(t, h, "127.0.0.1", wants(t, h, "much"))
 	began := time.Now()
+	reader := dialFrom(t, h, "127.0.0.1", wants(t, h, "much"))
 	select {
 	case <-closed:
 	case <-time.After(patience):

@@ -121,12 +121,12 @@ func TestSessions_EndWhileEverythingIsOpen(t *testing.T) {
 
 // A session in which somebody waits for the person is not silent.
 func TestSessions_AreNotSweptWhileAQuestionWaits(t *testing.T) {
-	const idle = 50 * time.Millisecond
+	const idle = 500 * time.Millisecond // of which none may pass between two requests
 	h := serveHTTP(t, func(_ *house, c *server.HTTPConfig) { c.SessionIdle = idle })
 	target := h.api.Token(t, "ada@example.com", "old", nil)
 	session := h.session(t, bearer(h.pat), asksPeople)
 	waiting, question := h.asked(t, session, target.ID)
-	time.Sleep(5 * idle) // what would have swept it
+	time.Sleep(2 * idle) // what would have swept it
 	yes := `{"jsonrpc":"2.0","id":` + question + `,"result":{"action":"accept","content":{"approve":true}}}`
 	if answer := h.post(t, session, yes); answer.status != http.StatusAccepted {
 		t.Errorf("the answer: status %d, %s", answer.status, answer.body)
@@ -248,13 +248,13 @@ func TestA27_NotificationsAfterTheAnswerReachNobody(t *testing.T) {
 	}
 	close(answered)
 	for range 50 {
-		if answer := h.post(t, session, call(t, 2, "whoami", nil)); answer.header.Get("Content-Type") != "application/json" || strings.Contains(answer.body, "late") {
+		if answer := h.post(t, session, call(t, 2, "whoami", nil)); answer.header.Get("Content-Type") != "application/json" || strings.Contains(answer.body, "progressToken") {
 			t.Errorf("the next call: %s", answer.body)
 		}
 	}
 	late.Wait()
 	h.do(t, "DELETE", "/mcp", session, "")
-	if rest := listening.rest(); strings.Contains(rest, "late") {
+	if rest := listening.rest(); strings.Contains(rest, "progressToken") {
 		t.Errorf("the stream: %q", rest)
 	}
 }
