@@ -25,14 +25,7 @@ func startNginx(t *testing.T, upstream string) string {
 	if err != nil {
 		kenbuntest.SkipUnlessRequired(t, "there is no nginx on this machine")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := kenbuntest.FreeAddress(t)
 	dir := t.TempDir()
 	config := fmt.Sprintf(`
 		daemon off;

@@ -62,8 +62,8 @@ func newDeployment(t *testing.T) *deployment {
 		}
 	}
 	d := &deployment{folder: folder}
-	for i, address := range freeAddresses(t, 5) {
-		*[]*string{&d.replica1, &d.replica2, &d.redis, &d.nginx, &d.health}[i] = address
+	for _, address := range []*string{&d.replica1, &d.replica2, &d.redis, &d.nginx, &d.health} {
+		*address = kenbuntest.FreeAddress(t)
 	}
 	if output, err := exec.Command(filepath.Join(folder, "make-secrets"), filepath.Join(folder, "secrets"), "redis:6379").CombinedOutput(); err != nil {
 		t.Fatalf("make-secrets: %v: %s", err, output)
@@ -86,21 +86,6 @@ func loadCompose(t *testing.T, file string) *types.Project {
 		t.Fatalf("compose.yaml: %v", err)
 	}
 	return project
-}
-
-// freeAddresses are loopback ones on which nothing listens.
-func freeAddresses(t *testing.T, n int) []string {
-	t.Helper()
-	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close() // after all are known, so that they differ
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses
 }
 
 // onLoopback is what tells the services here from those in containers: where

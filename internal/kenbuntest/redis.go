@@ -36,15 +36,7 @@ func StartRedis(t testing.TB, options ...string) *Redis {
 	// Redis takes no port 0. Where another takes the free one first, the next is
 	// tried.
 	for range 10 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := listener.Addr().String()
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if r := startRedis(t, program, address, options); r != nil {
+		if r := startRedis(t, program, FreeAddress(t), options); r != nil {
 			return r
 		}
 	}
