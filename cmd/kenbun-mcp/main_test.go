@@ -2,7 +2,9 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
@@ -12,5 +14,15 @@ var update = flag.Bool("update", false, "rewrite the generated parts of the docu
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// What whoever runs the tests has set for themselves is not for the commands
+	// that tests run in this process.
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); kenbuntest.IsSetting(name) && !strings.HasPrefix(name, "KENBUN_TEST_") {
+			if err := os.Unsetenv(name); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
+	}
 	os.Exit(kenbuntest.Run(m))
 }

@@ -187,14 +187,20 @@ func Binary(t testing.TB) string {
 	return binary
 }
 
+// IsSetting reports whether an environment variable changes what the program
+// does or shows.
+func IsSetting(name string) bool {
+	return strings.HasPrefix(name, "KENBUN_") || strings.HasPrefix(name, "OTEL_") || name == "NO_COLOR"
+}
+
 // Environment is the environment for a run of the program: the test's own
-// without any KENBUN variable, a data folder that ends with the test, no
-// keychain, no browser, and then what is given as "NAME=value".
+// without any setting, a data folder that ends with the test, no keychain, no
+// browser, and then what is given as "NAME=value".
 func Environment(t testing.TB, variables ...string) []string {
 	t.Helper()
 	var environment []string
 	for _, variable := range os.Environ() {
-		if len(variable) < 7 || variable[:7] != "KENBUN_" {
+		if name, _, _ := strings.Cut(variable, "="); !IsSetting(name) {
 			environment = append(environment, variable)
 		}
 	}
