@@ -182,6 +182,7 @@ func TestReplicas_SessionOfAKilledReplicaIsOpenedOnTheOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectAnswer(t, session, "whoami", nil, "ada@example.com")
+	waitUntil(t, "its replica has logged it", func() bool { return calls(replica1)+calls(replica2) > 0 })
 	holder := replica1
 	if calls(replica2) > 0 {
 		holder = replica2
