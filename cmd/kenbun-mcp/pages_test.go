@@ -88,12 +88,12 @@ func (c *clicker) click(address string) string {
 	}
 	answer, err := http.PostForm(address, form)
 	if err != nil {
-		return err.Error()
+		return string(shown) + err.Error()
 	}
 	after, err := io.ReadAll(answer.Body)
 	_ = answer.Body.Close()
 	if err != nil {
-		return err.Error()
+		return string(shown) + err.Error()
 	}
 	return string(shown) + string(after)
 }

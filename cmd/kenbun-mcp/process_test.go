@@ -25,9 +25,10 @@ type outcome struct {
 // runProgram runs the built program with input on its standard input.
 func runProgram(t *testing.T, environment []string, input string, arguments ...string) outcome {
 	t.Helper()
+	program := kenbuntest.Binary(t) // to build it takes longer than a run may
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, kenbuntest.Binary(t), arguments...)
+	command := exec.CommandContext(ctx, program, arguments...)
 	command.Env = environment
 	command.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
