@@ -25,6 +25,15 @@ func TryLock(f *os.File) error {
 	}
 }
 
+// Unlock releases what [TryLock] took, and leaves the file open.
+func Unlock(f *os.File) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
 // openLock returns the folder itself, so that no lock file is left beside the
 // user's own.
 func openLock(root *os.Root, _ string) (*os.File, error) { return root.Open(".") }

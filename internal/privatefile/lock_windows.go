@@ -23,6 +23,11 @@ func TryLock(f *os.File) error {
 	return err
 }
 
+// Unlock releases what [TryLock] took, and leaves the file open.
+func Unlock(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: lockedByte})
+}
+
 // openLock returns a file beside the one that is written, since a folder cannot
 // be locked here. It stays: to remove it would let two hold two of the same
 // name.

@@ -176,3 +176,22 @@ func TestLockDoesNotWaitForEver(t *testing.T) {
 		t.Errorf("a lock that was released: %v", err)
 	}
 }
+
+func TestUnlockLetsTheNextOneIn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	var files []*os.File
+	for range 2 {
+		file, err := OpenAppend(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		files = append(files, file)
+	}
+	if err := errors.Join(TryLock(files[0]), Unlock(files[0]), TryLock(files[1])); err != nil {
+		t.Fatal(err)
+	}
+	if err := TryLock(files[0]); !errors.Is(err, ErrLocked) {
+		t.Errorf("while another holds the lock: %v", err)
+	}
+}
