@@ -1,5 +1,7 @@
 // Package audit writes the operator's log of changes: one line of JSON for each
-// entry, in a file that several processes may share, or on a stream.
+// entry, in a file that several processes may share, or on a stream. Each line
+// names the hash of the one before, so that [Verifier] notices what was taken out,
+// moved or changed.
 package audit
 
 import (
@@ -19,13 +21,17 @@ const (
 	retryEvery = 2 * time.Second
 )
 
-// destination takes lines.
+// destination takes entries, each of which is one JSON object.
 type destination interface {
 	// check reports whether a line could be written, as far as that can be told
 	// without writing one.
 	check() error
-	// write writes one whole line, or nothing.
-	write(line []byte) error
+	// write writes one whole line, or nothing. It links the entry to the one
+	// before it.
+	write(entry []byte) error
+	// close releases what is kept between entries. The destination can still be
+	// written to.
+	close()
 }
 
 // Log implements tools.Auditor. An entry that cannot be written is kept in
@@ -36,7 +42,7 @@ type Log struct {
 	log         *slog.Logger
 
 	mu sync.Mutex
-	// unwritten are lines in the order of their entries.
+	// unwritten are entries in their order.
 	unwritten [][]byte
 	retry     *time.Timer // nil while nothing waits to be tried again
 	closed    bool
@@ -63,7 +69,7 @@ func (l *Log) Ready() error {
 
 // Record implements tools.Auditor.
 func (l *Log) Record(entry tools.AuditEntry) {
-	line, err := json.Marshal(entry)
+	object, err := json.Marshal(entry)
 	if err != nil {
 		l.log.Error("an entry of the audit log could not be written as JSON", "action", entry.Action, "id", entry.Target, "outcome", entry.Outcome, "cause", err)
 		return
@@ -71,10 +77,10 @@ func (l *Log) Record(entry tools.AuditEntry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.unwritten) >= maxUnwritten {
-		l.lost(line)
+		l.lost(object)
 		return
 	}
-	l.unwritten = append(l.unwritten, append(line, '\n'))
+	l.unwritten = append(l.unwritten, object)
 	if l.flush() != nil && l.closed {
 		l.giveUp()
 	}
@@ -125,6 +131,7 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
+	defer l.destination.close()
 	err := l.flush()
 	if l.retry != nil {
 		l.retry.Stop()
@@ -140,12 +147,12 @@ func (l *Log) Close() error {
 
 // giveUp leaves what cannot be written to the server's own log.
 func (l *Log) giveUp() {
-	for _, line := range l.unwritten {
-		l.lost(line[:len(line)-1])
+	for _, entry := range l.unwritten {
+		l.lost(entry)
 	}
 	l.unwritten = nil
 }
 
-func (l *Log) lost(line []byte) {
-	l.log.Error("an entry is missing in the audit log", "entry", string(line))
+func (l *Log) lost(entry []byte) {
+	l.log.Error("an entry is missing in the audit log", "entry", string(entry))
 }

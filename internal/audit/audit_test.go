@@ -78,6 +78,7 @@ func waitFor(t *testing.T, what string, happened func() bool) {
 type pipe struct {
 	mu     sync.Mutex
 	broken bool
+	takes  int // bytes before it breaks
 	calls  int
 	bytes.Buffer
 }
@@ -87,7 +88,9 @@ func (p *pipe) Write(data []byte) (int, error) {
 	defer p.mu.Unlock()
 	p.calls++
 	if p.broken {
-		return 0, errors.New("the pipe is broken")
+		n, _ := p.Buffer.Write(data[:p.takes])
+		p.takes = 0
+		return n, errors.New("the pipe is broken")
 	}
 	return p.Buffer.Write(data)
 }
@@ -96,6 +99,13 @@ func (p *pipe) setBroken(broken bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broken = broken
+}
+
+// breakAfter has it take n bytes more and then break.
+func (p *pipe) breakAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken, p.takes = true, n
 }
 
 func (p *pipe) text() string {

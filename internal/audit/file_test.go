@@ -2,7 +2,6 @@ package audit_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -51,16 +50,7 @@ func TestFileThatCannotBeUsedIsNamedAtTheStart(t *testing.T) {
 
 func TestSeveralProcessesWriteWholeLinesToOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
-	var processes []*exec.Cmd
-	for range 4 {
-		command := exec.Command(os.Args[0])
-		command.Env = append(os.Environ(), writerVariable+"="+path)
-		command.Stderr = os.Stderr
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		processes = append(processes, command)
-	}
+	processes := startWriters(t, 4, path)
 	for _, process := range processes {
 		if err := process.Wait(); err != nil {
 			t.Error(err)
