@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,4 +39,23 @@ func TestR34_WhileTheAuditLogCannotBeWrittenNothingMoreIsChanged(t *testing.T) {
 	makeClaim(t, address, pat, "afterwards")
 	created := []string{"create_token create done live", "create_token deliver done waiting"}
 	expectEntries(t, auditEntries(t, readFile(t, path), pat), append(created, created...)...)
+}
+
+// A hash has to be one for people without this program, too.
+func TestR35_TheShellComputesTheHashAsTheDocumentationSays(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "audit.log")
+	auditedCalls(t, auditEnvironment(t), "--audit-log", path)
+	_, rest, _ := strings.Cut(readFile(t, filepath.Join("..", "..", "docs", "security.md")), "\nhead -n 1 ")
+	script, _, _ := strings.Cut(rest, "\n")
+	command := exec.Command("sh", "-c", "head -n 1 "+script)
+	command.Dir = folder
+	said, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	first, _, _ := strings.Cut(readFile(t, path), "\n")
+	if got, _, _ := strings.Cut(string(said), " "); got != auditHash(t, first) {
+		t.Errorf("the shell says %q of %s", got, first)
+	}
 }

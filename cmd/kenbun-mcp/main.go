@@ -53,10 +53,13 @@ talking.
 An assistant never sees the value of a new token, and what cannot be undone is
 decided by you.
 
-Every flag --a-b but --json, --help and what 'tokens update' is to change can also
-be given as the environment variable KENBUN_A_B; the flag wins. The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or
-KENBUN_PAT_COMMAND, or else from what 'kenbun-mcp login' kept: there is no flag
-for it, since flags show in process lists.
+Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
+flag wins. Without a variable are --json, --help, what 'tokens update' is to
+change and how 'audit verify' reads.
+
+The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND,
+or else from what 'kenbun-mcp login' kept: there is no flag for it, since flags
+show in process lists.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authenticated, 4 the API is
 out of reach, 5 refused or declined.`,
@@ -83,6 +86,7 @@ out of reach, 5 refused or declined.`,
 		newLoginCommand(),
 		newLogoutCommand(),
 		newAuthorityCommand(),
+		newAuditCommand(),
 		newVersionCommand(),
 	)
 	return root
