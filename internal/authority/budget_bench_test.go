@@ -29,7 +29,7 @@ const (
 // runs it once and holds it to the budgets.
 func BenchmarkBudget(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) {
-		measureVerification(b, Config{Store: "sqlite:" + filepath.Join(b.TempDir(), "kenbun.db")})
+		measureVerification(b, Config{Store: sqliteStore(b)})
 	})
 	b.Run("postgres", func(b *testing.B) {
 		measureVerification(b, Config{Store: postgres.Database(b), PepperFile: filepath.Join(b.TempDir(), "pepper")})

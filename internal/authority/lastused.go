@@ -50,6 +50,8 @@ type lastUsedWriter struct {
 	quit chan struct{}
 	done chan struct{}
 
+	patience time.Duration // lastUsedPatience but in tests
+
 	storing context.Context // ends what is being stored
 	abandon context.CancelFunc
 
@@ -64,6 +66,8 @@ func startLastUsedWriter(db *database, log *slog.Logger) *lastUsedWriter {
 		quit:    make(chan struct{}),
 		done:    make(chan struct{}),
 		pending: map[string]*use{},
+
+		patience: lastUsedPatience,
 	}
 	w.storing, w.abandon = context.WithCancel(context.Background())
 	go w.run()
@@ -86,7 +90,7 @@ func (w *lastUsedWriter) record(ctx context.Context, token *credentialRecord, u 
 	}
 	// A remembered record must not have each request store the same again.
 	token.lastUsed.Store(toMicros(u.at))
-	patience := time.NewTimer(lastUsedPatience)
+	patience := time.NewTimer(w.patience)
 	defer patience.Stop()
 	select {
 	case <-pending.stored:

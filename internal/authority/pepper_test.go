@@ -15,7 +15,7 @@ import (
 )
 
 func TestH5_StoredDigestIsKeyed(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "private")
 	f := newFixture(t, Config{Store: "sqlite:" + filepath.Join(dir, "kenbun.db")})
 	issued := f.user("ada@example.com", RoleMember)
 	made := decode[row](t, f.send("POST", "/settings/tokens", `{"name": "x"}`, bearer(issued.Value)))
@@ -65,7 +65,7 @@ func TestH5_StoredDigestIsKeyed(t *testing.T) {
 func TestR7_PepperIsRotated(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		if store == "memory" {
-			store = "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
+			store = sqliteStore(t)
 		}
 		pepperFile := filepath.Join(t.TempDir(), "keys")
 		cfg := Config{Store: store, PepperFile: pepperFile}
@@ -151,7 +151,7 @@ func TestR7_PepperIsRotated(t *testing.T) {
 
 // A node whose peppers are behind cannot tell a good token from a bad one.
 func TestN4_NodeWithoutTheNewestPepperRefusesNobody(t *testing.T) {
-	store := "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
+	store := sqliteStore(t)
 	files := []string{filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")}
 	one := newFixture(t, Config{Store: store, PepperFile: files[0]})
 	content, err := os.ReadFile(files[0])
@@ -183,7 +183,7 @@ func TestN4_NodeWithoutTheNewestPepperRefusesNobody(t *testing.T) {
 }
 
 func TestR7_PepperAndDatabaseBelongTogether(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "private")
 	store, pepperFile := "sqlite:"+filepath.Join(dir, "kenbun.db"), filepath.Join(dir, "pepper")
 	a, err := Open(t.Context(), Config{Store: store})
 	if err != nil {

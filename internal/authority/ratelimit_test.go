@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"reflect"
 	"runtime"
 	"sync"
@@ -124,7 +123,7 @@ func TestN3_ExactlyTheLimitOfManyAtOnce(t *testing.T) {
 }
 
 func TestN3_TheDayOutlivesTheProcess(t *testing.T) {
-	cfg := Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db"), RateLimits: []RateLimit{{10, 24 * time.Hour}}, Now: newClock().Now}
+	cfg := Config{Store: sqliteStore(t), RateLimits: []RateLimit{{10, 24 * time.Hour}}, Now: newClock().Now}
 	var pat string
 	for process, want := range []string{"7", "4", "1"} {
 		a, err := Open(t.Context(), cfg)
@@ -193,13 +192,13 @@ func TestN3_ProcessesOnOneDatabaseCountTogether(t *testing.T) {
 // overSharedStores runs a test over the stores that several processes can use.
 func overSharedStores(t *testing.T, test func(t *testing.T, store string)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")) })
+	t.Run("sqlite", func(t *testing.T) { test(t, sqliteStore(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t)) })
 }
 
 // A store that fails does not keep those out who are verified.
 func TestN3_CountsHereWhileTheStoreFails(t *testing.T) {
-	f := newFixture(t, Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db"), RateLimits: []RateLimit{{20, 24 * time.Hour}}})
+	f := newFixture(t, Config{Store: sqliteStore(t), RateLimits: []RateLimit{{20, 24 * time.Hour}}})
 	pat := f.user("ada@example.com", RoleMember).Value
 	rename := func(from, to string) {
 		t.Helper()

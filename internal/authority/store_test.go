@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -153,7 +154,7 @@ func TestDurability_EverythingSurvivesARestart(t *testing.T) {
 
 // Two authorities stand for two processes: they share nothing but the file.
 func TestTwoAuthoritiesOnOneFile(t *testing.T) {
-	store := "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
+	store := sqliteStore(t)
 	one, two := newFixture(t, Config{Store: store}), newFixture(t, Config{Store: store})
 	issued := one.user("ada@example.com", RoleMember)
 	if !two.works(issued.Value) {
@@ -209,7 +210,7 @@ func TestOpen_BadConfiguration(t *testing.T) {
 }
 
 func TestA58_NewerSchemaIsRefused(t *testing.T) {
-	store := "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
+	store := sqliteStore(t)
 	a, err := Open(t.Context(), Config{Store: store})
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +227,11 @@ func TestA58_NewerSchemaIsRefused(t *testing.T) {
 }
 
 func TestOpen_WaitsForTheLockNoLongerThanAsked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "kenbun.db")
+	dir := filepath.Join(t.TempDir(), "private")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "kenbun.db")
 	lock, err := lockFile(t.Context(), path+".lock")
 	if err != nil {
 		t.Fatal(err)
@@ -251,8 +256,9 @@ func TestOpen_WaitsForTheLockNoLongerThanAsked(t *testing.T) {
 // A store that another process keeps locked is no reason to fail a request
 // that only reads, nor one whose last use cannot be stored.
 func TestN4_BusyStoreStillVerifies(t *testing.T) {
-	store := "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
+	store := sqliteStore(t)
 	f := newFixture(t, Config{Store: store})
+	f.lastUsed.patience = lastUsedPatience
 	issued := f.user("ada@example.com", RoleMember)
 	other, err := Open(t.Context(), Config{Store: store})
 	if err != nil {

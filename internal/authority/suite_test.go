@@ -44,8 +44,15 @@ func (m endsPostgres) Run() int {
 func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { test(t, "memory") })
-	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "private", "kenbun.db")) })
+	t.Run("sqlite", func(t *testing.T) { test(t, sqliteStore(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t)) })
+}
+
+// sqliteStore is a file that is not there yet, in a folder that is made for it,
+// which no umask gives to others.
+func sqliteStore(t testing.TB) string {
+	t.Helper()
+	return "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db")
 }
 
 // pepperFiles has the pepper that goes with each PostgreSQL database of a test.
@@ -66,6 +73,9 @@ func withPepper(cfg Config) Config {
 	}
 	return cfg
 }
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
 
 // clock is a time that a test moves.
 type clock struct {
@@ -135,6 +145,9 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 		t.Fatal(err)
 	}
 	f.Authority = a
+	// What a request or a look waits for is not given up on a slow disk: the test
+	// is about what is stored.
+	a.lastUsed.patience, a.usage.patience = patience, patience
 	server := httptest.NewServer(a.Handler())
 	f.url, f.client = server.URL, server.Client()
 	f.client.Transport = &describedTransport{t: t, table: newRouteTable(a.routes()), next: f.client.Transport}

@@ -96,7 +96,7 @@ func TestS7_UsesArePruned(t *testing.T) {
 
 // What cannot be stored costs no request anything, and is told.
 func TestS7_OverloadLosesUsesAndNothingElse(t *testing.T) {
-	f := newFixture(t, Config{Store: "sqlite:" + t.TempDir() + "/kenbun.db", UsagePerToken: 100_000})
+	f := newFixture(t, Config{Store: sqliteStore(t), UsagePerToken: 100_000})
 	issued := f.user("ada@example.com", RoleMember)
 	f.works(issued.Value)
 	tx, err := f.db.write.BeginTx(t.Context(), nil) // the writer waits for this
@@ -155,8 +155,11 @@ func TestS7_TheNewestUsesAreKept(t *testing.T) {
 	for i := range 50 {
 		f.usage.record(tokenUse{tokenID: issued.ID, at: started.Add(time.Duration(i+1) * time.Second), requestID: fmt.Sprint(i)})
 	}
-	if f.usage.waiting > 20 {
-		t.Errorf("%d wait", f.usage.waiting)
+	f.usage.mu.Lock()
+	waiting := f.usage.waiting
+	f.usage.mu.Unlock()
+	if waiting > 20 {
+		t.Errorf("%d wait", waiting)
 	}
 	uses := f.uses(member.ID, issued)
 	if len(uses) > 22 || uses[0].requestID != "49" || uses[19].requestID != "30" {
@@ -166,7 +169,7 @@ func TestS7_TheNewestUsesAreKept(t *testing.T) {
 
 // A database that is away for a while costs the uses nothing.
 func TestS7_UsesWaitForTheDatabase(t *testing.T) {
-	f := newFixture(t, Config{Store: "sqlite:" + t.TempDir() + "/kenbun.db"})
+	f := newFixture(t, Config{Store: sqliteStore(t)})
 	issued := f.user("ada@example.com", RoleMember)
 	member, err := f.soleMembership(t.Context(), "ada@example.com")
 	if err != nil {

@@ -60,6 +60,8 @@ type usageWriter struct {
 	retention time.Duration
 	perToken  int
 
+	patience time.Duration // usagePatience but in tests
+
 	flushes chan chan struct{}
 	quit    chan struct{}
 	done    chan struct{}
@@ -84,6 +86,7 @@ func startUsageWriter(a *Authority, retention time.Duration, perToken int) (*usa
 	}
 	w := &usageWriter{
 		db: a.db, log: a.log, now: a.now, retention: retention, perToken: perToken,
+		patience: usagePatience,
 		pending:  map[string]*recentUses{},
 		flushes:  make(chan chan struct{}),
 		quit:     make(chan struct{}),
@@ -140,9 +143,9 @@ func (w *usageWriter) take() []tokenUse {
 }
 
 // flush waits until the uses that were recorded before are stored, but no longer
-// than usagePatience.
+// than patience.
 func (w *usageWriter) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, usagePatience)
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
 	stored := make(chan struct{})
 	select {

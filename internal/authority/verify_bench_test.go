@@ -2,14 +2,13 @@ package authority
 
 import (
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // BenchmarkVerify measures a request whose only work is to be verified.
 func BenchmarkVerify(b *testing.B) {
-	for _, store := range []string{"memory", "sqlite:" + filepath.Join(b.TempDir(), "kenbun.db"), newPostgres(b)} {
+	for _, store := range []string{"memory", sqliteStore(b), newPostgres(b)} {
 		name, _, _ := strings.Cut(store, ":")
 		a, err := Open(b.Context(), withPepper(Config{Store: store}))
 		if err != nil {

@@ -41,7 +41,8 @@ func OnEachStore(t *testing.T, test func(t *testing.T, api *API)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { test(t, Start(t)) })
 	t.Run("sqlite", func(t *testing.T) {
-		test(t, StartOn(t, "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")))
+		// In a folder that is made for it, which no umask gives to others.
+		test(t, StartOn(t, "sqlite:"+filepath.Join(t.TempDir(), "private", "kenbun.db")))
 	})
 	t.Run("postgres", func(t *testing.T) { test(t, StartOn(t, StartPostgres(t))) })
 }
