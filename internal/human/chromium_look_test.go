@@ -75,7 +75,7 @@ func everyPage(t *testing.T, h *house, b *chromium.Tab, look func(name string)) 
 	look("connect")
 	b.Do(chromedp.SendKeys(chromedp.CSS("#token"), token.Value.Reveal()))
 	b.Click("button.primary")
-	b.Do(chromedp.WaitVisible(chromedp.CSS("#problem")))
+	b.MustCome("what is wrong", `document.getElementById("problem") !== null`)
 	look("problem")
 }
 

@@ -289,12 +289,12 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 		}
 		return nil
 	})
+	const focused = `document.activeElement.id === "token"`
 	b.Open(offer.URL)
+	b.MustCome("the focus on the field", focused)
 	press("x", "y", kb.Enter)
 	b.Do(chromedp.WaitVisible(chromedp.CSS("#problem")))
-	if got := chromium.Evaluate[string](b, `document.activeElement.id`); got != "token" {
-		t.Errorf("after a mistake the focus is on %q", got)
-	}
+	b.MustCome("the focus on the field after a mistake", focused)
 	b.Do(chromedp.SendKeys(chromedp.CSS("#token"), pat.Reveal()))
 	press(kb.Enter)
 	b.MustShow("You are connected")
@@ -377,7 +377,7 @@ func TestA10_ChromiumUnderAForeignNameIsShownNothing(t *testing.T) {
 		form.submit();
 		return true;
 	})()`, formOf(t, d.address).Get("csrf")))
-	b.Do(chromedp.WaitNotPresent(chromedp.CSS("#sent")))
+	b.MustCome("another page", `document.getElementById("sent") === null`)
 	if got := b.Heading(); got != headingRefused || strings.Contains(b.HTML(), d.token.Value.Reveal()) {
 		t.Errorf("the form of a foreign name is answered with %q", got)
 	}

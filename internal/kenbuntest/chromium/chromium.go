@@ -58,7 +58,7 @@ func Start(t testing.TB, options Options) *Browser {
 	}
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(
 		slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(program(t)), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(program(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", names),
 	)...)

@@ -144,17 +144,23 @@ func (b *Tab) MustCome(what, condition string) {
 	}
 }
 
-// waitFor evaluates a script until it comes to what is wanted. It returns what it
-// came to last, and an error if that is not it. While the browser goes from one
-// page to the next, a script may fail; that is no reason to stop.
+// waitFor evaluates a script until it comes to what is wanted on a page that is
+// there in whole. It returns what it came to last, and an error if that is not it.
+// While the browser goes from one page to the next, a script may fail; that is no
+// reason to stop.
 func waitFor[T any](b *Tab, script string, wanted func(T) bool) (last T, err error) {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
+	type look struct {
+		Whole bool `json:"whole"`
+		Got   T    `json:"got"`
+	}
+	script = `({whole: document.readyState === "complete", got: ` + script + `})`
 	for {
-		got, err := chromedp.Run(ctx, chromedp.Evaluate[T](script))
+		seen, err := chromedp.Run(ctx, chromedp.Evaluate[look](script))
 		if err == nil {
-			last = got
-			if wanted(got) {
+			last = seen.Got
+			if seen.Whole && wanted(last) {
 				return last, nil
 			}
 		}
