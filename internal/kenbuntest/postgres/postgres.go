@@ -222,10 +222,15 @@ func (s *Server) start() error {
 	}
 }
 
-// Start starts the server again after Stop, on the same data and port.
+// Start starts the server again after Stop, on the same data and port. Where
+// another took the port meanwhile, it waits for it for a minute.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	if err := s.start(); err != nil {
+	err := s.start()
+	for deadline := time.Now().Add(time.Minute); errors.Is(err, errPortTaken) && time.Now().Before(deadline); err = s.start() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
