@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -81,7 +82,7 @@ func (s *shelf) visits() int    { s.mu.Lock(); defer s.mu.Unlock(); return s.ask
 // newLogin keeps a login for api on the shelf, or else in a file.
 func newLogin(t *testing.T, on *shelf, dir string) *credential.Login {
 	t.Helper()
-	return credential.NewLogin(keychain.Over(on, 50*time.Millisecond), dir, api)
+	return credential.NewLogin(keychain.Over(on, time.Minute), dir, api)
 }
 
 func loginSource(t *testing.T, login *credential.Login) *credential.Source {
@@ -223,17 +224,19 @@ func TestLoginsOfDifferentAPIsHaveDifferentFiles(t *testing.T) {
 }
 
 func TestKeychainThatHangsIsLeftAloneForAWhile(t *testing.T) {
-	on := newShelf()
-	on.hang = make(chan struct{})
-	login := newLogin(t, on, t.TempDir())
-	refuses(t, loginSource(t, login), "does not answer")
-	close(on.hang)
-	for range 5 {
+	synctest.Test(t, func(t *testing.T) {
+		on := newShelf()
+		on.hang = make(chan struct{})
+		login := credential.NewLogin(keychain.Over(on, 50*time.Millisecond), t.TempDir(), api)
 		refuses(t, loginSource(t, login), "does not answer")
-	}
-	if n := on.visits(); n != 1 {
-		t.Errorf("it was asked %d times", n)
-	}
+		close(on.hang)
+		for range 5 {
+			refuses(t, loginSource(t, login), "does not answer")
+		}
+		if n := on.visits(); n != 1 {
+			t.Errorf("it was asked %d times", n)
+		}
+	})
 }
 
 func TestLoginIsNotAskedForAtEachCall(t *testing.T) {

@@ -84,14 +84,15 @@ func TestA33_KeychainThatDoesNotWorkIsNoticedByTheCheck(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	for name, c := range map[string]struct {
 		store *listing
+		limit time.Duration
 		says  string
 	}{
-		"refuses": {&listing{fail: keychain.ErrNoKeychain}, "no keychain here"},
-		"forgets": {&listing{forgets: true}, "something else"},
-		"hangs":   {&listing{hang: hang}, "unlock it"},
+		"refuses": {&listing{fail: keychain.ErrNoKeychain}, time.Minute, "no keychain here"},
+		"forgets": {&listing{forgets: true}, time.Minute, "something else"},
+		"hangs":   {&listing{hang: hang}, 50 * time.Millisecond, "unlock it"},
 	} {
 		c.store.entries = map[string]string{}
-		road := human.NewKeychain(keychain.Over(c.store, 50*time.Millisecond))
+		road := human.NewKeychain(keychain.Over(c.store, c.limit))
 		if err := road.Check(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--deliver file") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -77,66 +78,73 @@ func (s *stubborn) entry(account string) string {
 	return s.entries[account]
 }
 
+// patience is by the clock of a bubble: no machine is too slow for it.
 const patience = 50 * time.Millisecond
 
 func TestA33_KeychainThatHangsDoesNotHoldUpItsCallers(t *testing.T) {
-	store := newStubborn()
-	release := make(chan struct{})
-	store.before = release
-	k := Over(store, patience)
-	began := time.Now()
-	for range 3 { // the second and third wait for their turn, and no longer than the first
-		err := k.Set(t.Context(), "a", client.NewSecret("new"))
-		if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "unlock it") {
-			t.Fatalf("a keychain that hangs: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		store := newStubborn()
+		release := make(chan struct{})
+		store.before = release
+		k := Over(store, patience)
+		began := time.Now()
+		for range 3 { // the second and third wait for their turn, and no longer than the first
+			err := k.Set(t.Context(), "a", client.NewSecret("new"))
+			if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "unlock it") {
+				t.Fatalf("a keychain that hangs: %v", err)
+			}
 		}
-	}
-	if waited := time.Since(began); waited > 100*patience {
-		t.Errorf("three calls took %s", waited)
-	}
-	close(release)
-	// What came too late is undone.
-	if first, second := <-store.ended, <-store.ended; first != "set" || second != "delete" {
-		t.Errorf("the keychain did %s, %s; want set, delete", first, second)
-	}
-	if got := store.entry("a"); got != "" {
-		t.Error("an entry is left that nobody was told of")
-	}
-	if err := k.Set(t.Context(), "a", client.NewSecret("again")); err != nil {
-		t.Errorf("after it answered again: %v", err)
-	}
+		if waited := time.Since(began); waited > 3*patience {
+			t.Errorf("three calls took %s", waited)
+		}
+		close(release)
+		// What came too late is undone.
+		if first, second := <-store.ended, <-store.ended; first != "set" || second != "delete" {
+			t.Errorf("the keychain did %s, %s; want set, delete", first, second)
+		}
+		if got := store.entry("a"); got != "" {
+			t.Error("an entry is left that nobody was told of")
+		}
+		if err := k.Set(t.Context(), "a", client.NewSecret("again")); err != nil {
+			t.Errorf("after it answered again: %v", err)
+		}
+	})
 }
 
 func TestA33_EntryThatWasReplacedTooLateComesBack(t *testing.T) {
-	store := newStubborn()
-	k := Over(store, patience)
-	if err := k.Set(t.Context(), "a", client.NewSecret("old")); err != nil {
-		t.Fatal(err)
-	}
-	<-store.ended
-	release := make(chan struct{})
-	store.after = release
-	if err := k.Set(t.Context(), "a", client.NewSecret("new")); !errors.Is(err, ErrNoAnswer) {
-		t.Fatal(err)
-	}
-	close(release)
-	<-store.ended
-	<-store.ended
-	if got := store.entry("a"); got != "old" {
-		t.Errorf("the entry holds %q, want the old value", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		store := newStubborn()
+		k := Over(store, patience)
+		if err := k.Set(t.Context(), "a", client.NewSecret("old")); err != nil {
+			t.Fatal(err)
+		}
+		<-store.ended
+		release := make(chan struct{})
+		store.after = release
+		if err := k.Set(t.Context(), "a", client.NewSecret("new")); !errors.Is(err, ErrNoAnswer) {
+			t.Fatal(err)
+		}
+		close(release)
+		<-store.ended
+		<-store.ended
+		if got := store.entry("a"); got != "old" {
+			t.Errorf("the entry holds %q, want the old value", got)
+		}
+	})
 }
 
 func TestKeychainEndsWithItsContext(t *testing.T) {
-	store := newStubborn()
-	release := make(chan struct{})
-	defer close(release)
-	store.before = release
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(10*time.Millisecond, cancel)
-	if err := Over(store, time.Minute).Set(ctx, "a", client.NewSecret("new")); !errors.Is(err, context.Canceled) {
-		t.Errorf("after the context ended: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		store := newStubborn()
+		release := make(chan struct{})
+		defer close(release)
+		store.before = release
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, cancel)
+		if err := Over(store, time.Minute).Set(ctx, "a", client.NewSecret("new")); !errors.Is(err, context.Canceled) {
+			t.Errorf("after the context ended: %v", err)
+		}
+	})
 }
 
 func TestKeychainSurvivesALibraryThatPanics(t *testing.T) {
