@@ -29,7 +29,7 @@ type replicas struct {
 	audit       auditBook
 
 	mu     sync.Mutex
-	offset time.Duration
+	clock  time.Time
 	events []human.ClaimEvent
 }
 
@@ -51,17 +51,22 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// now is the time for the claims, which goes by in pass alone.
 func (r *replicas) now() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Add(r.offset)
+	if r.clock.IsZero() {
+		r.clock = time.Now()
+	}
+	return r.clock
 }
 
 // pass has time go by for the claims.
 func (r *replicas) pass(d time.Duration) {
+	then := r.now().Add(d)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.offset += d
+	r.clock = then
 }
 
 func (r *replicas) happened(event human.ClaimEvent) {
