@@ -3,6 +3,7 @@
 package human_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,7 @@ func TestA33_NothingIsBegunWhereNothingCanBeNoted(t *testing.T) {
 		prepare func(dir string) error
 		says    string
 	}{
-		"others can reach it": {func(dir string) error { return os.Mkdir(dir, 0o755) }, "chmod 700"},
+		"others can reach it": {func(dir string) error { return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o755)) }, "chmod 700"},
 		"a symbolic link":     {func(dir string) error { return os.Symlink(filepath.Dir(dir), dir) }, "symbolic link"},
 		"a file":              {func(dir string) error { return os.WriteFile(dir, nil, 0o600) }, "in the way"},
 	} {

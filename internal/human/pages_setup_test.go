@@ -119,7 +119,7 @@ func (l *logged) String() string {
 // newToken makes a token that no API knows.
 func newToken() *client.CreatedToken {
 	value := "kbn_pat_" + rand.Text() + rand.Text()
-	expires := time.Date(2027, 3, 31, 12, 0, 0, 0, time.UTC)
+	expires := time.Date(2027, 3, 31, 12, 0, 0, 0, time.Local) // pages tell the time of this machine
 	return &client.CreatedToken{
 		Token: client.Token{
 			ID: "pat_" + rand.Text(), Name: "Nightly import - build server", Prefix: value[:16],
