@@ -127,6 +127,20 @@ func (f *journalFixture) listed(id string) client.Token {
 	return client.Token{}
 }
 
+// use makes a request with a token, and waits until the API has noted its use:
+// no request waits for that for long.
+func (f *journalFixture) use(token authority.Issued) {
+	f.t.Helper()
+	if _, err := f.api.As(f.t, token.Value).Me(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); f.listed(token.ID).LastUsedAt == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.t.Fatal("the use of a token is not noted")
+		}
+	}
+}
+
 func (f *journalFixture) mustBeRevoked(id string, want bool) {
 	f.t.Helper()
 	if revoked := f.listed(id).RevokedAt != nil; revoked != want {

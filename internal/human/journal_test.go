@@ -96,13 +96,9 @@ func TestJournalRevokesNoTokenThatSomebodyHolds(t *testing.T) {
 	note("used later", used.ID)
 	tried := f.api.Token(t, grace, "tried at once", nil)
 	note("tried at once", tried.ID)
-	if _, err := f.api.As(t, tried.Value).Me(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	f.use(tried)
 	f.api.Shift(time.Hour)
-	if _, err := f.api.As(t, used.Value).Me(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	f.use(used)
 	f.die()
 
 	// A new token is tried by the program itself before it is delivered; that
@@ -158,9 +154,7 @@ func TestJournalLeavesToAPersonWhatItCannotTellForSure(t *testing.T) {
 		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
 		"used": {func(f *journalFixture) []string {
 			token := f.api.Token(f.t, grace, "x", end)
-			if _, err := f.api.As(f.t, token.Value).Me(f.t.Context()); err != nil {
-				f.t.Fatal(err)
-			}
+			f.use(token)
 			return []string{token.ID}
 		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
 		"made long before": {func(f *journalFixture) []string {
