@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/audit"
 )
@@ -84,29 +87,29 @@ func TestNoEntryIsLostWhileTheFileIsMovedAway(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "audit.log")
 	log := openLog(t, path)
-	const entries = 300
-	moved := make(chan int)
+	var moved atomic.Int64
 	stop := make(chan struct{})
-	go func() {
-		n := 0
+	var mover sync.WaitGroup
+	mover.Go(func() {
 		for {
 			select {
 			case <-stop:
-				moved <- n
 				return
 			default:
 			}
-			if os.Rename(path, path+"."+strconv.Itoa(n)) == nil {
-				n++
+			if os.Rename(path, path+"."+strconv.FormatInt(moved.Load(), 10)) == nil {
+				moved.Add(1)
 			}
 		}
-	}()
-	for i := range entries {
-		log.Record(entry(strconv.Itoa(i)))
+	})
+	entries := 0
+	for began := time.Now(); entries < 300 || moved.Load() < 2 && time.Since(began) < patience; entries++ {
+		log.Record(entry(strconv.Itoa(entries)))
 	}
 	close(stop)
-	if n := <-moved; n < 2 {
-		t.Fatalf("the file was moved away %d times", n)
+	mover.Wait()
+	if moved.Load() < 2 {
+		t.Fatalf("the file was moved away %d times", moved.Load())
 	}
 	mustClose(t, log)
 	files, err := filepath.Glob(filepath.Join(folder, "*"))
