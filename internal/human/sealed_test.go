@@ -103,7 +103,7 @@ func TestSealedThatWasDamagedIsRefusedAndNotShown(t *testing.T) {
 	token, receipt := sealedTo(t, identity)
 	lines := strings.Split(strings.TrimSpace(receipt.Sealed), "\n")
 	swapped := append([]string{}, lines...)
-	swapped[len(swapped)-2] = strings.ToUpper(swapped[len(swapped)-2])
+	swapped[len(swapped)-3] = strings.ToUpper(swapped[len(swapped)-3]) // the last whole line
 	for name, text := range map[string]string{
 		"empty":        "",
 		"no end":       strings.Join(lines[:len(lines)-1], "\n"),
