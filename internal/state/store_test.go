@@ -96,12 +96,15 @@ func TestStore_ForgetsInTime(t *testing.T) {
 			t.Errorf("what has ended is in the way: %t, %v", swapped, err)
 		}
 		for i := range 3 {
-			if n, err := here.Count(ctx, "c", 80*time.Millisecond); err != nil || n != i+1 {
+			if n, err := here.Count(ctx, "long", time.Minute); err != nil || n != i+1 {
 				t.Errorf("count %d, %v; want %d", n, err, i+1)
 			}
 		}
+		if n, err := here.Count(ctx, "short", 80*time.Millisecond); err != nil || n != 1 {
+			t.Errorf("a first count is %d, %v", n, err)
+		}
 		await(t, "the counter begins anew", func() bool {
-			n, err := there.Count(ctx, "c", 80*time.Millisecond)
+			n, err := there.Count(ctx, "short", 80*time.Millisecond)
 			return err == nil && n == 1
 		})
 	})
