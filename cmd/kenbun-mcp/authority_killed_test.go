@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,78 +11,6 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
-
-// servedAuthority is the built program as a server of its own.
-type servedAuthority struct {
-	t       *testing.T
-	url     string
-	session string
-	command *exec.Cmd
-	read    chan struct{}
-}
-
-func startAuthority(t *testing.T, environment []string, arguments ...string) *servedAuthority {
-	t.Helper()
-	s := &servedAuthority{t: t, command: exec.Command(kenbuntest.Binary(t), append([]string{"authority", "serve", "--listen", "127.0.0.1:0", "--rate-limit", "0", "--rate-limit-address", "0"}, arguments...)...), read: make(chan struct{})}
-	s.command.Env = environment
-	stderr, err := s.command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stderr)
-	var said strings.Builder
-	for s.url == "" && lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
-		if address, found := strings.CutPrefix(lines.Text(), "listening on "); found {
-			s.url = address
-		}
-	}
-	go func() {
-		defer close(s.read)
-		_, _ = io.Copy(io.Discard, stderr) // it ends with the program
-	}()
-	if s.url == "" {
-		s.kill()
-		t.Fatalf("it does not listen: %s", said.String())
-	}
-	return s
-}
-
-// kill is SIGKILL: nothing is flushed or closed.
-func (s *servedAuthority) kill() {
-	s.t.Helper()
-	if err := s.command.Process.Kill(); err != nil {
-		s.t.Error(err)
-	}
-	<-s.read
-	_ = s.command.Wait() // it was killed
-}
-
-// ask returns status 0 if the server went away.
-func (s *servedAuthority) ask(method, path, body string) (status int, answer []byte) {
-	request, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
-	if err != nil {
-		s.t.Error(err)
-		return 0, nil
-	}
-	request.Header.Set("Authorization", "Bearer "+s.session)
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, nil
-	}
-	defer func() { _ = response.Body.Close() }() // it was read
-	answer, err = io.ReadAll(response.Body)
-	if err != nil {
-		return 0, nil
-	}
-	return response.StatusCode, answer
-}
 
 // A server that is killed in the middle of making and revoking tokens has lost
 // nothing that it answered.
@@ -151,7 +76,6 @@ func killedWhileChanging(t *testing.T, environment []string) {
 		clients.Wait()
 	}
 	s := startAuthority(t, environment)
-	defer s.kill()
 	s.session = session
 	var listed []struct {
 		ID        string  `json:"id"`

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,49 +14,6 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
-
-// startLoggedAuthority starts the program's authority serve on a free port. stop ends
-// it and returns its log.
-func startLoggedAuthority(t *testing.T, arguments ...string) (address string, stop func() (log []string)) {
-	t.Helper()
-	command := exec.Command(kenbuntest.Binary(t), append([]string{"authority", "serve", "--listen", "127.0.0.1:0"}, arguments...)...)
-	command.Env = kenbuntest.Environment(t)
-	stderr, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var log []string
-	listening, read := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(read)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			log = append(log, lines.Text())
-			if at, found := strings.CutPrefix(lines.Text(), "listening on "); found {
-				listening <- at
-			}
-		}
-	}()
-	end := sync.OnceValue(func() []string {
-		if err := command.Process.Signal(os.Interrupt); err != nil {
-			t.Error(err)
-		}
-		<-read
-		if err := command.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
-		}
-		return log
-	})
-	t.Cleanup(func() { end() })
-	select {
-	case address = <-listening:
-	case <-read:
-		t.Fatalf("it does not listen: %s", strings.Join(log, "\n"))
-	}
-	return address, end
-}
 
 // faultyCalls is what came of calls under faults.
 type faultyCalls struct {
@@ -80,13 +34,13 @@ func (c *faultyCalls) count(what string) {
 // cannot know, and no failure is told as something that it is not.
 func TestN4_ClientGetsOverFaults(t *testing.T) {
 	const users, workersEach, callsEach = 10, 20, 10
-	store := "sqlite:" + filepath.Join(t.TempDir(), "kenbun.db")
+	store := "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db")
 	sound := kenbuntest.StartOn(t, store) // the same store, without faults
-	faulty, stop := startLoggedAuthority(t, "--store", store, "--token-limit", "100000", "--rate-limit", "0", "--rate-limit-address", "0", "--fault-seed", "20260328",
+	faulty := startAuthority(t, kenbuntest.Environment(t), "--store", store, "--token-limit", "100000", "--fault-seed", "20260328",
 		"--fault", "503:5%", "--fault", "429:3%", "--fault", "500:2%", "--fault", "drop-answer:5%", "--fault", "latency:2ms")
 
 	calls := &faultyCalls{counts: map[string]int{}, doubtful: map[string]bool{}}
-	api, err := client.New(client.WithBaseURL(faulty))
+	api, err := client.New(client.WithBaseURL(faulty.url))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +91,7 @@ func TestN4_ClientGetsOverFaults(t *testing.T) {
 		t.Errorf("%d calls were counted, want %d", total, users*workersEach*callsEach)
 	}
 	t.Logf("%d calls: %v; %d tokens live, %d twins", total, calls.counts, live, twins)
-	checkFaultLog(t, stop())
+	checkFaultLog(t, faulty.stop())
 }
 
 // make makes calls of all kinds and checks what each of them says.
