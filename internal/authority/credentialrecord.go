@@ -48,27 +48,27 @@ func (r *credentialRecord) refuses(now time.Time) (cause string) {
 }
 
 const (
-	verifyTokenQuery = `
+	selectToken = `
 	SELECT c.id, c.prefix, c.digest, c.pepper_version, c.valid_from, c.expires_at, c.revoked_at, c.last_used_at, c.permissions,
 	       u.id, u.email, u.first_name, u.last_name, u.status, u.verified, c.org_id, m.id, m.role
-	FROM tokens c` + verifyJoins
-	verifySessionQuery = `
+	FROM tokens c` + recordJoins
+	selectSession = `
 	SELECT c.id, c.prefix, c.digest, c.pepper_version, NULL, c.expires_at, NULL, NULL, NULL,
 	       u.id, u.email, u.first_name, u.last_name, u.status, u.verified, c.org_id, m.id, m.role
-	FROM sessions c` + verifyJoins
-	verifyJoins = `
+	FROM sessions c` + recordJoins
+	recordJoins = `
 	JOIN users u ON u.id = c.user_id
-	LEFT JOIN memberships m ON m.user_id = c.user_id AND m.org_id = c.org_id
-	WHERE c.digest = $1`
+	LEFT JOIN memberships m ON m.user_id = c.user_id AND m.org_id = c.org_id`
+	withDigest = ` WHERE c.digest = $1`
 )
 
 // prepare compiles the statements that every request runs.
 func (db *database) prepare(ctx context.Context) error {
 	var err error
-	if db.verifyToken, err = db.read.PrepareContext(ctx, verifyTokenQuery); err != nil {
+	if db.verifyToken, err = db.read.PrepareContext(ctx, selectToken+withDigest); err != nil {
 		return fmt.Errorf("prepare the verification of tokens: %w", err)
 	}
-	if db.verifySession, err = db.read.PrepareContext(ctx, verifySessionQuery); err != nil {
+	if db.verifySession, err = db.read.PrepareContext(ctx, selectSession+withDigest); err != nil {
 		return fmt.Errorf("prepare the verification of sessions: %w", err)
 	}
 	return nil
@@ -101,16 +101,7 @@ func (a *Authority) readRecord(ctx context.Context, kind credentialKind, digest 
 	if kind == sessionToken {
 		statement = a.db.verifySession
 	}
-	var (
-		r                                     credentialRecord
-		validFrom, expires, revoked, lastUsed sql.NullInt64
-		granted                               sql.NullString
-		memberID, role                        sql.NullString
-	)
-	id := &r.identity
-	err := statement.QueryRowContext(ctx, digest).Scan(&id.credentialID, &id.prefix, &r.digest, &r.pepperVersion,
-		&validFrom, &expires, &revoked, &lastUsed, &granted,
-		&id.userID, &id.email, &id.firstName, &id.lastName, &r.status, &id.verified, &id.orgID, &memberID, &role)
+	r, err := scanRecord(statement.QueryRowContext(ctx, digest), kind)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -119,6 +110,24 @@ func (a *Authority) readRecord(ctx context.Context, kind credentialKind, digest 
 	}
 	if !hmac.Equal([]byte(digest), []byte(r.digest)) {
 		return nil, nil
+	}
+	return r, nil
+}
+
+// scanRecord reads a row of selectToken or selectSession.
+func scanRecord(row *sql.Row, kind credentialKind) (*credentialRecord, error) {
+	var (
+		r                                     credentialRecord
+		validFrom, expires, revoked, lastUsed sql.NullInt64
+		granted                               sql.NullString
+		memberID, role                        sql.NullString
+	)
+	id := &r.identity
+	err := row.Scan(&id.credentialID, &id.prefix, &r.digest, &r.pepperVersion,
+		&validFrom, &expires, &revoked, &lastUsed, &granted,
+		&id.userID, &id.email, &id.firstName, &id.lastName, &r.status, &id.verified, &id.orgID, &memberID, &role)
+	if err != nil {
+		return nil, err
 	}
 	r.validFrom, r.expires, r.revoked, r.member = optionalTime(validFrom), optionalTime(expires), revoked.Valid, memberID.Valid
 	r.lastUsed.Store(lastUsed.Int64)

@@ -152,7 +152,11 @@ func credentialOf(h http.Header) (string, error) {
 func (a *Authority) problemFor(ctx context.Context, ex *exchange, err error) *problem {
 	var answer *problem
 	var invalid *InvalidError
+	var refused *refusal
 	switch {
+	case errors.As(err, &refused):
+		ex.refused = refused.cause
+		return invalidCredential()
 	case errors.As(err, &answer):
 		return answer
 	case errors.As(err, &invalid):

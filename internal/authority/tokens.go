@@ -97,9 +97,31 @@ func (a *Authority) IssueToken(ctx context.Context, user, name string, expires *
 	return a.createToken(ctx, member.ID, member.OrgID, tokenRequest{name: name, expires: expires})
 }
 
-// createToken makes a token as it was requested. Whether whoever asks may give
-// what it is to hold is [identity.delegate]'s to say.
+// createToken makes a token as it was requested, for somebody who may have any.
 func (a *Authority) createToken(ctx context.Context, userID, orgID string, request tokenRequest) (Issued, error) {
+	return a.insertToken(ctx, userID, orgID, request, func(*sql.Tx) (permissionSet, error) { return request.permissions, nil })
+}
+
+// createTokenAs makes a token for whoever asks for it, within what he holds at
+// that moment. What else belongs to the same change comes before, in also; it
+// returns a *refusal if the caller's own credential has ended.
+func (a *Authority) createTokenAs(ctx context.Context, as identity, request tokenRequest, also ...func(tx *sql.Tx) error) (Issued, error) {
+	return a.insertToken(ctx, as.userID, as.orgID, request, func(tx *sql.Tx) (permissionSet, error) {
+		as, err := a.confirm(ctx, tx, as, writeTokens)
+		if err != nil {
+			return nil, err
+		}
+		for _, do := range also {
+			if err := do(tx); err != nil {
+				return nil, err
+			}
+		}
+		return as.delegate(request.permissions)
+	})
+}
+
+// insertToken stores a token that is narrowed to what grant returns.
+func (a *Authority) insertToken(ctx context.Context, userID, orgID string, request tokenRequest, grant func(tx *sql.Tx) (permissionSet, error)) (Issued, error) {
 	now := a.now()
 	request, err := request.validate(now)
 	if err != nil {
@@ -110,19 +132,23 @@ func (a *Authority) createToken(ctx context.Context, userID, orgID string, reque
 		if err := lockUser(ctx, tx, userID); err != nil {
 			return err
 		}
+		granted, err := grant(tx)
+		if err != nil {
+			return err
+		}
 		if err := a.makeRoom(ctx, tx, userID, now); err != nil {
 			return err
 		}
 		issued = Issued{
 			ID: newID("pat_"), Name: request.name, CreatedAt: now, ExpiresAt: request.expires,
-			validFrom: request.validFrom, permissions: request.permissions,
+			validFrom: request.validFrom, permissions: granted,
 		}
 		issued.Value, issued.Prefix, err = newTokenValue(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
 		key := a.peppers.current()
-		_, err := tx.ExecContext(ctx, `
+		_, err = tx.ExecContext(ctx, `
 			INSERT INTO tokens (id, user_id, org_id, name, prefix, pepper_version, digest, created_at, valid_from, expires_at, permissions)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 			issued.ID, userID, orgID, issued.Name, issued.Prefix, key.version, key.digest(issued.Value),

@@ -61,7 +61,8 @@ func (c tokenChange) apply(t token, now time.Time) (token, error) {
 
 // updateToken changes a token of the caller's and returns what it is now. It
 // returns errTokenNotFound for everything that is not his, errTokenRevoked, and
-// [ErrTokenLimit] if an expired token would come back to life as one too many.
+// [ErrTokenLimit] if an expired token would come back to life as one too many,
+// and a *refusal if the caller's own credential has ended.
 func (a *Authority) updateToken(ctx context.Context, as identity, id string, change tokenChange) (token, error) {
 	if !couldBeID(id) {
 		return token{}, errTokenNotFound
@@ -69,6 +70,10 @@ func (a *Authority) updateToken(ctx context.Context, as identity, id string, cha
 	var updated token
 	err := a.db.change(ctx, func(tx *sql.Tx) error {
 		if err := lockUser(ctx, tx, as.userID); err != nil {
+			return err
+		}
+		as, err := a.confirm(ctx, tx, as, writeTokens)
+		if err != nil {
 			return err
 		}
 		t, err := scanToken(tx.QueryRowContext(ctx, selectTokens+` WHERE id = $1 AND user_id = $2`, id, as.userID))

@@ -111,17 +111,22 @@ func (a *Authority) activeUnit(ctx context.Context, memberID string) (*string, e
 	return &id.String, nil
 }
 
-// setActiveUnit keeps in which unit a member works. It returns errUnitNotFound
-// for everything that is no unit of his organization.
-func (a *Authority) setActiveUnit(ctx context.Context, memberID, orgID, unitID string) error {
+// setActiveUnit keeps in which unit the caller works. It returns errUnitNotFound
+// for everything that is no unit of his organization, and a *refusal if his
+// credential has ended.
+func (a *Authority) setActiveUnit(ctx context.Context, as identity, unitID string) error {
 	if !couldBeID(unitID) {
 		return errUnitNotFound
 	}
 	return a.db.change(ctx, func(tx *sql.Tx) error {
+		as, err := a.confirm(ctx, tx, as, writeUnits)
+		if err != nil {
+			return err
+		}
 		result, err := tx.ExecContext(ctx, `
 			UPDATE memberships SET active_unit_id = $1
 			WHERE id = $2 AND EXISTS (SELECT 1 FROM units WHERE id = $3 AND org_id = $4)`,
-			unitID, memberID, unitID, orgID)
+			unitID, as.memberID, unitID, as.orgID)
 		if err != nil {
 			return fmt.Errorf("store the active unit: %w", err)
 		}

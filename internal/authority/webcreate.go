@@ -70,7 +70,7 @@ func factsOfNew(issued Issued) []fact {
 // createOnce makes the token of a form that was not sent before. What was
 // refused made nothing, and the form may be sent again.
 func (a *Authority) createOnce(ctx context.Context, as identity, form string, request tokenRequest, values *formValues) (Issued, error) {
-	if err := a.validateRequest(as, &request); err != nil {
+	if err := a.validateRequest(as, request); err != nil {
 		if err := values.complain(err); err != nil {
 			return Issued{}, err
 		}
@@ -78,24 +78,19 @@ func (a *Authority) createOnce(ctx context.Context, as identity, form string, re
 	if len(values.problems) > 0 {
 		return Issued{}, nil
 	}
-	if err := a.claimForm(ctx, as.credentialID, form); err != nil {
-		return Issued{}, err
-	}
-	issued, err := a.createToken(ctx, as.userID, as.orgID, request)
+	issued, err := a.createTokenAs(ctx, as, request, func(tx *sql.Tx) error { return claimForm(ctx, tx, as.credentialID, form) })
 	if err != nil {
 		return Issued{}, values.complain(err)
 	}
 	return issued, nil
 }
 
-// validateRequest finds what is wrong with a request before its form is used
-// up.
-func (a *Authority) validateRequest(as identity, request *tokenRequest) error {
-	var err error
-	if request.permissions, err = as.delegate(request.permissions); err != nil {
+// validateRequest finds what is wrong with a request before the store is asked.
+func (a *Authority) validateRequest(as identity, request tokenRequest) error {
+	if _, err := as.delegate(request.permissions); err != nil {
 		return err
 	}
-	_, err = request.validate(a.now())
+	_, err := request.validate(a.now())
 	return err
 }
 
@@ -115,19 +110,18 @@ func formSentBefore() *problem {
 	}
 }
 
-// claimForm notes that a form was sent, or returns errFormSent.
-func (a *Authority) claimForm(ctx context.Context, sessionID, form string) error {
-	return a.db.change(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `
-			INSERT INTO sent_forms (session_id, form) VALUES ($1, $2) ON CONFLICT (session_id, form) DO NOTHING`, sessionID, form)
-		if err != nil {
-			return fmt.Errorf("note that the form was sent: %w", err)
-		}
-		if n, err := result.RowsAffected(); err != nil {
-			return fmt.Errorf("note that the form was sent: %w", err)
-		} else if n == 0 {
-			return errFormSent
-		}
-		return nil
-	})
+// claimForm notes that a form was sent, or returns errFormSent. It belongs to the
+// change that makes the form's token: a form that made none can be sent again.
+func claimForm(ctx context.Context, tx *sql.Tx, sessionID, form string) error {
+	result, err := tx.ExecContext(ctx, `
+		INSERT INTO sent_forms (session_id, form) VALUES ($1, $2) ON CONFLICT (session_id, form) DO NOTHING`, sessionID, form)
+	if err != nil {
+		return fmt.Errorf("note that the form was sent: %w", err)
+	}
+	if n, err := result.RowsAffected(); err != nil {
+		return fmt.Errorf("note that the form was sent: %w", err)
+	} else if n == 0 {
+		return errFormSent
+	}
+	return nil
 }

@@ -157,3 +157,21 @@ func TestK1_FormsKeepWhatWasTyped(t *testing.T) {
 		t.Error("the limit is not told")
 	}
 }
+
+// A form that made no token can be sent again, as a browser does that loads the
+// answer again.
+func TestK6_AFormThatMadeNothingIsNotUsedUp(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		f := newWebFixture(t, Config{Store: store, TokenLimit: 1})
+		first := f.user("ada@example.com", RoleMember)
+		visit := f.visit("ada@example.com")
+		values := visit.form("/web/tokens/new")
+		for name, value := range map[string]string{"name": "second", "expiry": "7", "scope": "all"} {
+			values.Set(name, value)
+		}
+		wantStatus(t, visit.post("/web/tokens/new", values), http.StatusConflict)
+		wantStatus(t, visit.submit("/web/tokens/"+first.ID+"/revoke", nil), http.StatusSeeOther)
+		wantStatus(t, visit.post("/web/tokens/new", values), http.StatusCreated)
+		wantStatus(t, visit.post("/web/tokens/new", values), http.StatusConflict)
+	})
+}

@@ -157,6 +157,11 @@ func (a *Authority) failWeb(ex *exchange, r *http.Request, err error) {
 	if ex.status != 0 {
 		return // the answer has begun and cannot be taken back
 	}
+	var refused *refusal
+	if errors.As(err, &refused) { // since the session was looked at
+		ex.refused = refused.cause
+		err = errNotSignedIn
+	}
 	if errors.Is(err, errNotSignedIn) {
 		a.mustShow(ex, identity{}, signedOutPage(http.StatusUnauthorized))
 		return

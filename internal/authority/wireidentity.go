@@ -74,7 +74,7 @@ func (a *Authority) serveActiveUnit(w http.ResponseWriter, r *http.Request, as i
 	case unitID == "":
 		return badRequest("ouId is required: see the units with GET /org-units")
 	}
-	if err := a.setActiveUnit(r.Context(), as.memberID, as.orgID, unitID); err != nil {
+	if err := a.setActiveUnit(r.Context(), as, unitID); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, activeUnitBody{UnitID: unitID})

@@ -84,10 +84,7 @@ func (a *Authority) serveCreateToken(w http.ResponseWriter, r *http.Request, as 
 	if err != nil {
 		return refusedBody(err)
 	}
-	if request.permissions, err = as.delegate(request.permissions); err != nil {
-		return err
-	}
-	issued, err := a.createToken(r.Context(), as.userID, as.orgID, request)
+	issued, err := a.createTokenAs(r.Context(), as, request)
 	if err != nil {
 		return err
 	}
