@@ -35,7 +35,7 @@ func (a *Authority) showForm(w http.ResponseWriter, as identity, status int, tit
 // and on no other.
 func (a *Authority) serveCreate(w http.ResponseWriter, r *http.Request, as identity) error {
 	form := r.PostForm.Get("form")
-	if len(form) != len(newFormName()) {
+	if len(form) != len(newFormName()) || !couldBeID(form) {
 		return badRequest("The form did not come from its page as it is. Open the page again.")
 	}
 	values := &formValues{Values: r.PostForm, problems: map[string]string{}}

@@ -175,3 +175,16 @@ func TestK6_AFormThatMadeNothingIsNotUsedUp(t *testing.T) {
 		wantStatus(t, visit.post("/web/tokens/new", values), http.StatusConflict)
 	})
 }
+
+// The name of a form is the sender's to write, and PostgreSQL takes no NUL.
+func TestK6_AFormOfADamagedNameIsRefused(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		f := newWebFixture(t, Config{Store: store})
+		f.user("ada@example.com", RoleMember)
+		visit := f.visit("ada@example.com")
+		for _, name := range []string{"", "\x00" + newFormName()[1:], "\xff" + newFormName()[1:], newFormName() + "A"} {
+			fields := map[string][]string{"form": {name}, "name": {"x"}, "expiry": {"7"}, "scope": {"all"}}
+			wantStatus(t, visit.submit("/web/tokens/new", fields), http.StatusBadRequest)
+		}
+	})
+}
