@@ -84,6 +84,10 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err != nil {
 		return err
 	}
+	// A database that has fallen silent must not hold requests for ever.
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if rt.open {
 		return rt.serve(ex, r, identity{})
 	}
@@ -91,10 +95,6 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err != nil {
 		return err
 	}
-	// A database that has fallen silent must not hold requests for ever.
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	r = r.WithContext(ctx)
 	as, err := a.authenticate(ctx, value)
 	var refused *refusal
 	switch {

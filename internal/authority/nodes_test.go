@@ -356,3 +356,29 @@ func TestN4_WithASilentDatabase(t *testing.T) {
 		t.Errorf("the answer and the end took %s", took)
 	}
 }
+
+// TestN4_NothingWaitsWithoutEndForASilentDatabase asks for what is answered
+// before anybody is verified, and for a page of a session that is remembered.
+func TestN4_NothingWaitsWithoutEndForASilentDatabase(t *testing.T) {
+	store := newPostgres(t)
+	way := newGate(t, store)
+	pepperFile, _ := pepperFiles.Load(store)
+	f := newWebFixture(t, Config{Store: way.store, PepperFile: pepperFile.(string), Now: time.Now})
+	f.user("ada@example.com", RoleMember)
+	link, visit := f.link("ada@example.com"), f.visit("ada@example.com")
+	waitUntilHearing(t, f.Authority)
+	wantStatus(t, visit.get("/web/tokens"), http.StatusOK) // and is remembered
+	way.mute()
+	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout+5*time.Second)
+	defer cancel()
+	var requests sync.WaitGroup
+	for _, c := range [][]string{{"GET", "/healthz", ""}, {"GET", link, ""}, {"POST", link, "x=", formType}, {"GET", "/web/tokens", "", "Cookie: " + visit.cookie}} {
+		requests.Go(func() {
+			got, err := f.trySend(ctx, c[0], c[1], c[2], c[3:]...)
+			if err != nil || got.status != http.StatusServiceUnavailable {
+				t.Errorf("%s %.20s: status %d, %v", c[0], c[1], got.status, err)
+			}
+		})
+	}
+	requests.Wait()
+}

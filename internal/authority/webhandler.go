@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"mime"
@@ -94,6 +95,9 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout) // as in serve
+	defer cancel()
+	r = r.WithContext(ctx)
 	if rt.open {
 		return rt.serve(ex, r, identity{})
 	}

@@ -1,6 +1,9 @@
 package authority
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // me has the fields of the kenbun API's current user, the organization that the
 // credential is bound to, what it may do now, and the unit that it works in.
@@ -87,8 +90,10 @@ type health struct {
 // serveHealth answers 503 when the store does not, and says nothing about it:
 // anybody may ask.
 func (a *Authority) serveHealth(w http.ResponseWriter, r *http.Request, _ identity) error {
+	ctx, cancel := context.WithTimeout(r.Context(), verifyTimeout)
+	defer cancel()
 	var one int
-	if err := a.db.read.QueryRowContext(r.Context(), `SELECT 1`).Scan(&one); err != nil {
+	if err := a.db.read.QueryRowContext(ctx, `SELECT 1`).Scan(&one); err != nil {
 		return unavailable()
 	}
 	return writeJSON(w, http.StatusOK, health{Status: "ok"})
