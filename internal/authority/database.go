@@ -49,6 +49,7 @@ const (
 	faultBusy                  // others kept it locked for longer than we wait
 	faultConflict              // undone for the sake of another change: do it again
 	faultGone                  // it cannot be reached, or does not accept work
+	faultFull                  // it can be read and takes no changes
 )
 
 // storeLocation is what [Config.Store] says. Without either it means memory.
@@ -99,8 +100,8 @@ const (
 
 // change runs do in a transaction and commits it if do succeeds. Where the
 // database undoes it for the sake of another, do runs again from the beginning.
-// It returns errStoreBusy or errStoreGone if surely nothing was changed, and
-// errOutcomeUnknown if that cannot be said.
+// It returns errStoreBusy, errStoreGone or errStoreTakesNothing if surely nothing
+// was changed, and errOutcomeUnknown if that cannot be said.
 func (db *database) change(ctx context.Context, do func(tx *sql.Tx) error) error {
 	var err error
 	for try := range changeTries {
@@ -120,6 +121,8 @@ func (db *database) change(ctx context.Context, do func(tx *sql.Tx) error) error
 		return errors.Join(errStoreBusy, err)
 	case db.faultOf(err) == faultGone:
 		return errors.Join(errStoreGone, err)
+	case db.faultOf(err) == faultFull:
+		return errors.Join(errStoreTakesNothing, err)
 	}
 	return err
 }
@@ -161,6 +164,10 @@ var (
 	// errStoreGone means that a change was not made, because the store cannot
 	// be reached.
 	errStoreGone = errors.New("the store cannot be reached: try again in a moment")
+
+	// errStoreTakesNothing means that a change was not made, because the store
+	// has no room for it or may not be written to.
+	errStoreTakesNothing = errors.New("the store takes no changes: see that its disk has room and that it may be written to")
 
 	// errOutcomeUnknown means that the store was lost while a change was being
 	// committed.

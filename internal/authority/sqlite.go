@@ -94,16 +94,22 @@ func sqliteURI(absolute string, pragmas ...string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
-// sqliteFault knows of waiting alone, for a lock or for the one connection that
-// writes: a file does not go away by itself.
+// sqliteFault knows of waiting, for a lock or for the one connection that writes,
+// and of a disk without room: a file does not go away by itself.
 func sqliteFault(err error) fault {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return faultBusy
 	}
 	var e *sqlite.Error
 	// The low byte is the primary result code, the rest tells kinds of it apart.
-	if errors.As(err, &e) && e.Code()&0xff == sqlitelib.SQLITE_BUSY {
+	if !errors.As(err, &e) {
+		return faultOther
+	}
+	switch e.Code() & 0xff {
+	case sqlitelib.SQLITE_BUSY:
 		return faultBusy
+	case sqlitelib.SQLITE_FULL, sqlitelib.SQLITE_READONLY:
+		return faultFull // the transaction was undone
 	}
 	return faultOther
 }

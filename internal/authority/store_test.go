@@ -288,3 +288,34 @@ func TestN4_BusyStoreStillVerifies(t *testing.T) {
 		t.Errorf("the refused request made %d tokens", n-1)
 	}
 }
+
+// A store that takes no changes answers as one that is away does, for those that
+// change something, and goes on verifying.
+func TestN4_AStoreThatTakesNoChanges(t *testing.T) {
+	for name, statement := range map[string]string{"full": "PRAGMA max_page_count = 1", "read only": "PRAGMA query_only = 1"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db"), TokenLimit: 1000})
+			caller := f.user("ada@example.com", RoleMember)
+			if _, err := f.db.write.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+			var got answer
+			made := 1
+			for ; made < 1000; made++ { // what is free in the file is used up first
+				if got = f.send("POST", "/settings/tokens", `{"name": "one more"}`, bearer(caller.Value)); got.status != http.StatusCreated {
+					break
+				}
+			}
+			wantProblem(t, got, http.StatusServiceUnavailable, "unavailable")
+			if got.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+			if listed := len(f.list(caller.Value)); listed != made {
+				t.Errorf("%d tokens are listed, and %d were made", listed, made)
+			}
+			if _, err := f.IssueToken(t.Context(), "ada@example.com", "one more", nil); !errors.Is(err, errStoreTakesNothing) {
+				t.Errorf("an operator is told: %v", err)
+			}
+		})
+	}
+}
