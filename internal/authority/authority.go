@@ -27,7 +27,7 @@ type Config struct {
 	// libpq understands in an address. A missing database file is made, readable
 	// by its owner alone, and so is its folder. The folder may not be writable
 	// by others. A PostgreSQL database has to exist, and several nodes may share
-	// it. No error and no log record repeats the address.
+	// it. No error and no log record holds its password.
 	Store string
 
 	// PepperFile holds the keys under which token values are hashed. If empty

@@ -60,7 +60,9 @@ func ParseWebURL(text string) (*url.URL, error) {
 		strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.Fragment != "" {
 		return nil, &InvalidError{Field: "web URL", Problem: "must be an address without a path, such as https://tokens.example.com"}
 	}
-	return &url.URL{Scheme: address.Scheme, Host: strings.ToLower(address.Host)}, nil
+	// Browsers leave the scheme's own port out, here and in the Host that they send.
+	host := strings.ToLower(address.Host)
+	return &url.URL{Scheme: address.Scheme, Host: strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[address.Scheme])}, nil
 }
 
 // linkOwner tells as whom a link would sign in, and leaves it as it is. It

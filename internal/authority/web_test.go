@@ -200,6 +200,32 @@ func TestK6_OtherHostsAreNotServed(t *testing.T) {
 	wantStatus(t, f.send("GET", "/healthz", ""), http.StatusOK)
 }
 
+// TestK6_TheDefaultPortMayBeWritten holds the address against what a browser
+// sends, which leaves that port out (RFC 9110, section 4.2.3).
+func TestK6_TheDefaultPortMayBeWritten(t *testing.T) {
+	for address, host := range map[string]string{
+		"https://tokens.example.com:443":  "tokens.example.com",
+		"http://tokens.example.com:80":    "tokens.example.com",
+		"https://[2001:db8::1]:443":       "[2001:db8::1]",
+		"https://tokens.example.com:8443": "tokens.example.com:8443",
+	} {
+		f := newWebFixture(t, Config{WebURL: address})
+		r, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/web/tokens", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		response, err := f.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, answer{status: response.StatusCode}, http.StatusUnauthorized)
+	}
+}
+
 // TestK6_APlantedCookieIsNoSession tries what a neighbour of the host can set.
 func TestK6_APlantedCookieIsNoSession(t *testing.T) {
 	f := newWebFixture(t, Config{})
