@@ -36,7 +36,7 @@ func (a *Authority) showForm(w http.ResponseWriter, as identity, status int, tit
 func (a *Authority) serveCreate(w http.ResponseWriter, r *http.Request, as identity) error {
 	form := r.PostForm.Get("form")
 	if len(form) != len(newFormName()) || !couldBeID(form) {
-		return badRequest("The form did not come from its page as it is. Open the page again.")
+		return notAsItsPage()
 	}
 	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
 	request := tokenRequest{
@@ -55,6 +55,11 @@ func (a *Authority) serveCreate(w http.ResponseWriter, r *http.Request, as ident
 		template: "shown", status: http.StatusCreated, title: "Copy your token now",
 		data: shownView{Value: issued.Value, Facts: factsOfNew(issued)},
 	})
+}
+
+// notAsItsPage answers a form without what its page put there.
+func notAsItsPage() *problem {
+	return badRequest("The form did not come from its page as it is. Open the page again.")
 }
 
 func factsOfNew(issued Issued) []fact {

@@ -1,7 +1,10 @@
 package authority
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,7 +13,7 @@ import (
 
 func newEditForm(t token, held permissionSet) tokenForm {
 	f := tokenForm{
-		Editing: true, Action: tokenPath(t.id), Name: t.name, Expiry: expiryKeep,
+		Editing: true, Action: tokenPath(t.id), Seen: t.fingerprint(), Name: t.name, Expiry: expiryKeep,
 		ExpiresAt: writeLocalTime(t.expiresAt), ValidFrom: writeLocalTime(t.validFrom),
 	}
 	f.Expiries = append([]expiryChoice{{expiryKeep, "As it is: " + optionalDate(t.expiresAt, "never")}}, lifetimes()...)
@@ -48,6 +51,13 @@ func (a *Authority) serveEdit(w http.ResponseWriter, r *http.Request, as identit
 	if err != nil {
 		return err
 	}
+	switch r.PostForm.Get("seen") {
+	case t.fingerprint():
+	case "":
+		return notAsItsPage()
+	default:
+		return changedMeanwhile()
+	}
 	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
 	change := changeOf(t, values, a.now())
 	if len(values.problems) == 0 && !change.empty() {
@@ -63,6 +73,21 @@ func (a *Authority) serveEdit(w http.ResponseWriter, r *http.Request, as identit
 		return a.showForm(w, as, statusOf(values.problems), "Edit a token", values.again(newEditForm(t, as.permissions), as.permissions))
 	}
 	return a.seeOther(w, webTokensPath+"?saved="+url.QueryEscape(t.id))
+}
+
+// fingerprint differs as soon as anything differs that can be edited.
+func (t token) fingerprint() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %t %q", t.name, writeLocalTime(t.validFrom), writeLocalTime(t.expiresAt), t.permissions != nil, t.permissions))
+	return hex.EncodeToString(sum[:])
+}
+
+// changedMeanwhile answers a form that shows what the token is no more: to save
+// it would take back what somebody else did, such as having narrowed the token.
+func changedMeanwhile() *problem {
+	return &problem{
+		status: http.StatusConflict, code: "changed_meanwhile",
+		message: "The token was changed after this form was opened, so nothing was saved. Open it again and repeat what you did there.",
+	}
 }
 
 func changeOf(t token, values *formValues, now time.Time) tokenChange {

@@ -15,6 +15,7 @@ type tokenForm struct {
 	Editing bool
 	Action  string
 	Form    string // its own name, where it may be sent once only
+	Seen    string // the token that it shows, as [token.fingerprint] tells it
 
 	Name        string
 	Expiry      string // a number of days, "date", "never" or "keep"
