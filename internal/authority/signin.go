@@ -88,7 +88,8 @@ func (a *Authority) linkOwner(ctx context.Context, value string) (email string, 
 }
 
 // signIn uses a link up and returns a session's token. Of several requests at
-// once with the same link one succeeds.
+// once with the same link one succeeds. For whom linkOwner names nobody it does
+// nothing.
 func (a *Authority) signIn(ctx context.Context, value string) (session string, err error) {
 	if !wellFormed(signInLink, value) {
 		return "", errLinkRefused
@@ -97,7 +98,11 @@ func (a *Authority) signIn(ctx context.Context, value string) (session string, e
 	err = a.db.change(ctx, func(tx *sql.Tx) error {
 		var userID, orgID string
 		err := tx.QueryRowContext(ctx, `
-			DELETE FROM sign_in_links WHERE digest IN `+in+` AND expires_at > `+next+` RETURNING user_id, org_id`,
+			DELETE FROM sign_in_links WHERE digest IN `+in+` AND expires_at > `+next+`
+			AND EXISTS (
+				SELECT 1 FROM users u JOIN memberships m ON m.user_id = u.id
+				WHERE u.id = sign_in_links.user_id AND m.org_id = sign_in_links.org_id AND u.status = 'active')
+			RETURNING user_id, org_id`,
 			append(digests, toMicros(a.now()))...).Scan(&userID, &orgID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errLinkRefused

@@ -155,6 +155,11 @@ func TestK6_LinkEndsAfterTenMinutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStatus(t, f.send("GET", suspended, ""), http.StatusGone)
+	wantStatus(t, f.send("POST", suspended, "x=", formType), http.StatusGone)
+	if err := f.Restore(t.Context(), "ada@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, f.send("POST", suspended, "x=", formType), http.StatusSeeOther)
 }
 
 func TestK6_SessionCookie(t *testing.T) {
