@@ -45,6 +45,11 @@ func (s *Server) answer(ctx context.Context, header http.Header, m *message) (an
 		a.ID = mcp.NewRequestId(m.ID)
 		return a
 	case mcp.JSONRPCError:
+		if !m.hasID() {
+			// The library answers notifications that it cannot read (JSON-RPC 2.0,
+			// section 4.1, "Notification").
+			return nil
+		}
 		if missing.name != "" {
 			return missing.answer(m.ID)
 		}
@@ -77,10 +82,7 @@ func (s *Server) encode(requestID string, m any) []byte {
 // inOwnWords tells what a client did wrong, in place of the library, whose words
 // are for whoever programs with it.
 func (s *Server) inOwnWords(ctx context.Context, m *message, answer mcp.JSONRPCError) mcp.JSONRPCError {
-	own := mcp.JSONRPCError{JSONRPC: mcp.JSONRPC_VERSION, ID: mcp.NewRequestId(nil), Error: answer.Error}
-	if len(m.ID) > 0 {
-		own.ID = mcp.NewRequestId(m.ID)
-	}
+	own := mcp.JSONRPCError{JSONRPC: mcp.JSONRPC_VERSION, ID: mcp.NewRequestId(m.ID), Error: answer.Error}
 	switch answer.Error.Code {
 	case mcp.PARSE_ERROR, mcp.INVALID_REQUEST:
 		own.Error.Message = "the request is not one that this method takes; the MCP specification tells its parameters"

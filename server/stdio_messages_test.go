@@ -136,6 +136,25 @@ func TestStdio_WhatIsNoRequestGetsAnErrorAndTheStreamGoesOn(t *testing.T) {
 	}
 }
 
+// A notification is not answered, whatever is in it (JSON-RPC 2.0, section 4.1).
+func TestStdio_NotificationsAreNotAnswered(t *testing.T) {
+	p := startStdio(t, newHouse(t))
+	for _, line := range []string{
+		`{"jsonrpc":"2.0","method":"notifications/initialized","params":[1]}`,
+		`{"jsonrpc":"2.0","method":"notifications/initialized","params":"text"}`,
+		`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1e999}}`,
+		`{"jsonrpc":"2.0","id":null,"method":"notifications/cancelled","params":[1]}`,
+		`{"jsonrpc":"2.0","method":"tools/list","params":[1]}`,
+		`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"whoami"}}`,
+		`{"jsonrpc":"2.0","method":"no/such/method"}`,
+	} {
+		p.send(line, request(t, "after", "ping", nil))
+		if m := p.next(); string(m.ID) != `"after"` {
+			t.Fatalf("%s is answered: id %s, %+v", line, m.ID, m.Error)
+		}
+	}
+}
+
 func TestStdio_IDsComeBackAsTheyWere(t *testing.T) {
 	p := startStdio(t, newHouse(t))
 	for _, id := range []string{`0`, `-1`, `"x"`, `""`, `9007199254740993`, `"1"`, `"\u00e9<&>"`} {
