@@ -125,6 +125,9 @@ func (e *endpoint) postInSession(w http.ResponseWriter, r *http.Request, m *mess
 		w.WriteHeader(http.StatusAccepted)
 	case m.isRequest():
 		e.exchange(w, r, m, s.forRequest())
+	case m.Method == string(mcp.MethodNotificationCancelled):
+		s.inFlight.cancel(m.Params)
+		w.WriteHeader(http.StatusAccepted)
 	default:
 		e.server.answer(e.server.mcp.WithContext(r.Context(), s.forRequest()), r.Header, m)
 		w.WriteHeader(http.StatusAccepted)
@@ -163,7 +166,9 @@ func (e *endpoint) exchange(w http.ResponseWriter, r *http.Request, m *message, 
 		}
 		defer e.server.mcp.UnregisterSession(context.WithoutCancel(ctx), session.id)
 	}
-	answer := e.server.answer(e.server.mcp.WithContext(ctx, session), r.Header, m)
+	working, done := session.inFlight.begin(ctx, m.ID)
+	defer done()
+	answer := e.server.answer(e.server.mcp.WithContext(working, session), r.Header, m)
 	if ctx.Err() != nil {
 		return false // nobody is there to read it
 	}

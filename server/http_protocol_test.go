@@ -144,6 +144,62 @@ func TestA27_CancellationDoesNotReachAnotherRequest(t *testing.T) {
 	}
 }
 
+// Ids that the library, which reads numbers as floating-point ones and writes
+// them as text, takes for the same are different ones.
+func TestHTTP_CancellationReachesTheRequestOfThisIDAlone(t *testing.T) {
+	h := serveHTTP(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	addTool(h.house, "work", func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		begun <- struct{}{}
+		select {
+		case <-release:
+			return mcp.NewToolResultText("done"), nil
+		case <-ctx.Done():
+			return mcp.NewToolResultText("cancelled"), nil
+		}
+	})
+	session := h.session(t, bearer(h.pat), noCapabilities)
+	ids := []string{"9007199254740992", "9007199254740993", "7", `"7"`, "1000000", `"1e+06"`}
+	ends := map[string]chan string{}
+	for _, id := range ids {
+		end := make(chan string, 1)
+		ends[id] = end
+		go func() {
+			answer := h.post(t, session, `{"jsonrpc":"2.0","id":`+id+`,"method":"tools/call","params":{"name":"work"}}`)
+			end <- answer.message(t).tool(t).text()
+		}()
+		<-begun
+	}
+	for i, id := range ids {
+		if i%2 == 1 {
+			continue
+		}
+		cancel := `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + id + `}}`
+		if answer := h.post(t, session, cancel); answer.status != http.StatusAccepted || answer.body != "" {
+			t.Errorf("cancelling %s: status %d, %s", id, answer.status, answer.body)
+		}
+		select {
+		case text := <-ends[id]:
+			if text != "cancelled" {
+				t.Errorf("request %s ended with %q", id, text)
+			}
+		case text := <-ends[ids[i+1]]:
+			t.Errorf("cancelling %s ended request %s with %q", id, ids[i+1], text)
+			ends[ids[i+1]] <- text
+		case <-time.After(patience):
+			t.Errorf("request %s goes on", id)
+		}
+	}
+	close(release)
+	for i, id := range ids {
+		if i%2 == 1 {
+			if text := <-ends[id]; text != "done" {
+				t.Errorf("request %s, which nobody cancelled, ended with %q", id, text)
+			}
+		}
+	}
+}
+
 func TestHTTP_OwnersCancellationEndsTheRequest(t *testing.T) {
 	h := serveHTTP(t)
 	begun, ended := make(chan struct{}), make(chan struct{})

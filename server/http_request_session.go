@@ -18,7 +18,10 @@ type requestSession struct {
 	id string
 	// questions are those of the session. Nil: the protocol has none.
 	questions *questions
-	exchange  *exchange
+	// inFlight are those of the session. Nil: a request ends with its connection
+	// alone.
+	inFlight *inFlight
+	exchange *exchange
 
 	mu           sync.Mutex
 	subscription *mcp.SubscriptionFilter

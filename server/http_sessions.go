@@ -33,6 +33,7 @@ type session struct {
 	client   *clientState
 	// questions end with the session.
 	questions *questions
+	inFlight  *inFlight
 	alive     context.Context
 	kill      context.CancelFunc
 
@@ -58,7 +59,7 @@ func newSessions(maxOpen, perCaller int, idle time.Duration, gauge *atomic.Int64
 func (s *sessions) start(callerID string) *session {
 	alive, kill := context.WithCancel(context.Background())
 	opened := &session{
-		id: rand.Text(), callerID: callerID, client: newClientState(), questions: newQuestions(),
+		id: rand.Text(), callerID: callerID, client: newClientState(), questions: newQuestions(), inFlight: newInFlight(),
 		alive: alive, kill: kill, lastSeen: time.Now(), inUse: 1,
 	}
 	s.mu.Lock()
@@ -165,7 +166,7 @@ func (s *sessions) end(ended *session) {
 
 // forRequest is the session as one request sees it.
 func (s *session) forRequest() *requestSession {
-	return &requestSession{id: s.id, clientState: s.client, questions: s.questions}
+	return &requestSession{id: s.id, clientState: s.client, questions: s.questions, inFlight: s.inFlight}
 }
 
 // listening returns the context of a stream of the session's: it ends with the

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -71,11 +70,11 @@ type stdioConnection struct {
 	session *stdioSession
 	slots   chan struct{}
 
-	calls sync.WaitGroup
+	calls    sync.WaitGroup
+	inFlight *inFlight
 
 	mu           sync.Mutex
 	ending       bool
-	inFlight     map[string]context.CancelFunc // by the id's JSON
 	waiting      int
 	waitingBytes int
 
@@ -90,7 +89,7 @@ func newStdioConnection(s *Server, out io.Writer) *stdioConnection {
 	c := &stdioConnection{
 		server:   s,
 		slots:    make(chan struct{}, workingCalls),
-		inFlight: map[string]context.CancelFunc{},
+		inFlight: newInFlight(),
 		out:      out,
 		broken:   make(chan struct{}),
 	}
@@ -129,8 +128,8 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 	switch {
 	case m.isAnswer():
 		c.session.resolve(m) // one that nobody waits for is dropped
-	case m.Method == string(mcp.MethodNotificationCancelled):
-		c.cancel(m.Params)
+	case m.Method == string(mcp.MethodNotificationCancelled) && !m.isRequest():
+		c.inFlight.cancel(m.Params)
 	case m.isRequest() && m.Method != string(mcp.MethodInitialize) && m.Method != string(mcp.MethodPing):
 		c.start(ctx, m)
 	default:
@@ -142,7 +141,6 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 
 // start works on a request beside the others.
 func (c *stdioConnection) start(ctx context.Context, m *message) {
-	id := string(m.ID)
 	c.mu.Lock()
 	if c.ending {
 		c.mu.Unlock()
@@ -155,17 +153,15 @@ func (c *stdioConnection) start(ctx context.Context, m *message) {
 	}
 	c.waiting++
 	c.waitingBytes += len(m.text)
-	ctx, cancel := context.WithCancel(ctx)
-	c.inFlight[id] = cancel
+	ctx, end := c.inFlight.begin(ctx, m.ID)
 	defer c.mu.Unlock()
 
 	c.calls.Go(func() {
 		defer func() {
-			cancel()
+			end()
 			c.mu.Lock()
 			c.waiting--
 			c.waitingBytes -= len(m.text)
-			delete(c.inFlight, id)
 			c.mu.Unlock()
 		}()
 		slot := &slot{slots: c.slots}
@@ -186,20 +182,6 @@ func (c *stdioConnection) start(ctx context.Context, m *message) {
 // serverBusy is the error code for requests that are not worked on because too
 // many are open; it lies in the range that JSON-RPC leaves to servers.
 const serverBusy = -32000
-
-func (c *stdioConnection) cancel(params json.RawMessage) {
-	var cancelled struct {
-		RequestID json.RawMessage `json:"requestId"`
-	}
-	if json.Unmarshal(params, &cancelled) != nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if cancel := c.inFlight[string(cancelled.RequestID)]; cancel != nil {
-		cancel()
-	}
-}
 
 // wait starts no more calls and reports whether all that were started ended
 // within limit.

@@ -155,6 +155,17 @@ func TestStdio_NotificationsAreNotAnswered(t *testing.T) {
 	}
 }
 
+// What has an id is a request and is answered, whatever its method is called.
+func TestStdio_RequestsNamedLikeNotificationsAreAnswered(t *testing.T) {
+	p := startStdio(t, newHouse(t))
+	for _, method := range []string{"notifications/cancelled", "notifications/initialized", "notifications/other"} {
+		p.send(request(t, method, method, map[string]any{"requestId": 1}))
+		if m := p.answer(`"` + method + `"`); m.Error == nil || m.Error.Code != mcp.METHOD_NOT_FOUND {
+			t.Errorf("%s: %+v %s", method, m.Error, m.Result)
+		}
+	}
+}
+
 func TestStdio_IDsComeBackAsTheyWere(t *testing.T) {
 	p := startStdio(t, newHouse(t))
 	for _, id := range []string{`0`, `-1`, `"x"`, `""`, `9007199254740993`, `"1"`, `"\u00e9<&>"`} {
