@@ -24,12 +24,16 @@ const (
 	drainTimeout = 60 * time.Second
 	// stopTimeout is how long calls may still take after a signal.
 	stopTimeout = 500 * time.Millisecond
+	// lastWriteTimeout is how long the message that is being written at the end
+	// may still take.
+	lastWriteTimeout = 250 * time.Millisecond
 )
 
 // ServeStdio serves one client until in ends, and answers every request that
 // came before its end; or until ctx is done, which ends all calls. Nothing but
 // JSON-RPC messages is written to out. It returns an error only if in or out
-// failed.
+// failed. A client that no longer reads does not keep it from returning, and out
+// is then still being written to.
 //
 // It takes the place of the library's own stdio transport, which reads lines of
 // any length, forgets calls at the end of input, writes notifications after the
@@ -77,12 +81,12 @@ type stdioConnection struct {
 	ending       bool
 	waiting      int
 	waitingBytes int
+	failed       error // of out
 
-	writeMu   sync.Mutex
-	out       io.Writer
-	failed    error
-	broken    chan struct{} // closed when out failed
-	brokeOnce sync.Once
+	out     io.Writer
+	writing chan struct{} // has room for the one who writes to out
+	ended   chan struct{} // closed when nobody may write to out any more
+	broken  chan struct{} // closed when out failed
 }
 
 func newStdioConnection(s *Server, out io.Writer) *stdioConnection {
@@ -91,6 +95,8 @@ func newStdioConnection(s *Server, out io.Writer) *stdioConnection {
 		slots:    make(chan struct{}, workingCalls),
 		inFlight: newInFlight(),
 		out:      out,
+		writing:  make(chan struct{}, 1),
+		ended:    make(chan struct{}),
 		broken:   make(chan struct{}),
 	}
 	c.session = newStdioSession(c)
@@ -215,29 +221,52 @@ func (c *stdioConnection) write(m any) {
 	if data == nil {
 		return
 	}
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
-	if c.failed != nil {
+	select {
+	case c.writing <- struct{}{}:
+	case <-c.ended:
+		return
+	}
+	defer func() { <-c.writing }()
+	if c.isOver() {
 		return
 	}
 	if _, err := c.out.Write(append(data, '\n')); err != nil {
+		c.mu.Lock()
 		c.failed = fmt.Errorf("write to standard output: %w", err)
-		c.brokeOnce.Do(func() { close(c.broken) })
+		c.mu.Unlock()
+		close(c.broken)
 		c.session.hangUp()
 	}
 }
 
-// stopWriting leaves out alone from now on: it is the caller's again.
+// isOver reports whether nothing may be written any more.
+func (c *stdioConnection) isOver() bool {
+	select {
+	case <-c.ended:
+		return true
+	case <-c.broken:
+		return true
+	default:
+		return false
+	}
+}
+
+// stopWriting leaves out alone from now on: it is the caller's again. A client
+// that does not read may keep a message from ever being written; nobody waits
+// for that.
 func (c *stdioConnection) stopWriting() {
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
-	if c.failed == nil {
-		c.failed = errors.New("the connection has ended")
+	close(c.ended)
+	timer := time.NewTimer(lastWriteTimeout)
+	defer timer.Stop()
+	select {
+	case c.writing <- struct{}{}:
+	case <-timer.C:
+		c.server.log.Warn("the client does not read; an answer was left unwritten")
 	}
 }
 
 func (c *stdioConnection) writeError() error {
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.failed
 }

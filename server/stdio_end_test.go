@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -180,6 +181,40 @@ func TestStdio_SignalEndsTheServerAtOnceWhereHandlersObey(t *testing.T) {
 	}
 	if fastest > 450*time.Millisecond {
 		t.Errorf("the end took %s", fastest)
+	}
+}
+
+// A client that stopped reading must not keep the server from ending.
+func TestStdio_SignalEndsTheServerThoughNobodyReads(t *testing.T) {
+	h := newHouse(t)
+	for _, line := range []string{request(t, 1, "ping", nil), request(t, 1, "tools/list", nil)} {
+		in, toServer := io.Pipe()
+		out, toPeer := io.Pipe()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- h.ServeStdio(ctx, in, toPeer) }()
+		if _, err := io.WriteString(toServer, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil { // the rest is left
+			t.Fatal(err)
+		}
+		stopped := time.Now()
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("the server ended with %v", err)
+			}
+			if took := time.Since(stopped); took > time.Second {
+				t.Errorf("the end took %s", took)
+			}
+		case <-time.After(patience):
+			t.Errorf("the server does not end while it answers %s", line)
+		}
+		if err := errors.Join(out.Close(), in.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
