@@ -7,11 +7,11 @@ import (
 )
 
 // clientState is what a client told of itself, and holds for all of its
-// requests.
+// requests. It lives as long as a session, so that what is as large as a client
+// likes and of no use here is not kept.
 type clientState struct {
 	mu              sync.Mutex
 	initialized     bool
-	clientInfo      mcp.Implementation
 	capabilities    mcp.ClientCapabilities
 	protocolVersion string
 	logLevel        mcp.LoggingLevel
@@ -31,17 +31,12 @@ func (s *clientState) Initialized() bool {
 	return s.initialized
 }
 
-func (s *clientState) GetClientInfo() mcp.Implementation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.clientInfo
-}
+// GetClientInfo implements the library's SessionWithClientInfo. Nobody asks what a
+// client is called.
+func (s *clientState) GetClientInfo() mcp.Implementation { return mcp.Implementation{} }
 
-func (s *clientState) SetClientInfo(info mcp.Implementation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clientInfo = info
-}
+// SetClientInfo keeps nothing.
+func (s *clientState) SetClientInfo(mcp.Implementation) {}
 
 func (s *clientState) GetClientCapabilities() mcp.ClientCapabilities {
 	s.mu.Lock()
@@ -49,10 +44,16 @@ func (s *clientState) GetClientCapabilities() mcp.ClientCapabilities {
 	return s.capabilities
 }
 
+// SetClientCapabilities keeps what the server may ask of the client, and no
+// extensions and experiments.
 func (s *clientState) SetClientCapabilities(capabilities mcp.ClientCapabilities) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.capabilities = capabilities
+	s.capabilities = mcp.ClientCapabilities{
+		Elicitation: capabilities.Elicitation,
+		Sampling:    capabilities.Sampling,
+		Roots:       capabilities.Roots,
+	}
 }
 
 func (s *clientState) ProtocolVersion() string {

@@ -161,6 +161,36 @@ func TestA26_AbandonedSessionsAreSweptAndTheirMemoryComesBack(t *testing.T) {
 	}
 }
 
+// A session outlives its first message by far, and of what a client says of itself
+// in there only what it can do is of use.
+func TestA28_SessionsKeepNothingOfWhatClientsTellOfThemselves(t *testing.T) {
+	h := serveHTTP(t)
+	filler := strings.Repeat("x", 100<<10)
+	capabilities := map[string]any{
+		"elicitation":  map[string]any{},
+		"experimental": map[string]any{"x": make([]struct{}, 100<<10)}, // three bytes each in JSON
+		"extensions":   map[string]any{"x": filler},
+	}
+	hello := request(t, 0, "initialize", map[string]any{
+		"protocolVersion": "2025-11-25", "capabilities": capabilities,
+		"clientInfo": map[string]any{"name": filler, "version": filler, "icons": []any{map[string]any{"src": filler}}},
+	})
+	open := func(n int) {
+		for range n {
+			if answer := h.post(t, bearer(h.pat), hello); answer.status != http.StatusOK {
+				t.Fatalf("status %d, %s", answer.status, answer.body)
+			}
+		}
+	}
+	open(1) // what is made once
+	before := heapAfterGC()
+	open(50)
+	if grown := int64(heapAfterGC()) - int64(before); grown > 2<<20 {
+		t.Errorf("50 sessions take %d KiB", grown>>10)
+	}
+	runtime.KeepAlive(h)
+}
+
 // A body of fifty megabytes is refused after the first, by whatever means its
 // length is told.
 func TestA22_HugeBodyCostsNoMemory(t *testing.T) {
