@@ -77,6 +77,11 @@ func TestBadInputIsToldWhatToDo(t *testing.T) {
 		{"a proxy that is no network", without, "http --trusted-proxy proxy.example.com", 2, "write one such as 10.0.0.0/8"},
 		{"everybody as a proxy", without, "http --trusted-proxy 0.0.0.0/0", 2, "is every address"},
 		{"a negative limit", without, "http --rate-limit -1", 2, "0 for any number"},
+		{"a limit that is no number", without, "http --rate-limit many", 2, `--rate-limit cannot be "many"; it takes a whole number`},
+		{"a time without a unit", without, "http --session-idle 5", 2, `--session-idle cannot be "5"; it takes a time such as 90s, 30m or 12h`},
+		{"a switch that is neither on nor off", without, "stdio --read-only=perhaps", 2, `--read-only cannot be "perhaps"; it takes true or false`},
+		{"a list that cannot be read", without, `http --allowed-host "a`, 2, `it takes values with commas between them`},
+		{"a limit in the environment that is no number", with(without, "KENBUN_RATE_LIMIT=many"), "http", 2, `KENBUN_RATE_LIMIT="many": --rate-limit cannot be "many"; it takes a whole number`},
 		{"a certificate without a key", without, "http --tls-cert-file x", 2, "both --tls-cert-file and --tls-key-file"},
 		{"a key without a certificate", without, "http --listen 0.0.0.0:0 --tls-key-file x", 2, "--tls-cert-file"},
 		{"a TLS certificate that does not exist", without, "http --tls-cert-file /does/not/exist --tls-key-file " + file, 2, "/does/not/exist"},
@@ -93,6 +98,9 @@ func TestBadInputIsToldWhatToDo(t *testing.T) {
 			}
 			if got.stdout != "" {
 				t.Errorf("standard output is not for errors: %q", got.stdout)
+			}
+			if strings.Contains(got.stderr, "strconv") || strings.Contains(got.stderr, "non-quoted-field") || strings.Contains(got.stderr, "in duration") {
+				t.Errorf("Go's words reach the user: %s", got.stderr)
 			}
 			if strings.Contains(got.stderr, "hunter2") || strings.Contains(got.stderr, pat[16:]) {
 				t.Error("a secret is shown")

@@ -26,7 +26,7 @@ func bindEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) err
 			return
 		}
 		if err := cmd.Flags().Set(flag.Name, value); err != nil {
-			failed = usageErrorf("%s=%q: %w", name, value, err)
+			failed = usageErrorf("%s=%q: %w", name, value, asTaken(err))
 		}
 	})
 	return failed

@@ -75,6 +75,7 @@ out of reach, 5 refused or declined.`,
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asTaken(err) })
 	root.SetVersionTemplate("kenbun-mcp {{.Version}}\n")
 	root.AddCommand(
 		newStdioCommand(),
