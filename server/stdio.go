@@ -131,6 +131,9 @@ func (c *stdioConnection) receive(ctx context.Context, line []byte) {
 		c.write(bad.answer())
 		return
 	}
+	if mcp.IsModernProtocol(m.metaVersion) {
+		ctx = c.server.mcp.WithContext(ctx, c.session.standingAlone())
+	}
 	switch {
 	case m.isAnswer():
 		c.session.resolve(m) // one that nobody waits for is dropped

@@ -136,6 +136,22 @@ func TestR37_StdioClientThatCannotAskIsRefused(t *testing.T) {
 	}
 }
 
+// A request of 2026-07-28 tells what its client can do for itself alone.
+func TestR37_StdioRequestThatStandsAloneDoesNotChangeTheSession(t *testing.T) {
+	h := newHouse(t)
+	p := startStdio(t, h)
+	p.handshake(asksPeople)
+	for _, method := range []string{"tools/list", "ping", "initialize"} { // of a client that cannot ask
+		p.send(modern(t, 1, method, nil))
+		p.answer("1")
+	}
+	id, value := p.question(h, 2)
+	p.send(`{"jsonrpc":"2.0","id":` + id + `,"result":{"action":"accept","content":{"approve":true}}}`)
+	if answer := p.answer("2").tool(t); answer.IsError || h.works(t, value) {
+		t.Errorf("answer: %s", answer.text())
+	}
+}
+
 func TestStdio_SignalEndsTheServerThoughAHandlerDoesNot(t *testing.T) {
 	h := newHouse(t)
 	begun, release := make(chan struct{}), make(chan struct{})

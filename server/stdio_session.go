@@ -34,6 +34,15 @@ func newStdioSession(c *stdioConnection) *stdioSession {
 	}
 }
 
+// standingAlone is the client as a request of protocol 2026-07-28 sees it, which
+// tells itself what the client can do. The library would note that for the
+// requests of older protocols, too.
+func (s *stdioSession) standingAlone() *stdioSession {
+	alone := *s
+	alone.clientState = newClientState()
+	return &alone
+}
+
 // RequestElicitation puts a question to the client and waits for the answer.
 func (s *stdioSession) RequestElicitation(ctx context.Context, request mcp.ElicitationRequest) (*mcp.ElicitationResult, error) {
 	// Nobody knows how long a person takes: let others work meanwhile.
