@@ -116,7 +116,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		return nil, err
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), &s.openSessions)}
-	endpoint = newOpenRequests(maxOpenRequests, maxOpenBytes).guard(endListening(endpoint))
+	endpoint = newOpenRequests(maxOpenRequests, maxOpenBytes, s.metrics).guard(endListening(endpoint))
 	limits := newRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk
 	switch config.Identity {

@@ -271,6 +271,7 @@ func (d *claimDesk) wrongTry(r *http.Request, id string) *claimFailure {
 	case err != nil:
 		return d.failure(r, id, err)
 	case wait > 0:
+		d.limits.metrics.Refused("failures")
 		return &claimFailure{status: http.StatusTooManyRequests, code: "too_many_tries", retryAfter: wait,
 			text: "there were too many wrong tries; wait a few minutes and make sure that it is the token that your assistant uses"}
 	default:

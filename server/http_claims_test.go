@@ -67,9 +67,9 @@ func serveClaims(t *testing.T, publicURL string, configure ...func(*server.HTTPC
 	if err != nil {
 		t.Fatal(err)
 	}
-	house := &house{api: api, pat: api.User(t, "ada@example.com", authority.RoleMember)}
+	house := &house{api: api, pat: api.User(t, "ada@example.com", authority.RoleMember), refused: newRefusedRequests()}
 	h.ben = api.User(t, "ben@example.com", authority.RoleMember)
-	house.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox, Logger: logger})
+	house.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox, Logger: logger, Metrics: house.refused})
 	config := server.HTTPConfig{
 		API: api.Client(t), AllowedHosts: []string{"mcp.example.com"}, Claims: claims, PublicURL: publicURL, CallerKey: key.Derive("callers"),
 	}
@@ -231,6 +231,9 @@ func TestR22_WrongTriesFromOneAddress(t *testing.T) {
 		if answer.status != want {
 			t.Errorf("wrong try %d: status %d, want %d", i+1, answer.status, want)
 		}
+	}
+	if n := h.refused.take("failures"); n != 5 {
+		t.Errorf("%d tries are counted as refused, want 5", n)
 	}
 	if answer := h.do(t, "POST", path, bearer(h.pat), ""); answer.status != 200 {
 		t.Errorf("an owner at the same address gets status %d", answer.status)

@@ -19,6 +19,7 @@ const (
 // answered yet, and what their messages take.
 type openRequests struct {
 	maxRequests, maxBytes int
+	metrics               Metrics
 
 	mu sync.Mutex
 	of map[string]openLoad // by caller
@@ -26,8 +27,8 @@ type openRequests struct {
 
 type openLoad struct{ requests, bytes int }
 
-func newOpenRequests(maxRequests, maxBytes int) *openRequests {
-	return &openRequests{maxRequests: maxRequests, maxBytes: maxBytes, of: map[string]openLoad{}}
+func newOpenRequests(maxRequests, maxBytes int, metrics Metrics) *openRequests {
+	return &openRequests{maxRequests: maxRequests, maxBytes: maxBytes, metrics: metrics, of: map[string]openLoad{}}
 }
 
 // guard holds back the requests of callers who have too many open. What ends
@@ -49,6 +50,7 @@ func (o *openRequests) guard(next http.Handler) http.Handler {
 		}
 		caller, _ := callerFrom(r.Context())
 		if !o.take(caller.ID, bytes) {
+			o.metrics.Refused("user")
 			refuseForNow(w, time.Second, advice)
 			return
 		}

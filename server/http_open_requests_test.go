@@ -71,6 +71,9 @@ func TestA22_WhatOneUserHasOpenIsBounded(t *testing.T) {
 		if open > c.want || open < c.want-2 {
 			t.Errorf("with %d bytes: %d calls wait, want about %d", c.padding, open, c.want)
 		}
+		if n := h.refused.take("user"); n != 1 {
+			t.Errorf("%d requests are counted as refused, want 1", n)
+		}
 		if c.padding == 0 {
 			for what, answer := range map[string]httpAnswer{
 				"a request":                   h.post(t, session, request(t, 2, "tools/list", nil)),
@@ -83,6 +86,7 @@ func TestA22_WhatOneUserHasOpenIsBounded(t *testing.T) {
 					t.Errorf("%s: status %d, %s", what, answer.status, answer.body)
 				}
 			}
+			h.refused.take("user")
 		}
 		if err := h.whoIs(t, user{"ben@example.com", ben}, 0); err != nil {
 			t.Errorf("another user: %v", err)

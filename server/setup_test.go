@@ -40,13 +40,14 @@ type house struct {
 	*server.Server
 	// delivered is the folder for new tokens.
 	delivered string
+	refused   *refusedRequests
 }
 
 // newHouse serves the tools as the callers that choose picks, by default ada's
 // own.
 func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers) *house {
 	t.Helper()
-	h := &house{api: kenbuntest.Start(t), delivered: filepath.Join(t.TempDir(), "tokens")}
+	h := &house{api: kenbuntest.Start(t), delivered: filepath.Join(t.TempDir(), "tokens"), refused: newRefusedRequests()}
 	h.pat = h.api.User(t, "ada@example.com", authority.RoleAdmin)
 	api := h.api.Client(t)
 	callers := server.OwnCallers(api, ownToken(h.pat))
@@ -63,7 +64,7 @@ func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox})
+	h.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox, Metrics: h.refused})
 	h.DoNotSettle()
 	return h
 }
