@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
@@ -169,6 +172,36 @@ func TestA30_TryingTokensThroughEveryDoorIsOneBudget(t *testing.T) {
 	}
 	if err := h.whoIs(t, user{"ada@example.com", h.pat}, 0); err != nil {
 		t.Errorf("whose token works: %v", err)
+	}
+}
+
+// Reading a large call costs more than asking about its token, so that nobody has
+// it read whose token does not work.
+func TestA30_LargeCallsAreReadForTokensThatWorkAlone(t *testing.T) {
+	h := serveHTTP(t)
+	var ran atomic.Int32
+	addTool(h.house, "echo", func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		ran.Add(1)
+		return echo(ctx, r)
+	})
+	call := func(pat string, size int) httpAnswer {
+		return h.modern(t, bearer(pat), 1, "tools/call", map[string]any{"name": "echo", "padding": strings.Repeat("x", size)})
+	}
+	for _, size := range []int{20 << 10, 1<<20 - 1000} {
+		if answer := call(randomToken(), size); answer.status != http.StatusUnauthorized || answer.problem(t) != "invalid_token" {
+			t.Errorf("%d bytes with a made-up token: status %d, %s", size, answer.status, answer.body)
+		}
+		if ran.Load() != 0 {
+			t.Fatal("a tool ran for a token that does not work")
+		}
+	}
+	for range 2 { // as a stranger, and as one whom the API accepted lately
+		if answer := call(h.pat, 1<<20-1000); answer.status != http.StatusOK {
+			t.Errorf("with a token that works: status %d, %s", answer.status, answer.body)
+		}
+	}
+	if ran.Load() != 2 {
+		t.Errorf("the tool ran %d times, want twice", ran.Load())
 	}
 }
 

@@ -17,6 +17,11 @@ import (
 // token.
 const serverCallerID = "server"
 
+// maxUncheckedCall bounds the tool calls, in bytes, that are worked on before the
+// API was asked about their token. Reading what is larger can cost more than
+// asking, and clients have no reason for it.
+const maxUncheckedCall = 16 << 10
+
 // requireToken lets a request pass as the user whose token it brings, and
 // answers 401 to every other.
 func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
@@ -32,7 +37,7 @@ func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 			g.holdBack(w, wait)
 			return
 		}
-		if isToolCall(r) {
+		if isToolCall(r) && (!isLarge(r) || v.acceptedLately(caller.ID)) {
 			// A tool call is checked by the API itself, for the very thing it does.
 			caller.API = observe(v.api.As(credential),
 				func() { v.remember(caller.ID) },

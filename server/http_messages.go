@@ -69,3 +69,8 @@ func isToolCall(r *http.Request) bool {
 	m, bad := messageOf(r)
 	return r.Method == http.MethodPost && bad == nil && m.Method == string(mcp.MethodToolsCall) && m.isRequest()
 }
+
+func isLarge(r *http.Request) bool {
+	m, bad := messageOf(r)
+	return bad == nil && len(m.text) > maxUncheckedCall
+}
