@@ -26,3 +26,12 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(kenbuntest.Run(m))
 }
+
+func mustDo(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

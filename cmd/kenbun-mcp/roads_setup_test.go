@@ -295,12 +295,3 @@ func (c *country) sealedRoad(t *testing.T, r *road) {
 	}
 	r.block = func(_ *testing.T, r *road) { r.header = [2]string{} }
 }
-
-func mustDo(t *testing.T, errs ...error) {
-	t.Helper()
-	for _, err := range errs {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
