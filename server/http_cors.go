@@ -7,7 +7,7 @@ import "net/http"
 // sets, never in cookies that a browser adds.
 const (
 	corsMethods = "POST, GET, DELETE"
-	corsHeaders = "Authorization, X-API-Key, Content-Type, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, X-Kenbun-Recipient, Last-Event-ID"
+	corsHeaders = "Authorization, X-API-Key, Content-Type, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, X-Kenbun-Recipient, Last-Event-ID, Traceparent, Tracestate"
 	corsExposed = "Mcp-Session-Id, WWW-Authenticate, Retry-After, X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 	corsMaxAge  = "600" // seconds
 )

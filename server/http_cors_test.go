@@ -18,7 +18,7 @@ func TestA11_PagesOfAllowedOriginsAlone(t *testing.T) {
 		t.Errorf("preflight: status %d, %v", answer.status, answer.header)
 	}
 	allowed := strings.ToLower(answer.header.Get("Access-Control-Allow-Headers"))
-	for _, name := range []string{"authorization", "content-type", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id", "x-api-key"} {
+	for _, name := range []string{"authorization", "content-type", "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id", "x-api-key", "traceparent", "tracestate"} {
 		if !strings.Contains(allowed, name) {
 			t.Errorf("preflight does not allow %s", name)
 		}

@@ -35,7 +35,29 @@ type question struct {
 	Params  any    `json:"params,omitempty"`
 }
 
-// ask sends a request to the client and returns the result of its answer.
+// withdrawal tells the client that nobody waits for the answer to a question any
+// more, so that no dialog stays open whose answer counts for nothing.
+type withdrawal struct {
+	JSONRPC string           `json:"jsonrpc"`
+	Method  string           `json:"method"`
+	Params  withdrawalParams `json:"params"`
+}
+
+type withdrawalParams struct {
+	RequestID int64  `json:"requestId"`
+	Reason    string `json:"reason"`
+}
+
+func withdraw(number int64, cause error) withdrawal {
+	reason := "the call that asked was cancelled"
+	if errors.Is(cause, context.DeadlineExceeded) {
+		reason = "the time for an answer is over"
+	}
+	return withdrawal{mcp.JSONRPC_VERSION, string(mcp.MethodNotificationCancelled), withdrawalParams{number, reason}}
+}
+
+// ask sends a request to the client and returns the result of its answer. A
+// question that ctx ends is taken back.
 func (q *questions) ask(ctx context.Context, send func(any) error, method string, params any) (json.RawMessage, error) {
 	answer := make(chan *message, 1)
 	q.mu.Lock()
@@ -58,6 +80,7 @@ func (q *questions) ask(ctx context.Context, send func(any) error, method string
 		return resultOf(m)
 	case <-q.hungUp:
 	case <-ctx.Done():
+		_ = send(withdraw(number, ctx.Err())) // a client that is gone shows no dialog
 		return nil, ctx.Err()
 	}
 	select {

@@ -106,8 +106,9 @@ func TestR37_StdioCancelledQuestionRevokesNothing(t *testing.T) {
 	p := startStdio(t, h)
 	p.handshake(asksPeople)
 	id, value := p.question(h, 1)
-	p.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`,
-		`{"jsonrpc":"2.0","id":`+id+`,"result":{"action":"accept","content":{"approve":true}}}`)
+	p.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
+	expectWithdrawal(t, p.next(), id, "the call that asked was cancelled")
+	p.send(`{"jsonrpc":"2.0","id":` + id + `,"result":{"action":"accept","content":{"approve":true}}}`)
 	if rest := p.rest(); len(rest) != 0 {
 		t.Errorf("the cancelled call is answered: %v", rest)
 	}
