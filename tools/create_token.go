@@ -138,7 +138,7 @@ func createdResult(created *client.CreatedToken, receipt Receipt, now time.Time)
 		ends += fmt.Sprintf(" It begins to be accepted %s (%s).", humantime.Relative(*created.ValidFrom, now), row.ValidFrom)
 	}
 	if row.Permissions != nil {
-		ends += "\npermissions: " + permissionWords(row.Permissions)
+		ends += "\npermissions: " + row.PermissionWords()
 	}
 	text := fmt.Sprintf("Token created.\nid: %s\nname: %s\nprefix: %s\n%s\n%s", row.ID, row.Name, row.Prefix, ends, receipt.Note)
 	if receipt.Where != "" {

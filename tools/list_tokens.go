@@ -137,7 +137,7 @@ func (l tokenList) text(filter TokenFilter, now time.Time) string {
 			b.WriteString(" | from " + shortTime(row.ValidFrom, now))
 		}
 		if row.Permissions != nil {
-			b.WriteString(" | only " + cell(permissionWords(row.Permissions)))
+			b.WriteString(" | only " + cell(row.PermissionWords()))
 		}
 	}
 	if l.NextCursor != "" {

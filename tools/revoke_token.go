@@ -177,7 +177,7 @@ func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
 		facts = append(facts, Fact{"Valid from", humantime.Relative(*token.ValidFrom, now)})
 	}
 	if row.Permissions != nil {
-		facts = append(facts, Fact{"Permissions", permissionWords(row.Permissions)})
+		facts = append(facts, Fact{"Permissions", row.PermissionWords()})
 	}
 	if row.InUse {
 		facts = append(facts, Fact{"In use", "this is the token that is in use here; without it nothing more can be done"})

@@ -49,6 +49,10 @@ func NewTokenRow(token *client.Token, now time.Time, prefixInUse string) TokenRo
 	return row
 }
 
+// PermissionWords says in a line what the token is narrowed to, such as
+// "read:leads read:tokens", "none", or "all that the role holds".
+func (r *TokenRow) PermissionWords() string { return permissionWords(r.Permissions) }
+
 // shownPermissions cleans names, and tells none of them from no narrowing.
 func shownPermissions(names []string) []string {
 	if names == nil {

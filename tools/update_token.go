@@ -197,7 +197,7 @@ func updatedResult(token *client.Token, update tokenUpdate, now time.Time) *resu
 		text = "The token was like that before; nothing was changed."
 	}
 	text += fmt.Sprintf("\nid: %s\nname: %s\nprefix: %s\nexpires: %s\npermissions: %s",
-		row.ID, row.Name, row.Prefix, shortTime(row.ExpiresAt, now), permissionWords(row.Permissions))
+		row.ID, row.Name, row.Prefix, shortTime(row.ExpiresAt, now), row.PermissionWords())
 	if row.ValidFrom != "" {
 		text += "\nvalid from: " + shortTime(row.ValidFrom, now)
 	}

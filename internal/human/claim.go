@@ -172,7 +172,7 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	held := claim{
 		State: claimWaiting, Deadline: deadline, Value: token.Value.Reveal(),
 		TokenID: token.ID, Name: token.Name, Prefix: token.Prefix, CreatedAt: token.CreatedAt,
-		ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom,
+		ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom, Permissions: token.Permissions,
 	}
 	sealed, err := c.seal(id, caller.ID, &held)
 	if err != nil {

@@ -32,9 +32,11 @@ type claimView struct {
 	Tone    string
 	Problem string
 
-	Value   string
-	Row     tools.TokenRow
-	Expires string
+	Value       string
+	Row         tools.TokenRow
+	Expires     string
+	ValidFrom   string
+	Permissions string
 
 	Server string
 	Style  template.CSS
@@ -56,12 +58,20 @@ func (p ClaimPage) Token(w http.ResponseWriter, claimed *Claimed) error {
 		Title: "Copy your new token", Value: claimed.Value.Reveal(),
 		Row: tools.NewTokenRow(&claimed.Token, now, ""), Expires: "never",
 	}
+	if v.Row.Permissions != nil {
+		v.Permissions = v.Row.PermissionWords()
+	}
 	if at := claimed.Token.ExpiresAt; at != nil {
-		// The person's time zone is not known here.
-		v.Expires = at.UTC().Format("2 January 2006, 15:04 UTC")
+		v.Expires = inUTC(*at)
+	}
+	if at := claimed.Token.ValidFrom; at != nil {
+		v.ValidFrom = inUTC(*at)
 	}
 	return p.write(w, http.StatusOK, "claim shown", v)
 }
+
+// inUTC is a time for a person whose time zone is not known.
+func inUTC(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 UTC") }
 
 // Notice tells why there is no token.
 func (p ClaimPage) Notice(w http.ResponseWriter, status int, text string) error {

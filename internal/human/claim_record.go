@@ -38,12 +38,14 @@ type claim struct {
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	ValidFrom *time.Time `json:"valid_from,omitempty"`
+	// Permissions are nil if the token is not narrowed.
+	Permissions []string `json:"permissions,omitzero"`
 }
 
 func (c *claim) token() client.Token {
 	return client.Token{
 		ID: c.TokenID, Name: c.Name, Prefix: c.Prefix, CreatedAt: c.CreatedAt,
-		ExpiresAt: c.ExpiresAt, ValidFrom: c.ValidFrom,
+		ExpiresAt: c.ExpiresAt, ValidFrom: c.ValidFrom, Permissions: c.Permissions,
 	}
 }
 

@@ -103,11 +103,18 @@ func newSecretContent(token *client.CreatedToken) *secretContent {
 	if token.ExpiresAt != nil {
 		expires = date(*token.ExpiresAt)
 	}
-	return &secretContent{value: token.Value, facts: []tools.Fact{
+	facts := []tools.Fact{
 		{Label: "Name", Value: row.Name},
 		{Label: "Begins with", Value: row.Prefix},
 		{Label: "Expires", Value: expires},
-	}}
+	}
+	if token.ValidFrom != nil {
+		facts = append(facts, tools.Fact{Label: "Valid from", Value: date(*token.ValidFrom)})
+	}
+	if row.Permissions != nil {
+		facts = append(facts, tools.Fact{Label: "Permissions", Value: row.PermissionWords()})
+	}
+	return &secretContent{value: token.Value, facts: facts}
 }
 
 type secretView struct {

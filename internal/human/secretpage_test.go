@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -247,6 +248,22 @@ func TestA17_ANameCannotChangeThePage(t *testing.T) {
 	}
 	if strings.Contains(raw.String(), "<script>alert") || !strings.Contains(raw.String(), "&lt;script&gt;alert") {
 		t.Errorf("the name stands in the page as it came: %s", raw.String())
+	}
+}
+
+// Who is given a narrowed token sees that it is one.
+func TestS4_ThePageTellsWhatANewTokenMayDo(t *testing.T) {
+	token := newToken()
+	from := time.Date(2027, time.March, 4, 5, 6, 0, 0, time.UTC)
+	token.ValidFrom, token.Permissions = &from, []string{"read:leads", "read:tokens"}
+	facts := newSecretContent(token).facts
+	for _, want := range []tools.Fact{{Label: "Valid from", Value: date(from)}, {Label: "Permissions", Value: "read:leads read:tokens"}} {
+		if !slices.Contains(facts, want) {
+			t.Errorf("the page tells %q, want %q among it", facts, want)
+		}
+	}
+	if facts := newSecretContent(newToken()).facts; len(facts) != 3 {
+		t.Errorf("of a token that is not narrowed the page tells %q", facts)
 	}
 }
 
