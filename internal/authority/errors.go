@@ -17,6 +17,9 @@ var (
 	// organization and that the operation acts in exactly one.
 	ErrSeveralOrganizations = errors.New("the user is a member of several organizations: name one")
 
+	// ErrSuspended means that a session of the user would be good for nothing.
+	ErrSuspended = errors.New("the user is suspended: kenbun-mcp authority user restore ends that")
+
 	// ErrUnknownOrganization means that no organization has the name.
 	ErrUnknownOrganization = errors.New("there is no such organization: kenbun-mcp authority user list shows them")
 

@@ -12,26 +12,20 @@ import (
 
 const (
 	headerTimeout = 5 * time.Second
-	readTimeout   = 30 * time.Second
-	writeTimeout  = 30 * time.Second
-	idleTimeout   = time.Minute
-	drainTimeout  = 5 * time.Second
-	maxHeaders    = 16 << 10
+	// A body that is late must not look like a store that is: it is cut off before
+	// requestTimeout.
+	readTimeout  = 15 * time.Second
+	writeTimeout = 30 * time.Second
+	idleTimeout  = time.Minute
+	drainTimeout = 5 * time.Second
+	maxHeaders   = 16 << 10
 )
 
 // Serve answers requests on l until ctx ends, then waits up to five seconds for
 // those that are under way, and returns nil. It closes l in any case, and
 // leaves the authority open.
 func (a *Authority) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler:           a.Handler(),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaders,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
+	server := a.httpServer()
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {
@@ -50,4 +44,16 @@ func (a *Authority) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+func (a *Authority) httpServer() *http.Server {
+	return &http.Server{
+		Handler:           a.Handler(),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
 }

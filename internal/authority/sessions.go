@@ -17,7 +17,8 @@ const maxSessionLifetime = 30 * 24 * time.Hour
 // IssueSession signs a user in, named by address or id, in the one organization
 // that he is in, and returns the session token. It is accepted as a bearer
 // token until lifetime has passed, which is at most 30 days; zero means
-// [DefaultSessionLifetime]. Like a token's its value is not kept.
+// [DefaultSessionLifetime]. Like a token's its value is not kept. The error is
+// [ErrSuspended] for a user whom it would let in nowhere.
 func (a *Authority) IssueSession(ctx context.Context, user string, lifetime time.Duration) (string, error) {
 	return a.IssueSessionIn(ctx, user, "", lifetime)
 }
@@ -34,6 +35,9 @@ func (a *Authority) IssueSessionIn(ctx context.Context, user, organization strin
 	member, err := a.membership(ctx, user, organization)
 	if err != nil {
 		return "", err
+	}
+	if member.Status == StatusSuspended {
+		return "", ErrSuspended
 	}
 	var value string
 	err = a.db.change(ctx, func(tx *sql.Tx) error {

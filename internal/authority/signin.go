@@ -21,7 +21,8 @@ var errLinkRefused = errors.New("the sign-in link was used, has ended, or was no
 // such as http://127.0.0.1:8780. Whoever opens it within ten minutes and
 // confirms is signed in to the web page as the user, named by address or id, for
 // [DefaultSessionLifetime]. It works once. organization is where the session
-// acts; it may be empty for a user who is in one only.
+// acts; it may be empty for a user who is in one only. The error is [ErrSuspended]
+// for a user whom it would let in nowhere.
 func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, base string) (string, error) {
 	address, err := ParseWebURL(base)
 	if err != nil {
@@ -30,6 +31,9 @@ func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, bas
 	member, err := a.membership(ctx, user, organization)
 	if err != nil {
 		return "", err
+	}
+	if member.Status == StatusSuspended {
+		return "", ErrSuspended
 	}
 	now := a.now()
 	value := newCredential(signInLink)

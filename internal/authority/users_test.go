@@ -140,6 +140,12 @@ func TestH1_SuspendedUserStops(t *testing.T) {
 		if !f.works(ben.Value) {
 			t.Error("somebody else was suspended too")
 		}
+		if value, err := f.IssueSession(t.Context(), "ada@example.com", time.Hour); !errors.Is(err, ErrSuspended) || value != "" {
+			t.Errorf("a session for a suspended user: %v", err)
+		}
+		if link, err := f.IssueSignInLink(t.Context(), "ada@example.com", "", f.url); !errors.Is(err, ErrSuspended) || link != "" {
+			t.Errorf("a link for a suspended user: %v", err)
+		}
 		if err := f.Restore(t.Context(), "ada@example.com"); err != nil {
 			t.Fatal(err)
 		}
