@@ -16,7 +16,7 @@ import (
 // nothing that it answered.
 func TestDurability_NothingAnsweredIsLostWithTheServer(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
-		killedWhileChanging(t, kenbuntest.Environment(t, "KENBUN_STORE=sqlite:"+filepath.Join(t.TempDir(), "kenbun.db")))
+		killedWhileChanging(t, kenbuntest.Environment(t, "KENBUN_STORE=sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db")))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		killedWhileChanging(t, kenbuntest.Environment(t, "KENBUN_STORE="+kenbuntest.StartPostgres(t), "KENBUN_PEPPER_FILE="+filepath.Join(t.TempDir(), "pepper")))

@@ -36,7 +36,7 @@ func apiCall(t *testing.T, method, url, token, body string) (status int, answer 
 }
 
 func TestH1_MemberOfSeveralOrganizations(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com", "--role", "admin", "--organization", "Home")
 	baseURL, _ := serveAuthority(t)
 	home := strings.TrimSpace(mustAuthorityCommand(t, "session", "ada@example.com"))
@@ -84,7 +84,7 @@ func TestH1_MemberOfSeveralOrganizations(t *testing.T) {
 }
 
 func TestN7_UnitsOfARunningServer(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com")
 	baseURL, _ := serveAuthority(t)
 	session := strings.TrimSpace(mustAuthorityCommand(t, "session", "ada@example.com"))

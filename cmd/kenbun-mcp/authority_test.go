@@ -134,7 +134,7 @@ func TestAuthority_UsersOfARunningServer(t *testing.T) {
 }
 
 func TestAuthority_JSON(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	var added, session map[string]any
 	var list []map[string]any
 	for _, c := range []struct {
@@ -178,7 +178,7 @@ func TestAuthority_MemoryWithAFirstUser(t *testing.T) {
 }
 
 func TestAuthority_WrongUsageAndFailure(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com")
 	for _, c := range []struct {
 		args string
@@ -216,7 +216,7 @@ func TestAuthority_WrongUsageAndFailure(t *testing.T) {
 }
 
 func TestAuthority_PepperIsRotated(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com")
 	baseURL, stop := serveAuthority(t)
 	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com"), "\n")
@@ -281,7 +281,7 @@ func TestAuthority_PostgresNeedsAPepper(t *testing.T) {
 }
 
 func TestAuthority_SeedTellsHowToSignIn(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	said := mustAuthorityCommand(t, "seed", "--users", "20", "--tokens", "100")
 	_, command, found := strings.Cut(said, "kenbun-mcp authority ")
 	if !found || !strings.HasPrefix(said, "made 20 users and 100 tokens in ") {

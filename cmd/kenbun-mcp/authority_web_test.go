@@ -91,7 +91,7 @@ func TestK6_WebPageCanBeLeftOut(t *testing.T) {
 }
 
 func TestAuthority_SessionOfWhom(t *testing.T) {
-	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "kenbun.db"))
+	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	fails := func(says string, args ...string) {
 		t.Helper()
 		code, stdout, stderr := authorityCommand(t, args...)

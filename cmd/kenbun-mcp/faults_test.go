@@ -34,7 +34,7 @@ func (c *faultyCalls) count(what string) {
 // cannot know, and no failure is told as something that it is not.
 func TestN4_ClientGetsOverFaults(t *testing.T) {
 	const users, workersEach, callsEach = 10, 20, 10
-	store := "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db")
+	store := "sqlite:" + filepath.Join(t.TempDir(), "data", "kenbun.db")
 	sound := kenbuntest.StartOn(t, store) // the same store, without faults
 	faulty := startAuthority(t, kenbuntest.Environment(t), "--store", store, "--token-limit", "100000", "--fault-seed", "20260328",
 		"--fault", "503:5%", "--fault", "429:3%", "--fault", "500:2%", "--fault", "drop-answer:5%", "--fault", "latency:2ms")
