@@ -22,6 +22,10 @@ type tokenChange struct {
 	validFrom   setting[*time.Time]    // to nil: from its creation on
 	expires     setting[*time.Time]    // to nil: never
 	permissions setting[permissionSet] // to nil: all that the role holds
+
+	// seen is the [token.fingerprint] that the token must have for the change to
+	// be made; empty where it may have any.
+	seen string
 }
 
 func (c tokenChange) empty() bool {
@@ -60,9 +64,10 @@ func (c tokenChange) apply(t token, now time.Time) (token, error) {
 }
 
 // updateToken changes a token of the caller's and returns what it is now. It
-// returns errTokenNotFound for everything that is not his, errTokenRevoked, and
-// [ErrTokenLimit] if an expired token would come back to life as one too many,
-// and a *refusal if the caller's own credential has ended.
+// returns errTokenNotFound for everything that is not his, errTokenRevoked,
+// [ErrTokenLimit] if an expired token would come back to life as one too many, a
+// *problem if the token is not the one that the change has seen or the caller may
+// not make the change, and a *refusal if the caller's own credential has ended.
 func (a *Authority) updateToken(ctx context.Context, as identity, id string, change tokenChange) (token, error) {
 	if !couldBeID(id) {
 		return token{}, errTokenNotFound
@@ -85,6 +90,9 @@ func (a *Authority) updateToken(ctx context.Context, as identity, id string, cha
 		}
 		if t.revokedAt != nil {
 			return errTokenRevoked
+		}
+		if change.seen != "" && change.seen != t.fingerprint() {
+			return changedMeanwhile()
 		}
 		if err := as.mayChange(t, change); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -234,5 +235,46 @@ func TestK3_ARevocationWaitsForWhatItsTokenIsMaking(t *testing.T) {
 	}
 	if f.works(maker.Value) {
 		t.Error("the token works after its revocation")
+	}
+}
+
+// TestS5_AFormThatAChangeOvertakes has a token narrowed between the moment at
+// which its form is compared with it and the one at which the form is saved.
+func TestS5_AFormThatAChangeOvertakes(t *testing.T) {
+	f := newWebFixture(t, Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db")})
+	issued := f.user("ada@example.com", RoleMember)
+	member := mustUser(t, f, "ada@example.com")
+	visit := f.visit("ada@example.com")
+	path := "/web/tokens/" + issued.ID
+	values := visit.form(path)
+	for name, chosen := range map[string][]string{"name": {issued.Name}, "expiry": {"keep"}, "scope": {"some"}, "permission": {"read:leads", "read:tokens"}} {
+		values[name] = chosen
+	}
+	saved := make(chan answer, 1)
+	err := f.db.change(t.Context(), func(tx *sql.Tx) error {
+		waiting := f.db.write.Stats().WaitCount
+		go func() {
+			got, err := f.trySend(t.Context(), "POST", path, values.Encode(), formType, "Cookie: "+visit.cookie)
+			if err != nil {
+				t.Error(err)
+			}
+			saved <- got
+		}()
+		waitUntil(t, "the form waits for the store", func() bool { return f.db.write.Stats().WaitCount > waiting || len(saved) > 0 })
+		tokens, err := f.tokensOf(t.Context(), member.ID)
+		if err != nil {
+			return err
+		}
+		narrowed := tokens[0]
+		narrowed.permissions = newPermissionSet(readLeads)
+		return f.storeChange(t.Context(), tx, narrowed)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, <-saved, http.StatusConflict)
+	tokens, err := f.tokensOf(t.Context(), member.ID)
+	if err != nil || len(tokens) != 1 || len(tokens[0].permissions) != 1 {
+		t.Errorf("the token holds %v, %v", tokens[0].permissions, err)
 	}
 }

@@ -91,7 +91,7 @@ func changedMeanwhile() *problem {
 }
 
 func changeOf(t token, values *formValues, now time.Time) tokenChange {
-	var change tokenChange
+	change := tokenChange{seen: t.fingerprint()}
 	if name := values.name(); name != t.name {
 		change.name = setTo(name)
 	}
