@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// requestTimeout bounds what the store may take for one request. It is less than
-// the server's limit for the answer, so that there is one.
+// requestTimeout bounds what a request's body and the store may take together. It
+// is less than the server's limit for the answer, so that there is one.
 const requestTimeout = 20 * time.Second
 
 // Handler returns the HTTP interface: the token endpoints and those of the

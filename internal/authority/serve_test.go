@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -180,5 +181,38 @@ func TestR25_ALateBodyIsTheSendersAffair(t *testing.T) {
 	}
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
+	}
+}
+
+// lateBody notes when somebody began to read it.
+type lateBody struct {
+	io.Reader
+	begun *time.Time
+}
+
+func (b lateBody) Read(p []byte) (int, error) {
+	if b.begun.IsZero() {
+		*b.begun = time.Now()
+	}
+	return b.Reader.Read(p)
+}
+
+// A form that comes slowly must leave time for its answer, as the body of a
+// request of the API does: what the server gives for an answer counts from the
+// head on.
+func TestR25_ALateFormIsAnsweredInTime(t *testing.T) {
+	f := newWebFixture(t, Config{})
+	var end, begun time.Time
+	table := newRouteTable([]route{{method: http.MethodPost, pattern: webPath + "/late", open: true, serve: func(_ http.ResponseWriter, r *http.Request, _ identity) error {
+		end, _ = r.Context().Deadline()
+		return nil
+	}}})
+	r := httptest.NewRequestWithContext(t.Context(), "POST", webPath+"/late", lateBody{strings.NewReader("x="), &begun})
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := f.serveWeb(&exchange{ResponseWriter: httptest.NewRecorder()}, r, table); err != nil {
+		t.Fatal(err)
+	}
+	if begun.IsZero() || end.IsZero() || end.After(begun.Add(requestTimeout)) {
+		t.Errorf("the form was read from %s on, and its answer may take until %s", begun, end)
 	}
 }

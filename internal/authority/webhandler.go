@@ -90,14 +90,14 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 	if err := a.crossOrigin.Check(r); err != nil {
 		return crossOriginForm()
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout) // as in serve
+	defer cancel()
+	r = r.WithContext(ctx)
 	if r.Method == http.MethodPost {
 		if err := readForm(ex, r); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout) // as in serve
-	defer cancel()
-	r = r.WithContext(ctx)
 	if rt.open {
 		return rt.serve(ex, r, identity{})
 	}
