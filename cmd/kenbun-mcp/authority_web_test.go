@@ -114,7 +114,7 @@ func TestAuthority_SessionOfWhom(t *testing.T) {
 	mustAuthorityCommand(t, "user", "add", "ben@example.com")
 	fails("several users", "session")
 	fails("--ttl", "session", "ada@example.com", "--link", "--ttl", "1h")
-	for _, address := range []string{"tokens.example.com", "ftp://tokens.example.com", "https://", "https://ada:pw@tokens.example.com", "https://tokens.example.com/path", "https://tokens.example.com/?x", "http://[::1"} {
+	for _, address := range []string{"tokens.example.com", "ftp://tokens.example.com", "https://", "https://ada:pw@tokens.example.com", "https://tokens.example.com/path", "https://tokens.example.com/?x", "http://[::1", "https://:443", "http://:8780"} {
 		fails("web URL", "session", "ada@example.com", "--link", "--web-url", address)
 		fails("web URL", "serve", "--listen", "127.0.0.1:0", "--web-url", address)
 	}

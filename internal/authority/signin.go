@@ -60,7 +60,7 @@ func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, bas
 // http or https, a host, and nothing else. Anything else is an [*InvalidError].
 func ParseWebURL(text string) (*url.URL, error) {
 	address, err := url.Parse(text)
-	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" || address.User != nil ||
+	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Hostname() == "" || address.User != nil ||
 		strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.Fragment != "" {
 		return nil, &InvalidError{Field: "web URL", Problem: "must be an address without a path, such as https://tokens.example.com"}
 	}
