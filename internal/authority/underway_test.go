@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -241,7 +240,7 @@ func TestK3_ARevocationWaitsForWhatItsTokenIsMaking(t *testing.T) {
 // TestS5_AFormThatAChangeOvertakes has a token narrowed between the moment at
 // which its form is compared with it and the one at which the form is saved.
 func TestS5_AFormThatAChangeOvertakes(t *testing.T) {
-	f := newWebFixture(t, Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db")})
+	f := newWebFixture(t, Config{Store: sqliteStore(t)})
 	issued := f.user("ada@example.com", RoleMember)
 	member := mustUser(t, f, "ada@example.com")
 	visit := f.visit("ada@example.com")
