@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -56,12 +57,12 @@ func share(seed, n uint64) float64 {
 
 // meet lets the next request meet its fate: it waits, returns the failure that
 // the request is answered with, or has its answer dropped.
-func (i *faultInjector) meet(ctx context.Context, ex *exchange) error {
+func (i *faultInjector) meet(ex *exchange, r *http.Request) error {
 	if i == nil || ex.pattern == healthPath {
 		return nil
 	}
 	status, drop := i.fate(i.requests.Add(1) - 1)
-	if err := pause(ctx, i.faults.Latency); err != nil {
+	if err := i.holdBack(ex, r); err != nil {
 		return err
 	}
 	switch {
@@ -75,18 +76,28 @@ func (i *faultInjector) meet(ctx context.Context, ex *exchange) error {
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	if d == 0 {
+// holdBack waits as long as is asked for, and has the time for the body and for
+// the answer begin after that.
+func (i *faultInjector) holdBack(ex *exchange, r *http.Request) error {
+	if i.faults.Latency == 0 {
 		return nil
 	}
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(i.faults.Latency)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait as long as a fault asks for: %w", context.Cause(ctx))
+	case <-r.Context().Done():
+		return fmt.Errorf("wait as long as a fault asks for: %w", context.Cause(r.Context()))
 	}
+	now, connection := time.Now(), http.NewResponseController(ex)
+	err := connection.SetWriteDeadline(now.Add(writeTimeout))
+	if r.Body != http.NoBody { // without one a late read would look like a caller who has gone
+		err = errors.Join(err, connection.SetReadDeadline(now.Add(readTimeout)))
+	}
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("go on after a fault: %w", err)
+	}
+	return nil
 }
 
 // faultProblem has the form of the real thing, and says that it is none to

@@ -125,3 +125,15 @@ func TestFaults_LatencyHoldsEachAnswerBack(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 }
+
+// TestFaults_LatencyIsNotTheSendersTime holds a request back for longer than its
+// sender may take.
+func TestFaults_LatencyIsNotTheSendersTime(t *testing.T) {
+	f := newFixture(t, Config{Faults: Faults{Latency: 300 * time.Millisecond}})
+	pat := f.user("ada@example.com", RoleMember).Value
+	f.url = "http://" + f.serveHasty(150*time.Millisecond)
+	slow := f.begin("POST", "/settings/tokens", `{"name": "held back"}`, "Content-Type: application/json", bearer(pat))
+	if got := slow.finish(t); got != http.StatusCreated {
+		t.Errorf("status %d", got)
+	}
+}

@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// maxFaultLatency stays below what a client waits for, and below the time in
-// which an answer must be written.
+// maxFaultLatency stays below what a client waits for.
 const maxFaultLatency = 20 * time.Second
 
 // faultStatuses are the refusals and failures that can be asked for: those that

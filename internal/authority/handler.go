@@ -78,7 +78,7 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err := a.passGateway(ex, r); err != nil {
 		return err
 	}
-	if err := a.faults.meet(r.Context(), ex); err != nil {
+	if err := a.faults.meet(ex, r); err != nil {
 		return err
 	}
 	if err != nil {

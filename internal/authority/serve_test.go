@@ -149,22 +149,37 @@ func TestA21_AmbiguousFramingIsRefused(t *testing.T) {
 	}
 }
 
+// serveHasty serves like Serve, up to the end of the test, but for the time that
+// it gives to a request's sender.
+func (f *fixture) serveHasty(readTimeout time.Duration) (address string) {
+	f.t.Helper()
+	l, err := listenLoopback(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	server := f.httpServer()
+	server.ReadTimeout = readTimeout
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	f.t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			f.t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			f.t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
 // Whoever sends slowly must not be told that the store is out of reach.
 func TestR25_ALateBodyIsTheSendersAffair(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleMember)
-	server := f.httpServer()
-	if server.ReadTimeout >= requestTimeout {
-		t.Errorf("a body may take %s, and all of a request %s", server.ReadTimeout, requestTimeout)
+	if took := f.httpServer().ReadTimeout; took >= requestTimeout {
+		t.Errorf("a body may take %s, and all of a request %s", took, requestTimeout)
 	}
-	server.ReadTimeout = 200 * time.Millisecond
-	l, err := listenLoopback(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	c := dial(t, l.Addr().String())
+	c := dial(t, f.serveHasty(200*time.Millisecond))
 	if _, err := fmt.Fprintf(c, "POST /settings/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", issued.Value); err != nil {
 		t.Fatal(err)
 	}
@@ -175,12 +190,6 @@ func TestR25_ALateBodyIsTheSendersAffair(t *testing.T) {
 	answer, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(answer), "could not be read to its end") {
 		t.Errorf("a late body is answered with %d %s, %v", response.StatusCode, answer, err)
-	}
-	if err := server.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		t.Error(err)
 	}
 }
 
