@@ -178,11 +178,14 @@ func tokenInForm(body io.Reader) (client.Secret, error) {
 
 // claimedToken is what a program is answered.
 type claimedToken struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Prefix    string `json:"prefix"`
-	ExpiresAt string `json:"expires_at,omitempty"`
-	Token     string `json:"token"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Prefix      string   `json:"prefix"`
+	CreatedAt   string   `json:"created_at,omitempty"`
+	ValidFrom   string   `json:"valid_from,omitempty"`
+	ExpiresAt   string   `json:"expires_at,omitempty"`
+	Permissions []string `json:"permissions,omitzero"`
+	Token       string   `json:"token"`
 }
 
 // fetchByProgram answers the command claim, and whoever speaks like it.
@@ -205,7 +208,10 @@ func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id st
 		return
 	}
 	row := tools.NewTokenRow(&claimed.Token, time.Now(), "")
-	err = sendClaimed(w, claimedToken{ID: row.ID, Name: row.Name, Prefix: row.Prefix, ExpiresAt: row.ExpiresAt, Token: claimed.Value.Reveal()})
+	err = sendClaimed(w, claimedToken{
+		ID: row.ID, Name: row.Name, Prefix: row.Prefix, CreatedAt: row.CreatedAt,
+		ValidFrom: row.ValidFrom, ExpiresAt: row.ExpiresAt, Permissions: row.Permissions, Token: claimed.Value.Reveal(),
+	})
 	if err != nil || r.Context().Err() != nil {
 		d.claims.TakeBack(r.Context(), id, claimed, caller)
 	}

@@ -100,7 +100,10 @@ func fetchClaim(cmd *cobra.Command, id string, connecting *connectionFlags, clai
 			return err
 		}
 		created := &client.CreatedToken{
-			Token: client.Token{ID: token.ID, Name: token.Name, Prefix: token.Prefix, ExpiresAt: token.ExpiresAt},
+			Token: client.Token{
+				ID: token.ID, Name: token.Name, Prefix: token.Prefix, CreatedAt: token.CreatedAt,
+				ValidFrom: token.ValidFrom, ExpiresAt: token.ExpiresAt, Permissions: token.Permissions,
+			},
 			Value: token.Value,
 		}
 		if err := showToken(cmd, created, claiming.asJSON); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -386,5 +387,39 @@ func TestClaim_OpensWhatIsSealed(t *testing.T) {
 	var printed map[string]string
 	if err := json.NewDecoder(bytes.NewBufferString(got.stdout)).Decode(&printed); err != nil || printed["token"] != value {
 		t.Errorf("exit %d, %v, %s", got.code, err, got.stderr)
+	}
+}
+
+// The command tells of a narrowed token what the page tells of it.
+func TestS4_TheClaimCommandTellsWhatANewTokenMayDo(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "ada@example.com", authority.RoleMember)
+	address, _ := startHTTPLogged(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_API_EXTENSIONS=true"))
+	begin := time.Now().Add(48*time.Hour + time.Minute).UTC().Format(time.RFC3339)
+	fetch := func(arguments ...string) outcome {
+		t.Helper()
+		answer := postMCP(t, address, pat, callTool("create_token", `{"name":"import","expires":"7d","valid_from":"`+begin+`","permissions":["read:tokens"]}`))
+		id := claimID.FindString(answer)
+		if id == "" {
+			t.Fatalf("no claim in %s", answer)
+		}
+		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat), "", append([]string{"claim", id, "--server", "http://" + address}, arguments...)...)
+		if got.code != exitDone {
+			t.Fatalf("exit code %d: %s", got.code, got.stderr)
+		}
+		return got
+	}
+	var printed struct {
+		Status      string
+		CreatedAt   time.Time `json:"created_at"`
+		ValidFrom   string    `json:"valid_from"`
+		Permissions []string
+	}
+	err := json.Unmarshal([]byte(fetch("--json").stdout), &printed)
+	if err != nil || printed.Status != "not_yet_valid" || printed.CreatedAt.IsZero() || printed.ValidFrom != begin || !slices.Equal(printed.Permissions, []string{"read:tokens"}) {
+		t.Errorf("as JSON: %+v, %v", printed, err)
+	}
+	if said := fetch().stderr; !strings.Contains(said, "begins to be accepted in 2 days, only read:tokens.") {
+		t.Errorf("in words: %s", said)
 	}
 }

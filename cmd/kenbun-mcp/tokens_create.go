@@ -60,6 +60,12 @@ func showToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) er
 	if created.ExpiresAt != nil {
 		ends = "expires " + humantime.Relative(*created.ExpiresAt, now)
 	}
+	if created.ValidFrom != nil {
+		ends += ", begins to be accepted " + humantime.Relative(*created.ValidFrom, now)
+	}
+	if row.Permissions != nil {
+		ends += ", only " + row.PermissionWords()
+	}
 	cmd.PrintErrf("Created %q (%s), id %s, %s.\n", row.Name, row.Prefix, row.ID, ends)
 	if terminal.Is(cmd.OutOrStdout()) {
 		cmd.PrintErrln("This is its value. It is shown only now; keep it like a password:")

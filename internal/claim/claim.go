@@ -49,9 +49,15 @@ type Token struct {
 	ID     string
 	Name   string
 	Prefix string
+	// CreatedAt is zero if the server does not tell it.
+	CreatedAt time.Time
+	// ValidFrom is nil for a token that is valid at once.
+	ValidFrom *time.Time
 	// ExpiresAt is nil for a token that never expires.
 	ExpiresAt *time.Time
-	Value     client.Secret
+	// Permissions are what the token is narrowed to, nil if to nothing.
+	Permissions []string
+	Value       client.Secret
 }
 
 // RefusedError is the server's no: there is no such claim for this user, or it
@@ -196,11 +202,13 @@ func refusal(host string, status int, body []byte) error {
 
 func parseToken(host string, body []byte) (*Token, error) {
 	var answer struct {
-		ID        string     `json:"id"`
-		Name      string     `json:"name"`
-		Prefix    string     `json:"prefix"`
-		ExpiresAt *time.Time `json:"expires_at"`
-		Token     string     `json:"token"`
+		ID          string     `json:"id"`
+		Name        string     `json:"name"`
+		CreatedAt   time.Time  `json:"created_at"`
+		ValidFrom   *time.Time `json:"valid_from"`
+		ExpiresAt   *time.Time `json:"expires_at"`
+		Permissions []string   `json:"permissions"`
+		Token       string     `json:"token"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("the answer of %s cannot be read: check --server", host)
@@ -209,5 +217,8 @@ func parseToken(host string, body []byte) (*Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the answer of %s holds no token: check --server", host)
 	}
-	return &Token{ID: answer.ID, Name: answer.Name, Prefix: value.Prefix(), ExpiresAt: answer.ExpiresAt, Value: value}, nil
+	return &Token{
+		ID: answer.ID, Name: answer.Name, Prefix: value.Prefix(), CreatedAt: answer.CreatedAt,
+		ValidFrom: answer.ValidFrom, ExpiresAt: answer.ExpiresAt, Permissions: answer.Permissions, Value: value,
+	}, nil
 }
