@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +45,7 @@ type otlpClient struct {
 func newOTLPClient(settings *otlpSettings, logger *slog.Logger) (*otlpClient, error) {
 	tlsConfig, err := trust.TLSConfig(settings.certificate)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", settings.certificateFrom, err)
 	}
 	life, giveUp := context.WithCancel(context.Background())
 	return &otlpClient{
@@ -119,7 +118,7 @@ func (c *otlpClient) upload(ctx context.Context, spans []*tracepb.ResourceSpans)
 	}
 	response, err := c.retrying.Do(request)
 	if err != nil {
-		return withoutAddress(err)
+		return sendingError(err)
 	}
 	// The answer tells at most how many spans the collector did not want.
 	_, _ = io.CopyN(io.Discard, response.Body, maxOTLPAnswer)
@@ -130,16 +129,6 @@ func (c *otlpClient) upload(ctx context.Context, spans []*tracepb.ResourceSpans)
 		return fmt.Errorf("the collector answered with status %d", response.StatusCode)
 	}
 	return nil
-}
-
-// withoutAddress takes the collector's address out of an error; it may hold a
-// password.
-func withoutAddress(err error) error {
-	var withAddress *url.Error
-	if errors.As(err, &withAddress) {
-		return withAddress.Err
-	}
-	return err
 }
 
 func compress(body []byte) ([]byte, error) {

@@ -13,8 +13,8 @@ import (
 
 // The environment variables of OpenTelemetry that are read here. A variable of
 // traces alone, such as OTEL_EXPORTER_OTLP_TRACES_HEADERS, wins over the one of
-// all signals. The SDK itself reads OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES,
-// OTEL_TRACES_SAMPLER and OTEL_BSP_*.
+// all signals. The SDK itself reads OTEL_SERVICE_NAME and what [checkSDKSettings]
+// looks at before.
 const (
 	envDisabled    = "OTEL_SDK_DISABLED"
 	envExporter    = "OTEL_TRACES_EXPORTER"
@@ -24,6 +24,8 @@ const (
 	envTimeout     = "TIMEOUT"
 	envCompression = "COMPRESSION"
 	envCertificate = "CERTIFICATE"
+	envClientCert  = "CLIENT_CERTIFICATE"
+	envClientKey   = "CLIENT_KEY"
 
 	protocolProtobuf   = "http/protobuf"
 	defaultOTLPTimeout = 10 * time.Second
@@ -37,6 +39,8 @@ type otlpSettings struct {
 	timeout     time.Duration
 	gzip        bool
 	certificate string
+	// certificateFrom is the variable that names it.
+	certificateFrom string
 }
 
 // readOTLPSettings reads the environment. Nil: no traces are wanted. Errors
@@ -63,7 +67,12 @@ func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
 		return nil, fmt.Errorf("%s names a protocol that this program does not speak; use %s", from, protocolProtobuf)
 	}
 	s := &otlpSettings{timeout: defaultOTLPTimeout}
-	s.certificate, _ = value(envCertificate)
+	s.certificate, s.certificateFrom = value(envCertificate)
+	for _, name := range []string{envClientCert, envClientKey} {
+		if _, from := value(name); from != "" {
+			return nil, fmt.Errorf("%s asks for a certificate of the client's own, which this program does not send", from)
+		}
+	}
 	if s.endpoint, err = url.Parse(address); err != nil || s.endpoint.Host == "" || s.endpoint.Scheme != "http" && s.endpoint.Scheme != "https" {
 		return nil, fmt.Errorf("%s is no address such as http://localhost:4318", from)
 	}
@@ -88,7 +97,7 @@ func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
 	default:
 		return nil, fmt.Errorf("%s is neither gzip nor none", from)
 	}
-	return s, nil
+	return s, checkSDKSettings(lookup)
 }
 
 // wantsOTLP reads the list of exporters.
@@ -115,10 +124,22 @@ func parseOTLPHeaders(text string) (http.Header, error) {
 		name, value, ok := strings.Cut(pair, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		name = strings.TrimSpace(name)
-		if !ok || err != nil || name == "" || strings.ContainsAny(name, " \t\r\n:") || strings.ContainsAny(value, "\r\n\x00") {
+		if !ok || err != nil || !isFieldName(name) || strings.ContainsFunc(value, isControl) {
 			return nil, errBadHeaders
 		}
 		header.Set(name, value)
 	}
 	return header, nil
 }
+
+// isFieldName reports whether name can be that of a header field (RFC 9110,
+// section 5.6.2).
+func isFieldName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		alphanumeric := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// isControl is what no value of a header field may hold.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }

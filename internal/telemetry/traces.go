@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -61,6 +62,8 @@ func NewTraces(ctx context.Context, config TracesConfig) (*Traces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the export of traces: %w", err)
 	}
+	// The client tells of the first failure itself.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { config.Logger.Debug("traces", "cause", err) }))
 	// What the environment says wins.
 	described, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", "kenbun-mcp"), attribute.String("service.version", config.Version)),
@@ -68,8 +71,6 @@ func NewTraces(ctx context.Context, config TracesConfig) (*Traces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe this program to the collector: %w", err)
 	}
-	// The client tells of the first failure itself.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { config.Logger.Debug("traces", "cause", err) }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described))
 	return &Traces{
 		provider: provider, client: client,
@@ -136,8 +137,12 @@ func (t *Traces) Close(ctx context.Context) error {
 		return nil
 	}
 	defer t.client.giveUp()
-	if err := t.provider.Shutdown(ctx); err != nil {
-		return fmt.Errorf("send the last traces: %w", err)
+	err := t.provider.Shutdown(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("the collector did not take them in time")
 	}
-	return nil
+	return fmt.Errorf("send the last traces: %w", err)
 }
