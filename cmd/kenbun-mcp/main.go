@@ -19,10 +19,20 @@ func main() {
 	// A reader that goes away must be an error and not the end of the process:
 	// a token whose value reached nobody has to be revoked.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	code := run(ctx, newRootCommand())
 	stop()
 	os.Exit(code)
+}
+
+// endSignals are those that ask the program to end. That its terminal was closed
+// is one, so that what is under way is not cut off, unless nohup started it.
+func endSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // run executes root and returns the process's exit code.
