@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,7 +58,7 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 func rootsWith(file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("the CA file cannot be read: %w", err)
+		return nil, &unreadableFile{file, err}
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -95,3 +96,23 @@ func checkProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *ht
 	}
 	return nil
 }
+
+// unreadableFile is a file of certificates that cannot be read, in words for
+// whoever named it.
+type unreadableFile struct {
+	name  string
+	cause error
+}
+
+func (e *unreadableFile) Error() string {
+	why := "see that it is a file that this process may read"
+	switch {
+	case errors.Is(e.cause, fs.ErrNotExist):
+		why = "it does not exist"
+	case errors.Is(e.cause, fs.ErrPermission):
+		why = "this process has no right to"
+	}
+	return "the CA file " + e.name + " cannot be read: " + why
+}
+
+func (e *unreadableFile) Unwrap() error { return e.cause }

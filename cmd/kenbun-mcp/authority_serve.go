@@ -15,7 +15,7 @@ import (
 )
 
 func newAuthorityServeCommand() *cobra.Command {
-	var listen, firstUser, webURL string
+	var address, firstUser, webURL string
 	var web bool
 	var tokenLimit int
 	var admission admissionFlags
@@ -56,10 +56,9 @@ one with --first-user.`,
 			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store); err != nil {
 				return err
 			}
-			var listening net.ListenConfig
-			listener, err := listening.Listen(ctx, "tcp", listen)
+			listener, err := listenFor(ctx, address, "--listen")
 			if err != nil {
-				return fmt.Errorf("cannot listen on %s, give another address with --listen: %w", listen, err)
+				return err
 			}
 			if !isLoopback(listener.Addr()) {
 				cmd.PrintErrln("warning: this is plain HTTP on an address that other machines reach: tokens can be read on the way. Put a proxy with TLS in front.")
@@ -71,7 +70,7 @@ one with --first-user.`,
 			return a.Serve(ctx, listener)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
 	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it on standard output")
 	admission.add(cmd)
 	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")

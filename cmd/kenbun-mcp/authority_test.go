@@ -206,7 +206,7 @@ func TestAuthority_WrongUsageAndFailure(t *testing.T) {
 		{"seed", exitFailed, "--add"}, // ada is there
 		{"seed --users 0", exitUsage, "users"},
 		{"seed --store memory", exitUsage, "sqlite:PATH"},
-		{"serve --listen nonsense", exitFailed, "--listen"},
+		{"serve --listen nonsense", exitUsage, "--listen"},
 	} {
 		code, stdout, stderr := authorityCommand(t, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stderr, c.says) || stdout != "" {

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -204,34 +201,4 @@ func actsAs(identity server.Identity) string {
 		return "its own user"
 	}
 	return "the user of each request's token"
-}
-
-func isLoopbackAddress(address string) (bool, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false, usageErrorf("--listen cannot be %q; write an address and a port such as 127.0.0.1:8765", address)
-	}
-	if host == "localhost" {
-		return true, nil
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback(), nil
-}
-
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	return listenFor(ctx, address, "--listen")
-}
-
-// listenFor names the flag that the address came from where it cannot be had.
-func listenFor(ctx context.Context, address, flag string) (net.Listener, error) {
-	var config net.ListenConfig
-	config.SetMultipathTCP(false) // such a socket takes no filter, which ending without loss needs
-	listener, err := config.Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program: end that, or choose another port with %s", address, flag)
-	case err != nil:
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	return listener, nil
 }

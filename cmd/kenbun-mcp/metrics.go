@@ -25,7 +25,7 @@ func (f *metricsFlags) check() error {
 		return nil
 	}
 	if _, _, err := net.SplitHostPort(f.listen); err != nil {
-		return usageErrorf("--metrics-listen cannot be %q; write an address and a port such as 127.0.0.1:9090", f.listen)
+		return badAddress("--metrics-listen", f.listen, "127.0.0.1:9090")
 	}
 	return nil
 }

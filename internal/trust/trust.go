@@ -5,7 +5,9 @@ package trust
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -18,7 +20,7 @@ func TLSConfig(caFile string) (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the file of certificate authorities: %w", err)
+		return nil, unreadable(caFile, err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -29,4 +31,14 @@ func TLSConfig(caFile string) (*tls.Config, error) {
 	}
 	config.RootCAs = pool
 	return config, nil
+}
+
+func unreadable(file string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the file of certificate authorities %s does not exist", file)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the file of certificate authorities %s cannot be read: this process has no right to", file)
+	}
+	return fmt.Errorf("the file of certificate authorities %s cannot be read: see that it is a file that this process may read", file)
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+func isLoopbackAddress(address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, badAddress("--listen", address, "127.0.0.1:8765")
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback(), nil
+}
+
+func badAddress(flag, address, example string) error {
+	return usageErrorf("%s cannot be %q; write an address and a port such as %s", flag, address, example)
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	return listenFor(ctx, address, "--listen")
+}
+
+// listenFor names the flag that the address came from where it cannot be had.
+func listenFor(ctx context.Context, address, flag string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	}
+	if err != nil {
+		return nil, badAddress(flag, address, "127.0.0.1:8765")
+	}
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // such a socket takes no filter, which ending without loss needs
+	listener, err := config.Listen(ctx, "tcp", address)
+	var name *net.DNSError
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: end that, or choose another port with %s", address, flag)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("this machine does not have the address of %s: choose one that it has with %s, or 0.0.0.0 for all", address, flag)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("this process has no right to listen on %s: choose a port from 1024 on with %s, or give it CAP_NET_BIND_SERVICE", address, flag)
+	case errors.As(err, &name):
+		return nil, fmt.Errorf("the name in %s is not known here: choose an address of this machine with %s", address, flag)
+	}
+	return nil, fmt.Errorf("nothing can listen on %s: choose another address and port with %s (%w)", address, flag, err)
+}
