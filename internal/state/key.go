@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 // keyBytes is the size of a deployment's key, that of the ciphers and hashes
@@ -42,12 +44,11 @@ func (k *Key) Derive(purpose string) []byte {
 // is not there is made, for its owner alone, with a random key. Errors never
 // hold the key.
 func LoadKey(file string) (*Key, error) {
-	key, err := readKey(file)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		return readKey(file)
 	}
 	if err := writeKey(file, NewKey()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("the key file %s is not there and cannot be made: %w", file, err)
+		return nil, privatefile.Explain("the key file "+file+" is not there and cannot be made", err)
 	}
 	// Another process may have made it at the same time.
 	return readKey(file)
@@ -56,21 +57,21 @@ func LoadKey(file string) (*Key, error) {
 func readKey(file string) (_ *Key, err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("open the key file: %w", err)
+		return nil, privatefile.Explain("the key file "+file+" cannot be opened", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	// What was opened is looked at, and not the name: secrets that an
 	// orchestrator puts in place are symbolic links.
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("look at the key file: %w", err)
+		return nil, privatefile.Explain("the key file "+file+" cannot be looked at", err)
 	}
 	if problem := exposure(info); problem != "" {
 		return nil, fmt.Errorf("the key file %s %s", file, problem)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1<<10))
 	if err != nil {
-		return nil, fmt.Errorf("read the key file: %w", err)
+		return nil, privatefile.Explain("the key file "+file+" cannot be read", err)
 	}
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(decoded) != keyBytes {

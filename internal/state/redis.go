@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -270,58 +269,3 @@ func asRedisError(err error) error {
 	}
 	return redisError(err)
 }
-
-// redisError says what is wrong with Redis. The library's own words stay out of
-// what people read: they can hold addresses.
-func redisError(err error) error {
-	var network net.Error
-	var dial *net.OpError
-	var unknown x509.UnknownAuthorityError
-	var wrongName x509.HostnameError
-	var refusal redis.Error
-	why := "it did not answer as expected"
-	switch {
-	case errors.As(err, &refusal):
-		why = refusalWords(string(refusal))
-	case errors.Is(err, context.Canceled):
-		why = "the request ended first"
-	case errors.As(err, &unknown):
-		why = "its certificate is signed by an authority that is not trusted here; name it with --ca-file"
-	case errors.As(err, &wrongName):
-		why = "its certificate is for another name"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		why = "it did not answer in time"
-	case errors.As(err, &dial) && dial.Op == "dial":
-		why = "no connection could be made"
-	}
-	return &unreachableError{why: why, cause: err}
-}
-
-// refusalWords tells the operator about an error that Redis answered with.
-func refusalWords(text string) string {
-	switch word, _, _ := strings.Cut(text, " "); word {
-	case "WRONGPASS", "NOAUTH":
-		return "it refused the user name or password of --state"
-	case "NOPERM":
-		return "its user may not run the commands that are needed"
-	case "OOM":
-		return "its memory is full"
-	case "READONLY":
-		return "it is a replica that only reads; name the primary"
-	case "LOADING":
-		return "it is still starting"
-	}
-	if strings.Contains(text, "AUTH") {
-		return "it refused the user name or password of --state"
-	}
-	return "it refused a command that is needed; version 6 or newer is"
-}
-
-// unreachableError is a Redis that could not be used.
-type unreachableError struct {
-	why   string
-	cause error
-}
-
-func (e *unreachableError) Error() string { return "Redis cannot be used: " + e.why }
-func (e *unreachableError) Unwrap() error { return e.cause }

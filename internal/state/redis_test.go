@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
+
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
@@ -141,6 +143,45 @@ func TestR1_ErrorsHoldNoPassword(t *testing.T) {
 			t.Errorf("the error holds a part of the address: %v", err)
 		}
 	}
+}
+
+func TestRedis_TellsWhatItRefuses(t *testing.T) {
+	server := kenbuntest.StartRedis(t, "--maxmemory-policy", "noeviction")
+	command := func(database int, name string, arguments ...any) {
+		t.Helper()
+		connection, err := redis.DialContext(t.Context(), "tcp", server.Address, redis.DialDatabase(database))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = connection.Do(name, arguments...)
+		if err := errors.Join(err, connection.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := func(database, says string) {
+		t.Helper()
+		_, err := state.Open(t.Context(), state.Config{Address: "redis://" + server.Address + "/" + database, Key: state.NewKey()})
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want one that says %q", err, says)
+		}
+	}
+	said("99", "no database of the number")
+	command(1, "RPUSH", "kenbun-mcp:key-proof", "x")
+	said("1", "a database number of its own")
+
+	inUse := open(t, "redis://"+server.Address+"/2", state.NewKey())
+	command(2, "RPUSH", "kenbun-mcp:value:k", "x")
+	if _, err := inUse.Swap(t.Context(), "k", nil, []byte("v"), time.Minute); err == nil || !strings.Contains(err.Error(), "a database number of its own") {
+		t.Errorf("within a script: %v", err)
+	}
+	command(0, "CONFIG", "SET", "maxmemory", 1)
+	said("3", "its memory is full")
+	if _, err := inUse.Swap(t.Context(), "k2", nil, []byte("v"), time.Minute); err == nil || !strings.Contains(err.Error(), "its memory is full") {
+		t.Errorf("within a script: %v", err)
+	}
+	command(0, "CONFIG", "SET", "maxmemory", 0)
+	command(0, "CONFIG", "SET", "min-replicas-to-write", 1)
+	said("3", "min-replicas-to-write")
 }
 
 func TestR27_RedisOverTLS(t *testing.T) {
