@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -29,10 +28,9 @@ type CertificateFiles struct {
 	// seen is what the files held when they were last looked at, whether it was
 	// of use or not.
 	seen pair
+	// toldOfEnd is set when the log has that the current one has ended.
+	toldOfEnd bool
 }
-
-// pair is the content of a certificate's file and of its key's.
-type pair struct{ cert, key []byte }
 
 // LoadCertificate reads a certificate with its chain, and its private key, both
 // in PEM.
@@ -48,6 +46,7 @@ func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificat
 	}
 	files.current, files.seen = certificate, read
 	files.warnOfReaders()
+	files.warnOfEnd(files.looked)
 	return files, nil
 }
 
@@ -87,6 +86,7 @@ func (c *CertificateFiles) certificate() *tls.Certificate {
 	c.looked = now
 	read, err := c.read()
 	if bytes.Equal(read.cert, c.seen.cert) && bytes.Equal(read.key, c.seen.key) {
+		c.warnOfEnd(now)
 		return c.current
 	}
 	c.seen = read
@@ -94,34 +94,27 @@ func (c *CertificateFiles) certificate() *tls.Certificate {
 	if err == nil {
 		certificate, err = parsePair(read)
 	}
+	if err == nil && hasEnded(certificate, now) && !hasEnded(c.current, now) {
+		err = errEnded
+	}
 	if err != nil {
 		// Of a pair that is being replaced one file comes first: the next look sees
 		// both.
 		c.log.Warn("the new TLS certificate cannot be used; the one before stays", "cause", err)
 		return c.current
 	}
-	c.current = certificate
+	c.current, c.toldOfEnd = certificate, false
 	c.log.Info("a new TLS certificate is in use")
 	c.warnOfReaders()
+	c.warnOfEnd(now)
 	return c.current
 }
 
 // read returns what the files hold; nothing for one that cannot be read.
 func (c *CertificateFiles) read() (pair, error) {
-	cert, certErr := os.ReadFile(c.certFile)
-	key, keyErr := os.ReadFile(c.keyFile)
-	if err := errors.Join(certErr, keyErr); err != nil {
-		return pair{cert, key}, fmt.Errorf("read the TLS certificate: %w", err)
-	}
-	return pair{cert, key}, nil
-}
-
-func parsePair(p pair) (*tls.Certificate, error) {
-	certificate, err := tls.X509KeyPair(p.cert, p.key)
-	if err != nil {
-		return nil, fmt.Errorf("the TLS certificate and its key cannot be used together: %w", err)
-	}
-	return &certificate, nil
+	cert, certErr := readPEM(c.certFile)
+	key, keyErr := readPEM(c.keyFile)
+	return pair{cert, key}, errors.Join(certErr, keyErr)
 }
 
 func (c *CertificateFiles) warnOfReaders() {
@@ -129,4 +122,15 @@ func (c *CertificateFiles) warnOfReaders() {
 	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
 		c.log.Warn("other users of this machine can read the TLS private key: run chmod 600 on it", "file", c.keyFile)
 	}
+}
+
+// warnOfEnd tells once that the certificate in use has ended. It is used
+// nevertheless: there is no better one, and a refusal by the client says more than
+// no answer.
+func (c *CertificateFiles) warnOfEnd(now time.Time) {
+	if c.toldOfEnd || !hasEnded(c.current, now) {
+		return
+	}
+	c.toldOfEnd = true
+	c.log.Warn("the TLS certificate has ended, and clients refuse it: put a new one in its place", "file", c.certFile, "ended", c.current.Leaf.NotAfter)
 }

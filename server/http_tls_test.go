@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net"
@@ -232,10 +234,41 @@ func TestLoadCertificate_SaysWhatIsWrong(t *testing.T) {
 	if _, err := server.LoadCertificate(files.cert, files.key, logger); err == nil || !strings.Contains(err.Error(), "cert.pem") || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("no files: %v", err)
 	}
-	files.write(t, one.CertPEM, other.KeyPEM)
-	if _, err := server.LoadCertificate(files.cert, files.key, logger); err == nil || !strings.Contains(err.Error(), "cannot be used together") {
-		t.Errorf("another's key: %v", err)
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
+	for _, c := range []struct {
+		shows     string
+		cert, key []byte
+		says      string
+	}{
+		{"another's key", one.CertPEM, other.KeyPEM, "the key is not that of the first certificate"},
+		{"exchanged", one.KeyPEM, one.CertPEM, "may have been exchanged"},
+		{"half a certificate", one.CertPEM[:100], one.KeyPEM, "the file of the certificate holds none"},
+		{"half a key", one.CertPEM, one.KeyPEM[:50], "the file of the key holds none"},
+		{"a key under a passphrase", one.CertPEM, encrypted, "under a passphrase"},
+		{"the root's certificate first", append(bytes.Clone(other.CertPEM), one.CertPEM...), one.KeyPEM, "put the server's own first"},
+	} {
+		files.write(t, c.cert, c.key)
+		_, err := server.LoadCertificate(files.cert, files.key, logger)
+		if err == nil || !strings.Contains(err.Error(), "cannot be used together") || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "x509") {
+			t.Errorf("%s: %v", c.shows, err)
+		}
 	}
+}
+
+func TestTLS_CertificateThatHasEndedIsTold(t *testing.T) {
+	ended, good := kenbuntest.NewCertificateUntil(t, time.Now().Add(-time.Minute), "127.0.0.1"), newCertificate(t)
+	_, _, log := overTLS(t, ended)
+	if !strings.Contains(log.String(), "the TLS certificate has ended") {
+		t.Errorf("at the start the log is %q", log.String())
+	}
+	h := serveTLS(t, good)
+	h.files.write(t, ended.CertPEM, ended.KeyPEM)
+	await(t, "it does not take the place of a good one", func() bool {
+		if !h.presented(t).Equal(good.Certificate) {
+			t.Fatal("the certificate that has ended is shown")
+		}
+		return strings.Contains(h.log.String(), "the one before stays")
+	})
 }
 
 func TestA23_HTTP2ClientThatDoesNotReadItsStreamIsCutOff(t *testing.T) {

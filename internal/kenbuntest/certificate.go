@@ -25,6 +25,13 @@ type Certificate struct {
 // an hour.
 func NewCertificate(t testing.TB, hosts ...string) Certificate {
 	t.Helper()
+	return NewCertificateUntil(t, time.Now().Add(time.Hour), hosts...)
+}
+
+// NewCertificateUntil is [NewCertificate] with an end of its own, two hours after
+// its beginning.
+func NewCertificateUntil(t testing.TB, end time.Time, hosts ...string) Certificate {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +42,7 @@ func NewCertificate(t testing.TB, hosts ...string) Certificate {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	for _, host := range hosts {
