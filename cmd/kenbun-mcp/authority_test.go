@@ -252,7 +252,7 @@ func TestAuthority_PasswordOfTheStoreIsNotShown(t *testing.T) {
 	for _, c := range []struct{ flag, environment, says string }{
 		{"postgres://ada:" + password + "@127.0.0.1:1/kenbun", "", "KENBUN_STORE"},
 		{"postgres://127.0.0.1:1/kenbun?password=" + password, "", "KENBUN_STORE"},
-		{"", "postgres://ada:" + password + "@127.0.0.1:1/kenbun", "reach the PostgreSQL"},
+		{"", "postgres://ada:" + password + "@127.0.0.1:1/kenbun", "the PostgreSQL database cannot be used: no connection could be made"},
 		{"", "postgres://ada:" + password + "@127.0.0.1:one/kenbun", "no address"},
 		{"", "postgres://ada:%" + password + "@127.0.0.1/kenbun", "no address"},
 		{"", "postgres://127.0.0.1:1/kenbun?sslmode=nonsense&password=" + password, "no address"},

@@ -155,9 +155,9 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	peppers := pepperSource{file: cfg.PepperFile, text: cfg.Pepper}
 	switch {
 	case location.postgres != nil:
-		err = a.openPostgres(ctx, location.postgres, peppers)
+		err = postgresProblem(a.openPostgres(ctx, location.postgres, peppers))
 	case location.path != "":
-		err = a.openFile(ctx, location.path, peppers)
+		err = sqliteProblem(location.path, a.openFile(ctx, location.path, peppers))
 	default:
 		err = a.openMemory(ctx, peppers)
 	}

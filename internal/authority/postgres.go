@@ -112,10 +112,11 @@ func postgresFault(err error) fault {
 			return faultConflict
 		case code == "55P03", code == "57014": // a lock or a statement took too long
 			return faultBusy
+		case code == "25006", code == "53100": // read only, as a standby is; the disk is full
+			return faultFull
 		case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), // connection, resources
 			strings.HasPrefix(code, "57P"),   // shut down, starting up
-			strings.HasPrefix(code, "25P03"), // waited too long within a transaction
-			code == "25006":                  // read only, as a standby is
+			strings.HasPrefix(code, "25P03"): // waited too long within a transaction
 			return faultGone
 		}
 		return faultOther
