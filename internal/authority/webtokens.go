@@ -57,9 +57,12 @@ type tokensView struct {
 	States []stateLink
 	Rows   []tokenRow
 	None   string // why there are no rows
-	Done   string // what was done on the page before
+	Done   *done  // what was done on the page before
 	Pages  pageLinks
 }
+
+// done says what became of a token.
+type done struct{ Name, What string }
 
 type stateLink struct {
 	Label   string
@@ -192,16 +195,16 @@ func tokensAddress(state tokenState, text string, page int) string {
 
 // doneBefore says what a form did that led here. It is read from the tokens,
 // so that an address cannot claim what is not so.
-func doneBefore(query url.Values, tokens []token) string {
+func doneBefore(query url.Values, tokens []token) *done {
 	for _, t := range tokens {
 		switch {
 		case t.id == query.Get("revoked") && t.revokedAt != nil:
-			return fmt.Sprintf("“%s” is revoked. Whatever used it has lost access.", t.name)
+			return &done{t.name, "is revoked. Whatever used it has lost access."}
 		case t.id == query.Get("saved") && t.revokedAt == nil:
-			return fmt.Sprintf("“%s” is saved.", t.name)
+			return &done{t.name, "is saved."}
 		}
 	}
-	return ""
+	return nil
 }
 
 // pageLinks lead through a list that is longer than a page.
