@@ -13,10 +13,13 @@ import (
 
 func newEditForm(t token, held permissionSet) tokenForm {
 	f := tokenForm{
-		Editing: true, Action: tokenPath(t.id), Seen: t.fingerprint(), Name: t.name, Expiry: expiryKeep,
+		Editing: true, Action: tokenPath(t.id), Seen: t.fingerprint(), Prefix: t.prefix, Name: t.name, Expiry: expiryNever, Expiries: lifetimes(),
 		ExpiresAt: writeLocalTime(t.expiresAt), ValidFrom: writeLocalTime(t.validFrom),
 	}
-	f.Expiries = append([]expiryChoice{{expiryKeep, "As it is: " + optionalDate(t.expiresAt, "never")}}, lifetimes()...)
+	if t.expiresAt != nil {
+		f.Expiry = expiryKeep
+		f.Expiries = append([]expiryChoice{{expiryKeep, "As it is: " + optionalDate(t.expiresAt, "")}}, f.Expiries...)
+	}
 	f.choose(held, t.permissions)
 	return f
 }

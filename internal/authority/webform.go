@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type tokenForm struct {
 	Form    string // its own name, where it may be sent once only
 	Seen    string // the token that it shows, as [token.fingerprint] tells it
 
+	Prefix      string // of the token that is edited
 	Name        string
 	Expiry      string // a number of days, "date", "never" or "keep"
 	Expiries    []expiryChoice
@@ -26,6 +28,25 @@ type tokenForm struct {
 	Permissions []permissionChoice
 
 	Problems map[string]string // by field, as [InvalidError] names them
+}
+
+// complaint is what is wrong with a field, and the id of the part of the form in
+// which it is put right. It is not the field's: Enter on a link that leads into a
+// field for text would send the form as well, since browsers have moved the focus
+// by the time that the key is typed.
+type complaint struct{ Target, Text string }
+
+// Complaints are the problems that belong to a field, in the order of the page.
+func (f tokenForm) Complaints() []complaint {
+	var all []complaint
+	for _, c := range []struct{ field, target string }{
+		{"name", "name-part"}, {"expires_at", "expires-part"}, {"valid_from", "valid-part"}, {"permissions", "permissions-part"},
+	} {
+		if text := f.Problems[c.field]; text != "" {
+			all = append(all, complaint{c.target, text})
+		}
+	}
+	return all
 }
 
 type expiryChoice struct{ Value, Label string }
@@ -89,6 +110,15 @@ type formValues struct {
 	problems map[string]string
 }
 
+// fieldSubjects begin a sentence about a field. The API's messages are the rest of
+// it.
+var fieldSubjects = map[string]string{
+	"name": "The name", "expires_at": "The expiry", "valid_from": "“Valid from”", "permissions": "The choice of permissions",
+}
+
+// fieldWords put what the page calls a field for what the API calls it.
+var fieldWords = strings.NewReplacer("expires_at", "the expiry", "valid_from", "“Valid from”")
+
 // complain notes what is wrong with a field, unless that is no matter of a
 // field.
 func (v *formValues) complain(err error) error {
@@ -96,7 +126,7 @@ func (v *formValues) complain(err error) error {
 	var refused *problem
 	switch {
 	case errors.As(err, &invalid):
-		v.problems[invalid.Field] = upperFirst(invalid.Problem) + "."
+		v.problems[invalid.Field] = fieldSubjects[invalid.Field] + " " + fieldWords.Replace(invalid.Problem) + "."
 	case errors.Is(err, ErrTokenLimit):
 		v.problems["form"] = upperFirst(ErrTokenLimit.Error()) + "."
 	case errors.As(err, &refused) && refused.status == http.StatusForbidden:
@@ -120,7 +150,7 @@ func (v *formValues) expires(now time.Time, keep *time.Time) *time.Time {
 	case expiryOnDate:
 		t, err := readLocalTime("expires_at", v.Get("expires_at"))
 		if err != nil {
-			v.problems["expires_at"] = "Must be a date and a time of day."
+			v.problems["expires_at"] = "The expiry must be a date and a time of day."
 		}
 		return t
 	default:
@@ -141,7 +171,7 @@ func (v *formValues) validFrom() *time.Time {
 	}
 	t, err := readLocalTime("valid_from", text)
 	if err != nil {
-		v.problems["valid_from"] = "Must be a date and a time of day, or empty."
+		v.problems["valid_from"] = "“Valid from” must be a date and a time of day, or empty."
 	}
 	return t
 }
@@ -154,7 +184,7 @@ func (v *formValues) permissions() permissionSet {
 	}
 	set, err := parsePermissions(v.Values["permission"])
 	if err != nil {
-		v.problems["permissions"] = "Choose at least one, or everything that your role holds."
+		v.problems["permissions"] = "Choose at least one permission, or everything that your role holds."
 	}
 	return set
 }

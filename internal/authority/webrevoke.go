@@ -17,15 +17,21 @@ type revokeView struct {
 }
 
 func (t token) facts(now time.Time) []fact {
-	return []fact{
+	facts := []fact{
 		{"Name", t.name},
 		{"Begins with", t.prefix},
 		{"Permissions", permissionsInWords(t.permissions)},
 		{"Created", webDate(t.createdAt) + " UTC"},
 		{"Last used", optionalDate(t.lastUsedAt, "never")},
-		{"Expires", optionalDate(t.expiresAt, "never")},
-		{"State", stateLabels[t.state(now)]},
 	}
+	if t.validFrom != nil {
+		facts = append(facts, fact{"Valid from", optionalDate(t.validFrom, "")})
+	}
+	facts = append(facts, fact{"Expires", optionalDate(t.expiresAt, "never")}, fact{"State", stateLabels[t.state(now)]})
+	if t.revokedAt != nil {
+		facts = append(facts, fact{"Revoked", optionalDate(t.revokedAt, "")})
+	}
+	return facts
 }
 
 func permissionsInWords(set permissionSet) string {

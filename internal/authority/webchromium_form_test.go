@@ -1,0 +1,132 @@
+//go:build unix
+
+package authority_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/chromium"
+)
+
+const focusedID = `document.activeElement.id`
+
+// TestK6_MistakesAreToldWhereTheFocusIs follows the list of what is wrong by
+// keyboard, also where no field for text is among it.
+func TestK6_MistakesAreToldWhereTheFocusIs(t *testing.T) {
+	h := newHouse(t)
+	tab := chromium.Start(t, chromium.Options{}).Tab()
+	h.signIn(tab)
+	for _, c := range []struct {
+		name    string
+		fill    func()
+		says    string
+		targets []string
+	}{
+		{"nothing filled in", func() {
+			tab.Click("input[value=date]")
+			tab.Click("input[value=some]")
+		}, "The name is required", []string{"name", "expires", "permissions"}},
+		{"no permission", func() {
+			tab.Do(chromedp.SendKeys(chromedp.CSS("#name"), "x"))
+			tab.Click("input[value=some]")
+		}, "Choose at least one permission", []string{"permissions"}},
+		{"no expiry", func() {
+			tab.Do(chromedp.SendKeys(chromedp.CSS("#name"), "x"))
+			chromium.Evaluate[bool](tab, `document.querySelector("input[name=expiry]:checked").checked = false, true`)
+		}, "Choose when the token expires.", []string{"expires"}},
+	} {
+		tab.Open(h.url + "/web/tokens/new")
+		c.fill()
+		tab.Click("form.token-form button.primary")
+		tab.MustCome("the focus on what is wrong: "+c.name, focusedID+` === "problems"`)
+		if said := chromium.Evaluate[string](tab, `document.activeElement.innerText`); !strings.HasPrefix(said, "Nothing was made yet.") || !strings.Contains(said, c.says) {
+			t.Errorf("%s: the page says %q", c.name, said)
+		}
+		for i, target := range c.targets {
+			chromium.Evaluate[bool](tab, `document.getElementById("problems").focus(), true`)
+			for range i + 1 {
+				tab.Do(chromedp.KeyEvent(kb.Tab))
+			}
+			tab.Do(chromedp.KeyEvent(kb.Enter))
+			tab.MustCome("the way to "+target, `location.hash === "#`+target+`-part"`)
+			tab.Do(chromedp.KeyEvent(kb.Tab))
+			if got := chromium.Evaluate[string](tab, `document.activeElement.closest(".part")?.id ?? ""`); got != target+"-part" {
+				t.Errorf("%s: the link to %s leads to %q", c.name, target, got)
+			}
+		}
+	}
+}
+
+// TestK6_TheLimitIsNoMistakeInAField reaches the limit of active tokens.
+func TestK6_TheLimitIsNoMistakeInAField(t *testing.T) {
+	h := newHouse(t)
+	for range authority.DefaultTokenLimit {
+		h.create("one of many", nil)
+	}
+	tab := chromium.Start(t, chromium.Options{}).Tab()
+	h.signIn(tab)
+	tab.Open(h.url + "/web/tokens/new")
+	tab.Do(chromedp.SendKeys(chromedp.CSS("#name"), "one too many"))
+	tab.Click("form.token-form button.primary")
+	tab.MustCome("the focus on what is wrong", focusedID+` === "problems"`)
+	if said := chromium.Evaluate[string](tab, `document.activeElement.innerText`); !strings.Contains(said, "limit of active tokens") || strings.Contains(said, "field") {
+		t.Errorf("the page says %q", said)
+	}
+}
+
+// TestS5_WhatWasDoneIsToldWhereTheFocusIs reads what a screen reader begins with
+// after a form.
+func TestS5_WhatWasDoneIsToldWhereTheFocusIs(t *testing.T) {
+	h := newHouse(t)
+	id, _ := h.create("Laptop", nil)
+	tab := chromium.Start(t, chromium.Options{}).Tab()
+	h.signIn(tab)
+	for _, c := range []struct{ path, button, want string }{
+		{"", "form.token-form button.primary", "“Laptop” is saved."},
+		{"/revoke", "button.danger", "“Laptop” is revoked. Whatever used it has lost access."},
+	} {
+		tab.Open(h.url + "/web/tokens/" + id + c.path)
+		tab.Click(c.button)
+		tab.MustShow(tableHeading)
+		tab.MustCome("the focus on what was done", `document.activeElement.getAttribute("role") === "status"`)
+		if said := chromium.Evaluate[string](tab, `document.activeElement.innerText`); said != c.want {
+			t.Errorf("the page says %q", said)
+		}
+	}
+}
+
+// TestK6_NamesReadInTheirOwnDirection measures where the parts of a name in
+// Hebrew stand: its first word is the rightmost.
+func TestK6_NamesReadInTheirOwnDirection(t *testing.T) {
+	h := newHouse(t)
+	id, _ := h.create("מחשב נייד (2025) kbn", nil)
+	tab := chromium.Start(t, chromium.Options{}).Tab()
+	h.signIn(tab)
+	// The Latin word at the end stands left of the first Hebrew letter, and what
+	// holds the name begins where its neighbours begin.
+	const ordered = `((e) => { const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT).nextNode(); const at = (i) => { const r = new Range(); r.setStart(text, i); r.setEnd(text, i + 1); return r.getBoundingClientRect().left; }; const first = text.data.indexOf("מ"); return at(text.data.indexOf("kbn")) < at(first); })`
+	const leftmost = `((e, neighbour) => { const left = (n) => { const r = new Range(); r.selectNodeContents(n); return r.getBoundingClientRect().left; }; return Math.abs(left(e) - left(neighbour)) < 3; })`
+	for _, c := range []struct{ path, name, neighbour string }{
+		{"", ".token", ".prefix"},
+		{"?saved=" + id, ".done bdi", ""},
+		{"/" + id + "/revoke", ".facts td", ".facts tr:nth-of-type(2) td"},
+		{"/" + id + "/usage", ".facts td", ".facts tr:nth-of-type(2) td"},
+	} {
+		tab.Open(h.url + "/web/tokens" + c.path)
+		if !chromium.Evaluate[bool](tab, ordered+`(document.querySelector("`+c.name+`"))`) {
+			t.Errorf("%s: the name reads in the wrong order", c.path)
+		}
+		if c.neighbour != "" && !chromium.Evaluate[bool](tab, leftmost+`(document.querySelector("`+c.name+`"), document.querySelector("`+c.neighbour+`"))`) {
+			t.Errorf("%s: the name stands apart from what belongs to it", c.path)
+		}
+	}
+	tab.Open(h.url + "/web/tokens/" + id)
+	if got := chromium.Evaluate[string](tab, `getComputedStyle(document.getElementById("name")).direction`); got != "rtl" {
+		t.Errorf("the field's direction is %s", got)
+	}
+}
