@@ -16,6 +16,7 @@ type route struct {
 	needs   permission
 	open    bool // no credential is asked for
 	serve   endpoint
+	refill  endpoint // shows the form anew that came from a page of another session; of the web page alone
 }
 
 // routes is the whole interface. Patterns are matched as they are: an API that

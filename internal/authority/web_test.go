@@ -51,7 +51,7 @@ func (v *webVisit) get(path string) answer {
 	return v.f.send("GET", path, "", "Cookie: "+v.cookie)
 }
 
-var hiddenField = regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)">`)
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)">`)
 
 // form returns what the page at path sends if nothing is filled in.
 func (v *webVisit) form(path string) url.Values {

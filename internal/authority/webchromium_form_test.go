@@ -3,6 +3,7 @@
 package authority_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -128,5 +129,48 @@ func TestK6_NamesReadInTheirOwnDirection(t *testing.T) {
 	tab.Open(h.url + "/web/tokens/" + id)
 	if got := chromium.Evaluate[string](tab, `getComputedStyle(document.getElementById("name")).direction`); got != "rtl" {
 		t.Errorf("the field's direction is %s", got)
+	}
+}
+
+// TestK6_AFormOutlivesItsSession ends the session while a form is filled in, and
+// signs in again in another tab.
+func TestK6_AFormOutlivesItsSession(t *testing.T) {
+	h := newHouse(t)
+	id, value := h.create("Laptop", nil)
+	browser := chromium.Start(t, chromium.Options{})
+	for _, c := range []struct{ path, heading, nothing string }{
+		{"/new", "Create a token", "Nothing was made yet."},
+		{"/" + id, "Edit a token", "Nothing was changed yet."},
+	} {
+		tab, other := browser.Tab(), browser.Tab()
+		h.signIn(tab)
+		tab.Open(h.url + "/web/tokens" + c.path)
+		tab.Do(chromedp.SendKeys(chromedp.CSS("#name"), kb.End+" typed \"with\" <care>"))
+		tab.Click("input[value='60']")
+		tab.Click("input[value=some]")
+		tab.Click("input[value='read:leads']")
+		other.Open(h.url + "/web/tokens")
+		other.Click(".brand button")
+		other.MustShow("You are signed out")
+		tab.Click("form.token-form button.primary")
+		tab.MustShow("Your session has ended")
+		// Too early, it only says so again.
+		tab.Click("button.primary")
+		tab.MustShow("Your session has ended")
+		h.signIn(other)
+		tab.Click("button.primary")
+		tab.MustShow(c.heading)
+		if said := chromium.Evaluate[string](tab, `document.getElementById("problems").innerText`); !strings.HasPrefix(said, c.nothing) {
+			t.Errorf("%s: the page says %q", c.path, said)
+		}
+		got := chromium.Evaluate[string](tab, `[document.getElementById("name").value, ...[...document.querySelectorAll("main input:checked")].map((e) => e.value)].join("|")`)
+		if !strings.HasSuffix(got, "typed \"with\" <care>|60|some|read:leads") {
+			t.Errorf("%s: of what was typed there is %q", c.path, got)
+		}
+		tab.Click("form.token-form button.primary")
+		tab.MustShowOneOf("Copy your token now", tableHeading)
+	}
+	if status := h.call("GET", "/settings/tokens", "", value); status != http.StatusForbidden {
+		t.Errorf("status %d of a token that was narrowed", status)
 	}
 }

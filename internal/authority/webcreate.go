@@ -57,6 +57,11 @@ func (a *Authority) serveCreate(w http.ResponseWriter, r *http.Request, as ident
 	})
 }
 
+// refillCreate shows what was typed into a page of a session that has ended.
+func (a *Authority) refillCreate(w http.ResponseWriter, r *http.Request, as identity) error {
+	return a.showForm(w, as, http.StatusForbidden, "Create a token", ofAnotherSession(r).again(newCreateForm(as), as.permissions))
+}
+
 // notAsItsPage answers a form without what its page put there.
 func notAsItsPage() *problem {
 	return badRequest("The form did not come from its page as it is. Open the page again.")

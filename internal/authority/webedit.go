@@ -54,12 +54,8 @@ func (a *Authority) serveEdit(w http.ResponseWriter, r *http.Request, as identit
 	if err != nil {
 		return err
 	}
-	switch r.PostForm.Get("seen") {
-	case t.fingerprint():
-	case "":
-		return notAsItsPage()
-	default:
-		return changedMeanwhile()
+	if err := showsAsIs(r, t); err != nil {
+		return err
 	}
 	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
 	change := changeOf(t, values, a.now())
@@ -76,6 +72,31 @@ func (a *Authority) serveEdit(w http.ResponseWriter, r *http.Request, as identit
 		return a.showForm(w, as, statusOf(values.problems), "Edit a token", values.again(newEditForm(t, as.permissions), as.permissions))
 	}
 	return a.seeOther(w, webTokensPath+"?saved="+url.QueryEscape(t.id))
+}
+
+// refillEdit shows what was typed into a page of a session that has ended.
+func (a *Authority) refillEdit(w http.ResponseWriter, r *http.Request, as identity) error {
+	t, err := a.editableToken(r, as)
+	if err != nil {
+		return err
+	}
+	if err := showsAsIs(r, t); err != nil {
+		return err
+	}
+	return a.showForm(w, as, http.StatusForbidden, "Edit a token", ofAnotherSession(r).again(newEditForm(t, as.permissions), as.permissions))
+}
+
+// showsAsIs returns an error if the page of a form showed the token otherwise
+// than it is.
+func showsAsIs(r *http.Request, t token) error {
+	switch r.PostForm.Get("seen") {
+	case t.fingerprint():
+		return nil
+	case "":
+		return notAsItsPage()
+	default:
+		return changedMeanwhile()
+	}
 }
 
 // fingerprint differs as soon as anything differs that can be edited.

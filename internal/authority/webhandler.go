@@ -32,9 +32,9 @@ func (a *Authority) webRoutes() []route {
 		{method: http.MethodPost, pattern: webPath + "/sign-out", serve: a.serveSignOut},
 		{method: http.MethodGet, pattern: webTokensPath, needs: readTokens, serve: a.serveTokensPage},
 		{method: http.MethodGet, pattern: webTokensPath + "/new", needs: writeTokens, serve: a.serveCreateForm},
-		{method: http.MethodPost, pattern: webTokensPath + "/new", needs: writeTokens, serve: a.serveCreate},
+		{method: http.MethodPost, pattern: webTokensPath + "/new", needs: writeTokens, serve: a.serveCreate, refill: a.refillCreate},
 		{method: http.MethodGet, pattern: webTokensPath + "/{id}", needs: writeTokens, serve: a.serveEditForm},
-		{method: http.MethodPost, pattern: webTokensPath + "/{id}", needs: writeTokens, serve: a.serveEdit},
+		{method: http.MethodPost, pattern: webTokensPath + "/{id}", needs: writeTokens, serve: a.serveEdit, refill: a.refillEdit},
 		{method: http.MethodGet, pattern: webTokensPath + "/{id}/revoke", needs: writeTokens, serve: a.serveRevokeForm},
 		{method: http.MethodPost, pattern: webTokensPath + "/{id}/revoke", needs: writeTokens, serve: a.serveRevoke},
 		{method: http.MethodGet, pattern: webTokensPath + "/{id}/usage", needs: readTokens, serve: a.serveUsagePage},
@@ -102,15 +102,22 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 		return rt.serve(ex, r, identity{})
 	}
 	as, err := a.signedIn(ex, r)
+	if errors.Is(err, errNotSignedIn) && rt.refill != nil {
+		return a.show(ex, identity{}, sessionEndedPage(r))
+	}
 	if err != nil {
 		return err
 	}
 	ex.prefix, ex.userID = as.prefix, as.userID
-	if r.Method == http.MethodPost && !a.isOwnForm(r, as) {
+	own := r.Method != http.MethodPost || a.isOwnForm(r, as)
+	if !own && rt.refill == nil {
 		return crossOriginForm()
 	}
 	if rt.needs != "" && !as.permissions.contains(rt.needs) {
 		return missingPermission(rt.needs, as)
+	}
+	if !own {
+		return rt.refill(ex, r, as)
 	}
 	return rt.serve(ex, r, as)
 }
@@ -176,7 +183,11 @@ func (a *Authority) failWeb(ex *exchange, r *http.Request, err error) {
 			ex.Header()[name] = values
 		}
 	}
-	a.mustShow(ex, identity{}, problemPage(p, ex.requestID))
+	page := problemPage(p, ex.requestID)
+	if p.code == unavailable().code && r.PostForm != nil {
+		page = withForm(page, r)
+	}
+	a.mustShow(ex, identity{}, page)
 }
 
 // mustShow shows a page where nothing is left to be done if that fails.

@@ -115,6 +115,8 @@ type noticeView struct {
 	Tone string // "good", "bad" or ""
 	Text string
 	ID   string // of the request
+	// Again is the form that led here, if it can be sent again.
+	Again *keptForm
 }
 
 func problemPage(p *problem, requestID string) webPage {
