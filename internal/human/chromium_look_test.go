@@ -139,7 +139,11 @@ func TestPagesAreToldApart(t *testing.T) {
 	b := chromium.Start(t, chromium.Options{}).Tab()
 	everyPage(t, h, b, func(name string) {
 		heading := b.Heading()
-		if title := chromium.Evaluate[string](b, `document.title`); title != heading+" · kenbun-mcp" {
+		want := heading + " · kenbun-mcp"
+		if name == "problem" {
+			want = "Error: " + want
+		}
+		if title := chromium.Evaluate[string](b, `document.title`); title != want {
 			t.Errorf("%s: the title is %q, the heading %q", name, title, heading)
 		}
 		if got := chromium.Evaluate[string](b, `document.documentElement.lang + " " + document.querySelectorAll("h1").length + " " + document.querySelectorAll("main").length`); got != "en 1 1" {

@@ -4,6 +4,7 @@ package human
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -147,6 +148,27 @@ func TestChromiumTakesADoubleClickForOneWhileItWaits(t *testing.T) {
 	b.MustShow("You are connected")
 	if checks.Load() != 1 {
 		t.Errorf("the token was checked %d times", checks.Load())
+	}
+}
+
+// TestChromiumAsksAnewForAKeptPage tells a page that it comes from the browser's
+// memory, which Chromium does not do with pages that may not be stored.
+func TestChromiumAsksAnewForAKeptPage(t *testing.T) {
+	h := newHouse(t)
+	b := chromium.Start(t, chromium.Options{}).Tab()
+	var tries atomic.Int32
+	offer := h.connect(t, func(context.Context, client.Secret) error {
+		tries.Add(1)
+		return errors.New("not this one")
+	})
+	b.Open(offer.URL)
+	b.Do(chromedp.SendKeys(chromedp.CSS("#token"), newToken().Value.Reveal()))
+	b.Click("button.primary")
+	b.MustCome("what is wrong", `document.getElementById("problem") !== null`)
+	chromium.Evaluate[bool](b, `document.querySelector("form").classList.add("sent"), window.dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))`)
+	b.MustCome("a fresh form", `document.getElementById("problem") === null && document.querySelector("form:not(.sent)") !== null`)
+	if n := tries.Load(); n != 1 {
+		t.Errorf("the token was tried %d times", n)
 	}
 }
 

@@ -86,7 +86,7 @@ type connectView struct {
 func (c *connectContent) view() view { return c.form(http.StatusOK, connectView{}) }
 
 func (c *connectContent) form(status int, data connectView) view {
-	return view{template: "connect", status: status, title: "Connect to kenbun", data: data}
+	return view{template: "connect", status: status, title: "Connect to kenbun", failed: data.Problem != "", data: data}
 }
 
 func (c *connectContent) act(ctx context.Context, form url.Values) reply {

@@ -56,6 +56,7 @@ type view struct {
 	template string
 	status   int
 	title    string
+	failed   bool // a form was refused, which the tab says first
 	data     any
 
 	// What follows is the page's, and empty where there is none.
@@ -75,6 +76,7 @@ func (v view) write(to *bytes.Buffer) error {
 	to.Grow(64 << 10)
 	return look.templates.ExecuteTemplate(to, v.template, map[string]any{
 		"Title":  v.title,
+		"Failed": v.failed,
 		"Style":  look.style,
 		"Script": look.script,
 		"Path":   v.path,

@@ -14,6 +14,13 @@ for (const form of document.forms) {
   });
 }
 
+// A page that the browser kept for its back button shows what was, and its form
+// counts as sent. It is asked for anew, not loaded again: that would send a form
+// again that it came from.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) window.location.replace(window.location.href);
+});
+
 const value = document.getElementById("value");
 if (value) {
   const copy = document.getElementById("copy");
