@@ -3,10 +3,17 @@
 package authority_test
 
 import (
+	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -173,4 +180,47 @@ func TestK6_AFormOutlivesItsSession(t *testing.T) {
 	if status := h.call("GET", "/settings/tokens", "", value); status != http.StatusForbidden {
 		t.Errorf("status %d of a token that was narrowed", status)
 	}
+}
+
+// TestK6_AStoppedFormCanBeSentAgain stops the browser while the API takes its
+// time.
+func TestK6_AStoppedFormCanBeSentAgain(t *testing.T) {
+	h := newHouse(t)
+	behind, err := url.Parse(h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(behind)
+		r.Out.Host = r.In.Host
+	}}
+	asked := make(chan struct{}, 1)
+	var slow atomic.Bool
+	slow.Store(true)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == "/web/tokens/new" && slow.Load() {
+			_, _ = io.Copy(io.Discard, r.Body) // or the server does not see the browser leave
+			asked <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	h.url = front.URL
+	tab := chromium.Start(t, chromium.Options{}).Tab()
+	h.signIn(tab)
+	tab.Open(h.url + "/web/tokens/new")
+	tab.Do(chromedp.SendKeys(chromedp.CSS("#name"), "patience"))
+	// The browser answers no script while it waits for the page.
+	chromium.Evaluate[bool](tab, `((button) => { button.click(); button.click(); return true; })(document.querySelector("form.token-form button.primary"))`)
+	<-asked
+	slow.Store(false)
+	tab.Do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error { // as Escape does
+		_, err := chromedp.Call(ctx, page.StopLoading, struct{}{})
+		return err
+	}))
+	tab.MustCome("a form that can be sent", `document.querySelector("form.token-form:not(.sent)") !== null`)
+	tab.Click("form.token-form button.primary")
+	tab.MustShow("Copy your token now")
 }

@@ -12,6 +12,12 @@ for (const form of document.forms) {
   });
 }
 
+// Whoever stops the browser while it waits for the answer may send the form
+// again.
+window.navigation?.addEventListener("navigateerror", () => {
+  for (const form of document.forms) form.classList.remove("sent");
+});
+
 // A page that the browser kept for its back button shows what was, not what is.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) window.location.reload();
