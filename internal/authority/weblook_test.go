@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/chromium"
 )
 
@@ -90,6 +91,12 @@ func everyPage(h *house, tab *chromium.Tab, look func(name string)) {
 	tab.Click(".brand button")
 	tab.MustShow("You are signed out")
 	look("signed out")
+	h.signIn(tab)
+	tab.Open(h.url + "/web/tokens/new")
+	h.setClock(h.clock().Add(authority.DefaultSessionLifetime))
+	tab.Click("form.token-form button.primary")
+	tab.MustShow("Your session has ended")
+	look("session ended")
 }
 
 // TestK6_PagesFitASmallWindow looks for what a phone cannot show or hit.
@@ -104,6 +111,10 @@ func TestK6_PagesFitASmallWindow(t *testing.T) {
 		small := chromium.Evaluate[[]string](tab, `[...document.querySelectorAll("button:not([hidden]), a.button, .links a, .states a, input:not([type=hidden], [type=radio], [type=checkbox]), label.choice, textarea")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 44).map((e) => e.outerHTML)`)
 		if len(small) != 0 {
 			t.Errorf("%s: too small to hit: %v", name, small)
+		}
+		below := chromium.Evaluate[[]string](tab, `[...document.querySelectorAll("label.choice")].filter((e) => e.checkVisibility() && (() => { const text = new Range(); text.selectNodeContents(e); text.setStartAfter(e.querySelector("input")); return text.getBoundingClientRect().left < e.querySelector("input").getBoundingClientRect().right; })()).map((e) => e.innerText)`)
+		if len(below) != 0 {
+			t.Errorf("%s: not beside their boxes: %v", name, below)
 		}
 	})
 }
