@@ -19,6 +19,10 @@ import (
 // at once is slow.
 const patience = 60 * time.Second
 
+// lookPatience is how long one look at a page may take: Chromium may leave a
+// script unanswered that was sent while one page made room for the next.
+const lookPatience = 10 * time.Second
+
 // Tab is one tab of the browser. Each call may take a minute; unless it says
 // otherwise, the test ends where one fails.
 type Tab struct {
@@ -157,7 +161,9 @@ func waitFor[T any](b *Tab, script string, wanted func(T) bool) (last T, err err
 	}
 	script = `({whole: document.readyState === "complete", got: ` + script + `})`
 	for {
-		seen, err := chromedp.Run(ctx, chromedp.Evaluate[look](script))
+		looking, stop := context.WithTimeout(ctx, lookPatience)
+		seen, err := chromedp.Run(looking, chromedp.Evaluate[look](script))
+		stop()
 		if err == nil {
 			last = seen.Got
 			if seen.Whole && wanted(last) {
