@@ -2,19 +2,27 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
 func TestHangup_LetsWhatIsUnderWayEnd(t *testing.T) {
+	// Whoever runs the tests may do so under nohup. A signal that a process handles
+	// is not ignored by the programs that it starts.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	c := startServing(t, kenbuntest.Binary(t))
 	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -50,7 +58,9 @@ type serving struct {
 
 func startServing(t *testing.T, command ...string) *serving {
 	t.Helper()
-	c := exec.Command(command[0], append(command[1:], "http", "--listen", "127.0.0.1:0")...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	c := exec.CommandContext(ctx, command[0], append(command[1:], "http", "--listen", "127.0.0.1:0")...)
 	c.Env = kenbuntest.Environment(t)
 	stderr, err := c.StderrPipe()
 	if err != nil {

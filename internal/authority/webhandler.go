@@ -92,12 +92,14 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout) // as in serve
 	defer cancel()
-	r = r.WithContext(ctx)
 	if r.Method == http.MethodPost {
+		// The request that came is given its form, and not a copy of it: a page that
+		// tells of a failure keeps what was typed.
 		if err := readForm(ex, r); err != nil {
 			return err
 		}
 	}
+	r = r.WithContext(ctx)
 	if rt.open {
 		return rt.serve(ex, r, identity{})
 	}
