@@ -83,21 +83,28 @@ func TestA41_WhatTheServerChecksIsWhatTheLibraryDoes(t *testing.T) {
 	}
 }
 
-// The library finds the request to cancel by its number, which users of the
-// stateless protocol do not have to themselves.
-func TestA27_CancellationDoesNotReachAnotherRequest(t *testing.T) {
-	h := serveHTTP(t)
-	eve := h.api.User(t, "eve@example.com", authority.RoleMember)
-	begun, release := make(chan struct{}), make(chan struct{})
-	addTool(h.house, "work", func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		begun <- struct{}{}
+// addWork adds a tool named work, which tells each time that it has begun, and
+// answers "done" once it is released or "cancelled" when it is.
+func addWork(h *house) (begun <-chan struct{}, release chan<- struct{}) {
+	begins, released := make(chan struct{}), make(chan struct{})
+	addTool(h, "work", func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		begins <- struct{}{}
 		select {
-		case <-release:
+		case <-released:
 			return mcp.NewToolResultText("done"), nil
 		case <-ctx.Done():
 			return mcp.NewToolResultText("cancelled"), nil
 		}
 	})
+	return begins, released
+}
+
+// The library finds the request to cancel by its number, which users of the
+// stateless protocol do not have to themselves.
+func TestA27_CancellationDoesNotReachAnotherRequest(t *testing.T) {
+	h := serveHTTP(t)
+	eve := h.api.User(t, "eve@example.com", authority.RoleMember)
+	begun, release := addWork(h.house)
 	answered := make(chan httpAnswer, 2)
 	go func() {
 		answered <- h.modern(t, bearer(h.pat), 1, "tools/call", map[string]any{"name": "work"})
@@ -148,16 +155,7 @@ func TestA27_CancellationDoesNotReachAnotherRequest(t *testing.T) {
 // them as text, takes for the same are different ones.
 func TestHTTP_CancellationReachesTheRequestOfThisIDAlone(t *testing.T) {
 	h := serveHTTP(t)
-	begun, release := make(chan struct{}), make(chan struct{})
-	addTool(h.house, "work", func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		begun <- struct{}{}
-		select {
-		case <-release:
-			return mcp.NewToolResultText("done"), nil
-		case <-ctx.Done():
-			return mcp.NewToolResultText("cancelled"), nil
-		}
-	})
+	begun, release := addWork(h.house)
 	session := h.session(t, bearer(h.pat), noCapabilities)
 	ids := []string{"9007199254740992", "9007199254740993", "7", `"7"`, "1000000", `"1e+06"`}
 	ends := map[string]chan string{}

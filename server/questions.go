@@ -35,25 +35,17 @@ type question struct {
 	Params  any    `json:"params,omitempty"`
 }
 
-// withdrawal tells the client that nobody waits for the answer to a question any
+// withdraw tells the client that nobody waits for the answer to a question any
 // more, so that no dialog stays open whose answer counts for nothing.
-type withdrawal struct {
-	JSONRPC string           `json:"jsonrpc"`
-	Method  string           `json:"method"`
-	Params  withdrawalParams `json:"params"`
-}
-
-type withdrawalParams struct {
-	RequestID int64  `json:"requestId"`
-	Reason    string `json:"reason"`
-}
-
-func withdraw(number int64, cause error) withdrawal {
+func withdraw(number int64, cause error) mcp.JSONRPCNotification {
 	reason := "the call that asked was cancelled"
 	if errors.Is(cause, context.DeadlineExceeded) {
 		reason = "the time for an answer is over"
 	}
-	return withdrawal{mcp.JSONRPC_VERSION, string(mcp.MethodNotificationCancelled), withdrawalParams{number, reason}}
+	n := mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION}
+	n.Method = string(mcp.MethodNotificationCancelled)
+	n.Params.AdditionalFields = map[string]any{"requestId": number, "reason": reason}
+	return n
 }
 
 // ask sends a request to the client and returns the result of its answer. A

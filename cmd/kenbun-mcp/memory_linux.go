@@ -13,12 +13,14 @@ import (
 // Whoever is root can read it all the same. The hard limit on core dumps stays,
 // so that a program that this one starts may have its own.
 func protectMemory() error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
-		return errors.Join(err, forbidReading())
-	}
-	limit.Cur = 0
-	return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &limit), forbidReading())
+	return errors.Join(forbidCoreDumps(), unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }
 
-func forbidReading() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
+func forbidCoreDumps() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = 0
+	return unix.Setrlimit(unix.RLIMIT_CORE, &limit)
+}

@@ -36,7 +36,9 @@ func BenchmarkBudget(b *testing.B) {
 	})
 }
 
-func measureVerification(b *testing.B, cfg Config) {
+// openToMeasure opens an authority that is closed when the benchmark ends.
+func openToMeasure(b *testing.B, cfg Config) *Authority {
+	b.Helper()
 	a, err := Open(b.Context(), cfg)
 	if err != nil {
 		b.Fatal(err)
@@ -46,6 +48,11 @@ func measureVerification(b *testing.B, cfg Config) {
 			b.Error(err)
 		}
 	})
+	return a
+}
+
+func measureVerification(b *testing.B, cfg Config) {
+	a := openToMeasure(b, cfg)
 	if _, err := a.AddUser(b.Context(), NewUser{Email: "ada@example.com"}); err != nil {
 		b.Fatal(err)
 	}

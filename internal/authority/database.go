@@ -114,14 +114,15 @@ func (db *database) change(ctx context.Context, do func(tx *sql.Tx) error) error
 		case <-time.After(changePause << try):
 		}
 	}
-	switch {
-	case errors.Is(err, errOutcomeUnknown):
+	if errors.Is(err, errOutcomeUnknown) {
 		return err
-	case db.faultOf(err) == faultBusy, db.faultOf(err) == faultConflict:
+	}
+	switch db.faultOf(err) {
+	case faultBusy, faultConflict:
 		return errors.Join(errStoreBusy, err)
-	case db.faultOf(err) == faultGone:
+	case faultGone:
 		return errors.Join(errStoreGone, err)
-	case db.faultOf(err) == faultFull:
+	case faultFull:
 		return errors.Join(errStoreTakesNothing, err)
 	}
 	return err

@@ -47,15 +47,7 @@ type seeded struct {
 func startSeeded(b *testing.B, cfg Config, tokens int) seeded {
 	b.Helper()
 	cfg.TokenLimit = 1000
-	a, err := Open(b.Context(), cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := a.Close(); err != nil {
-			b.Error(err)
-		}
-	})
+	a := openToMeasure(b, cfg)
 	made, err := a.Seed(b.Context(), SeedConfig{Users: tokens / listTokensPerUser, Tokens: tokens})
 	if err != nil {
 		b.Fatal(err)

@@ -32,12 +32,9 @@ func (a *Authority) IssueSessionIn(ctx context.Context, user, organization strin
 	if lifetime < time.Second || lifetime > maxSessionLifetime {
 		return "", &InvalidError{Field: "session lifetime", Problem: fmt.Sprintf("must be from one second to %d hours", int(maxSessionLifetime.Hours()))}
 	}
-	member, err := a.membership(ctx, user, organization)
+	member, err := a.whoMaySignIn(ctx, user, organization)
 	if err != nil {
 		return "", err
-	}
-	if member.Status == StatusSuspended {
-		return "", ErrSuspended
 	}
 	var value string
 	err = a.db.change(ctx, func(tx *sql.Tx) error {
@@ -48,6 +45,15 @@ func (a *Authority) IssueSessionIn(ctx context.Context, user, organization strin
 		return "", err
 	}
 	return value, nil
+}
+
+// whoMaySignIn is [Authority.membership] of somebody whom a session lets in.
+func (a *Authority) whoMaySignIn(ctx context.Context, user, organization string) (User, error) {
+	member, err := a.membership(ctx, user, organization)
+	if err == nil && member.Status == StatusSuspended {
+		return User{}, ErrSuspended
+	}
+	return member, err
 }
 
 func (a *Authority) startSession(ctx context.Context, tx *sql.Tx, userID, orgID string, lifetime time.Duration) (value string, err error) {

@@ -28,12 +28,9 @@ func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, bas
 	if err != nil {
 		return "", err
 	}
-	member, err := a.membership(ctx, user, organization)
+	member, err := a.whoMaySignIn(ctx, user, organization)
 	if err != nil {
 		return "", err
-	}
-	if member.Status == StatusSuspended {
-		return "", ErrSuspended
 	}
 	now := a.now()
 	value := newCredential(signInLink)
