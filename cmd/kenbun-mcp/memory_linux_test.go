@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -68,19 +69,35 @@ func TestA47_OtherProcessesOfTheUserCannotReadTheProgram(t *testing.T) {
 	if shown, err := look(c.Process.Pid); err == nil || strings.Contains(shown, secret) || !strings.Contains(shown, "denied") {
 		t.Errorf("the environment can be read: %v (%d bytes)", err, len(shown))
 	}
-	bystander := asNobody(t, exec.Command("/bin/sleep", "60"))
+	bystander := asNobody(t, exec.Command("/bin/cat"))
 	bystander.Env = []string{"SHOWN=1"}
+	tell, err := bystander.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := bystander.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := bystander.Start(); err != nil {
 		t.Fatal(err)
+	}
+	// Start returns before the kernel has set up the new program's environment;
+	// a program that answers has one.
+	if _, err := fmt.Fprintln(tell, "there?"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := bufio.NewReader(told).ReadString('\n'); err != nil || answer != "there?\n" {
+		t.Fatalf("the bystander says %q, %v", answer, err)
 	}
 	if shown, err := look(bystander.Process.Pid); err != nil || !strings.Contains(shown, "SHOWN=1") {
 		t.Errorf("nor can that of any other program: %v %q", err, shown)
 	}
-	if err := bystander.Process.Kill(); err != nil {
+	if err := tell.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := bystander.Wait(); err == nil {
-		t.Error("the bystander was not killed")
+	if err := bystander.Wait(); err != nil {
+		t.Errorf("the bystander ended with %v", err)
 	}
 	if err := c.in.Close(); err != nil {
 		t.Error(err)
