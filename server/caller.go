@@ -32,6 +32,9 @@ func newIdentifier() identifier {
 	return identifier{key}
 }
 
+// callerIDLength is that of the ids of an identifier, in bytes.
+const callerIDLength = 22
+
 func (i identifier) id(credential client.Credential) string {
 	mac := hmac.New(sha256.New, i.key)
 	mac.Write([]byte(credential.PAT.Reveal()))

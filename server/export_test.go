@@ -94,8 +94,8 @@ func ForwardedFrom(r *http.Request, proxies []netip.Prefix) netip.Addr {
 // Verifier is the check of callers' tokens.
 type Verifier struct{ v *verifier }
 
-func NewVerifier(api *client.Client, keep time.Duration, maxKnown int) Verifier {
-	return Verifier{newVerifier(api, keep, maxKnown)}
+func NewVerifier(api *client.Client, keep time.Duration, maxAccepted int) Verifier {
+	return Verifier{newVerifier(api, keep, maxAccepted)}
 }
 
 // Verify reports whether pat is let in, and whether it was the API that said
@@ -108,9 +108,17 @@ func (v Verifier) Verify(ctx context.Context, pat string) (letIn, refused bool) 
 
 // Known are the keys of what is remembered.
 func (v Verifier) Known() []string {
-	v.v.mu.Lock()
-	defer v.v.mu.Unlock()
-	return v.v.known.Keys()
+	v.v.accepted.mu.Lock()
+	defer v.v.accepted.mu.Unlock()
+	var ids []string
+	for _, row := range v.v.accepted.rows {
+		for _, token := range row {
+			if token != (acceptedToken{}) {
+				ids = append(ids, string(token.id[:]))
+			}
+		}
+	}
+	return ids
 }
 
 // Sessions is the table of sessions of older protocols.

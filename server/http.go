@@ -22,7 +22,7 @@ const (
 	maxSessions          = 10_000
 	maxSessionsPerCaller = 100
 	verifiedFor          = 30 * time.Second
-	maxVerifiedTokens    = 10_000
+	maxAcceptedTokens    = 20_000
 )
 
 // DefaultSessionIdle is how long a session of an older protocol may be silent.
@@ -124,7 +124,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		if config.API == nil {
 			return nil, errors.New("callers cannot be told apart without the API")
 		}
-		v := newVerifier(config.API, verifiedFor, maxVerifiedTokens)
+		v := newVerifier(config.API, verifiedFor, maxAcceptedTokens)
 		if config.CallerKey != nil {
 			v.identifier = identifier{config.CallerKey}
 		}

@@ -40,8 +40,8 @@ func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
 		if isToolCall(r) && (!isLarge(r) || v.acceptedLately(caller.ID)) {
 			// A tool call is checked by the API itself, for the very thing it does.
 			caller.API = observe(v.api.As(credential),
-				func() { v.remember(caller.ID) },
-				func() { v.forget(caller.ID); g.count(from) })
+				func() { v.accepted.add(caller.ID) },
+				func() { v.accepted.remove(caller.ID); g.count(from) })
 		} else if err := v.verify(r.Context(), credential, caller.ID); err != nil {
 			if errors.Is(err, errInvalidToken) {
 				g.count(from)

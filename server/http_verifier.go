@@ -3,10 +3,7 @@ package server
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -19,11 +16,7 @@ type verifier struct {
 	api        *client.Client
 	identifier identifier
 	keep       time.Duration
-
-	mu sync.Mutex
-	// known is when the API accepted the tokens of callers, by their ids. The one
-	// that was used least recently makes room.
-	known *simplelru.LRU[string, time.Time]
+	accepted   *acceptedTokens
 }
 
 // verifyTimeout bounds how long a client waits to be let in while the API does
@@ -34,12 +27,8 @@ const verifyTimeout = 10 * time.Second
 // it. It saves no question.
 const acceptedFor = 10 * time.Minute
 
-func newVerifier(api *client.Client, keep time.Duration, maxKnown int) *verifier {
-	known, err := simplelru.NewLRU[string, time.Time](maxKnown, nil)
-	if err != nil {
-		panic(err) // only sizes below one fail
-	}
-	return &verifier{api: api, identifier: newIdentifier(), keep: keep, known: known}
+func newVerifier(api *client.Client, keep time.Duration, maxAccepted int) *verifier {
+	return &verifier{api: api, identifier: newIdentifier(), keep: keep, accepted: newAcceptedTokens(maxAccepted)}
 }
 
 func (v *verifier) caller(credential client.Credential) tools.Caller {
@@ -68,10 +57,10 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 	}
 	switch {
 	case proves(err):
-		v.remember(id)
+		v.accepted.add(id)
 		return nil
 	case errors.Is(err, client.ErrUnauthenticated):
-		v.forget(id)
+		v.accepted.remove(id)
 		return errInvalidToken
 	default:
 		return errCannotVerify
@@ -82,27 +71,8 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 // for what its user may do.
 func proves(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
-func (v *verifier) remembers(id string) bool { return v.acceptedWithin(id, v.keep) }
+func (v *verifier) remembers(id string) bool { return v.accepted.within(id, v.keep) }
 
 // acceptedLately reports whether the API accepted the token of the caller id a
 // while ago, and has not refused it since.
-func (v *verifier) acceptedLately(id string) bool { return v.acceptedWithin(id, acceptedFor) }
-
-func (v *verifier) acceptedWithin(id string, d time.Duration) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	at, ok := v.known.Get(id)
-	return ok && time.Since(at) < d
-}
-
-func (v *verifier) remember(id string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.known.Add(id, time.Now())
-}
-
-func (v *verifier) forget(id string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.known.Remove(id)
-}
+func (v *verifier) acceptedLately(id string) bool { return v.accepted.within(id, acceptedFor) }

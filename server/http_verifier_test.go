@@ -110,6 +110,15 @@ func TestR23_VerifierRemembersNoMoreThanSoManyAndNoStrangers(t *testing.T) {
 			t.Fatalf("%d tokens are remembered, want at most 8", known)
 		}
 	}
+	before := asked.Load()
+	for _, pat := range tokens[42:] {
+		if letIn, _ := v.Verify(t.Context(), pat); !letIn {
+			t.Fatal("not let in")
+		}
+	}
+	if asked.Load() != before {
+		t.Errorf("the API was asked %d times about the eight that it accepted last", asked.Load()-before)
+	}
 	status.Store(401)
 	full := len(v.Known())
 	for range 50 {
