@@ -65,9 +65,10 @@ func (c tokenChange) apply(t token, now time.Time) (token, error) {
 
 // updateToken changes a token of the caller's and returns what it is now. It
 // returns errTokenNotFound for everything that is not his, errTokenRevoked,
-// [ErrTokenLimit] if an expired token would come back to life as one too many, a
-// *problem if the token is not the one that the change has seen or the caller may
-// not make the change, and a *refusal if the caller's own credential has ended.
+// [ErrTokenLimit] if an expired token would come back to life as one too many,
+// errChangedMeanwhile if the token is not the one that the change has seen, a
+// *problem if the caller may not make the change, and a *refusal if the caller's
+// own credential has ended.
 func (a *Authority) updateToken(ctx context.Context, as identity, id string, change tokenChange) (token, error) {
 	if !couldBeID(id) {
 		return token{}, errTokenNotFound
@@ -92,7 +93,7 @@ func (a *Authority) updateToken(ctx context.Context, as identity, id string, cha
 			return errTokenRevoked
 		}
 		if change.seen != "" && change.seen != t.fingerprint() {
-			return changedMeanwhile()
+			return errChangedMeanwhile
 		}
 		if err := as.mayChange(t, change); err != nil {
 			return err

@@ -271,7 +271,11 @@ func TestS5_AFormThatAChangeOvertakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantStatus(t, <-saved, http.StatusConflict)
+	got := <-saved
+	wantStatus(t, got, http.StatusConflict)
+	if !strings.Contains(got.body, "The choice of permissions was changed meanwhile. It is now: read:leads.") {
+		t.Error("the page does not say what the token is now")
+	}
 	tokens, err := f.tokensOf(t.Context(), member.ID)
 	if err != nil || len(tokens) != 1 || len(tokens[0].permissions) != 1 {
 		t.Errorf("the token holds %v, %v", tokens[0].permissions, err)

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -64,7 +65,7 @@ func (v *webVisit) form(path string) url.Values {
 		v.f.t.Fatalf("%s is no page", path)
 	}
 	for _, field := range hiddenField.FindAllStringSubmatch(form, -1) {
-		values.Set(field[1], field[2])
+		values.Set(field[1], html.UnescapeString(field[2]))
 	}
 	return values
 }

@@ -1,10 +1,7 @@
 package authority
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -54,15 +51,21 @@ func (a *Authority) serveEdit(w http.ResponseWriter, r *http.Request, as identit
 	if err != nil {
 		return err
 	}
-	if err := showsAsIs(r, t); err != nil {
-		return err
+	if r.PostForm.Get("seen") != t.fingerprint() {
+		return a.showConflict(w, r, as, t)
 	}
 	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
 	change := changeOf(t, values, a.now())
 	if len(values.problems) == 0 && !change.empty() {
 		_, err := a.updateToken(r.Context(), as, t.id, change)
-		if errors.Is(err, errTokenRevoked) {
+		switch {
+		case errors.Is(err, errTokenRevoked):
 			return err
+		case errors.Is(err, errChangedMeanwhile):
+			if t, err = a.editableToken(r, as); err != nil {
+				return err
+			}
+			return a.showConflict(w, r, as, t)
 		}
 		if err := values.complain(err); err != nil {
 			return err
@@ -80,46 +83,23 @@ func (a *Authority) refillEdit(w http.ResponseWriter, r *http.Request, as identi
 	if err != nil {
 		return err
 	}
-	if err := showsAsIs(r, t); err != nil {
-		return err
+	if r.PostForm.Get("seen") != t.fingerprint() {
+		return a.showConflict(w, r, as, t)
 	}
 	return a.showForm(w, as, http.StatusForbidden, "Edit a token", ofAnotherSession(r).again(newEditForm(t, as.permissions), as.permissions))
 }
 
-// showsAsIs returns an error if the page of a form showed the token otherwise
-// than it is.
-func showsAsIs(r *http.Request, t token) error {
-	switch r.PostForm.Get("seen") {
-	case t.fingerprint():
-		return nil
-	case "":
-		return notAsItsPage()
-	default:
-		return changedMeanwhile()
-	}
-}
-
-// fingerprint differs as soon as anything differs that can be edited.
-func (t token) fingerprint() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %t %q", t.name, writeLocalTime(t.validFrom), writeLocalTime(t.expiresAt), t.permissions != nil, t.permissions))
-	return hex.EncodeToString(sum[:])
-}
-
-// changedMeanwhile answers a form that shows what the token is no more: to save
-// it would take back what somebody else did, such as having narrowed the token.
-func changedMeanwhile() *problem {
-	return &problem{
-		status: http.StatusConflict, code: "changed_meanwhile",
-		message: "The token was changed after this form was opened, so nothing was saved. Open it again and repeat what you did there.",
-	}
-}
+// errChangedMeanwhile is why a change is not made that was decided on what the
+// token is no more: it could take back what somebody else did, such as having
+// narrowed the token.
+var errChangedMeanwhile = errors.New("the token was changed meanwhile")
 
 func changeOf(t token, values *formValues, now time.Time) tokenChange {
 	change := tokenChange{seen: t.fingerprint()}
 	if name := values.name(); name != t.name {
 		change.name = setTo(name)
 	}
-	if begin := values.validFrom(); !sameTime(begin, t.validFrom) {
+	if begin := values.validFrom(); writeLocalTime(begin) != writeLocalTime(t.validFrom) {
 		change.validFrom = setTo(begin)
 	}
 	if end := values.expires(now, t.expiresAt); !sameTime(end, t.expiresAt) {

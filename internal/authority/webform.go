@@ -61,6 +61,9 @@ const (
 	expiryOnDate = "date"
 	expiryNever  = "never"
 	expiryKeep   = "keep" // as the token has it
+
+	scopeAll  = "all"  // of the role's permissions
+	scopeSome = "some" // that are chosen
 )
 
 // expiryDays are the lifetimes on offer.
@@ -95,6 +98,17 @@ func readLocalTime(field, text string) (*time.Time, error) {
 		}
 	}
 	return nil, &InvalidError{Field: field, Problem: "must be a date and a time of day, such as 2026-12-31T23:59"}
+}
+
+// sameLocalTime reports whether two fields hold the same time, or the same text
+// if that is none.
+func sameLocalTime(a, b string) bool {
+	at, errA := readLocalTime("", a)
+	bt, errB := readLocalTime("", b)
+	if errA != nil || errB != nil {
+		return a == b
+	}
+	return at.Equal(*bt)
 }
 
 func writeLocalTime(t *time.Time) string {
@@ -179,7 +193,7 @@ func (v *formValues) validFrom() *time.Time {
 // permissions returns what the token is to be narrowed to; nil means to
 // nothing.
 func (v *formValues) permissions() permissionSet {
-	if v.Get("scope") != "some" {
+	if v.Get("scope") != scopeSome {
 		return nil
 	}
 	set, err := parsePermissions(v.Values["permission"])
@@ -201,7 +215,7 @@ func (v *formValues) again(f tokenForm, held permissionSet) tokenForm {
 		}
 	}
 	f.choose(held, newPermissionSet(chosen...))
-	f.Narrowed = v.Get("scope") == "some"
+	f.Narrowed = v.Get("scope") == scopeSome
 	return f
 }
 

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,7 +14,7 @@ func sentAgain(page string) url.Values {
 	values := url.Values{}
 	_, form, _ := strings.Cut(page, "<main")
 	for _, field := range hiddenField.FindAllStringSubmatch(form, -1) {
-		values.Add(field[1], field[2])
+		values.Add(field[1], html.UnescapeString(field[2]))
 	}
 	return values
 }

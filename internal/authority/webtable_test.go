@@ -366,32 +366,3 @@ func TestN4_PagesWithoutAStore(t *testing.T) {
 		t.Errorf("status %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
 	}
 }
-
-// TestS5_AFormUndoesNothingThatItDoesNotShow narrows a token while the form in
-// which it is renamed is open.
-func TestS5_AFormUndoesNothingThatItDoesNotShow(t *testing.T) {
-	f := newWebFixture(t, Config{})
-	issued := f.user("ada@example.com", RoleMember)
-	visit := f.visit("ada@example.com")
-	path := "/web/tokens/" + issued.ID
-	values := visit.form(path)
-	for name, value := range map[string]string{"name": "Renamed", "expiry": "keep", "scope": "all"} {
-		values.Set(name, value)
-	}
-	session, err := f.IssueSession(t.Context(), "ada@example.com", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantStatus(t, f.send("PATCH", "/settings/tokens/"+issued.ID, `{"permissions": ["read:leads"]}`, bearer(session)), http.StatusOK)
-	got := visit.post(path, values)
-	wantStatus(t, got, http.StatusConflict)
-	if !strings.Contains(got.body, "Open it again") {
-		t.Error("the page does not say what to do")
-	}
-	if row := f.list(session)[issued.ID]; len(row.Permissions) != 1 || row.Name != issued.Name {
-		t.Errorf("the token is %q with %v", row.Name, row.Permissions)
-	}
-	values.Del("seen")
-	wantStatus(t, visit.post(path, values), http.StatusBadRequest)
-	wantStatus(t, visit.submit(path, map[string][]string{"name": {"Renamed"}, "expiry": {"keep"}, "scope": {"some"}, "permission": {"read:leads"}}), http.StatusSeeOther)
-}
