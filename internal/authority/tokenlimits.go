@@ -43,13 +43,14 @@ type tokenLimits struct {
 
 	storing sync.Mutex // held before mu
 
-	mu     sync.Mutex
-	tokens map[string]*tokenCount
-	dirty  map[string]*tokenCount // those with something to store
-	onWay  map[string]*tokenCount // those that are being stored
-	stored chan struct{}          // closed when a storing ends, in which case there is another
-	failed bool                   // the last storing did, and nobody waits for the next
-	swept  time.Time
+	mu       sync.Mutex
+	patience time.Duration // countTimeout but in tests
+	tokens   map[string]*tokenCount
+	dirty    map[string]*tokenCount // those with something to store
+	onWay    map[string]*tokenCount // those that are being stored
+	stored   chan struct{}          // closed when a storing ends, in which case there is another
+	failed   bool                   // the last storing did, and nobody waits for the next
+	swept    time.Time
 }
 
 // tokenCount is what is known of one token.
@@ -84,6 +85,8 @@ func newTokenLimits(limits []RateLimit, counts *requestCounts, log *slog.Logger)
 		tokens: map[string]*tokenCount{},
 		dirty:  map[string]*tokenCount{},
 		stored: make(chan struct{}),
+
+		patience: countTimeout,
 	}
 	if counts == nil {
 		close(l.done)
@@ -196,6 +199,7 @@ func (l *tokenLimits) countOf(ctx context.Context, tokenID string, now time.Time
 		l.tokens[tokenID] = count
 	}
 	count.seen = now
+	patience := l.patience
 	l.mu.Unlock()
 	if known {
 		return count
@@ -203,7 +207,7 @@ func (l *tokenLimits) countOf(ctx context.Context, tokenID string, now time.Time
 	var stored []storedCount
 	if l.counts != nil {
 		// Others wait for the outcome, so that it does not end with this request.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		var err error
 		if stored, err = l.counts.read(ctx, tokenID); err != nil {
@@ -279,11 +283,11 @@ func (l *tokenLimits) run() {
 // store adds what was counted here to the stored counts and learns what they
 // are then.
 func (l *tokenLimits) store() {
-	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
-	defer cancel()
 	l.storing.Lock()
 	defer l.storing.Unlock()
 	l.mu.Lock()
+	ctx, cancel := context.WithTimeout(context.Background(), l.patience)
+	defer cancel()
 	l.onWay, l.dirty = l.dirty, map[string]*tokenCount{}
 	var added []storedCount
 	for id, count := range l.onWay {
