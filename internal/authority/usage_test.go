@@ -22,6 +22,15 @@ func (f *fixture) uses(userID string, issued Issued) []tokenUse {
 	return uses
 }
 
+// storedUses is how many uses of all tokens are stored.
+func (f *fixture) storedUses() (n int) {
+	f.t.Helper()
+	if err := f.db.read.QueryRowContext(f.t.Context(), `SELECT count(*) FROM token_uses`).Scan(&n); err != nil {
+		f.t.Fatal(err)
+	}
+	return n
+}
+
 func TestS7_EachRequestWithATokenIsRecorded(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
@@ -105,36 +114,42 @@ func TestS7_OverloadLosesUsesAndNothingElse(t *testing.T) {
 	}
 	handler := f.Handler()
 	const requests = 2*usageWaiting + 100
-	slowest := time.Duration(0)
-	for range requests {
+	slow := 0
+	for answered := 0; answered < requests; {
 		started := time.Now()
-		if got := record(handler, "GET", "/me", bearer(issued.Value)); got.status != http.StatusOK {
-			t.Fatalf("status %d", got.status)
+		got := record(handler, "GET", "/me", bearer(issued.Value))
+		took := time.Since(started)
+		switch {
+		case got.status == http.StatusOK:
+			answered++
+		case got.status != http.StatusServiceUnavailable || took < verifyTimeout:
+			t.Fatalf("status %d after %s", got.status, took)
 		}
-		slowest = max(slowest, time.Since(started))
-	}
-	if slowest > time.Second {
-		t.Errorf("a request took %s", slowest)
+		// Half of them find no room for their use. One or the other is slow on a
+		// machine that has more to do, without having waited for the store.
+		if took > time.Second {
+			if slow++; slow > requests/100 {
+				t.Fatalf("%d requests took more than a second", slow)
+			}
+		}
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	var total int
-	var lost int
-	waitUntil(t, "what was not lost is stored", func() bool {
-		if err := f.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM token_uses`).Scan(&total); err != nil {
-			t.Fatal(err)
-		}
-		lost = 0
-		for _, told := range regexp.MustCompile(`"lost":(\d+)`).FindAllStringSubmatch(f.log.String(), -1) {
-			n, err := strconv.Atoi(told[1])
-			if err != nil {
-				t.Fatal(err)
+	total, lost := 0, 0
+	for before := -1; total+lost != requests+1; before = total {
+		waitUntil(t, "more of what was not lost is stored", func() bool {
+			total, lost = f.storedUses(), 0
+			for _, told := range regexp.MustCompile(`"lost":(\d+)`).FindAllStringSubmatch(f.log.String(), -1) {
+				n, err := strconv.Atoi(told[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				lost += n
 			}
-			lost += n
-		}
-		return total+lost == requests+1
-	})
+			return total > before
+		})
+	}
 	if lost == 0 {
 		t.Error("nothing was lost, so that this shows nothing")
 	}
@@ -190,7 +205,12 @@ func TestS7_UsesWaitForTheDatabase(t *testing.T) {
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "all are stored", func() bool { return len(f.uses(member.ID, issued)) == 5 })
+	// The uses and their number are read one after the other, and a batch may be
+	// stored between the two.
+	waitUntil(t, "all are stored", func() bool { return f.storedUses() == 5 })
+	if n := len(f.uses(member.ID, issued)); n != 5 {
+		t.Errorf("%d uses", n)
+	}
 }
 
 // path is the file of a store in SQLite.
