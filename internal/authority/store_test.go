@@ -25,7 +25,15 @@ func TestR21_LimitHoldsUnderConcurrency(t *testing.T) {
 		var tries sync.WaitGroup
 		for range 200 {
 			tries.Go(func() {
-				got, err := f.trySend(t.Context(), "POST", "/settings/tokens", `{"name": "one more"}`, bearer(caller.Value))
+				var got answer
+				var err error
+				// On a slow machine some of so many wait too long to be verified. They are
+				// turned away before anything is done, and come back.
+				for range 20 {
+					if got, err = f.trySend(t.Context(), "POST", "/settings/tokens", `{"name": "one more"}`, bearer(caller.Value)); got.status != http.StatusServiceUnavailable {
+						break
+					}
+				}
 				switch {
 				case err != nil:
 					t.Error(err)
@@ -88,7 +96,8 @@ func TestR12_NoRequestAfterRevocation(t *testing.T) {
 						if got.status == http.StatusUnauthorized {
 							return
 						}
-						if startedAfter {
+						// Who cannot be verified in time is not let in either.
+						if startedAfter && got.status != http.StatusServiceUnavailable {
 							t.Errorf("let in after the revocation: %d", got.status)
 							return
 						}
