@@ -108,18 +108,30 @@ func (b *Tab) Click(selector string) {
 	b.Do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// HTML is the whole page, with what stands in its fields.
+// HTML is the whole page, with what stands in its fields, as soon as it is there.
 func (b *Tab) HTML() string {
 	b.t.Helper()
-	return Evaluate[string](b, `document.documentElement.outerHTML + [...document.querySelectorAll("input, textarea")].map((f) => f.value).join("\n")`)
+	return whenThere(b, `document.documentElement.outerHTML + [...document.querySelectorAll("input, textarea")].map((f) => f.value).join("\n")`)
 }
 
 const heading = `document.querySelector("h1")?.innerText ?? document.body?.innerText ?? ""`
 
-// Heading is the page's heading, or all of its text if it has none.
+// Heading is the page's heading, or all of its text if it has none, as soon as
+// the page is there.
 func (b *Tab) Heading() string {
 	b.t.Helper()
-	return Evaluate[string](b, heading)
+	return whenThere(b, heading)
+}
+
+// whenThere returns what a script comes to on the first page that is there in
+// whole: one that was gone back to may load itself anew.
+func whenThere(b *Tab, script string) string {
+	b.t.Helper()
+	got, err := waitFor(b, script, func(string) bool { return true })
+	if err != nil {
+		b.t.Fatalf("no page is there: %v", err)
+	}
+	return got
 }
 
 // MustShow waits until the page's heading is want.
