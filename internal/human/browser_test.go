@@ -74,6 +74,19 @@ func TestBrowserPlacesTheAddress(t *testing.T) {
 	}
 }
 
+// waitForFile waits until a command has made a file.
+func waitForFile(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the browser did not come to make %s", filepath.Base(path))
+		}
+	}
+}
+
 // TestA45_TheBrowserGetsNoneOfOurSecrets looks at what a browser really gets.
 func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 	dir := t.TempDir()
@@ -84,7 +97,7 @@ func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 	t.Setenv("DISPLAY", ":7")
 	t.Setenv("LC_ALL", "C")
 	script := filepath.Join(dir, "browser")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\ncd \""+dir+"\" && env >environment && printf '%s\\n' \"$@\" >arguments && cat >input\n"), 0o700); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ncd \""+dir+"\" && env >environment && printf '%s\\n' \"$@\" >arguments && cat >input && : >done\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("BROWSER", script)
@@ -96,6 +109,8 @@ func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 	if err := b.Open(t.Context(), address); err != nil {
 		t.Fatal(err)
 	}
+	// A command that takes its time is not waited for.
+	waitForFile(t, filepath.Join(dir, "done"))
 	read := func(name string) string {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -170,14 +185,7 @@ func TestBrowserInTheForegroundIsNotWaitedFor(t *testing.T) {
 	if err := os.WriteFile(done+".end", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if _, err := os.Stat(done); err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the browser did not run on")
-		}
-	}
+	waitForFile(t, done)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
