@@ -56,7 +56,7 @@ var errNoConnection = errors.New("no connection was made")
 
 // askOnce asks for the health on a connection of its own.
 func askOnce(address string) error {
-	connection, err := net.DialTimeout("tcp", address, 5*time.Second)
+	connection, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		return errors.Join(errNoConnection, err)
 	}

@@ -33,6 +33,11 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if cut {
 		panic(http.ErrAbortHandler) // closes the connection without a byte
 	}
+	// A connection that is closed with a part of the request unread is reset, and
+	// nginx may lose the answer with it.
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 	w.WriteHeader(http.StatusOK)
 }
 
