@@ -71,9 +71,11 @@ func TestR22_LimitsHoldOverReplicasAndWithoutRedis(t *testing.T) {
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("22 requests without Redis took %s", took)
 	}
-	for _, log := range []string{oneLog(), otherLog()} {
-		if told := strings.Count(log, "rate limits cannot be shared"); told != 1 {
-			t.Errorf("the outage is told %d times: %s", told, log)
+	for _, log := range []func() string{oneLog, otherLog} {
+		told := func() int { return strings.Count(log(), "rate limits cannot be shared") }
+		waitUntil(t, "the outage is told", func() bool { return told() > 0 })
+		if n := told(); n != 1 {
+			t.Errorf("the outage is told %d times: %s", n, log())
 		}
 	}
 }
