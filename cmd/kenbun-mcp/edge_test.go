@@ -36,23 +36,45 @@ func takenUntilHeldBack(t *testing.T, address, pat string) int {
 }
 
 func TestR22_LimitsHoldOverReplicasAndWithoutRedis(t *testing.T) {
+	for range 5 {
+		if tryLimits(t) {
+			return
+		}
+	}
+	t.Error("the servers cannot share their limits at all")
+}
+
+// tryLimits reports whether the servers shared their limits while Redis was
+// there. A quarter of a second is all that they wait for it: on a machine that
+// kept it busy for longer, one has counted by itself, and said so.
+func tryLimits(t *testing.T) bool {
+	t.Helper()
 	d := newDeployment(t)
-	one, oneLog := startHTTPLogged(t, d.environment, "--rate-limit", "1")
-	other, otherLog := startHTTPLogged(t, d.environment, "--rate-limit", "1")
+	// Redis forgets a bucket that is full again. That of an address takes its time
+	// for it with 150 requests a minute, of which 25 may come at once.
+	limits := []string{"--rate-limit", "1", "--rate-limit-address", "150"}
+	one, oneLog := startHTTPLogged(t, d.environment, limits...)
+	other, otherLog := startHTTPLogged(t, d.environment, limits...)
 	for i := range 10 {
 		if answer := postMCP(t, []string{one, other}[i%2], d.ada, listTools); !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
 			t.Fatalf("request %d of ten: %s", i+1, answer)
 		}
 	}
-	for _, address := range []string{one, other} {
-		if taken := takenUntilHeldBack(t, address, d.ada); taken != 0 {
-			t.Errorf("%d more than ten requests are taken", taken)
+	tooMany := takenUntilHeldBack(t, one, d.ada) + takenUntilHeldBack(t, other, d.ada)
+	ofBen := takenUntilHeldBack(t, other, d.ben)
+	dump := d.redis.Dump(t)
+	for address, log := range map[string]func() string{one: oneLog, other: otherLog} {
+		if strings.Contains(logUpToNow(t, address, log), cannotShare) {
+			t.Log("Redis did not answer in time")
+			return false
 		}
 	}
-	if taken := takenUntilHeldBack(t, other, d.ben); taken != 10 {
-		t.Errorf("another user may send %d requests, want 10", taken)
+	if tooMany != 0 {
+		t.Errorf("%d more than ten requests are taken", tooMany)
 	}
-	dump := d.redis.Dump(t)
+	if ofBen != 10 {
+		t.Errorf("another user may send %d requests, want 10", ofBen)
+	}
 	if !strings.Contains(dump, "bucket:user:") || !strings.Contains(dump, "bucket:address:127.0.0.1") {
 		t.Errorf("Redis holds %s", dump)
 	}
@@ -72,12 +94,30 @@ func TestR22_LimitsHoldOverReplicasAndWithoutRedis(t *testing.T) {
 		t.Errorf("22 requests without Redis took %s", took)
 	}
 	for _, log := range []func() string{oneLog, otherLog} {
-		told := func() int { return strings.Count(log(), "rate limits cannot be shared") }
+		told := func() int { return strings.Count(log(), cannotShare) }
 		waitUntil(t, "the outage is told", func() bool { return told() > 0 })
 		if n := told(); n != 1 {
 			t.Errorf("the outage is told %d times: %s", n, log())
 		}
 	}
+	return true
+}
+
+const cannotShare = "rate limits cannot be shared"
+
+// logUpToNow is a server's log with all that it told before now.
+func logUpToNow(t *testing.T, address string, log func() string) string {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	line := "msg=request request_id=" + response.Header.Get("X-Request-Id") + " "
+	waitUntil(t, "the last request in the log", func() bool { return strings.Contains(log(), line) })
+	return log()
 }
 
 func TestTLS_OnANetworkWithoutAProxy(t *testing.T) {
