@@ -21,7 +21,7 @@ func TestReplicas_OneKilledLosesTheCallsInFlightOnItAlone(t *testing.T) {
 	l := newLoad(t, api, d)
 	var inFlight int64
 	l.run(1000, func() {
-		waitUntil(t, "a third is done", func() bool { return l.done.Load() > 333 })
+		l.waitFor(t, 334)
 		inFlight = l.inFlight.Load()
 		replica1.signal(t, os.Kill)
 		<-replica1.ended
@@ -64,8 +64,7 @@ func TestReplicas_RollingRestartFailsNoCall(t *testing.T) {
 	l := newLoad(t, api, d)
 	l.run(1000, func() {
 		for service, p := range map[string]*process{"replica1": replica1, "replica2": replica2} {
-			done := l.done.Load()
-			waitUntil(t, "it is at work", func() bool { return l.done.Load() > done+200 })
+			l.waitFor(t, l.done.Load()+200)
 			p.signal(t, syscall.SIGTERM)
 			<-p.ended
 			if code := p.ProcessState.ExitCode(); code != 0 {

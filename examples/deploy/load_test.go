@@ -54,7 +54,9 @@ func newLoad(t *testing.T, api *kenbuntest.API, d *deployment) *load {
 func (l *load) run(calls int, during func()) {
 	var over atomic.Bool
 	var all sync.WaitGroup
-	all.Go(func() { during(); over.Store(true) })
+	// Also where during ends the test.
+	defer all.Wait()
+	defer over.Store(true)
 	var next atomic.Int64
 	for range 16 {
 		all.Go(func() {
@@ -74,7 +76,17 @@ func (l *load) run(calls int, during func()) {
 			}
 		})
 	}
-	all.Wait()
+	during()
+}
+
+// waitFor waits until n calls have ended, however long that takes, as long as
+// there are ever more.
+func (l *load) waitFor(t *testing.T, n int64) {
+	t.Helper()
+	for done := l.done.Load(); done < n; {
+		before := done
+		waitUntil(t, "a call has ended", func() bool { done = l.done.Load(); return done > before })
+	}
 }
 
 // notDone reports whether an answer tells that something on the way failed.
