@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -22,7 +21,7 @@ func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
 	c := chromium.Start(t, chromium.Options{})
 	tabs := []*chromium.Tab{c.Tab(), c.Tab()}
 	for range 3 {
-		d := h.deliver(t.Context(), t, time.Minute)
+		d := h.deliver(t.Context(), t, atLeisure)
 		for _, b := range tabs {
 			b.Open(d.address)
 			b.MustShow(headingReady)
@@ -56,7 +55,7 @@ func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
 func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 	h := newHouse(t)
 	c := chromium.Start(t, chromium.Options{Foreign: "evil.test", Forbidden: "frame-ancestors 'none'"})
-	d, a := h.deliver(t.Context(), t, time.Minute), h.ask(t.Context(), t, time.Minute)
+	d, a := h.deliver(t.Context(), t, atLeisure), h.ask(t.Context(), t, atLeisure)
 	forms := map[string]string{
 		d.address: `<input name="choice" value="show">`,
 		a.address: `<input name="choice" value="agree">`,
@@ -111,7 +110,7 @@ func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 func TestA10_ChromiumUnderAForeignNameIsShownNothing(t *testing.T) {
 	h := newHouse(t)
 	c := chromium.Start(t, chromium.Options{Foreign: "evil.test"})
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	b := c.Tab()
 	b.Open(strings.Replace(d.address, "127.0.0.1", "evil.test", 1))
 	if got := b.Heading(); got != headingRefused || strings.Contains(b.HTML(), d.token.Prefix) {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -46,7 +45,7 @@ func everyPage(t *testing.T, h *house, b *chromium.Tab, look func(name string)) 
 	t.Helper()
 	token := newToken()
 	token.Name = longest().Facts[0].Value
-	secret, err := h.open(newSecretContent(token), time.Minute)
+	secret, err := h.open(newSecretContent(token), atLeisure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +57,7 @@ func everyPage(t *testing.T, h *house, b *chromium.Tab, look func(name string)) 
 	b.Open(secret.address)
 	look("nothing")
 
-	question, err := h.open(&questionContent{question: longest()}, time.Minute)
+	question, err := h.open(&questionContent{question: longest()}, atLeisure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +204,7 @@ func takeScreenshots(t *testing.T, folder string) {
 			token := newToken()
 			token.Prefix = "kbn_pat_3f9a1c07"
 			token.Value = client.NewSecret(token.Prefix + "-this-is-an-example-and-no-token")
-			secret, err := h.open(newSecretContent(token), time.Minute)
+			secret, err := h.open(newSecretContent(token), atLeisure)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +213,7 @@ func takeScreenshots(t *testing.T, folder string) {
 			b.Click("button[value=show]")
 			b.MustShow(headingShown)
 			take("shown")
-			question, err := h.open(&questionContent{question: aQuestion()}, time.Minute)
+			question, err := h.open(&questionContent{question: aQuestion()}, atLeisure)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -31,7 +30,7 @@ const (
 func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	value := d.token.Value.Reveal()
 	b.Open(d.address)
 	b.Do(chromedp.Reload())
@@ -71,7 +70,7 @@ func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
 func TestA9_ChromiumKeepsNoValueForTheBackButton(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
-	d, other := h.deliver(t.Context(), t, time.Minute), h.deliver(t.Context(), t, time.Minute)
+	d, other := h.deliver(t.Context(), t, atLeisure), h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	b.Click("button[value=show]")
 	b.MustShow(headingShown)
@@ -92,7 +91,7 @@ func TestA9_ChromiumTakesADoubleClickForOne(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
 	for range 5 {
-		d := h.deliver(t.Context(), t, time.Minute)
+		d := h.deliver(t.Context(), t, atLeisure)
 		b.Open(d.address)
 		b.Do(chromedp.DoubleClick(chromedp.CSS("button[value=show]")))
 		b.MustShow(headingShown)
@@ -107,7 +106,7 @@ func TestA9_ChromiumTakesADoubleClickForOne(t *testing.T) {
 func TestChromiumSendsAFormOnce(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
-	a := h.ask(t.Context(), t, time.Minute)
+	a := h.ask(t.Context(), t, atLeisure)
 	b.Open(a.address)
 	if sent := chromium.Evaluate[int](b, `(() => {
 		let sent = 0;
@@ -185,7 +184,7 @@ func TestChromiumAsksAnewForAKeptPage(t *testing.T) {
 func TestChromiumCopies(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	b.Click("button[value=show]")
 	b.MustShow(headingShown)
@@ -203,7 +202,7 @@ func TestR37_ChromiumDecides(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
 	for choice, want := range map[string]string{"agree": "You agreed", "leave": "You said no"} {
-		a := h.ask(t.Context(), t, time.Minute)
+		a := h.ask(t.Context(), t, atLeisure)
 		b.Open(a.address)
 		b.MustShow(aQuestion().Title)
 		a.mustWait(t)
@@ -233,7 +232,7 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 	}
 
 	// What is typed when the question comes up decides nothing.
-	a := h.ask(t.Context(), t, time.Minute)
+	a := h.ask(t.Context(), t, atLeisure)
 	b.Open(a.address)
 	press(kb.Enter, " ", "y", kb.Enter)
 	b.MustShow(aQuestion().Title)
@@ -250,12 +249,12 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 	if err := mustReceive(t, a.end); err != nil {
 		t.Error(err)
 	}
-	a = h.ask(t.Context(), t, time.Minute)
+	a = h.ask(t.Context(), t, atLeisure)
 	b.Open(a.address)
 	press(kb.Tab, " ")
 	b.MustShow("You said no")
 
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	press(kb.Enter, " ")
 	b.MustShow(headingReady)
@@ -271,7 +270,7 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 		t.Error(got.err)
 	}
 
-	d = h.deliver(t.Context(), t, time.Minute)
+	d = h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	press(kb.Tab, kb.Tab, kb.Enter)
 	b.MustShow("The token is thrown away")
@@ -297,7 +296,7 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 func TestChromiumFindsNoPageAfterTheEnd(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -319,7 +318,7 @@ func TestChromiumFindsNoPageAfterTheEnd(t *testing.T) {
 func TestChromiumWithoutScript(t *testing.T) {
 	h := newHouse(t)
 	b := chromium.Start(t, chromium.Options{}).Tab()
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	noScript(t, b)
 	b.Open(d.address)
 	b.Click("button[value=show]")

@@ -21,7 +21,7 @@ import (
 
 func TestA10_AForeignHostIsRefusedOnEveryMethodAndAddress(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	address, err := url.Parse(d.address)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestA10_AForeignHostIsRefusedOnEveryMethodAndAddress(t *testing.T) {
 
 func TestA10_ARequestWithoutHostIsRefused(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	address, err := url.Parse(d.address)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestA10_ARequestWithoutHostIsRefused(t *testing.T) {
 // it included: only where it comes from is wrong.
 func TestA11_ARequestFromAnotherPageIsRefused(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	own := "http://" + strings.Split(d.address, "/")[2]
 	form := formOf(t, d.address, "choice", "show")
 	for _, c := range []struct {
@@ -131,7 +131,7 @@ func TestA11_ARequestFromAnotherPageIsRefused(t *testing.T) {
 
 func TestA11_AFormNeedsItsPagesOwnSecret(t *testing.T) {
 	h := newHouse(t)
-	d, other := h.deliver(t.Context(), t, time.Minute), h.deliver(t.Context(), t, time.Minute)
+	d, other := h.deliver(t.Context(), t, atLeisure), h.deliver(t.Context(), t, atLeisure)
 	own := formOf(t, d.address).Get("csrf")
 	for name, form := range map[string]url.Values{
 		"none":               {"choice": {"show"}},
@@ -153,7 +153,7 @@ func TestA11_AFormNeedsItsPagesOwnSecret(t *testing.T) {
 
 func TestA11_OnlyAFormIsRead(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	form := formOf(t, d.address, "choice", "show")
 	for _, contentType := range []string{
 		"", "text/plain", "application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded-not", "; x",
@@ -174,7 +174,7 @@ func TestA11_OnlyAFormIsRead(t *testing.T) {
 
 func TestA22_AFormOverTheLimitIsRefused(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	form := formOf(t, d.address, "choice", "show", "more", "")
 	pad := func(size int) string {
 		text := form.Encode()
@@ -233,7 +233,7 @@ func TestA10_ThePagesAreOnLoopbackOnly(t *testing.T) {
 // of answer.
 func TestA8_EveryAnswerForbidsWhatItDoesNotNeed(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	answers := map[string]answer{
 		"page":    get(t, d.address),
 		"head":    send(t, http.MethodHead, d.address, nil, nil),
@@ -270,11 +270,11 @@ func TestA8_EveryAnswerForbidsWhatItDoesNotNeed(t *testing.T) {
 func TestR33_APanicEndsOnePageOnly(t *testing.T) {
 	h := newHouse(t)
 	secret := newToken().Value.Reveal()
-	broken, err := h.open(panicking{secret}, time.Minute)
+	broken, err := h.open(panicking{secret}, atLeisure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	if got := post(t, broken.address, formOf(t, broken.address)); got.status != http.StatusInternalServerError || strings.Contains(got.body, secret) {
 		t.Errorf("a page that panics answers %d %s", got.status, got.body)
 	}
@@ -334,7 +334,7 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 	for _, step := range []string{"write", "flush", "deadline", "browser gone"} {
 		t.Run(step, func(t *testing.T) {
 			h := newHouse(t)
-			d := h.deliver(t.Context(), t, time.Minute)
+			d := h.deliver(t.Context(), t, atLeisure)
 			form := formOf(t, d.address, "choice", "show")
 			w := deadWriter{httptest.NewRecorder(), step}
 			(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(h, d, form))
@@ -346,7 +346,7 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 	}
 	// The same without a fault is a delivery: the test breaks what it means to.
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	w := deadWriter{httptest.NewRecorder(), ""}
 	(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(h, d, formOf(t, d.address, "choice", "show")))
 	if got := d.wait(t); got.err != nil {
@@ -357,7 +357,7 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 // net/http answers "OPTIONS *" by itself unless it is told not to.
 func TestA10_OptionsOfTheWholeServerAreGuarded(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	address, err := url.Parse(d.address)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,10 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
+// atLeisure is a person's time that no test is to come to the end of, however
+// slow the machine and its browser are.
+const atLeisure = time.Hour
+
 // house is pages whose browser tells the test which address it was given.
 type house struct {
 	*Pages

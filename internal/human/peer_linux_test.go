@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
@@ -59,7 +58,7 @@ func TestA46_AnotherUserOfThisMachineIsShownNothing(t *testing.T) {
 		kenbuntest.SkipUnlessRequired(t, "only root can act as another user")
 	}
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	address, err := url.Parse(d.address)
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func (a asked) mustWait(t *testing.T) {
 
 func TestR37_OnlyAClickOnAgreeIsAYes(t *testing.T) {
 	h := newHouse(t)
-	a := h.ask(t.Context(), t, time.Minute)
+	a := h.ask(t.Context(), t, atLeisure)
 	got := get(t, a.address)
 	for _, fact := range aQuestion().Facts {
 		if !strings.Contains(got.body, `<th scope="row">`+fact.Label+"</th><td>"+fact.Value+"</td>") {
@@ -92,7 +92,7 @@ func TestR37_OnlyAClickOnAgreeIsAYes(t *testing.T) {
 func TestR37_EverythingElseIsNoYes(t *testing.T) {
 	h := newHouse(t)
 	t.Run("no", func(t *testing.T) {
-		a := h.ask(t.Context(), t, time.Minute)
+		a := h.ask(t.Context(), t, atLeisure)
 		form := formOf(t, a.address, "choice", "leave")
 		if got := post(t, a.address, form); !strings.Contains(got.body, "You said no") || !strings.Contains(got.body, "the token was not revoked") {
 			t.Errorf("the page says %d %s", got.status, got.body)
@@ -112,7 +112,7 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		a := h.ask(ctx, t, time.Minute)
+		a := h.ask(ctx, t, atLeisure)
 		form := formOf(t, a.address, "choice", "agree")
 		cancel()
 		if err := mustReceive(t, a.end); !errors.Is(err, context.Canceled) {
@@ -121,7 +121,7 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		mustBeNothing(t, post(t, a.address, form))
 	})
 	t.Run("no browser", func(t *testing.T) {
-		if err := NewPagePerson(NewPages(nil, nil)).Decide(t.Context(), aQuestion(), time.Minute); !errors.Is(err, tools.ErrUnreachable) {
+		if err := NewPagePerson(NewPages(nil, nil)).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, tools.ErrUnreachable) {
 			t.Errorf("Decide returned %v", err)
 		}
 	})
@@ -135,14 +135,14 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		}
 	})
 	t.Run("the program ends", func(t *testing.T) {
-		a := h.ask(t.Context(), t, time.Minute)
+		a := h.ask(t.Context(), t, atLeisure)
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if err := mustReceive(t, a.end); !errors.Is(err, tools.ErrUnreachable) {
 			t.Errorf("Decide returned %v", err)
 		}
-		if err := NewPagePerson(h.Pages).Decide(t.Context(), aQuestion(), time.Minute); !errors.Is(err, tools.ErrUnreachable) {
+		if err := NewPagePerson(h.Pages).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, tools.ErrUnreachable) {
 			t.Errorf("Decide returned %v afterwards", err)
 		}
 	})
@@ -150,7 +150,7 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 
 func TestR38_AQuestionIsDecidedOnce(t *testing.T) {
 	h := newHouse(t)
-	a := h.ask(t.Context(), t, time.Minute)
+	a := h.ask(t.Context(), t, atLeisure)
 	form := formOf(t, a.address)
 	answers := make(chan string, 40)
 	var all sync.WaitGroup

@@ -20,7 +20,7 @@ var _ tools.Deliverer = (*SecretPage)(nil)
 
 func TestA8_TheAddressAloneShowsNoValue(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	value := d.token.Value.Reveal()
 	if strings.Contains(d.address, d.token.Prefix) || len(d.address) < len("http://127.0.0.1:1/")+26 {
 		t.Errorf("the address %s is guessable, or holds part of the token", d.address)
@@ -41,7 +41,7 @@ func TestA8_TheAddressAloneShowsNoValue(t *testing.T) {
 
 func TestA9_TheValueIsShownOnce(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	form := formOf(t, d.address, "choice", "show")
 	got := post(t, d.address, form)
 	if got.status != http.StatusOK || strings.Count(got.body, d.token.Value.Reveal()) != 1 {
@@ -65,7 +65,7 @@ func TestA9_TheValueIsShownOnce(t *testing.T) {
 
 func TestA9_OfManyClicksAtOnceExactlyOneShowsTheValue(t *testing.T) {
 	h := newHouse(t)
-	d := h.deliver(t.Context(), t, time.Minute)
+	d := h.deliver(t.Context(), t, atLeisure)
 	form := formOf(t, d.address, "choice", "show")
 	const clicks = 50
 	answers := make(chan answer, clicks)
@@ -102,9 +102,9 @@ func TestA9_OfManyClicksAtOnceExactlyOneShowsTheValue(t *testing.T) {
 
 func TestR1_NothingButThePageHoldsTheValueOrTheAddress(t *testing.T) {
 	h := newHouse(t)
-	shown := h.deliver(t.Context(), t, time.Minute)
+	shown := h.deliver(t.Context(), t, atLeisure)
 	post(t, shown.address, formOf(t, shown.address, "choice", "show"))
-	discarded := h.deliver(t.Context(), t, time.Minute)
+	discarded := h.deliver(t.Context(), t, atLeisure)
 	post(t, discarded.address, formOf(t, discarded.address, "choice", "discard"))
 	late := h.deliver(t.Context(), t, time.Millisecond)
 	for _, d := range []delivery{shown, discarded, late} {
@@ -139,7 +139,7 @@ func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
 	var told *tools.Error
 	t.Run("discarded", func(t *testing.T) {
 		h := newHouse(t)
-		d := h.deliver(t.Context(), t, time.Minute)
+		d := h.deliver(t.Context(), t, atLeisure)
 		form := formOf(t, d.address, "choice", "discard")
 		got := post(t, d.address, form)
 		if got.status != http.StatusOK || strings.Contains(got.body, d.token.Value.Reveal()) || !strings.Contains(got.body, "revokes it now") {
@@ -162,7 +162,7 @@ func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		h := newHouse(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		d := h.deliver(ctx, t, time.Minute)
+		d := h.deliver(ctx, t, atLeisure)
 		form := formOf(t, d.address, "choice", "show")
 		cancel()
 		if end := d.wait(t); !errors.Is(end.err, context.Canceled) {
@@ -172,7 +172,7 @@ func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
 	})
 	t.Run("the program ends", func(t *testing.T) {
 		h := newHouse(t)
-		d := h.deliver(t.Context(), t, time.Minute)
+		d := h.deliver(t.Context(), t, atLeisure)
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
 	})
 	t.Run("an unknown choice", func(t *testing.T) {
 		h := newHouse(t)
-		d := h.deliver(t.Context(), t, time.Minute)
+		d := h.deliver(t.Context(), t, atLeisure)
 		for _, choice := range []string{"", "Show", "show "} {
 			if got := post(t, d.address, formOf(t, d.address, "choice", choice)); got.status != http.StatusBadRequest {
 				t.Errorf("%q: %d, want 400", choice, got.status)
@@ -233,7 +233,7 @@ func TestA17_ANameCannotChangeThePage(t *testing.T) {
 		t.Errorf("the name is shown as %q", shown)
 	}
 	h := newHouse(t)
-	page, err := h.open(newSecretContent(token), time.Minute)
+	page, err := h.open(newSecretContent(token), atLeisure)
 	if err != nil {
 		t.Fatal(err)
 	}
