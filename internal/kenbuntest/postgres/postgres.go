@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/freeport"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
@@ -133,18 +134,14 @@ func start(programs string, arguments []string) (*Server, error) {
 	for range 10 {
 		// PostgreSQL takes no port 0. Where another takes the free one first, the
 		// next is tried.
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, errors.Join(err, os.RemoveAll(folder))
+		s.Address, err = freeport.Address()
+		if err == nil {
+			err = s.start()
 		}
-		s.Address = listener.Addr().String()
-		if err := listener.Close(); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(folder))
-		}
-		if err = s.start(); err == nil {
+		switch {
+		case err == nil:
 			return s, nil
-		}
-		if !errors.Is(err, errPortTaken) {
+		case !errors.Is(err, errPortTaken):
 			return nil, errors.Join(err, os.RemoveAll(folder))
 		}
 	}
