@@ -21,6 +21,10 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/telemetry"
 )
 
+// patience is how long a test waits for what must come. It bounds failures;
+// nothing waits for it to pass.
+const patience = 20 * time.Second
+
 // collector receives traces over OTLP/HTTP.
 type collector struct {
 	*httptest.Server
@@ -137,7 +141,7 @@ func TestTraces_ReachACollector(t *testing.T) {
 		_, endInner := traces.UpstreamCall(ctx, "list_tokens")
 		endInner("unavailable", 503, 4)
 		end("", 200, 1)
-		if err := closeWithin(t, traces, 10*time.Second); err != nil || log.String() != "" {
+		if err := closeWithin(t, traces, patience); err != nil || log.String() != "" {
 			t.Fatalf("%v, %s", err, log.String())
 		}
 		if len(c.requests) != 1 || c.requests[0].URL.Path != "/base/v1/traces" || c.requests[0].Header.Get("X-Key") != "a key" || c.requests[0].Header.Get("X-Other") != "b" ||
@@ -194,7 +198,7 @@ func TestTraces_AreOffUnlessAskedFor(t *testing.T) {
 	if traces := newTraces(t, io.Discard, endpoint, "http://localhost:4318", "OTEL_TRACES_EXPORTER", "otlp,console", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc",
 		"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"); traces == nil {
 		t.Error("asked for, there are none")
-	} else if err := closeWithin(t, traces, time.Second); err != nil {
+	} else if err := closeWithin(t, traces, patience); err != nil {
 		t.Error(err)
 	}
 }
@@ -239,7 +243,7 @@ func TestTraces_ACollectorThatFailsIsToldOfOnce(t *testing.T) {
 	traces := newTraces(t, &log, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address+"/traces?key=hunter2", "OTEL_EXPORTER_OTLP_HEADERS", "X-Key=hunter2")
 	_, end := traces.UpstreamCall(t.Context(), "me")
 	end("", 200, 1)
-	if err := closeWithin(t, traces, 10*time.Second); err != nil && strings.Contains(err.Error(), "hunter2") {
+	if err := closeWithin(t, traces, patience); err != nil && strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "traces cannot be sent") || !strings.Contains(text, "status 307") || strings.Contains(text, "hunter2") {
@@ -272,7 +276,7 @@ func TestTraces_ErrorsDoNotNameTheAddress(t *testing.T) {
 	traces := newTraces(t, &log, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", untrusted.URL+"/hunter2?key=hunter2")
 	_, end := traces.UpstreamCall(t.Context(), "me")
 	end("", 200, 1)
-	if err := closeWithin(t, traces, 10*time.Second); err != nil && strings.Contains(err.Error(), "hunter2") {
+	if err := closeWithin(t, traces, patience); err != nil && strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
 	if text := log.String(); !strings.Contains(text, "authority that is not trusted here") || strings.Contains(text, "hunter2") {
