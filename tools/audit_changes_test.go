@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -258,7 +259,7 @@ func TestR34_RotateTokenLeavesExactlyItsEntries(t *testing.T) {
 }
 
 func TestR34_WhatIsTooMuchIsInTheAuditLog(t *testing.T) {
-	f, book := newAuditedFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 1 }))
+	f, book := newAuditedFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 1 }), withClock(&settableClock{now: time.Now()}))
 	f.call("create_token", createArguments("x", "7d")).ok(nil)
 	token := f.token30("old").ID
 	for _, call := range [][2]string{{"create_token", createArguments("x", "7d")}, {"revoke_token", id(token)}, {"rotate_token", id(token)}} {

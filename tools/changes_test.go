@@ -2,35 +2,15 @@ package tools_test
 
 import (
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// shiftedClock is the real clock, set off.
-type shiftedClock struct {
-	mu     sync.Mutex
-	offset time.Duration
-}
-
-func (c *shiftedClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
-}
-
-func (c *shiftedClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset += d
-}
-
 func TestA1_ASpreeIsStoppedByTheClock(t *testing.T) {
-	clock := &shiftedClock{}
-	f := newFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 5 }),
-		func(c *tools.Config) { c.Now = clock.now })
+	clock := &settableClock{now: time.Now()}
+	f := newFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 5 }), withClock(clock))
 	session := f.asksWith(`{}`, agreed)
 	create := func(i int) *answer {
 		return f.callIn(t.Context(), session, "create_token", createArguments(fmt.Sprintf("token %d", i), "2d"))
@@ -63,7 +43,7 @@ func TestA1_ASpreeIsStoppedByTheClock(t *testing.T) {
 
 // Two callers do not use up each other's changes.
 func TestChangesAreCountedPerCaller(t *testing.T) {
-	f := newFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 1 }))
+	f := newFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 1 }), withClock(&settableClock{now: time.Now()}))
 	f.call("create_token", createArguments("one", "2d")).ok(nil)
 	f.call("create_token", createArguments("two", "2d")).failed(tools.CodeRateLimited)
 	f.callers.set(f.as(f.token("another caller").Value))

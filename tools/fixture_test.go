@@ -122,7 +122,7 @@ func newFixtureSharing(t *testing.T, with *fixture) *fixture {
 func newClient(t *testing.T, address string) *client.Client {
 	t.Helper()
 	c, err := client.New(client.WithBaseURL(address), client.WithRetry(1, time.Millisecond, 2*time.Millisecond),
-		client.WithTimeout(5*time.Second))
+		client.WithTimeout(20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

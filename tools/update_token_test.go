@@ -347,7 +347,7 @@ func TestS5_ChangesThatFail(t *testing.T) {
 }
 
 func TestS5_ChangesAreCounted(t *testing.T) {
-	f := newExtendedFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 2 }))
+	f := newExtendedFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 2 }), withClock(&settableClock{now: time.Now()}))
 	token := f.token30("import")
 	for _, name := range []string{`"a"`, `"b"`} {
 		f.call("update_token", changes(token.ID, "name", name)).ok(nil)
