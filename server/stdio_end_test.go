@@ -157,25 +157,33 @@ func TestStdio_SignalEndsTheServerThoughAHandlerDoesNot(t *testing.T) {
 	h := newHouse(t)
 	begun, release := make(chan struct{}), make(chan struct{})
 	addTool(h, "stubborn", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		close(begun)
+		begun <- struct{}{}
 		<-release
 		return mcp.NewToolResultText("too late"), nil
 	})
-	p := startStdio(t, h)
-	p.handshake(noCapabilities)
-	p.send(call(t, 1, "stubborn", nil))
-	<-begun
-	stopped := time.Now()
-	p.stop()
-	if err := p.end(); err != nil {
-		t.Errorf("the server ended with %v", err)
+	var ended []*stdioPeer
+	fastest := patience
+	for len(ended) < 3 && fastest > time.Second { // the machine may be busy with something else
+		p := startStdio(t, h)
+		ended = append(ended, p)
+		p.handshake(noCapabilities)
+		p.send(call(t, 1, "stubborn", nil))
+		<-begun
+		stopped := time.Now()
+		p.stop()
+		if err := p.end(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+		fastest = min(fastest, time.Since(stopped))
 	}
-	if took := time.Since(stopped); took > time.Second {
-		t.Errorf("the end took %s", took)
+	if fastest > time.Second {
+		t.Errorf("the end took %s", fastest)
 	}
 	close(release)
-	for m := range p.lines {
-		t.Errorf("after the end came %s %s", m.ID, m.Result)
+	for _, p := range ended {
+		for m := range p.lines {
+			t.Errorf("after the end came %s %s", m.ID, m.Result)
+		}
 	}
 }
 
@@ -205,34 +213,47 @@ func TestStdio_SignalEndsTheServerAtOnceWhereHandlersObey(t *testing.T) {
 func TestStdio_SignalEndsTheServerThoughNobodyReads(t *testing.T) {
 	h := newHouse(t)
 	for _, line := range []string{request(t, 1, "ping", nil), request(t, 1, "tools/list", nil)} {
-		in, toServer := io.Pipe()
-		out, toPeer := io.Pipe()
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- h.ServeStdio(ctx, in, toPeer) }()
-		if _, err := io.WriteString(toServer, line+"\n"); err != nil {
-			t.Fatal(err)
+		fastest := patience
+		for tries := 0; tries < 3 && fastest > time.Second; tries++ { // the machine may be busy with something else
+			fastest = min(fastest, endUnread(t, h, line))
 		}
-		if _, err := out.Read(make([]byte, 1)); err != nil { // the rest is left
-			t.Fatal(err)
-		}
-		stopped := time.Now()
-		stop()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("the server ended with %v", err)
-			}
-			if took := time.Since(stopped); took > time.Second {
-				t.Errorf("the end took %s", took)
-			}
-		case <-time.After(patience):
-			t.Errorf("the server does not end while it answers %s", line)
-		}
-		if err := errors.Join(out.Close(), in.Close()); err != nil {
-			t.Error(err)
+		if fastest > time.Second {
+			t.Errorf("while it answers %s the end took %s", line, fastest)
 		}
 	}
+}
+
+// endUnread ends a server of whose answer to line a client reads no more than the
+// first byte, and returns how long that took.
+func endUnread(t *testing.T, h *house, line string) (took time.Duration) {
+	t.Helper()
+	in, toServer := io.Pipe()
+	out, toPeer := io.Pipe()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- h.ServeStdio(ctx, in, toPeer) }()
+	if _, err := io.WriteString(toServer, line+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	stopped := time.Now()
+	stop()
+	select {
+	case err := <-ended:
+		took = time.Since(stopped)
+		if err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatalf("the server does not end while it answers %s", line)
+	}
+	if err := errors.Join(out.Close(), in.Close()); err != nil {
+		t.Error(err)
+	}
+	return took
 }
 
 func TestStdio_SignalWhileMessagesArrive(t *testing.T) {
