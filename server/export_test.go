@@ -29,6 +29,8 @@ const (
 
 	MaxOpenRequests = maxOpenRequests
 	MaxOpenBytes    = maxOpenBytes
+
+	ReadyPatience = readyPatience
 )
 
 // ReadDifferently tells what this package and Go's own decoder, with which the
@@ -83,6 +85,10 @@ func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
 // DoNotSettle has the server end without waiting for connections that come about.
 func (s *Server) DoNotSettle() { s.timeouts.settling = 0 }
 
+// SetSessionClock has sessions go by a clock of the test's. When to look for
+// silent ones is still told by the real one.
+func (s *Server) SetSessionClock(now func() time.Time) { s.now = now }
+
 // SetWriteTimeout replaces that of HTTP/2.
 func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.write = write }
 
@@ -125,7 +131,7 @@ func (v Verifier) Known() []string {
 type Sessions struct{ *sessions }
 
 func NewSessions(maxOpen, perCaller int, idle time.Duration) Sessions {
-	return Sessions{newSessions(maxOpen, perCaller, idle, &atomic.Int64{})}
+	return Sessions{newSessions(maxOpen, perCaller, idle, time.Now, &atomic.Int64{})}
 }
 
 func (s Sessions) Start(callerID string) string {
@@ -171,9 +177,10 @@ func HostGuard(hosts, origins []string, next http.Handler) (http.Handler, error)
 	return h.guard(o.guard(next)), nil
 }
 
-// Ready is the answer to readyPath by a clock of the test's.
-func Ready(api *client.Client, now func() time.Time) http.Handler {
+// Ready is the answer to readyPath by a clock of the test's. A request waits for
+// the API for as long as patience.
+func Ready(api *client.Client, now func() time.Time, patience time.Duration) http.Handler {
 	r := newReadiness(api)
-	r.now = now
+	r.now, r.patience = now, patience
 	return r
 }

@@ -115,7 +115,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), &s.openSessions)}
+	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), s.now, &s.openSessions)}
 	endpoint = newOpenRequests(maxOpenRequests, maxOpenBytes, s.metrics).guard(endListening(endpoint))
 	limits := newRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk

@@ -121,12 +121,18 @@ func TestSessions_EndWhileEverythingIsOpen(t *testing.T) {
 
 // A session in which somebody waits for the person is not silent.
 func TestSessions_AreNotSweptWhileAQuestionWaits(t *testing.T) {
-	const idle = 500 * time.Millisecond // of which none may pass between two requests
-	h := serveHTTP(t, func(_ *house, c *server.HTTPConfig) { c.SessionIdle = idle })
+	const idle = 100 * time.Millisecond
+	clock := newClock()
+	h := serveHTTP(t, func(h *house, c *server.HTTPConfig) {
+		h.SetSessionClock(clock.now)
+		c.SessionIdle = idle
+	})
+	h.session(t, bearer(h.pat), asksPeople)
 	target := h.api.Token(t, "ada@example.com", "old", nil)
 	session := h.session(t, bearer(h.pat), asksPeople)
 	waiting, question := h.asked(t, session, target.ID)
-	time.Sleep(2 * idle) // what would have swept it
+	clock.pass(2 * idle)
+	await(t, "the session that is silent is swept", func() bool { return h.OpenSessions() == 1 })
 	yes := `{"jsonrpc":"2.0","id":` + question + `,"result":{"action":"accept","content":{"approve":true}}}`
 	if answer := h.post(t, session, yes); answer.status != http.StatusAccepted {
 		t.Errorf("the answer: status %d, %s", answer.status, answer.body)
@@ -135,6 +141,7 @@ func TestSessions_AreNotSweptWhileAQuestionWaits(t *testing.T) {
 		t.Errorf("the call: %s", answer.text())
 	}
 	waiting.ends()
+	clock.pass(2 * idle)
 	await(t, "the session is swept", func() bool { return h.OpenSessions() == 0 })
 }
 

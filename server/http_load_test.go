@@ -137,8 +137,12 @@ func TestA27_AHundredUsersAtOnceForAMinute(t *testing.T) {
 }
 
 func TestA26_AbandonedSessionsAreSweptAndTheirMemoryComesBack(t *testing.T) {
-	const idle = 2 * time.Second
-	h := serveHTTP(t, func(_ *house, config *server.HTTPConfig) { config.SessionIdle = idle })
+	const idle = 200 * time.Millisecond
+	clock := newClock()
+	h := serveHTTP(t, func(h *house, config *server.HTTPConfig) {
+		h.SetSessionClock(clock.now)
+		config.SessionIdle = idle
+	})
 	users := h.users(t, 10)
 	open := func(n int) {
 		for i := range n {
@@ -146,6 +150,7 @@ func TestA26_AbandonedSessionsAreSweptAndTheirMemoryComesBack(t *testing.T) {
 		}
 	}
 	swept := func() {
+		clock.pass(2 * idle)
 		for deadline := time.Now().Add(patience); h.OpenSessions() > 0; time.Sleep(idle / 20) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d sessions stay", h.OpenSessions())
@@ -157,8 +162,8 @@ func TestA26_AbandonedSessionsAreSweptAndTheirMemoryComesBack(t *testing.T) {
 	before := heapAfterGC()
 	open(1000)
 	full := heapAfterGC()
-	if h.OpenSessions() < 500 {
-		t.Fatalf("only %d sessions are open", h.OpenSessions())
+	if h.OpenSessions() != 1000 {
+		t.Fatalf("%d sessions are open", h.OpenSessions())
 	}
 	swept()
 	after := heapAfterGC()

@@ -39,6 +39,8 @@ const (
 type readiness struct {
 	probe func(context.Context) error
 	now   func() time.Time
+	// patience is readyPatience but in tests.
+	patience time.Duration
 
 	mu sync.Mutex
 	// asking is closed when the question that is under way has been answered; nil
@@ -55,7 +57,7 @@ type readiness struct {
 // newReadiness returns the readiness of a server that needs api; nil for one
 // that needs none.
 func newReadiness(api *client.Client) *readiness {
-	r := &readiness{now: time.Now, probe: func(context.Context) error { return nil }}
+	r := &readiness{now: time.Now, patience: readyPatience, probe: func(context.Context) error { return nil }}
 	if api != nil {
 		r.probe = api.Reachable
 	}
@@ -80,7 +82,7 @@ func (r *readiness) check(ctx context.Context) string {
 		return reasonDraining
 	}
 	answered := r.ask(ctx, serving)
-	patience := time.NewTimer(readyPatience)
+	patience := time.NewTimer(r.patience)
 	defer patience.Stop()
 	select {
 	case <-answered:

@@ -68,16 +68,21 @@ func (w *weather) change(status int, silence chan struct{}) {
 	w.status, w.silence = status, silence
 }
 
-// clock is a time that moves when it is told to.
-type clock struct{ offset atomic.Int64 }
+// clock stands still but for what it is told to pass.
+type clock struct {
+	start  time.Time
+	passed atomic.Int64
+}
 
-func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
+func newClock() *clock { return &clock{start: time.Now()} }
 
-func (c *clock) pass(d time.Duration) { c.offset.Add(int64(d)) }
+func (c *clock) now() time.Time { return c.start.Add(time.Duration(c.passed.Load())) }
+
+func (c *clock) pass(d time.Duration) { c.passed.Add(int64(d)) }
 
 // serveReady serves a house whose readiness goes by clock and sees the API
-// through weather.
-func serveReady(t *testing.T) (*httpHouse, *weather, *clock) {
+// through weather, for which requests wait as long as patience.
+func serveReady(t *testing.T, patience time.Duration) (*httpHouse, *weather, *clock) {
 	t.Helper()
 	h := newHouse(t, byRequest)
 	w := newWeather(t, h)
@@ -86,8 +91,8 @@ func serveReady(t *testing.T) (*httpHouse, *weather, *clock) {
 		t.Fatal(err)
 	}
 	t.Cleanup(api.CloseIdleConnections)
-	c := &clock{}
-	return listen(t, h, server.Ready(api, c.now)), w, c
+	c := newClock()
+	return listen(t, h, server.Ready(api, c.now, patience)), w, c
 }
 
 const ready = `{"status":"ready"}` + "\n"
@@ -108,8 +113,15 @@ func (h *httpHouse) expectReady(t *testing.T, what, want string) {
 	}
 }
 
+// awaitReady waits for the first answer of the API, which may take longer than a
+// request waits for it.
+func (h *httpHouse) awaitReady(t *testing.T) {
+	t.Helper()
+	await(t, "the first answer", func() bool { return h.do(t, "GET", "/readyz", nil, "").status == http.StatusOK })
+}
+
 func TestReady_FollowsTheAPI(t *testing.T) {
-	h, w, c := serveReady(t)
+	h, w, c := serveReady(t, patience)
 	h.expectReady(t, "at the start", ready)
 	if n := w.requests.Load(); n != 1 {
 		t.Errorf("%d questions to the API", n)
@@ -132,7 +144,7 @@ func TestReady_FollowsTheAPI(t *testing.T) {
 }
 
 func TestReady_AsksOnceHoweverManyAsk(t *testing.T) {
-	h, w, c := serveReady(t)
+	h, w, c := serveReady(t, patience)
 	silence := make(chan struct{})
 	w.change(0, silence)
 	var all sync.WaitGroup
@@ -156,8 +168,8 @@ func TestReady_AsksOnceHoweverManyAsk(t *testing.T) {
 }
 
 func TestReady_ASilentAPIHoldsNobodyUp(t *testing.T) {
-	h, w, c := serveReady(t)
-	h.expectReady(t, "at the start", ready)
+	h, w, c := serveReady(t, server.ReadyPatience)
+	h.awaitReady(t)
 	silence := make(chan struct{})
 	w.change(0, silence)
 	c.pass(6 * time.Second)
@@ -178,7 +190,7 @@ func TestReady_ASilentAPIHoldsNobodyUp(t *testing.T) {
 }
 
 func TestReady_NotWhileTheServerEnds(t *testing.T) {
-	h, w, _ := serveReady(t)
+	h, w, _ := serveReady(t, patience)
 	silence := make(chan struct{})
 	defer close(silence)
 	w.change(0, silence)
@@ -195,6 +207,7 @@ func TestReady_NotWhileTheServerEnds(t *testing.T) {
 
 func TestReady_NeedsNoTokenAndTellsNoMore(t *testing.T) {
 	h := serveHTTP(t)
+	h.awaitReady(t)
 	h.expectReady(t, "without a token", ready)
 	for _, c := range []struct {
 		method string
@@ -211,7 +224,7 @@ func TestReady_NeedsNoTokenAndTellsNoMore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	recorder := httptest.NewRecorder()
-	server.Ready(nil, time.Now).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
+	server.Ready(nil, time.Now, patience).ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil))
 	if recorder.Code != http.StatusOK && recorder.Body.String() != unavailable("api_silent") {
 		t.Errorf("whoever went away: status %d, %s", recorder.Code, recorder.Body)
 	}

@@ -15,6 +15,7 @@ type sessions struct {
 	max       int
 	perCaller int
 	idle      time.Duration
+	now       func() time.Time
 
 	// gauge counts those that are open, together with those of other tables.
 	gauge *atomic.Int64
@@ -46,9 +47,9 @@ type session struct {
 	place    *list.Element
 }
 
-func newSessions(maxOpen, perCaller int, idle time.Duration, gauge *atomic.Int64) *sessions {
+func newSessions(maxOpen, perCaller int, idle time.Duration, now func() time.Time, gauge *atomic.Int64) *sessions {
 	return &sessions{
-		max: maxOpen, perCaller: perCaller, idle: idle, gauge: gauge,
+		max: maxOpen, perCaller: perCaller, idle: idle, now: now, gauge: gauge,
 		open: map[string]*session{}, byAge: list.New(), counts: map[string]int{},
 	}
 }
@@ -60,7 +61,7 @@ func (s *sessions) start(callerID string) *session {
 	alive, kill := context.WithCancel(context.Background())
 	opened := &session{
 		id: rand.Text(), callerID: callerID, client: newClientState(), questions: newQuestions(), inFlight: newInFlight(),
-		alive: alive, kill: kill, lastSeen: time.Now(), inUse: 1,
+		alive: alive, kill: kill, lastSeen: s.now(), inUse: 1,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +116,7 @@ func (s *sessions) removeSilent() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep = nil
-	now := time.Now()
+	now := s.now()
 	for place := s.byAge.Front(); place != nil; {
 		candidate, _ := place.Value.(*session)
 		if now.Sub(candidate.lastSeen) <= s.idle {
@@ -135,7 +136,7 @@ func (s *sessions) use(id, callerID string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.open[id]
-	if found == nil || found.callerID != callerID || found.inUse == 0 && time.Since(found.lastSeen) > s.idle {
+	if found == nil || found.callerID != callerID || found.inUse == 0 && s.now().Sub(found.lastSeen) > s.idle {
 		return nil
 	}
 	s.touch(found)
@@ -153,7 +154,7 @@ func (s *sessions) release(used *session) {
 }
 
 func (s *sessions) touch(seen *session) {
-	seen.lastSeen = time.Now()
+	seen.lastSeen = s.now()
 	s.byAge.MoveToBack(seen.place)
 }
 

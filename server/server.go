@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -41,8 +42,10 @@ type Server struct {
 	mcp      *server.MCPServer
 	log      *slog.Logger
 	timeouts timeouts
-	metrics  Metrics
-	tracing  *tracing
+	// now is the clock of sessions.
+	now     func() time.Time
+	metrics Metrics
+	tracing *tracing
 	// mirroring tells by name which tools have arguments that stand in headers,
 	// too.
 	mirroring sync.Map
@@ -85,7 +88,7 @@ func New(config Config) *Server {
 		names[i] = offered[i].Tool.Name
 	}
 	s := &Server{
-		mcp: mcpServer, log: logger, timeouts: defaultTimeouts,
+		mcp: mcpServer, log: logger, timeouts: defaultTimeouts, now: time.Now,
 		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
 	}
 	metrics.Sessions(s.OpenSessions)
