@@ -15,7 +15,7 @@ func TestSettle_KeepsWhoIsConnectedAndLetsNobodyElseIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialer := net.Dialer{Timeout: 300 * time.Millisecond}
+	dialer := net.Dialer{Timeout: 20 * time.Second}
 	dialer.SetMultipathTCP(false)
 	early, err := dialer.Dial("tcp", listener.Addr().String())
 	if err != nil {
@@ -25,7 +25,9 @@ func TestSettle_KeepsWhoIsConnectedAndLetsNobodyElseIn(t *testing.T) {
 	if err := settle(listener, time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	late, err := dialer.Dial("tcp", listener.Addr().String())
+	hurried := dialer
+	hurried.Timeout = 300 * time.Millisecond
+	late, err := hurried.Dial("tcp", listener.Addr().String())
 	if !isTimeout(err) {
 		t.Errorf("who comes late gets %v, %v", late, err)
 	}

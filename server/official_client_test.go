@@ -60,7 +60,7 @@ var officialTransports = map[string]func(t *testing.T) (*house, mcp.Transport){
 		command := exec.Command(kenbuntest.Binary(t), "stdio", "--api-url", h.api.URL, "--deliver", "file", "--deliver-dir", h.delivered)
 		command.Env = kenbuntest.Environment(t, "KENBUN_PAT="+h.pat)
 		command.Stderr = os.Stderr
-		return h, &mcp.CommandTransport{Command: command}
+		return h, &mcp.CommandTransport{Command: command, TerminateDuration: patience}
 	},
 }
 
