@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -25,7 +26,7 @@ func fill(t *testing.T, h *httpHouse, begun <-chan struct{}, pat string, padding
 		r := h.newRequest(t, "POST", "/mcp", bearer(pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "wait"), modern(t, 1, "tools/call", params))
 		refused := make(chan bool, 1)
 		all.Go(func() {
-			response, err := h.client.Do(r.WithContext(ctx))
+			response, err := h.unhurried().Do(r.WithContext(ctx))
 			if err != nil {
 				if !errors.Is(err, context.Canceled) {
 					t.Error(err)
@@ -44,6 +45,8 @@ func fill(t *testing.T, h *httpHouse, begun <-chan struct{}, pat string, padding
 			if !isRefused {
 				t.Error("a call that waits was answered")
 			}
+		case <-time.After(patience):
+			t.Error("a call neither begins nor is held back")
 		}
 		break
 	}

@@ -210,16 +210,32 @@ type stream struct {
 	t        testing.TB
 	response *http.Response
 	lines    *bufio.Reader
+	// limit gives the stream up when it is not stopped in time.
+	limit *time.Timer
 }
 
-// open sends a request and returns as soon as its answer begins.
+// unhurried is the client for requests that wait while the test does something
+// else.
+func (h *httpHouse) unhurried() *http.Client {
+	c := *h.client
+	c.Timeout = 0
+	return &c
+}
+
+// open sends a request and returns as soon as its answer begins. Reading an event
+// may take as long as patience; between two, the stream may wait.
 func (h *httpHouse) open(t testing.TB, method string, header headers, body string) *stream {
 	t.Helper()
-	response, err := h.client.Do(h.newRequest(t, method, "/mcp", header, body))
+	ctx, giveUp := context.WithCancel(t.Context())
+	limit := time.AfterFunc(patience, giveUp)
+	defer limit.Stop()
+	response, err := h.unhurried().Do(h.newRequest(t, method, "/mcp", header, body).WithContext(ctx))
 	if err != nil {
+		giveUp()
 		t.Fatal(err)
 	}
-	s := &stream{t, response, bufio.NewReader(response.Body)}
+	t.Cleanup(giveUp)
+	s := &stream{t, response, bufio.NewReader(response.Body), limit}
 	t.Cleanup(func() { _ = response.Body.Close() }) // a test may have closed it
 	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
 		data, _ := io.ReadAll(response.Body)
@@ -231,6 +247,8 @@ func (h *httpHouse) open(t testing.TB, method string, header headers, body strin
 // next returns the message of the next event.
 func (s *stream) next() message {
 	s.t.Helper()
+	s.limit.Reset(patience)
+	defer s.limit.Stop()
 	for {
 		line, err := s.lines.ReadBytes('\n')
 		if err != nil {
@@ -255,6 +273,8 @@ func (s *stream) ends() {
 // rest is what comes until the end of the stream.
 func (s *stream) rest() string {
 	s.t.Helper()
+	s.limit.Reset(patience)
+	defer s.limit.Stop()
 	rest, err := io.ReadAll(s.lines)
 	if err != nil {
 		s.t.Errorf("the stream broke off after %q: %v", rest, err)
