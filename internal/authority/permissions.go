@@ -69,8 +69,13 @@ func parsePermissions(names []string) (permissionSet, error) {
 // this version does not know is kept: no role holds it, and so it counts for
 // nothing.
 func storedPermissions(stored string) permissionSet {
+	return permissionsNamed(strings.Fields(stored))
+}
+
+// permissionsNamed is the set of permissions with these names, known or not.
+func permissionsNamed(names []string) permissionSet {
 	set := permissionSet{}
-	for name := range strings.FieldsSeq(stored) {
+	for _, name := range names {
 		set = append(set, permission(name))
 	}
 	return newPermissionSet(set...)

@@ -130,3 +130,30 @@ func TestS5_AConflictShowsBothSides(t *testing.T) {
 		}
 	}
 }
+
+// TestS5_APermissionOfAnotherVersionStaysChosen opens the form of a token that was
+// narrowed by a version with more permissions, and overtakes it.
+func TestS5_APermissionOfAnotherVersionStaysChosen(t *testing.T) {
+	f := newWebFixture(t, Config{})
+	f.user("ada@example.com", RoleMember)
+	issued := f.issue("ada@example.com", tokenRequest{name: "Laptop", permissions: newPermissionSet(readLeads)})
+	if _, err := f.db.write.ExecContext(t.Context(), `UPDATE tokens SET permissions = 'read:leads read:weather' WHERE id = $1`, issued.ID); err != nil {
+		t.Fatal(err)
+	}
+	visit := f.visit("ada@example.com")
+	path := "/web/tokens/" + issued.ID
+	values := sentAsShown(visit.get(path).body)
+	if _, err := f.db.write.ExecContext(t.Context(), `UPDATE tokens SET name = 'Desk' WHERE id = $1`, issued.ID); err != nil {
+		t.Fatal(err)
+	}
+	for name, page := range map[string]string{"form": visit.get(path).body, "conflict": visit.post(path, values).body} {
+		if !strings.Contains(page, `value="read:weather" checked`) {
+			t.Errorf("%s: the permission is taken away unseen", name)
+		}
+	}
+	values = sentAsShown(visit.get(path).body)
+	values.Add("permission", "read:nothing")
+	if got := visit.post(path, values); strings.Contains(got.body, "read:nothing") {
+		t.Error("the form offers what nobody knows")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 )
 
 // defaultExpiry is chosen until another is: an end is the rule, and none the
@@ -18,8 +19,8 @@ type shownView struct {
 }
 
 func newCreateForm(as identity) tokenForm {
-	f := tokenForm{Action: webTokensPath + "/new", Form: newFormName(), Expiry: defaultExpiry, Expiries: lifetimes()}
-	f.choose(as.permissions, nil)
+	f := tokenForm{Action: webTokensPath + "/new", Form: newFormName(), Expiries: lifetimes()}
+	f.fill(url.Values{"expiry": {defaultExpiry}, "scope": {scopeAll}}, as.permissions)
 	return f
 }
 

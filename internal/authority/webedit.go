@@ -10,14 +10,12 @@ import (
 
 func newEditForm(t token, held permissionSet) tokenForm {
 	f := tokenForm{
-		Editing: true, Action: tokenPath(t.id), Seen: t.fingerprint(), Prefix: t.prefix, Name: t.name, Expiry: expiryNever, Expiries: lifetimes(),
-		ExpiresAt: writeLocalTime(t.expiresAt), ValidFrom: writeLocalTime(t.validFrom),
+		Editing: true, Action: tokenPath(t.id), Seen: t.fingerprint(), Prefix: t.prefix, Expiries: lifetimes(),
 	}
 	if t.expiresAt != nil {
-		f.Expiry = expiryKeep
 		f.Expiries = append([]expiryChoice{{expiryKeep, "As it is: " + optionalDate(t.expiresAt, "")}}, f.Expiries...)
 	}
-	f.choose(held, t.permissions)
+	f.fill(t.shown(), held)
 	return f
 }
 

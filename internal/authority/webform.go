@@ -3,6 +3,7 @@ package authority
 import (
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -75,16 +76,6 @@ func lifetimes() []expiryChoice {
 		choices = append(choices, expiryChoice{strconv.Itoa(days), "In " + strconv.Itoa(days) + " days"})
 	}
 	return choices
-}
-
-// choose fills in which permissions can be chosen, and which are. What the
-// token has and the role does not hold now is among them, so that saving does
-// not take it away unseen.
-func (f *tokenForm) choose(held, chosen permissionSet) {
-	f.Narrowed = chosen != nil
-	for _, p := range newPermissionSet(slices.Concat(held, chosen)...) {
-		f.Permissions = append(f.Permissions, permissionChoice{Name: string(p), Chosen: chosen.contains(p), Held: held.contains(p)})
-	}
 }
 
 // localTime is how a field of type datetime-local writes a time (HTML Standard,
@@ -203,20 +194,33 @@ func (v *formValues) permissions() permissionSet {
 	return set
 }
 
-// again returns the form as it was typed, with what is wrong in it.
+// again returns the form as it was typed, with what is wrong in it. Permissions
+// that it does not offer and nobody knows are left out.
 func (v *formValues) again(f tokenForm, held permissionSet) tokenForm {
-	f.Name, f.Expiry, f.ExpiresAt, f.ValidFrom = v.Get("name"), v.Get("expiry"), v.Get("expires_at"), v.Get("valid_from")
+	typed := maps.Clone(v.Values)
+	typed["permission"] = slices.DeleteFunc(slices.Clone(v.Values["permission"]), func(name string) bool {
+		return !knownPermissions.contains(permission(name)) && !f.offers(name)
+	})
+	f.fill(typed, held)
 	f.Problems = v.problems
-	f.Permissions = nil
-	chosen := permissionSet{}
-	for _, name := range v.Values["permission"] {
-		if p := permission(name); knownPermissions.contains(p) {
-			chosen = append(chosen, p)
-		}
-	}
-	f.choose(held, newPermissionSet(chosen...))
-	f.Narrowed = v.Get("scope") == scopeSome
 	return f
+}
+
+func (f *tokenForm) offers(name string) bool {
+	return slices.ContainsFunc(f.Permissions, func(c permissionChoice) bool { return c.Name == name })
+}
+
+// fill puts in what the form begins with, or what was typed. Besides the
+// permissions held by the role those can be chosen that are chosen already, so that
+// saving does not take away unseen what a token has and the role lost.
+func (f *tokenForm) fill(values url.Values, held permissionSet) {
+	f.Name, f.Expiry, f.ExpiresAt, f.ValidFrom = values.Get("name"), values.Get("expiry"), values.Get("expires_at"), values.Get("valid_from")
+	f.Narrowed = values.Get("scope") == scopeSome
+	chosen := permissionsNamed(values["permission"])
+	f.Permissions = nil
+	for _, p := range newPermissionSet(slices.Concat(held, chosen)...) {
+		f.Permissions = append(f.Permissions, permissionChoice{Name: string(p), Chosen: chosen.contains(p), Held: held.contains(p)})
+	}
 }
 
 // newFormName names a form that may be sent once. It has 130 random bits.

@@ -1,23 +1,11 @@
 package authority
 
 import (
-	"html"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 )
-
-// sentAgain returns what the form on a page sends, which has nothing but hidden
-// fields.
-func sentAgain(page string) url.Values {
-	values := url.Values{}
-	_, form, _ := strings.Cut(page, "<main")
-	for _, field := range hiddenField.FindAllStringSubmatch(form, -1) {
-		values.Add(field[1], html.UnescapeString(field[2]))
-	}
-	return values
-}
 
 // TestK6_AFormOfAnotherSessionIsShownAndNotCarriedOut sends forms whose session
 // is not the browser's.
@@ -38,7 +26,7 @@ func TestK6_AFormOfAnotherSessionIsShownAndNotCarriedOut(t *testing.T) {
 				t.Errorf("%s: the page lacks %s", path, want)
 			}
 		}
-		if sentAgain(got.body).Get("csrf") == values.Get("csrf") {
+		if sentAsShown(got.body).Get("csrf") == values.Get("csrf") {
 			t.Errorf("%s: the form keeps the other session's secret", path)
 		}
 		// Another site gets no further than before.
@@ -73,7 +61,7 @@ func TestN4_AFormOutlivesAStoreThatIsAway(t *testing.T) {
 	}
 	got := visit.post("/web/tokens/new", sent)
 	wantStatus(t, got, http.StatusServiceUnavailable)
-	if again := sentAgain(got.body); again.Encode() != values.Encode() || !strings.Contains(got.body, `action="/web/tokens/new"`) {
+	if again := sentAsShown(got.body); again.Encode() != values.Encode() || !strings.Contains(got.body, `action="/web/tokens/new"`) {
 		t.Errorf("the page sends %d fields again, of %d", len(again), len(values))
 	}
 	if got := visit.get("/web/tokens/new"); got.status != http.StatusServiceUnavailable || strings.Contains(got.body, "<form method") {
