@@ -32,15 +32,19 @@ func newIdentifier() identifier {
 	return identifier{key}
 }
 
-// callerIDLength is that of the ids of an identifier, in bytes.
-const callerIDLength = 22
+// callerIDLength is that of the ids of an identifier: callerIDBytes in base64
+// without padding.
+const (
+	callerIDBytes  = 16
+	callerIDLength = (callerIDBytes*8 + 5) / 6
+)
 
 func (i identifier) id(credential client.Credential) string {
 	mac := hmac.New(sha256.New, i.key)
 	mac.Write([]byte(credential.PAT.Reveal()))
 	mac.Write([]byte{0})
 	mac.Write([]byte(credential.Session.Reveal()))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:callerIDBytes])
 }
 
 // ownCallers runs every call as the server's own token.
