@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
@@ -166,16 +167,12 @@ func TestStdio_TwoHundredQuestionsDoNotHoldUpAPing(t *testing.T) {
 		}
 		ids[string(question.ID)] = "asked"
 	}
-	fastest := patience
-	for range 5 { // the machine may be busy with something else
+	kenbuntest.Within(t, 50*time.Millisecond, 5, "a ping", func() time.Duration {
 		sent := time.Now()
 		p.send(request(t, "ping", "ping", nil))
 		p.answer(`"ping"`)
-		fastest = min(fastest, time.Since(sent))
-	}
-	if fastest > 50*time.Millisecond {
-		t.Errorf("a ping took %s", fastest)
-	}
+		return time.Since(sent)
+	})
 	for id := range ids {
 		p.send(`{"jsonrpc":"2.0","id":` + id + `,"result":{"action":"accept","content":{"approve":true}}}`)
 	}
