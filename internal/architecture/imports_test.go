@@ -51,6 +51,7 @@ var allowed = map[string]struct {
 	"internal/kenbuntest/postgres": {[]string{"internal/kenbuntest/freeport", "internal/kenbuntest/require"}, "it serves the tests of internal/authority too, which could not import it if it imported that"},
 	"internal/kenbuntest/freeport": {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/kenbuntest/require":  {nil, "it is at the bottom; keep it free of everything else"},
+	"internal/kenbuntest/bend":     {nil, "it stands on the other side of the wire, and serves the tests of all other packages"},
 	"internal/kenbuntest/chromium": {[]string{"internal/kenbuntest"}, "it drives a browser for the tests of any package, and knows none of their pages"},
 	"examples/go":                  {[]string{"client"}, "the example shows what a user of the library can do"},
 	"cmd/kenbun-mcp":               {[]string{everything}, ""},
