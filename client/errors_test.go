@@ -13,6 +13,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 func TestErrorBodiesOfAnyForm(t *testing.T) {
@@ -93,6 +95,11 @@ func TestR31_MessagesAreCleaned(t *testing.T) {
 	} {
 		if got := cleanMessage(tc.in, Secret{}); got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		}
+	}
+	for _, literal := range redact.Literals() {
+		if got := cleanMessage("no "+literal+token[8:]+".", Secret{}); got != "no [redacted]." {
+			t.Errorf("%s: %q", literal, got)
 		}
 	}
 	own := "opaque-session-" + token[8:]

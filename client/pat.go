@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 const (
-	patPrefix    = "kbn_pat_"
-	patPublicLen = 8
+	patPrefix    = redact.PAT
+	patPublicLen = redact.PublicLen
 	patMinLen    = 16
 	patMaxLen    = 200
 )

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
-const redacted = "[redacted]"
+const redacted = redact.Replacement
 
 // Secret holds a token or another value that must not be shown.
 //

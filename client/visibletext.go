@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 const maxMessageRunes = 300
@@ -66,7 +68,7 @@ func redactTokens(text string, secret Secret) string {
 	if value := secret.Reveal(); len(value) >= patPublicLen {
 		text = strings.ReplaceAll(text, value, redacted)
 	}
-	text = redactAfter(text, patPrefix, patPublicLen, "")
+	text = redact.Whole(text)
 	text = redactAfter(text, "bearer ", 15, ".+/=~")
 	return redactAfter(text, "eyj", 16, ".+/=~") // a JWT begins with {" in base64
 }

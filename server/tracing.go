@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 // The attributes of a request's span (OpenTelemetry, semantic conventions for
@@ -129,7 +131,10 @@ func carrierOfHeader(header http.Header) propagation.MapCarrier {
 // mayBePassedOn keeps what is no trace state out of the collector and the API:
 // people paste tokens in the strangest places.
 func mayBePassedOn(state string) bool {
-	return len(state) <= maxTraceState && !strings.Contains(strings.ToLower(state), "kbn_")
+	lowered := strings.ToLower(state)
+	return len(state) <= maxTraceState && !slices.ContainsFunc(redact.Literals(), func(literal string) bool {
+		return strings.Contains(lowered, literal)
+	})
 }
 
 // errorCode is the code of an answer that is a JSON-RPC error, empty for others.

@@ -1,9 +1,11 @@
 package tools_test
 
 import (
+	"crypto/rand"
 	"strings"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -94,6 +96,16 @@ func TestR1_R31_ErrorsRepeatNoValueAndNothingInvisible(t *testing.T) {
 				t.Errorf("the error repeats a part of the value: %q", text)
 			}
 		})
+	}
+	for _, literal := range redact.Literals() {
+		other := literal + rand.Text()
+		for _, call := range [][2]string{
+			{"list_tokens", `{"status":"` + other + `"}`}, {"create_token", `{"name":"copy of ` + other + `","expires":"30d"}`}, {"revoke_token", `{"id":"` + other + `"}`},
+		} {
+			if text := f.call(call[0], call[1]).failed(tools.CodeInvalidArgument).text(); strings.Contains(text, other[len(literal)+redact.PublicLen:]) {
+				t.Errorf("%s repeats a part of a secret: %q", call[0], text)
+			}
+		}
 	}
 	f.t = t
 	f.left.searchFor(t, value)

@@ -12,6 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 func createToken() *Tool {
@@ -162,7 +163,7 @@ func checkName(name string) error {
 		return invalidArgument(`"name" is empty`).next(howto)
 	case !utf8.ValidString(name) || !plaintext.Visible(name):
 		return invalidArgument(`"name" has characters that cannot be seen (line breaks, control or direction characters)`).next(howto)
-	case holdsValue(name):
+	case redact.Holds(name):
 		return invalidArgument(`"name" holds a token's value, and everybody who lists tokens can read names`).next(howto)
 	case strings.TrimSpace(name) != name:
 		return invalidArgument(`"name" begins or ends with a space`).next("Leave the outer spaces out.")

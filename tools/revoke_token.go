@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 func revokeToken() *Tool {
@@ -118,7 +120,7 @@ func CheckTokenID(id string) error {
 	if id == "" {
 		return invalidArgument(`"id" is empty`).next(howto)
 	}
-	if strings.HasPrefix(id, "kbn_pat_") {
+	if slices.ContainsFunc(redact.Literals(), func(literal string) bool { return strings.HasPrefix(id, literal) }) {
 		return invalidArgument(`"id" is a token's value or prefix, not its id`).next(howto + " Never give a token's value to a tool.")
 	}
 	for _, r := range id {

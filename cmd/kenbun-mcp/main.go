@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 func main() {
@@ -45,7 +47,7 @@ func run(ctx context.Context, root *cobra.Command) int {
 		// Cobra refused the words of the call before any command ran.
 		err = &usageError{err: err}
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "kenbun-mcp: %s\n", explain(err))
+	fmt.Fprintf(root.ErrOrStderr(), "kenbun-mcp: %s\n", redact.Secrets(explain(err)))
 	if isUsageError(err) {
 		fmt.Fprintf(root.ErrOrStderr(), "Run '%s --help' for how to use it.\n", command.CommandPath())
 	}

@@ -12,9 +12,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"regexp"
 
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 // Format is how records are written.
@@ -104,11 +104,8 @@ func cleanValue(value slog.Value) slog.Value {
 	return value
 }
 
-// secretPart is what follows the public prefix of a kenbun token.
-var secretPart = regexp.MustCompile(`(?i)(kbn_pat_[0-9a-z_-]{8})[0-9a-z_-]+`)
-
 // cleanText cleans before it redacts, so that nothing invisible can break up a
 // token.
 func cleanText(text string) string {
-	return secretPart.ReplaceAllString(plaintext.Clean(text, maxRunes), "$1[redacted]")
+	return redact.Secrets(plaintext.Clean(text, maxRunes))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 var formats = []logging.Format{logging.Text, logging.JSON}
@@ -93,15 +94,25 @@ func expectVisible(t *testing.T, value any) {
 }
 
 func TestR1_TokensAreCutOffAfterTheirPrefix(t *testing.T) {
+	for _, literal := range redact.Literals() {
+		t.Run(literal, func(t *testing.T) { cutOffAfterPrefix(t, literal) })
+	}
+}
+
+func cutOffAfterPrefix(t *testing.T, literal string) {
 	random := make([]byte, 20)
 	_, _ = rand.Read(random) // never fails
-	token := "kbn" + "_pat_" + hex.EncodeToString(random)
-	prefix, secret := token[:16], token[16:]
+	token := literal + hex.EncodeToString(random)
+	public := len(literal) + redact.PublicLen
+	prefix, secret := token[:public], token[public:]
+	if literal == redact.ServerKey {
+		prefix = "" // nothing of it is public
+	}
 	for name, text := range map[string]string{
 		"alone": token, "in a sentence": "the token " + token + " was refused", "twice": token + "," + token,
 		"in capitals": strings.ToUpper(token), "with a zero width space": token[:12] + "\u200b" + token[12:30] + "\u00ad" + token[30:],
-		"in an address": "http://x/" + token + "?token=" + token, "a part": token[:24],
-		"with what tokens may hold": token[:20] + "_-" + token[20:],
+		"in an address": "http://x/" + token + "?token=" + token, "a part": token[:public+8],
+		"with what tokens may hold": token[:public+4] + "_-" + token[public+4:],
 	} {
 		for _, format := range formats {
 			logger, log := newLogger(t, format, slog.LevelInfo)
@@ -119,8 +130,8 @@ func TestR1_TokensAreCutOffAfterTheirPrefix(t *testing.T) {
 		}
 	}
 	logger, log := newLogger(t, logging.Text, slog.LevelInfo)
-	logger.Info("revoked", "prefix", prefix, "secret", client.NewSecret(token))
-	if text := log.String(); !strings.Contains(text, "prefix="+prefix+" ") || strings.Contains(text, secret[:8]) {
+	logger.Info("revoked", "prefix", token[:public], "secret", client.NewSecret(token))
+	if text := log.String(); !strings.Contains(text, "prefix="+token[:public]+" ") || strings.Contains(text, secret[:8]) {
 		t.Errorf("a public prefix, and a secret that knows it is one: %s", text)
 	}
 }
