@@ -77,6 +77,10 @@ const (
 	// RecoveredUnclear: it cannot be told which token it is, or whether there is
 	// one; nothing was done, and a person should look.
 	RecoveredUnclear RecoveryOutcome = "unclear"
+	// RecoveredUnverified: the API shows such a token, but the entry was not
+	// written with the caller's token, was altered, or is too old. Nothing was
+	// done, and the user should look.
+	RecoveredUnverified RecoveryOutcome = "unverified"
 )
 
 // Recovered is a token that a process left behind.

@@ -134,6 +134,11 @@ func (r *recoveries) take(callerID string) []string {
 
 // text tells a person what was left behind and what became of it.
 func (f Recovered) text() string {
+	if f.Outcome == RecoveredUnverified {
+		return fmt.Sprintf("The journal of this server has an entry for the token %q (id %s), which was never used. The entry cannot be verified with "+
+			"the token in use now: it was written with another token or by an older version, was altered, or is more than a week old. Nothing was done. "+
+			"If nobody holds that token, have it revoked.", shown(f.Name, maxNameLength), shown(f.TokenID, 64))
+	}
 	what := fmt.Sprintf("An earlier process of this server ended before the new token %q", shown(f.Name, maxNameLength))
 	if f.TokenID != "" {
 		what += fmt.Sprintf(" (id %s)", shown(f.TokenID, 64))

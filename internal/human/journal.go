@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,29 +67,6 @@ type journalFile struct {
 	open int // how many entries are not done
 }
 
-// journalRecord is one line of a file. What follows on a Begin line names the
-// entry by its number.
-type journalRecord struct {
-	Entry int    `json:"entry"`
-	Event string `json:"event"`
-	// API, Caller, Name, ExpiresAt and At belong to "begin".
-	API       string     `json:"api,omitempty"`
-	Caller    string     `json:"caller,omitempty"`
-	Name      string     `json:"name,omitempty"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	// At is when it happened.
-	At time.Time `json:"at"`
-	// IDs belong to "made" and "maybe".
-	IDs []string `json:"ids,omitempty"`
-}
-
-const (
-	eventBegin = "begin"
-	eventMade  = "made"
-	eventMaybe = "maybe"
-	eventDone  = "done"
-)
-
 // Begin implements tools.Journal.
 func (j *Journal) Begin(ctx context.Context, caller tools.Caller, intent tools.Intent) (tools.JournalEntry, error) {
 	folder, err := openJournalFolder(j.config.Dir)
@@ -104,6 +82,10 @@ func (j *Journal) begin(ctx context.Context, folder *journalFolder, caller tools
 	if err != nil {
 		return nil, err
 	}
+	signer, err := newJournalSigner(caller)
+	if err != nil {
+		return nil, err
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.current == nil || j.current.size > maxJournalFile {
@@ -115,15 +97,26 @@ func (j *Journal) begin(ctx context.Context, folder *journalFolder, caller tools
 	}
 	file := j.current
 	file.last++
-	entry := &journalEntry{journal: j, file: file, number: file.last}
-	if err := file.append(journalRecord{
+	entry := &journalEntry{journal: j, file: file, number: file.last, signer: signer}
+	record := journalRecord{
 		Entry: entry.number, Event: eventBegin, API: j.config.API, Caller: name,
-		Name: intent.Name, ExpiresAt: intent.ExpiresAt, At: intent.BeganAt.UTC(),
-	}); err != nil {
+		Name: strings.ToValidUTF8(intent.Name, "\uFFFD"), ExpiresAt: utc(intent.ExpiresAt), At: intent.BeganAt.UTC().Round(0),
+	}
+	record.MAC = signer.mac(file.name, "", &record)
+	entry.begin = record.MAC
+	if err := file.append(record); err != nil {
 		return nil, journalError("written to", err)
 	}
 	file.open++
 	return entry, nil
+}
+
+func utc(at *time.Time) *time.Time {
+	if at == nil {
+		return nil
+	}
+	in := at.UTC()
+	return &in
 }
 
 // callerName stands for a caller's token in the files.
@@ -191,7 +184,10 @@ type journalEntry struct {
 	journal *Journal
 	file    *journalFile
 	number  int
-	done    bool
+	signer  journalSigner
+	// begin is the MAC of the entry's Begin line.
+	begin string
+	done  bool
 }
 
 // Made implements tools.JournalEntry.
@@ -207,6 +203,7 @@ func (e *journalEntry) MayHaveMade(ids []string) error {
 func (e *journalEntry) note(record journalRecord) error {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
+	record.MAC = e.signer.mac(e.file.name, e.begin, &record)
 	if err := e.file.append(record); err != nil {
 		return journalError("written to", err)
 	}

@@ -51,11 +51,10 @@ func TestJournalRevokesNoTokenThatSomebodyHolds(t *testing.T) {
 	f.use(used)
 	f.die()
 
-	// A new token is tried by the program itself before it is delivered; that
-	// does not make it one that somebody holds.
-	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse, tools.RecoveredRevoked)
+	// Whoever used it, the API does not show it as never used.
+	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse, tools.RecoveredInUse)
 	f.mustBeRevoked(used.ID, false)
-	f.mustBeRevoked(tried.ID, true)
+	f.mustBeRevoked(tried.ID, false)
 }
 
 func TestJournalNeverRevokesTheTokenInUse(t *testing.T) {
@@ -123,4 +122,64 @@ func TestA27_JournalOfOnePersonLeavesTheOtherAccountsTokens(t *testing.T) {
 	f.mustBeRevoked(left.ID, false)
 	mustFind(t, f.recover(f.journal(true), f.caller(f.pat)), tools.RecoveredRevoked, tools.RecoveredNotMade)
 	f.mustBeRevoked(left.ID, true)
+}
+
+// An entry is acted on with the token with which it was written, and while a
+// copy of its file would be of no use to anybody.
+func TestA33_JournalReportsWhatItCannotVerify(t *testing.T) {
+	for name, c := range map[string]struct {
+		began time.Duration
+		rest  func(f *journalFixture) string
+		want  tools.RecoveryOutcome
+	}{
+		"the token was rotated meanwhile": {0, func(f *journalFixture) string {
+			return f.api.Token(f.t, grace, "successor", nil).Value
+		}, tools.RecoveredUnverified},
+		"the same token":   {0, func(f *journalFixture) string { return f.pat }, tools.RecoveredRevoked},
+		"six days later":   {-6 * 24 * time.Hour, func(f *journalFixture) string { return f.pat }, tools.RecoveredRevoked},
+		"eight days later": {-8 * 24 * time.Hour, func(f *journalFixture) string { return f.pat }, tools.RecoveredUnverified},
+		"from the future":  {time.Hour, func(f *journalFixture) string { return f.pat }, tools.RecoveredUnverified},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newJournalFixture(t)
+			f.api.Shift(c.began)
+			token := f.api.Token(t, grace, "left", nil)
+			f.api.Shift(0)
+			entry, err := f.journal(true).Begin(t.Context(), f.caller(f.pat), tools.Intent{Name: "left", BeganAt: time.Now().Add(c.began)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := entry.Made(token.ID); err != nil {
+				t.Fatal(err)
+			}
+			f.die()
+			pat := c.rest(f)
+			mustFind(t, f.recover(f.journal(true), f.caller(pat)), c.want)
+			f.mustBeRevoked(token.ID, c.want == tools.RecoveredRevoked)
+		})
+	}
+}
+
+// What the API says of a noted id counts, not what the file says.
+func TestA33_JournalRevokesNoOtherTokenByItsID(t *testing.T) {
+	for name, make := range map[string]func(f *journalFixture) string{
+		"another name": func(f *journalFixture) string { return f.api.Token(f.t, grace, "other", nil).ID },
+		"made long before": func(f *journalFixture) string {
+			f.api.Shift(-3 * time.Minute)
+			defer f.api.Shift(0)
+			return f.api.Token(f.t, grace, "left", nil).ID
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newJournalFixture(t)
+			caller := f.caller(f.pat)
+			id := make(f)
+			if err := f.left(f.journal(true), caller, "left", nil).Made(id); err != nil {
+				t.Fatal(err)
+			}
+			f.die()
+			mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredUnclear)
+			f.mustBeRevoked(id, false)
+		})
+	}
 }

@@ -20,14 +20,13 @@ import (
 )
 
 const (
-	// A token without a noted id is taken for the one that was being made only
-	// if it was created in this span around the beginning: a create takes no
-	// longer, and clocks differ.
-	createdBefore = time.Minute
-	createdAfter  = 2 * time.Minute
-	// ownUse is how long after a token was made its use may be that of this
-	// program, which tries new tokens.
-	ownUse = 2 * time.Minute
+	// createdWithin is how far from the beginning of an entry its token was
+	// created at most: a create takes no longer, and clocks differ.
+	createdWithin = 2 * time.Minute
+	// revokedWithin is how long after its beginning an entry is acted on. A copy
+	// of a file as it was on the way cannot be told from the file itself; after
+	// this time it is only reported.
+	revokedWithin = 7 * 24 * time.Hour
 	// maxJournalRead bounds what is read of one file, in bytes.
 	maxJournalRead = 16 * maxJournalFile
 )
@@ -65,7 +64,11 @@ func (j *Journal) Recover(ctx context.Context, caller tools.Caller) (_ []tools.R
 	if err != nil {
 		return nil, err
 	}
-	r := &recoveryRun{ctx: ctx, caller: caller, name: callerName, mine: func(begin journalRecord) bool {
+	signer, err := newJournalSigner(caller)
+	if err != nil {
+		return nil, err
+	}
+	r := &recoveryRun{ctx: ctx, caller: caller, name: callerName, signer: signer, mine: func(begin journalRecord) bool {
 		return begin.API == j.config.API && (j.config.OneUser || begin.Caller == callerName)
 	}}
 	for _, name := range names {
@@ -102,6 +105,8 @@ type recoveryRun struct {
 	caller tools.Caller
 	// name stands for the caller's token in the files.
 	name string
+	// signer verifies the lines that were written with the caller's token.
+	signer journalSigner
 	// mine reports whether an entry may be the caller's.
 	mine  func(begin journalRecord) bool
 	found []tools.Recovered
@@ -113,10 +118,12 @@ type recoveryRun struct {
 
 // leftBehind is an entry that was not done.
 type leftBehind struct {
-	begin  journalRecord
-	made   string
-	madeAt time.Time
-	maybe  []string
+	begin journalRecord
+	made  string
+	maybe []string
+	// authentic tells that every line was written with the caller's token, for
+	// this entry of this file.
+	authentic bool
 }
 
 // workOff deals with one file, unless its process lives. A file that holds
@@ -152,7 +159,7 @@ func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
 	if err != nil {
 		return journalError("read", err)
 	}
-	entries := parseJournal(content)
+	entries := parseJournal(content, name, r.signer)
 	var dealt []int
 	var errs []error
 	for _, entry := range entries {
@@ -177,26 +184,34 @@ func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
 	return errors.Join(errs...)
 }
 
-// parseJournal returns the entries that were not done, in their order. A line
-// that cannot be read is one that a crash cut short: it was not on the disk
-// when the next step was taken.
-func parseJournal(content []byte) []*leftBehind {
+// parseJournal returns the entries of a file that were not done, in their order.
+// A line that cannot be read is one that a crash cut short: it was not on the
+// disk when the next step was taken.
+func parseJournal(content []byte, file string, signer journalSigner) []*leftBehind {
 	open := map[int]*leftBehind{}
 	for line := range bytes.Lines(content) {
-		var record journalRecord
-		if json.Unmarshal(line, &record) != nil {
+		record, ok := parseJournalLine(line)
+		if !ok {
 			continue
 		}
 		entry := open[record.Entry]
-		switch {
-		case record.Event == eventBegin:
-			open[record.Entry] = &leftBehind{begin: record}
-		case entry == nil:
-		case record.Event == eventMade && len(record.IDs) == 1:
-			entry.made, entry.madeAt = record.IDs[0], record.At
-		case record.Event == eventMaybe:
+		if record.Event == eventBegin {
+			again := entry != nil // no process begins an entry twice
+			entry = &leftBehind{begin: record, authentic: !again && signer.verify(file, "", &record)}
+			open[record.Entry] = entry
+			continue
+		}
+		if entry == nil {
+			continue
+		}
+		switch record.Event {
+		case eventMade:
+			entry.authentic = entry.authentic && entry.made == "" && signer.verify(file, entry.begin.MAC, &record)
+			entry.made = record.IDs[0]
+		case eventMaybe:
+			entry.authentic = entry.authentic && signer.verify(file, entry.begin.MAC, &record)
 			entry.maybe = record.IDs
-		case record.Event == eventDone:
+		case eventDone:
 			delete(open, record.Entry)
 		}
 	}
@@ -233,7 +248,7 @@ func appendDone(file *os.File, content []byte, entries []int) error {
 // deal finds out what became of a token and revokes it if nobody holds it. It
 // reports whether the entry has to be kept.
 func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
-	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdBefore)) {
+	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdWithin)) {
 		r.tell(entry, entry.made, tools.RecoveredGone)
 		return false, nil
 	}
@@ -255,25 +270,31 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 }
 
 func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err error) {
-	if r.listErr == nil {
-		i := slices.IndexFunc(r.tokens, func(t client.Token) bool { return t.ID == id })
-		switch {
-		case i < 0 && !r.sameToken(entry):
-			return true, nil // perhaps it is another account's, who will come for it
-		case i < 0, r.tokens[i].Status(time.Now()) == client.StatusRevoked, r.tokens[i].Status(time.Now()) == client.StatusExpired:
-			r.tell(entry, id, tools.RecoveredGone)
-			return false, nil
-		case r.isHeld(&r.tokens[i], entry.madeAt):
-			r.tell(entry, id, tools.RecoveredInUse)
-			return false, nil
-		}
-	}
 	if r.listErr != nil {
 		// Whether somebody holds it cannot be seen.
 		r.tell(entry, id, tools.RecoveredUnclear)
 		return true, nil //nolint:nilerr // as in deal
 	}
+	i := slices.IndexFunc(r.tokens, func(t client.Token) bool { return t.ID == id })
+	switch {
+	case i < 0 && !r.sameToken(entry):
+		return true, nil // perhaps it is another account's, who will come for it
+	case i < 0, r.tokens[i].Status(time.Now()) == client.StatusRevoked, r.tokens[i].Status(time.Now()) == client.StatusExpired:
+		r.tell(entry, id, tools.RecoveredGone)
+		return false, nil
+	case r.isHeld(&r.tokens[i]):
+		r.tell(entry, id, tools.RecoveredInUse)
+		return false, nil
+	case r.tokens[i].Name != entry.begin.Name, !createdFor(&r.tokens[i], entry):
+		r.tell(entry, id, tools.RecoveredUnclear)
+		return true, nil
+	}
 	return r.revoke(entry, id)
+}
+
+// createdFor reports whether the API created a token when the entry began.
+func createdFor(token *client.Token, entry *leftBehind) bool {
+	return token.CreatedAt.Sub(entry.begin.At).Abs() <= createdWithin
 }
 
 // sameToken reports whether the entry was made with the token that the caller
@@ -281,13 +302,13 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 // such an entry is dealt with only where the API shows that it is not.
 func (r *recoveryRun) sameToken(entry *leftBehind) bool { return entry.begin.Caller == r.name }
 
-// isHeld reports whether somebody uses the token: the caller himself, or
-// whoever used it after this program may have tried it.
-func (r *recoveryRun) isHeld(token *client.Token, madeAt time.Time) bool {
+// isHeld reports whether somebody uses the token: the caller, or whoever used it
+// at any time.
+func (r *recoveryRun) isHeld(token *client.Token) bool {
 	if p := r.caller.TokenPrefix; p != "" && strings.HasPrefix(token.Prefix, p) {
 		return true
 	}
-	return token.LastUsedAt != nil && token.LastUsedAt.After(madeAt.Add(ownUse))
+	return token.LastUsedAt != nil
 }
 
 // dealByName finds the token of an entry without an id. Only one that can be no
@@ -296,15 +317,15 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 	var exact, like []string
 	for i := range r.tokens {
 		token := &r.tokens[i]
-		if token.Status(time.Now()) != client.StatusActive || token.LastUsedAt != nil {
+		if token.Status(time.Now()) != client.StatusActive || r.isHeld(token) {
 			continue
 		}
 		switch {
-		case token.Name == entry.begin.Name && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && !token.CreatedAt.Before(entry.begin.At.Add(-createdBefore)):
-			if token.CreatedAt.After(entry.begin.At.Add(createdAfter)) {
-				like = append(like, token.ID)
-			} else {
+		case token.Name == entry.begin.Name && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && !token.CreatedAt.Before(entry.begin.At.Add(-createdWithin)):
+			if createdFor(token, entry) {
 				exact = append(exact, token.ID)
+			} else {
+				like = append(like, token.ID)
 			}
 		case slices.Contains(entry.maybe, token.ID):
 			like = append(like, token.ID)
@@ -333,7 +354,14 @@ func sameEnd(a, b *time.Time) bool {
 	return a.Truncate(time.Second).Equal(b.Truncate(time.Second))
 }
 
+// revoke revokes a token of which the API shows that it is the entry's. The
+// entry itself must be shown to be this program's: nobody decides this
+// revocation, and anything could have been written to the file.
 func (r *recoveryRun) revoke(entry *leftBehind, id string) (keep bool, err error) {
+	if age := time.Since(entry.begin.At); !entry.authentic || age > revokedWithin || age < -createdWithin {
+		r.tell(entry, id, tools.RecoveredUnverified)
+		return true, nil
+	}
 	switch err := r.caller.API.RevokeToken(r.ctx, id); {
 	case err == nil:
 		r.tell(entry, id, tools.RecoveredRevoked)

@@ -58,8 +58,8 @@ func (f *journalFixture) left(j *human.Journal, caller tools.Caller, name string
 }
 
 // die lets go of the lock of everything that was noted so far, as the end of a
-// process does: what is in the folder now is put under other names, where
-// nobody holds a lock.
+// process does: what is in the folder now is copied to new files of the same
+// names, on which nobody holds a lock.
 func (f *journalFixture) die() {
 	f.t.Helper()
 	for _, name := range f.files() {
@@ -71,7 +71,7 @@ func (f *journalFixture) die() {
 		if err := os.Remove(path); err != nil {
 			f.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(f.dir, "dead-"+name), content, 0o600); err != nil {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
 			f.t.Fatal(err)
 		}
 	}
