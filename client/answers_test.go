@@ -111,8 +111,8 @@ func TestA25_HostileAnswers(t *testing.T) {
 		"empty":                     {"application/json", "", "empty"},
 		"cut":                       {"application/json", "[" + good, "malformed"},
 		"null":                      {"application/json", "null", "not a list"},
-		"object":                    {"application/json", good, "malformed"},
-		"string":                    {"application/json", `"x"`, "malformed"},
+		"object":                    {"application/json", good, "not a list"},
+		"string":                    {"application/json", `"x"`, "not a list"},
 		"trailing data":             {"application/json", "[" + good + "] []", "malformed"},
 		"two values":                {"application/json", "[][]", "malformed"},
 		"null entry":                {"application/json", "[null]", "entry 1"},
@@ -124,7 +124,9 @@ func TestA25_HostileAnswers(t *testing.T) {
 		"empty expiry is not never": {"application/json", `[{"id":"pat_1","created_at":"2026-03-28T10:00:00Z","expires_at":""}]`, "malformed"},
 		"id of other type":          {"application/json", `[{"id":1,"created_at":"2026-03-28T10:00:00Z"}]`, "malformed"},
 		"deep":                      {"application/json", strings.Repeat("[", 500_000), "malformed"},
-		"oversize":                  {"application/json", "[" + strings.Repeat(" ", maxAnswerBytes) + "]", "1 MiB"},
+		"oversize entry":            {"application/json", `[{"name":"` + strings.Repeat("x", 2*maxEntryBytes), "32 KiB"},
+		"endless white space":       {"application/json", "[" + strings.Repeat(" ", 2*maxEntryBytes), "32 KiB"},
+		"white space after the end": {"application/json", "[]" + strings.Repeat(" ", 2*maxEntryBytes), "32 KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newTestCaller(t, answering(t, 200, tc.contentType, tc.body).URL).ListTokens(t.Context())
@@ -142,8 +144,11 @@ func TestA25_HostileAnswers(t *testing.T) {
 		}
 	}
 	whole := "[" + strings.Repeat(" ", maxAnswerBytes-2) + "]"
-	if _, err := newTestCaller(t, answering(t, 200, "application/json", whole).URL).ListTokens(t.Context()); err != nil {
+	if _, err := newTestCaller(t, answering(t, 200, "application/json", whole).URL).OrgUnits(t.Context()); err != nil {
 		t.Errorf("an answer of exactly 1 MiB: %v", err)
+	}
+	if _, err := newTestCaller(t, answering(t, 200, "application/json", whole+" ").URL).OrgUnits(t.Context()); !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "1 MiB") {
+		t.Errorf("an answer of more than 1 MiB: %v", err)
 	}
 	for name, body := range map[string]string{"null": "null", "empty object": "{}", "list": "[]"} {
 		if _, err := newTestCaller(t, answering(t, 200, "application/json", body).URL).Me(t.Context()); !errors.Is(err, ErrUnexpectedAnswer) {
@@ -175,9 +180,11 @@ func TestA24_CompressedBomb(t *testing.T) {
 		}
 	}))
 	t.Cleanup(srv.Close)
-	_, err := newTestCaller(t, srv.URL).ListTokens(t.Context())
-	if !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "1 MiB") {
-		t.Errorf("error is %v", err)
+	if _, err := newTestCaller(t, srv.URL).ListTokens(t.Context()); !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "32 KiB") {
+		t.Errorf("the list: %v", err)
+	}
+	if _, err := newTestCaller(t, srv.URL).Me(t.Context()); !errors.Is(err, ErrUnexpectedAnswer) || !strings.Contains(err.Error(), "1 MiB") {
+		t.Errorf("the user: %v", err)
 	}
 }
 

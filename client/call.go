@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -39,6 +40,12 @@ type call struct {
 	inDoubt bool
 
 	answer *answer
+
+	// stream, if set, takes the body of a good answer as it comes in, anew at each
+	// attempt. Its error goes to streamed, unless it is errBodyCut: then the retry
+	// policy decides.
+	stream   func(io.Reader) error
+	streamed error
 }
 
 // answer is the last answer, of any status, its body read.
@@ -152,6 +159,9 @@ func (cl *call) read(resp *http.Response) (err error) {
 		cl.answer = &answer{status: resp.StatusCode, header: resp.Header, body: body}
 		return nil
 	}
+	if cl.stream != nil {
+		return cl.readStream(resp)
+	}
 	if resp.ContentLength > maxAnswerBytes {
 		return errAnswerTooLarge
 	}
@@ -166,5 +176,26 @@ func (cl *call) read(resp *http.Response) (err error) {
 		return errAnswerTooLarge
 	}
 	cl.answer = &answer{status: resp.StatusCode, header: resp.Header, body: buf.Bytes()}
+	return nil
+}
+
+// readStream hands the body over as it comes in.
+func (cl *call) readStream(resp *http.Response) error {
+	body := bufio.NewReader(resp.Body)
+	_, err := body.Peek(1)
+	switch {
+	case errors.Is(err, io.EOF):
+		cl.streamed = &listError{reason: emptyAnswer}
+	case err != nil:
+		return errors.Join(errBodyCut, err)
+	case !isJSON(resp.Header.Get("Content-Type")):
+		cl.streamed = &listError{reason: notJSON}
+	default:
+		cl.streamed = cl.stream(body)
+	}
+	if errors.Is(cl.streamed, errBodyCut) {
+		return cl.streamed
+	}
+	cl.answer = &answer{status: resp.StatusCode, header: resp.Header}
 	return nil
 }

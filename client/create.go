@@ -95,17 +95,20 @@ func isDoubtful(a *answer) bool {
 
 // tokenIDs returns the ids of the user's tokens, nil if the user may not list
 // them.
-func (u *Caller) tokenIDs(ctx context.Context) (map[string]bool, error) {
-	tokens, err := u.listTokens(ctx, opCreateToken)
+func (u *Caller) tokenIDs(ctx context.Context) (*idSet, error) {
+	var ids *idSet
+	err := u.readTokens(ctx, opCreateToken, func() func(*Token) error {
+		ids = newIDSet()
+		return func(token *Token) error {
+			ids.add(token.ID)
+			return nil
+		}
+	})
 	if errors.Is(err, ErrForbidden) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	ids := make(map[string]bool, len(tokens))
-	for i := range tokens {
-		ids[tokens[i].ID] = true
 	}
 	return ids, nil
 }

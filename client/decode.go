@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"strings"
@@ -28,21 +29,50 @@ func (c *Client) fetch(ctx context.Context, cl *call, out any) error {
 	return decodeAnswer(cl, a, out)
 }
 
+// getStream makes a GET call whose answer goes to cl.stream as it comes in.
+func (c *Client) getStream(ctx context.Context, cl *call) error {
+	cl.method = http.MethodGet
+	ctx, end := c.begin(ctx, cl)
+	err := c.fetchStream(ctx, cl)
+	end(err)
+	return err
+}
+
+func (c *Client) fetchStream(ctx context.Context, cl *call) error {
+	a, err := c.exchange(ctx, cl)
+	var bad *listError
+	switch {
+	case err != nil:
+		return err
+	case a.status < 200 || a.status > 299:
+		return statusError(cl, a)
+	case errors.As(cl.streamed, &bad):
+		return unexpected(cl, a, bad.reason, bad.cause)
+	}
+	return cl.streamed
+}
+
 // decodeAnswer reads a good answer into out, a pointer. Fields that out does
 // not have are dropped; anything after the value is refused.
 func decodeAnswer(cl *call, a *answer, out any) error {
-	contentType := a.header.Get("Content-Type")
 	if len(a.body) == 0 {
-		return unexpected(cl, a, "the answer is empty", nil)
+		return unexpected(cl, a, emptyAnswer, nil)
 	}
-	if !isJSON(contentType) {
-		return unexpected(cl, a, "the answer is not JSON; check that the API address is the API's and not that of its web page, and that no sign-in page of the network stands in between", nil)
+	if !isJSON(a.header.Get("Content-Type")) {
+		return unexpected(cl, a, notJSON, nil)
 	}
 	if err := json.Unmarshal(a.body, out); err != nil {
-		return unexpected(cl, a, "the answer is malformed, or not of the form that the API documents", err)
+		return unexpected(cl, a, malformedAnswer, err)
 	}
 	return nil
 }
+
+// What is wrong with a good answer's body.
+const (
+	emptyAnswer     = "the answer is empty"
+	notJSON         = "the answer is not JSON; check that the API address is the API's and not that of its web page, and that no sign-in page of the network stands in between"
+	malformedAnswer = "the answer is malformed, or not of the form that the API documents"
+)
 
 // isJSON reports whether contentType is application/json or ends in +json
 // (RFC 6839).

@@ -29,7 +29,8 @@ var (
 	// not answer in time.
 	ErrUnavailable = errors.New("the kenbun API is unavailable")
 	// ErrUnexpectedAnswer: what came back is no answer of the kenbun API: a
-	// redirect, another content type, over 1 MiB, malformed or incomplete JSON, or
+	// redirect, another content type, over 1 MiB or a list out of the bounds of
+	// [Caller.ReadTokens], malformed or incomplete JSON, or
 	// something else than what was asked for.
 	ErrUnexpectedAnswer = errors.New("unexpected answer")
 	// ErrOutcomeUnknown: a token may have been created, and it could not be found

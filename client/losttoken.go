@@ -9,19 +9,23 @@ import (
 // settleTime bounds the clearing up after a create in doubt.
 const settleTime = 10 * time.Second
 
+// maxCandidates bounds the tokens that a lost one can be. With two it is open
+// already which one it is; the others are named for the user to look at.
+const maxCandidates = 20
+
 // lostToken is a token that a create may have made without handing over its
 // value.
 type lostToken struct {
 	caller *Caller
 	wanted createRequest
 	// before holds the ids that the user had before the create; nil if unknown.
-	before map[string]bool
+	before *idSet
 }
 
 // isNew reports whether no other create of this client made id, and it was not
 // there before.
 func (l *lostToken) isNew(id string) bool {
-	return !l.before[id] && !l.caller.client.created.has(id)
+	return !l.before.has(id) && !l.caller.client.created.has(id)
 }
 
 // settle revokes the token: the one with the given id, or, if that is "", the one
@@ -74,15 +78,18 @@ func (l *lostToken) lookRepeatedly(ctx context.Context) ([]Token, error) {
 // look lists the tokens that the create can have made: new, of the name asked
 // for, not revoked, never used since nobody has the value.
 func (l *lostToken) look(ctx context.Context) ([]Token, error) {
-	tokens, err := l.caller.listTokens(ctx, opCreateToken)
+	var found []Token
+	err := l.caller.readTokens(ctx, opCreateToken, func() func(*Token) error {
+		found = nil
+		return func(t *Token) error {
+			if len(found) < maxCandidates && t.Name == l.wanted.Name && t.RevokedAt == nil && t.LastUsedAt == nil && l.isNew(t.ID) {
+				found = append(found, *t)
+			}
+			return nil
+		}
+	})
 	if err != nil {
 		return nil, err
-	}
-	var found []Token
-	for _, t := range tokens {
-		if t.Name == l.wanted.Name && t.RevokedAt == nil && t.LastUsedAt == nil && l.isNew(t.ID) {
-			found = append(found, t)
-		}
 	}
 	return found, nil
 }

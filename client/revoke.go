@@ -58,16 +58,15 @@ func (u *Caller) confirmRevoked(ctx context.Context, cl *call, a *answer, id str
 
 // isLive reports whether the list has the token, not revoked.
 func (u *Caller) isLive(ctx context.Context, id string) (bool, error) {
-	tokens, err := u.listTokens(ctx, opRevokeToken)
-	if err != nil {
-		return false, err
-	}
-	for i := range tokens {
-		if tokens[i].ID == id && tokens[i].RevokedAt == nil {
-			return true, nil
+	live := false
+	err := u.readTokens(ctx, opRevokeToken, func() func(*Token) error {
+		live = false
+		return func(token *Token) error {
+			live = live || token.ID == id && token.RevokedAt == nil
+			return nil
 		}
-	}
-	return false, nil
+	})
+	return live, err
 }
 
 // validID reports whether id can stand as one segment of a path. The form is

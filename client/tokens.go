@@ -1,10 +1,6 @@
 package client
 
-import (
-	"context"
-	"fmt"
-	"time"
-)
+import "time"
 
 const (
 	tokensPath   = "/settings/tokens"
@@ -57,29 +53,6 @@ func (t *Token) Status(now time.Time) Status {
 		return StatusNotYetValid
 	}
 	return StatusActive
-}
-
-// ListTokens returns all tokens of the user, revoked and expired ones too, in
-// the API's order (GET /settings/tokens). The slice may be empty, but is not nil.
-func (u *Caller) ListTokens(ctx context.Context) ([]Token, error) {
-	return u.listTokens(ctx, opListTokens)
-}
-
-func (u *Caller) listTokens(ctx context.Context, op string) ([]Token, error) {
-	var tokens []Token
-	cl, err := u.client.get(ctx, op, tokensPath, u.tokenManager(), &tokens)
-	if err != nil {
-		return nil, err
-	}
-	if tokens == nil {
-		return nil, unexpected(cl, cl.answer, "the answer is not a list", nil)
-	}
-	for i := range tokens {
-		if reason := incomplete(&tokens[i]); reason != "" {
-			return nil, unexpected(cl, cl.answer, fmt.Sprintf("entry %d of the token list %s", i+1, reason), nil)
-		}
-	}
-	return tokens, nil
 }
 
 // incomplete says what t lacks of the fields that every token has.

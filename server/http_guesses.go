@@ -100,6 +100,12 @@ func (o observed) ListTokens(ctx context.Context) ([]client.Token, error) {
 	return listed, err
 }
 
+func (o observed) ReadTokens(ctx context.Context, begin func() func(*client.Token)) error {
+	err := o.Caller.ReadTokens(ctx, begin)
+	o.note(err)
+	return err
+}
+
 func (o observed) CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error) {
 	created, err := o.Caller.CreateToken(ctx, token)
 	o.note(err)

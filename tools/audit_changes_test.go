@@ -199,9 +199,9 @@ func TestR34_RevokeTokenLeavesExactlyItsEntries(t *testing.T) {
 		}, want: []string{"revoke target=OLD name=old approved by elicitation: unchanged, revoked"}},
 		"the token in use": {call: func(_ *testing.T, f *fixture, _ string) { f.call("revoke_token", id(f.listedID("first"))) },
 			want: []string{"revoke target=NEW name=first: forbidden, live"}},
-		"the API fails first": {before: refused(http.MethodGet, "/settings/tokens", http.StatusInternalServerError), want: []string{"revoke target=OLD: unavailable, unknown"}},
-		"the API refuses":     {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusForbidden), want: []string{"revoke target=OLD name=old approved by elicitation: forbidden, live"}},
-		"the API fails":       {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusInternalServerError), want: []string{"revoke target=OLD name=old approved by elicitation: unavailable, unknown"}},
+		"the list fails":  {before: refused(http.MethodGet, "/settings/tokens", http.StatusInternalServerError), want: []string{"revoke target=OLD approved by elicitation: done, revoked"}},
+		"the API refuses": {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusForbidden), want: []string{"revoke target=OLD name=old approved by elicitation: forbidden, live"}},
+		"the API fails":   {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusInternalServerError), want: []string{"revoke target=OLD name=old approved by elicitation: unavailable, unknown"}},
 	})
 }
 

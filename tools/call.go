@@ -16,6 +16,7 @@ type API interface {
 	Me(ctx context.Context) (*client.Me, error)
 	OrgUnits(ctx context.Context) ([]client.OrgUnit, error)
 	ListTokens(ctx context.Context) ([]client.Token, error)
+	ReadTokens(ctx context.Context, begin func() func(*client.Token)) error
 	CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error)
 	RevokeToken(ctx context.Context, id string) error
 	UpdateToken(ctx context.Context, id string, change client.TokenChange) (*client.Token, error)
@@ -62,16 +63,32 @@ type call struct {
 
 // token finds the caller's own token id, as it is now.
 func (c *call) token(ctx context.Context, id string) (*client.Token, error) {
-	tokens, err := c.caller.API.ListTokens(ctx)
-	if err != nil {
+	token, err := FindToken(ctx, c.caller.API, id)
+	switch {
+	case err != nil:
 		return nil, upstream(err, "look at the tokens")
+	case token == nil:
+		return nil, tokenNotFound()
 	}
-	for i := range tokens {
-		if tokens[i].ID == id {
-			return &tokens[i], nil
+	return token, nil
+}
+
+// FindToken returns the token id as the list has it, nil if the list has none
+// such. Errors are those of the list.
+func FindToken(ctx context.Context, api API, id string) (*client.Token, error) {
+	var found *client.Token
+	err := api.ReadTokens(ctx, func() func(*client.Token) {
+		found = nil
+		return func(token *client.Token) {
+			if token.ID == id {
+				found = token
+			}
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, tokenNotFound()
+	return found, nil
 }
 
 // inUse reports whether token is the one that the call itself runs on.

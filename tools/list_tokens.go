@@ -76,28 +76,18 @@ func runListTokens(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := c.caller.API.ListTokens(ctx)
-	if err != nil {
+	page := TokenPage{Filter: filter, Now: c.now, Limit: limit, after: after}
+	if err := c.caller.API.ReadTokens(ctx, page.Begin); err != nil {
 		return nil, upstream(err, "list the tokens")
 	}
 
-	list := tokenList{Tokens: []TokenRow{}, Counts: map[string]int{}}
-	for i := range tokens {
-		list.Counts[string(tokens[i].Status(c.now))]++
-	}
-	kept := filter.Apply(tokens, c.now)
-	list.Matching = len(kept)
-	var last *client.Token
-	for _, token := range kept {
-		if after != nil && compareTokens(token, after) <= 0 {
-			continue
-		}
-		if len(list.Tokens) == limit {
-			list.NextCursor = cursorAfter(last, filter)
-			break
-		}
+	list := tokenList{Tokens: []TokenRow{}, Matching: page.Matching, Counts: page.Counts}
+	tokens, left := page.Tokens()
+	for _, token := range tokens {
 		list.Tokens = append(list.Tokens, NewTokenRow(token, c.now, c.caller.TokenPrefix))
-		last = token
+	}
+	if left > 0 {
+		list.NextCursor = cursorAfter(tokens[len(tokens)-1], filter)
 	}
 	list.Warnings = c.recoveries.take(c.caller.ID)
 	text := list.text(filter, c.now)

@@ -16,13 +16,13 @@ type panickingAPI struct{ tools.API }
 
 const panicText = "https://internal.example/settings?secret=1"
 
-func (panickingAPI) ListTokens(context.Context) ([]client.Token, error) { panic(panicText) }
+func (panickingAPI) ReadTokens(context.Context, func() func(*client.Token)) error { panic(panicText) }
 
 // failingAPI fails with an error that is not one of the client's.
 type failingAPI struct{ tools.API }
 
-func (failingAPI) ListTokens(context.Context) ([]client.Token, error) {
-	return nil, errors.New(panicText)
+func (failingAPI) ReadTokens(context.Context, func() func(*client.Token)) error {
+	return errors.New(panicText)
 }
 
 func TestR33_A49_APanicCostsOneCallAndShowsNothing(t *testing.T) {

@@ -51,39 +51,44 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.attempt(AuditEntry{Action: ActionRevoke, Target: unknownID(id), Left: LeftUnknown}); err != nil {
 		return nil, err
 	}
-	token, err := c.token(ctx, id)
+	token, unread, err := c.tokenToRevoke(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	c.about(token)
 	if token.RevokedAt != nil {
 		c.acted(OutcomeUnchanged, LeftRevoked)
 		return revokedResult(token, c.now, "already_revoked"), nil
 	}
-	if c.inUse(token) && !c.policy.AllowSelfRevoke {
-		return nil, newError(CodeForbidden, "%s is the token that this server itself runs on; it was not revoked", publicPrefix(token)).
-			next("If the person wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal.", id, c.terminalFlags)
+	if err := c.mayRevoke(token, unread); err != nil {
+		return nil, err
 	}
 	if err := c.mayChange(); err != nil {
 		return nil, err
 	}
-	if err := c.decide(ctx, c.revocation(token)); err != nil {
+	d := c.revocation(token)
+	if unread {
+		d = c.revocationUnseen(id)
+	}
+	if err := c.decide(ctx, d); err != nil {
 		return nil, err
 	}
 
-	// The person may have thought for minutes: what is revoked must still be
-	// what was shown.
-	asked := tokenFingerprint(token)
-	if token, err = c.token(ctx, id); err != nil {
-		return nil, err
-	}
-	if token.RevokedAt != nil {
-		c.acted(OutcomeUnchanged, LeftRevoked)
-		return revokedResult(token, c.now, "already_revoked"), nil
-	}
-	if tokenFingerprint(token) != asked {
-		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not revoked").
-			next("Call the tool again; the person is asked anew.")
+	if !unread {
+		// The person may have thought for minutes: what is revoked must still be
+		// what was shown.
+		asked := tokenFingerprint(token)
+		now, gone, err := c.tokenToRevoke(ctx, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case gone: // the list is; the token was seen, and no id is given to another
+		case now.RevokedAt != nil:
+			c.acted(OutcomeUnchanged, LeftRevoked)
+			return revokedResult(now, c.now, "already_revoked"), nil
+		case tokenFingerprint(now) != asked:
+			return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not revoked").
+				next("Call the tool again; the person is asked anew.")
+		}
 	}
 	if err := c.countChange(); err != nil {
 		return nil, err
@@ -91,14 +96,61 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 	c.inDoubt()
 	err = c.caller.API.RevokeToken(ctx, id)
 	c.revoked(err)
-	if errors.Is(err, client.ErrNotFound) {
+	switch {
+	case errors.Is(err, client.ErrNotFound) && unread:
+		return nil, tokenNotFound().because(err)
+	case errors.Is(err, client.ErrNotFound):
 		// It was alive a moment ago: somebody else revoked it.
 		return revokedResult(token, c.now, "already_revoked"), nil
-	} else if err != nil {
+	case err != nil:
 		return nil, upstream(err, "revoke the token")
 	}
 	c.logger.Info("token revoked", "id", id, "prefix", publicPrefix(token))
 	return revokedResult(token, c.now, "revoked"), nil
+}
+
+// lookTimeout bounds how long a revocation waits for the list, which only tells
+// what the token is.
+const lookTimeout = 10 * time.Second
+
+// tokenToRevoke finds the token id. A token that has to be revoked does not wait
+// for a list that fails, is out of bounds or slow: unread reports that nothing
+// but the id is known.
+func (c *call) tokenToRevoke(ctx context.Context, id string) (token *client.Token, unread bool, err error) {
+	looking, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	token, err = c.token(looking, id)
+	if err == nil {
+		c.about(token)
+		return token, false, nil
+	}
+	if failed, ok := asError(err); ok && ctx.Err() == nil {
+		switch failed.Code {
+		case CodeUnavailable, CodeForbidden, CodeRateLimited:
+			c.logger.Warn("a token is revoked without a look at it", "id", id, "cause", err)
+			return &client.Token{ID: id}, true, nil
+		}
+	}
+	return nil, false, err
+}
+
+// mayRevoke keeps the token in use from being revoked where the operator does
+// not allow it. Of a token that could not be looked at, the person is told that
+// it may be the one in use, and decides.
+func (c *call) mayRevoke(token *client.Token, unread bool) error {
+	if c.policy.AllowSelfRevoke {
+		return nil
+	}
+	const howto = "If the person wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal."
+	switch {
+	case !unread && c.inUse(token):
+		return newError(CodeForbidden, "%s is the token that this server itself runs on; it was not revoked", publicPrefix(token)).
+			next(howto, token.ID, c.terminalFlags)
+	case unread && c.policy.Approval != ApprovalAsk:
+		return newError(CodeUnavailable, "the list of tokens cannot be read, and without it this may be the token that the server itself runs on; it was not revoked").
+			next(howto, token.ID, c.terminalFlags)
+	}
+	return nil
 }
 
 func revokedResult(token *client.Token, now time.Time, outcome string) *result {
@@ -106,6 +158,9 @@ func revokedResult(token *client.Token, now time.Time, outcome string) *result {
 	text := "Token revoked: whatever used it has no access any more."
 	if outcome == "already_revoked" {
 		text = "The token was revoked before; nothing was changed."
+	}
+	if token.Name == "" && token.Prefix == "" {
+		text += "\nIts name and prefix are not known, since the list of tokens could not be read."
 	}
 	return &result{
 		structured: revokedToken{ID: row.ID, Name: row.Name, Prefix: row.Prefix, Outcome: outcome},
@@ -143,6 +198,26 @@ func (c *call) revocation(token *client.Token) decision {
 		fingerprint: tokenFingerprint(token),
 		question:    revokeQuestion(token, c.now, c.caller.TokenPrefix),
 		command:     "kenbun-mcp tokens revoke " + token.ID + c.terminalFlags,
+	}
+}
+
+// revocationUnseen is the decision about a token of which only the id is known.
+func (c *call) revocationUnseen(id string) decision {
+	return decision{
+		target:      id,
+		fingerprint: digest([]byte("unseen " + id)),
+		question: Question{
+			Title: "Revoke this kenbun token without a look at it?",
+			Facts: []Fact{
+				{"Id", id},
+				{"Details", "not known, since the list of tokens cannot be read right now"},
+				{"In use", "perhaps: it may be the token that is in use here, without which nothing more can be done"},
+			},
+			Consequence: "Whatever uses it loses access at once. This cannot be undone.",
+			Agree:       "Revoke " + id + " for good",
+			Unchanged:   "the token was not revoked",
+		},
+		command: "kenbun-mcp tokens revoke " + id + c.terminalFlags,
 	}
 }
 

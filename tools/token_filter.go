@@ -2,7 +2,6 @@ package tools
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,18 +32,6 @@ type TokenFilter struct {
 	ExpiresWithinDays int
 	// Name keeps tokens whose name contains it, whatever the case. Empty: any.
 	Name string
-}
-
-// Apply returns the tokens that pass, newest first.
-func (f TokenFilter) Apply(tokens []client.Token, now time.Time) []*client.Token {
-	var kept []*client.Token
-	for i := range tokens {
-		if f.matches(&tokens[i], now) {
-			kept = append(kept, &tokens[i])
-		}
-	}
-	slices.SortFunc(kept, compareTokens)
-	return kept
 }
 
 func compareTokens(a, b *client.Token) int {

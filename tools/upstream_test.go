@@ -72,7 +72,7 @@ func TestR32_A25_A53_HostileUpstreamBecomesOneOfOurCodes(t *testing.T) {
 		t.Run(label, func(t *testing.T) {
 			f.t = t
 			f.proxy.instead(test.handle)
-			for _, call := range [][2]string{{"list_tokens", `{}`}, {"create_token", createArguments("import", "1d")}, {"revoke_token", `{"id":"pat_1"}`}} {
+			for _, call := range [][2]string{{"list_tokens", `{}`}, {"create_token", createArguments("import", "1d")}, {"rotate_token", `{"id":"pat_1"}`}} {
 				text := f.call(call[0], call[1]).failed(test.code, append(test.words, "\nNext: ")...).text()
 				if strings.Contains(text, upstreamText) || strings.Contains(text, "http") || strings.Contains(text, "127.0.0.1") || strings.Contains(text, "json:") {
 					t.Errorf("%s repeats what the API or Go said: %q", call[0], text)

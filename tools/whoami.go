@@ -90,13 +90,13 @@ func runWhoami(ctx context.Context, c *call) (*result, error) {
 func Identify(ctx context.Context, caller Caller, address string, now time.Time) (*Identity, error) {
 	var (
 		me                         *client.Me
-		tokens                     []client.Token
+		token                      *client.Token
 		units                      []client.OrgUnit
 		meErr, tokensErr, unitsErr error
 		asking                     sync.WaitGroup
 	)
 	asking.Go(func() { me, meErr = caller.API.Me(ctx) })
-	asking.Go(func() { tokens, tokensErr = caller.API.ListTokens(ctx) })
+	asking.Go(func() { token, tokensErr = tokenInUse(ctx, caller) })
 	asking.Go(func() { units, unitsErr = caller.API.OrgUnits(ctx) })
 	asking.Wait()
 
@@ -120,7 +120,7 @@ func Identify(ctx context.Context, caller Caller, address string, now time.Time)
 			})
 		}
 	}
-	who.describeToken(tokens, tokensErr, now)
+	who.describeToken(token, tokensErr, now)
 	return who, nil
 }
 
@@ -140,32 +140,43 @@ func (who *Identity) describeUser(me *client.Me, err error) {
 	who.Token.Permissions = shownPermissions(me.Permissions)
 }
 
-func (who *Identity) describeToken(tokens []client.Token, err error, now time.Time) {
+// tokenInUse finds the token that caller runs on, nil if the list has none such.
+func tokenInUse(ctx context.Context, caller Caller) (*client.Token, error) {
+	var found *client.Token
+	err := caller.API.ReadTokens(ctx, func() func(*client.Token) {
+		found = nil
+		return func(token *client.Token) {
+			if found == nil && isNamedBy(token, caller.TokenPrefix) {
+				found = token
+			}
+		}
+	})
+	return found, err
+}
+
+func (who *Identity) describeToken(token *client.Token, err error, now time.Time) {
 	if err != nil {
 		who.Warnings = append(who.Warnings, "kenbun did not let this token look at the user's tokens, so its name and expiry are not known.")
 		return
 	}
-	for i := range tokens {
-		if !isNamedBy(&tokens[i], who.Token.Prefix) {
-			continue
-		}
-		row := NewTokenRow(&tokens[i], now, "")
-		who.Token.ID, who.Token.Name, who.Token.Status = row.ID, row.Name, row.Status
-		who.Token.ExpiresAt, who.Token.ValidFrom = row.ExpiresAt, row.ValidFrom
-		if who.Token.Permissions == nil {
-			who.Token.Permissions = row.Permissions
-		}
-		if tokens[i].Status(now) != client.StatusActive {
-			who.Warnings = append(who.Warnings, "The token in use is "+row.Status+".")
-		}
-		if at := tokens[i].ExpiresAt; at != nil && at.After(now) {
-			left := daysLeft(*at, now)
-			who.Token.DaysLeft = &left
-			if left <= warnDays {
-				who.Warnings = append(who.Warnings, fmt.Sprintf("The token in use expires %s.", humantime.Relative(*at, now)))
-			}
-		}
+	if token == nil {
 		return
+	}
+	row := NewTokenRow(token, now, "")
+	who.Token.ID, who.Token.Name, who.Token.Status = row.ID, row.Name, row.Status
+	who.Token.ExpiresAt, who.Token.ValidFrom = row.ExpiresAt, row.ValidFrom
+	if who.Token.Permissions == nil {
+		who.Token.Permissions = row.Permissions
+	}
+	if token.Status(now) != client.StatusActive {
+		who.Warnings = append(who.Warnings, "The token in use is "+row.Status+".")
+	}
+	if at := token.ExpiresAt; at != nil && at.After(now) {
+		left := daysLeft(*at, now)
+		who.Token.DaysLeft = &left
+		if left <= warnDays {
+			who.Warnings = append(who.Warnings, fmt.Sprintf("The token in use expires %s.", humantime.Relative(*at, now)))
+		}
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
+// maxListed bounds the tokens that are listed at once, and with them the memory
+// that the list takes.
+const maxListed = 100_000
+
 func newTokensListCommand() *cobra.Command {
 	var connecting connectionFlags
 	var filter tools.TokenFilter
@@ -38,19 +42,23 @@ func newTokensListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				tokens, err := caller.API.ListTokens(ctx)
-				if err != nil {
+				now := time.Now()
+				page := tools.TokenPage{Filter: filter, Now: now, Limit: maxListed}
+				if err := caller.API.ReadTokens(ctx, page.Begin); err != nil {
 					return err
 				}
-				now := time.Now()
+				tokens, left := page.Tokens()
 				rows := []tools.TokenRow{}
-				for _, token := range filter.Apply(tokens, now) {
+				for _, token := range tokens {
 					rows = append(rows, tools.NewTokenRow(token, now, caller.TokenPrefix))
+				}
+				if left > 0 {
+					cmd.PrintErrf("warning: these are the newest %d tokens; %d older ones are left out. A filter such as --name or --unused-days finds them.\n", len(rows), left)
 				}
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), rows)
 				}
-				return printTokens(cmd, rows, len(tokens), now)
+				return printTokens(cmd, rows, page.Total(), now)
 			})
 		},
 	}

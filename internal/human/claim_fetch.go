@@ -144,7 +144,7 @@ func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*cla
 // confirm makes sure that the caller's token still works, and that the token to
 // be fetched was not revoked meanwhile.
 func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller tools.Caller) error {
-	tokens, err := caller.API.ListTokens(ctx)
+	token, err := tools.FindToken(ctx, caller.API, held.TokenID)
 	if errors.Is(err, client.ErrForbidden) {
 		return nil // the API knew the token, and that is what was to be found out
 	}
@@ -152,11 +152,9 @@ func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller too
 		c.recordFetch(ctx, id, held, caller, tools.AuditOutcomeOf(err), held.left())
 		return fmt.Errorf("check your token: %w", err)
 	}
-	for i := range tokens {
-		if tokens[i].ID == held.TokenID && tokens[i].RevokedAt != nil {
-			c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), tools.LeftRevoked)
-			return &GoneError{Reason: c.settle(ctx, id, caller.ID, GoneRevoked), TokenID: held.TokenID, Revoked: true}
-		}
+	if token != nil && token.RevokedAt != nil {
+		c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), tools.LeftRevoked)
+		return &GoneError{Reason: c.settle(ctx, id, caller.ID, GoneRevoked), TokenID: held.TokenID, Revoked: true}
 	}
 	return nil
 }
