@@ -75,6 +75,7 @@ func TestK1_NamesAndExpiriesAreCheckedBeforeSending(t *testing.T) {
 		{"zero width", NewToken{Name: "a\u200bb"}, "U+200B"},
 		{"byte order mark", NewToken{Name: "a\ufeffb"}, "U+FEFF"},
 		{"tag", NewToken{Name: "a\U000e0041b"}, "U+E0041"},
+		{"empty Braille", NewToken{Name: "a\u2800b"}, "U+2800"},
 		{"variation selector", NewToken{Name: "a\ufe0fb"}, "U+FE0F"},
 		{"Hangul filler", NewToken{Name: "a\u3164b"}, "U+3164"},
 		{"line separator", NewToken{Name: "a\u2028b"}, "U+2028"},

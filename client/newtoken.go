@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 const (
@@ -143,7 +145,7 @@ func checkName(name string) error {
 		return fmt.Errorf("the name of the token has %d characters; at most %d are allowed", n, maxNameRunes)
 	}
 	for _, r := range name {
-		if isInvisible(r) || unicode.IsSpace(r) && r != ' ' && !unicode.Is(unicode.Zs, r) {
+		if !plaintext.IsVisible(r) || unicode.IsSpace(r) && r != ' ' && !unicode.Is(unicode.Zs, r) {
 			return fmt.Errorf("the name of the token holds the invisible character %U; leave it out", r)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
@@ -25,11 +26,11 @@ func cleanMessage(text string, secret Secret) string {
 	}
 	var b strings.Builder
 	space := false
-	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
+	for _, r := range text {
 		switch {
 		case unicode.IsSpace(r):
 			space = b.Len() > 0
-		case isInvisible(r):
+		case r != utf8.RuneError && !plaintext.IsVisible(r):
 		default:
 			if space {
 				b.WriteByte(' ')
@@ -48,18 +49,6 @@ func cleanMessage(text string, secret Secret) string {
 		runes++
 	}
 	return clean
-}
-
-// isInvisible reports whether r is a character that shows nothing, or changes
-// how others show: controls, formats (bidirectional marks, zero width, tags),
-// private use, surrogates, line and paragraph separators, fillers and variation
-// selectors.
-func isInvisible(r rune) bool {
-	if r < 0x80 {
-		return r < ' ' || r == 0x7f
-	}
-	return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
-		r == '\u2800' // the empty Braille pattern
 }
 
 // redactTokens takes out secret itself and whatever looks like a kenbun token, a

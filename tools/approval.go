@@ -185,7 +185,7 @@ const agreeField = "approve"
 func (d decision) elicitation() mcp.ElicitationParams {
 	return mcp.ElicitationParams{
 		Mode:    mcp.ElicitationModeForm,
-		Message: d.question.Text(),
+		Message: d.question.markdown(),
 		RequestedSchema: map[string]any{
 			"type": "object",
 			"properties": map[string]any{

@@ -91,7 +91,8 @@ func FindToken(ctx context.Context, api API, id string) (*client.Token, error) {
 	return found, nil
 }
 
-// inUse reports whether token is the one that the call itself runs on.
+// inUse reports whether token is the one that the call itself runs on. Where the
+// API shows too little of a token to tell, it counts as in use.
 func (c *call) inUse(token *client.Token) bool {
-	return isNamedBy(token, c.caller.TokenPrefix)
+	return isNamedBy(token, c.caller.TokenPrefix) || mayBeNamedBy(token, c.caller.TokenPrefix, c.now)
 }

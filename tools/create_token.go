@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -206,19 +205,19 @@ func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) error
 		return nil
 	}
 	if lost != "" {
-		d.question.Facts = append(d.question.Facts, Fact{"It takes the place of", lost})
+		d.question.Facts = append(d.question.Facts, Fact{Label: "It takes the place of", Value: lost})
 	}
 	return c.decide(ctx, d)
 }
 
 // newTokenFacts are what a person should know of a token that is not there yet.
 func newTokenFacts(want client.NewToken, now time.Time) []Fact {
-	facts := []Fact{{"Name", strconv.Quote(want.Name)}}
+	facts := []Fact{nameFact("Name", want.Name)}
 	if want.ValidFrom != nil {
-		facts = append(facts, Fact{"Valid from", humantime.Relative(*want.ValidFrom, now)})
+		facts = append(facts, Fact{Label: "Valid from", Value: humantime.Relative(*want.ValidFrom, now)})
 	}
 	if want.Permissions != nil {
-		facts = append(facts, Fact{"Permissions", permissionWords(want.Permissions)})
+		facts = append(facts, Fact{Label: "Permissions", Value: permissionWords(want.Permissions), Outside: true})
 	}
 	return facts
 }

@@ -94,6 +94,7 @@ func TestK1_N2_A3_A16_A17_NamesAreCheckedInCharacters(t *testing.T) {
 		"isolate":             "a\u2066b",
 		"zero width":          "a\u200bb",
 		"a joiner":            "a\u200db",
+		"empty Braille":       "a\u2800b",
 		"a byte order mark":   "\ufeffa",
 		"a tag":               "a\U000e0041b",
 		"a variation":         "a\ufe0fb",

@@ -52,7 +52,7 @@ const tokenRowSchema = `{"type":"object","properties":{` +
 	`"last_used_at":{"type":"string","description":"Absent: never used."},` +
 	`"expires_at":{"type":"string","description":"Absent: never expires."},` +
 	`"revoked_at":{"type":"string"},` +
-	`"in_use":{"type":"boolean","description":"True for the token that this server runs on."},` +
+	`"in_use":{"type":"boolean","description":"True for the token that this server runs on."},"may_be_in_use":{"type":"boolean"},` +
 	narrowingSchema +
 	`},"required":["id","name","prefix","status","created_at"]}`
 
@@ -84,7 +84,9 @@ func runListTokens(ctx context.Context, c *call) (*result, error) {
 	list := tokenList{Tokens: []TokenRow{}, Matching: page.Matching, Counts: page.Counts}
 	tokens, left := page.Tokens()
 	for _, token := range tokens {
-		list.Tokens = append(list.Tokens, NewTokenRow(token, c.now, c.caller.TokenPrefix))
+		row := NewTokenRow(token, c.now, c.caller.TokenPrefix)
+		row.Permissions = shownPermissions(token.Permissions, maxListedPermissions)
+		list.Tokens = append(list.Tokens, row)
 	}
 	if left > 0 {
 		list.NextCursor = cursorAfter(tokens[len(tokens)-1], filter)
@@ -122,6 +124,9 @@ func (l tokenList) text(filter TokenFilter, now time.Time) string {
 		}
 		if row.InUse {
 			b.WriteString(" | in use by this server")
+		}
+		if row.MayBeInUse {
+			b.WriteString(" | cannot tell whether it is in use")
 		}
 		if row.Status == string(client.StatusNotYetValid) {
 			b.WriteString(" | from " + shortTime(row.ValidFrom, now))

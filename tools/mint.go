@@ -107,10 +107,22 @@ func creationFailed(err error) error {
 		e := newError(CodeOutcomeUnknown, "kenbun did not answer, and it cannot be found out whether a token was made").because(err)
 		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %q", shown(outcome.Name, maxNameLength))
 		if len(outcome.TokenIDs) > 0 {
-			look += " (id " + strings.Join(outcome.TokenIDs, ", ") + ")"
+			look += " (id " + shownIDs(outcome.TokenIDs) + ")"
 		}
 		return e.next("%s; if it is there, nobody holds its value: have it revoked.", look)
 	}
+}
+
+// shownIDs lists ids that the API made, as many as an audit entry has.
+func shownIDs(ids []string) string {
+	var list []string
+	for _, id := range ids[:min(len(ids), maxAuditCandidates)] {
+		list = append(list, shown(id, maxAuditWord))
+	}
+	if left := len(ids) - len(list); left > 0 {
+		list = append(list, fmt.Sprintf("and %d more", left))
+	}
+	return strings.Join(list, ", ")
 }
 
 // takeBack revokes a token that this call made. That it is gone is as good.

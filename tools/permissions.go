@@ -71,7 +71,7 @@ func (c *call) grantable(ctx context.Context, names []string) error {
 	for _, name := range names {
 		if !slices.Contains(known, name) {
 			return invalidArgument(`"permissions" cannot hold %q: this user's token does not have it, or there is no such permission`, name).
-				next("Use some of: %s.", permissionWords(shownPermissions(known)))
+				next("Use some of: %s.", permissionWords(shownPermissions(known, maxShownPermissions)))
 		}
 	}
 	return nil

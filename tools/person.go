@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,19 +24,45 @@ type Question struct {
 	Unchanged string
 }
 
-// Fact is one thing that a person should know to decide well.
-type Fact struct{ Label, Value string }
+// Fact is one thing that a user should know to decide well.
+type Fact struct {
+	Label, Value string
+	// Outside means that Value holds text that somebody else wrote, such as a name.
+	Outside bool
+}
 
-// Text is the question in lines.
-func (q Question) Text() string {
+// nameFact states a name, in quotation marks.
+func nameFact(label, name string) Fact {
+	return Fact{Label: label, Value: strconv.Quote(name), Outside: true}
+}
+
+// Text returns the question in lines, for a place that shows text as it is.
+func (q Question) Text() string { return q.text(func(f Fact) string { return f.Value }) }
+
+// markdown returns the question in lines, for a client that may render Markdown:
+// text that somebody else wrote is in code spans, where nothing is rendered.
+func (q Question) markdown() string {
+	return q.text(func(f Fact) string {
+		if f.Outside {
+			return codeSpan(f.Value)
+		}
+		return f.Value
+	})
+}
+
+func (q Question) text(value func(Fact) string) string {
 	var b strings.Builder
 	b.WriteString(q.Title + "\n\n")
 	for _, fact := range q.Facts {
-		fmt.Fprintf(&b, "%s: %s\n", fact.Label, fact.Value)
+		fmt.Fprintf(&b, "%s: %s\n", fact.Label, value(fact))
 	}
 	b.WriteString("\n" + q.Consequence)
 	return b.String()
 }
+
+// codeSpan returns s as a code span. A backtick becomes an apostrophe: renderers
+// do not agree on how one can stand within a span.
+func codeSpan(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
 
 // ErrUnreachable means that a person cannot be asked: there is no browser to
 // show a page in.

@@ -129,8 +129,14 @@ func (r *recoveries) take(callerID string) []string {
 	}
 	findings := present.findings
 	present.findings = nil
+	if left := len(findings) - maxFindings; left > 0 {
+		findings = append(findings[:maxFindings:maxFindings], fmt.Sprintf("There were %d more tokens like these; the server's log names them.", left))
+	}
 	return findings
 }
+
+// maxFindings is how many findings are told one by one.
+const maxFindings = 10
 
 // text tells a person what was left behind and what became of it.
 func (f Recovered) text() string {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -144,13 +143,21 @@ func (c *call) mayRevoke(token *client.Token, unread bool) error {
 	const howto = "If the person wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal."
 	switch {
 	case !unread && c.inUse(token):
-		return newError(CodeForbidden, "%s is the token that this server itself runs on; it was not revoked", publicPrefix(token)).
+		return newError(CodeForbidden, "%s; it was not revoked", c.ownToken(token)).
 			next(howto, token.ID, c.terminalFlags)
 	case unread && c.policy.Approval != ApprovalAsk:
 		return newError(CodeUnavailable, "the list of tokens cannot be read, and without it this may be the token that the server itself runs on; it was not revoked").
 			next(howto, token.ID, c.terminalFlags)
 	}
 	return nil
+}
+
+// ownToken tells that token is, or may be, the one that the call runs on.
+func (c *call) ownToken(token *client.Token) string {
+	if isNamedBy(token, c.caller.TokenPrefix) {
+		return publicPrefix(token) + " is the token that this server itself runs on"
+	}
+	return "this may be the token that this server itself runs on (the API shows too little of its beginning to tell)"
 }
 
 func revokedResult(token *client.Token, now time.Time, outcome string) *result {
@@ -209,9 +216,9 @@ func (c *call) revocationUnseen(id string) decision {
 		question: Question{
 			Title: "Revoke this kenbun token without a look at it?",
 			Facts: []Fact{
-				{"Id", id},
-				{"Details", "not known, since the list of tokens cannot be read right now"},
-				{"In use", "perhaps: it may be the token that is in use here, without which nothing more can be done"},
+				{Label: "Id", Value: id, Outside: true},
+				{Label: "Details", Value: "not known, since the list of tokens cannot be read right now"},
+				{Label: "In use", Value: "perhaps: it may be the token that is in use here, without which nothing more can be done"},
 			},
 			Consequence: "Whatever uses it loses access at once. This cannot be undone.",
 			Agree:       "Revoke " + id + " for good",
@@ -244,20 +251,23 @@ func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
 		expires = humantime.Relative(*token.ExpiresAt, now)
 	}
 	facts := []Fact{
-		{"Name", strconv.Quote(row.Name)},
-		{"Begins with", row.Prefix},
-		{"Created", humantime.Relative(token.CreatedAt, now)},
-		{"Last used", used},
-		{"Expires", expires},
+		nameFact("Name", row.Name),
+		{Label: "Begins with", Value: row.Prefix},
+		{Label: "Created", Value: humantime.Relative(token.CreatedAt, now)},
+		{Label: "Last used", Value: used},
+		{Label: "Expires", Value: expires},
 	}
 	if row.Status == string(client.StatusNotYetValid) {
-		facts = append(facts, Fact{"Valid from", humantime.Relative(*token.ValidFrom, now)})
+		facts = append(facts, Fact{Label: "Valid from", Value: humantime.Relative(*token.ValidFrom, now)})
 	}
 	if row.Permissions != nil {
-		facts = append(facts, Fact{"Permissions", row.PermissionWords()})
+		facts = append(facts, Fact{Label: "Permissions", Value: row.PermissionWords(), Outside: true})
 	}
-	if row.InUse {
-		facts = append(facts, Fact{"In use", "this is the token that is in use here; without it nothing more can be done"})
+	switch {
+	case row.InUse:
+		facts = append(facts, Fact{Label: "In use", Value: "this is the token that is in use here; without it nothing more can be done"})
+	case row.MayBeInUse:
+		facts = append(facts, Fact{Label: "In use", Value: "this may be the token that is in use here: kenbun shows too little of it to tell"})
 	}
 	return facts
 }

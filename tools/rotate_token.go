@@ -316,7 +316,7 @@ func rotateQuestion(token *client.Token, expires *time.Time, now time.Time, pref
 	}
 	return Question{
 		Title:       "Replace this kenbun token by a new one?",
-		Facts:       append(tokenFacts(token, row, now), Fact{"The new one expires", ends}),
+		Facts:       append(tokenFacts(token, row, now), Fact{Label: "The new one expires", Value: ends}),
 		Consequence: "The new token is brought to you. Then the old one is revoked: whatever still uses it loses access. This cannot be undone.",
 		Agree:       "Rotate " + row.Prefix,
 		Unchanged:   "the token was not rotated",

@@ -97,7 +97,7 @@ func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 		u.change.Permissions, u.change.AllPermissions = to.names, to.all
 		u.differences = append(u.differences, difference{
 			field: fieldPermissions, label: "Change of permissions",
-			was: permissionWords(shownPermissions(token.Permissions)), becomes: permissionWords(to.names),
+			was: permissionWords(shownPermissions(token.Permissions, maxShownPermissions)), becomes: permissionWords(to.names),
 			from: narrowing(token.Permissions), to: narrowing(to.names),
 			widens: widens(token.Permissions, to.names), narrows: widens(to.names, token.Permissions),
 		})
@@ -211,14 +211,14 @@ func (c *call) updateQuestion(token *client.Token, update tokenUpdate) Question 
 		Unchanged: "the token was not changed",
 	}
 	for _, d := range update.differences {
-		question.Facts = append(question.Facts, Fact{d.label, "was " + d.was + ", becomes " + d.becomes})
+		question.Facts = append(question.Facts, Fact{Label: d.label, Value: "was " + d.was + ", becomes " + d.becomes, Outside: true})
 	}
 	var consequences []string
 	if update.widens() {
 		question.Title = "Give this kenbun token more than it has?"
 		consequences = append(consequences, "Whoever holds its value can then do more, or for longer.")
 	}
-	if row.InUse && update.narrows() {
+	if (row.InUse || row.MayBeInUse) && update.narrows() {
 		consequences = append(consequences, "This is the token that is in use here: what it loses may not be had back from here, and you may have to mend it in kenbun or with another token.")
 	}
 	question.Consequence = strings.Join(consequences, " ")

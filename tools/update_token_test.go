@@ -159,7 +159,7 @@ func TestS5_A1_WideningIsThePersonsDecision(t *testing.T) {
 			session := f.asksWith(`{}`, agreed)
 			f.callIn(t.Context(), session, "update_token", arguments(token.ID)).ok(nil)
 			asked := session.asked()
-			if len(asked) != 1 || !strings.Contains(asked[0].Message, "more than it has") || !strings.Contains(asked[0].Message, ": was ") || !strings.Contains(asked[0].Message, ", becomes ") {
+			if len(asked) != 1 || !strings.Contains(asked[0].Message, "more than it has") || !strings.Contains(asked[0].Message, ": `was ") || !strings.Contains(asked[0].Message, ", becomes ") {
 				t.Errorf("the person was asked %+v", asked)
 			}
 			if cmp.Equal(token.Token, f.listed()[token.ID]) {

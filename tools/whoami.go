@@ -17,6 +17,9 @@ import (
 // about.
 const warnDays = 7
 
+// maxShownUnits is how many organizational units are shown.
+const maxShownUnits = 50
+
 func whoami() *Tool {
 	return &Tool{
 		Name:  "whoami",
@@ -114,10 +117,13 @@ func Identify(ctx context.Context, caller Caller, address string, now time.Time)
 	}
 	who.describeUser(me, meErr)
 	if unitsErr == nil {
-		for _, unit := range units {
+		for _, unit := range units[:min(len(units), maxShownUnits)] {
 			who.OrgUnits = append(who.OrgUnits, identityUnit{
 				ID: shown(unit.ID, 64), Name: shown(unit.Name, 100), IsDefault: unit.IsDefault,
 			})
+		}
+		if left := len(units) - len(who.OrgUnits); left > 0 {
+			who.Warnings = append(who.Warnings, fmt.Sprintf("The user belongs to %d more organizational units, which are not shown.", left))
 		}
 	}
 	who.describeToken(token, tokensErr, now)
@@ -137,7 +143,7 @@ func (who *Identity) describeUser(me *client.Me, err error) {
 	}
 	// What counts now: the token may be narrowed, and its user's role may have
 	// come to hold less.
-	who.Token.Permissions = shownPermissions(me.Permissions)
+	who.Token.Permissions = shownPermissions(me.Permissions, maxShownPermissions)
 }
 
 // tokenInUse finds the token that caller runs on, nil if the list has none such.

@@ -87,13 +87,15 @@ func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.
 		table.Columns = append(table.Columns, terminal.Column{Title: "PERMISSIONS"})
 	}
 	width := terminal.Width(out)
-	words := tableWords{prefix: "kbn_pat_", inUse: "active, in use here", neverUsed: "never used", neverExpires: "never expires", when: humantime.Relative}
+	words := tableWords{prefix: "kbn_pat_", inUse: "active, in use here", mayBeInUse: "active, perhaps in use here", neverUsed: "never used", neverExpires: "never expires", when: humantime.Relative}
 	if width > 0 && width < roomyWidth {
-		words = tableWords{inUse: "in use", neverUsed: "never", neverExpires: "never", when: humantime.Short}
+		words = tableWords{inUse: "in use", mayBeInUse: "in use?", neverUsed: "never", neverExpires: "never", when: humantime.Short}
 	}
 	for _, row := range rows {
 		status := terminal.Cell{Text: strings.ReplaceAll(row.Status, "_", " ")}
 		switch {
+		case row.MayBeInUse && row.Status == string(client.StatusActive):
+			status = terminal.Cell{Text: words.mayBeInUse, Paint: style.Warn}
 		case row.InUse && row.Status == string(client.StatusActive):
 			status = terminal.Cell{Text: words.inUse, Paint: style.Good}
 		case row.Status != string(client.StatusActive):
@@ -134,8 +136,8 @@ const roomyWidth = 110
 
 // tableWords are long or short, as there is room.
 type tableWords struct {
-	prefix, inUse, neverUsed, neverExpires string
-	when                                   func(t, now time.Time) string
+	prefix, inUse, mayBeInUse, neverUsed, neverExpires string
+	when                                               func(t, now time.Time) string
 }
 
 // timeCell tells a time as people say it; never is what is worth a second look.

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // maxNameCharacters is the limit of a token's name in Unicode code points
@@ -28,20 +29,15 @@ func validateTokenName(name string) error {
 	case n > maxNameCharacters:
 		return &InvalidError{Field: "name", Problem: fmt.Sprintf("has %d characters: use at most %d", n, maxNameCharacters)}
 	case !plainText(name):
-		return &InvalidError{Field: "name", Problem: "holds control characters, line breaks or marks that turn the direction of text: leave them out"}
+		return &InvalidError{Field: "name", Problem: "holds characters that cannot be seen, such as control, zero-width or direction characters: leave them out"}
 	}
 	return nil
 }
 
-// plainText tells whether s is valid and can be shown in one line as it is.
-// U+FFFD is refused as the trace of text that was damaged on its way.
+// plainText reports whether s can be shown on one line, and holds nothing but
+// what the reader sees.
 func plainText(s string) bool {
-	for _, r := range s {
-		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control, unicode.Noncharacter_Code_Point) || r == utf8.RuneError {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool { return !plaintext.IsVisible(r) })
 }
 
 // rfc3339 is the date-time of RFC 3339, section 5.6. [time.Parse] takes more

@@ -98,6 +98,10 @@ func TestK1_NameIsCountedInCodePoints(t *testing.T) {
 		{strings.Repeat("x", 101), 400},
 		{strings.Repeat("🔑", 101), 400},
 		{strings.Repeat("e\u0301", 51), 400},
+		{"empty\u2800Braille", 400},
+		{"zero\u200bwidth", 400},
+		{"filler\u3164", 400},
+		{"tag\U000E0041", 400},
 	} {
 		body, err := json.Marshal(map[string]string{"name": c.name})
 		if err != nil {

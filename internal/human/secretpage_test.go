@@ -259,11 +259,11 @@ func TestS4_ThePageTellsWhatANewTokenMayDo(t *testing.T) {
 	facts := newSecretContent(token).facts
 	for _, want := range []tools.Fact{{Label: "Valid from", Value: date(from)}, {Label: "Permissions", Value: "read:leads read:tokens"}} {
 		if !slices.Contains(facts, want) {
-			t.Errorf("the page tells %q, want %q among it", facts, want)
+			t.Errorf("the page tells %v, want %v among it", facts, want)
 		}
 	}
 	if facts := newSecretContent(newToken()).facts; len(facts) != 3 {
-		t.Errorf("of a token that is not narrowed the page tells %q", facts)
+		t.Errorf("of a token that is not narrowed the page tells %v", facts)
 	}
 }
 

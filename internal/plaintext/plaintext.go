@@ -25,7 +25,7 @@ func Clean(s string, limit int) string {
 		case unicode.IsSpace(r) || unicode.Is(unicode.Zs, r):
 			pendingSpace = count > 0
 			continue
-		case !visible(r):
+		case !IsVisible(r):
 			continue
 		}
 		need := 1
@@ -58,18 +58,27 @@ func cut(s string, count, limit int) string {
 // is: no control, format, private or unassigned characters, no line breaks.
 func Visible(s string) bool {
 	for _, r := range s {
-		if r != ' ' && (unicode.IsSpace(r) || !visible(r)) {
+		if r != ' ' && (unicode.IsSpace(r) || !IsVisible(r)) {
 			return false
 		}
 	}
 	return true
 }
 
-func visible(r rune) bool {
-	if r == unicode.ReplacementChar {
+// IsVisible reports whether r shows something, or is a space. It is the one list
+// of invisible characters: controls, formats (direction marks, zero width, tags),
+// private use, surrogates, unassigned code points, line and paragraph
+// separators, fillers, variation selectors and symbols without a shape are not
+// visible. U+FFFD, the trace of damaged text, counts as invisible, too.
+func IsVisible(r rune) bool {
+	switch r {
+	case unicode.ReplacementChar,
+		'\u2800',     // the empty Braille pattern
+		'\uFFFC',     // the object replacement character
+		'\U0001D159': // the musical symbol without a note head
 		return false
 	}
-	if unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+	if r > unicode.MaxLatin1 && unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
 		return false
 	}
 	return unicode.IsGraphic(r)
