@@ -21,8 +21,8 @@ const longestWait = 365 * 24 * time.Hour
 // seconds, or, beyond any sensible wait, a Unix time.
 func retryAfter(status int, header http.Header) (time.Duration, bool) {
 	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return wholeSeconds(seconds), seconds >= 0
+	if wait, ok := wholeSeconds(value); ok {
+		return wait, true
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, min(longestWait, at.Sub(answeredAt(header)))), true
@@ -31,14 +31,15 @@ func retryAfter(status int, header http.Header) (time.Duration, bool) {
 		return 0, false
 	}
 	for _, name := range [...]string{"X-Ratelimit-Reset", "Ratelimit-Reset"} {
-		seconds, err := strconv.ParseInt(strings.TrimSpace(header.Get(name)), 10, 64)
-		if err != nil || seconds < 0 {
+		value := strings.TrimSpace(header.Get(name))
+		wait, ok := wholeSeconds(value)
+		if !ok {
 			continue
 		}
-		if seconds > int64(longestWait/time.Second) {
-			return max(0, min(longestWait, time.Unix(seconds, 0).Sub(answeredAt(header)))), true
+		if unix, err := strconv.ParseInt(value, 10, 64); err == nil && unix > int64(longestWait/time.Second) {
+			return max(0, min(longestWait, time.Unix(unix, 0).Sub(answeredAt(header)))), true
 		}
-		return wholeSeconds(seconds), true
+		return wait, true
 	}
 	return 0, false
 }
@@ -50,7 +51,14 @@ func answeredAt(header http.Header) time.Time {
 	return time.Now()
 }
 
-func wholeSeconds(seconds int64) time.Duration {
-	seconds = max(0, min(seconds, int64(longestWait/time.Second)))
-	return time.Duration(seconds) * time.Second
+// wholeSeconds reads digits alone, however many, and caps what they say.
+func wholeSeconds(digits string) (time.Duration, bool) {
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || seconds > int64(longestWait/time.Second) {
+		return longestWait, true // more than an int64 holds is a long wait, too
+	}
+	return time.Duration(seconds) * time.Second, true
 }

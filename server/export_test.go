@@ -1,12 +1,9 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -32,37 +29,6 @@ const (
 
 	ReadyPatience = readyPatience
 )
-
-// ReadDifferently tells what this package and Go's own decoder, with which the
-// library reads, see differently in a message that is accepted.
-func ReadDifferently(text []byte) string {
-	m, bad := parseMessage(text)
-	if bad != nil {
-		return ""
-	}
-	var theirs struct {
-		ID     json.RawMessage `json:"id"`
-		Method string          `json:"method"`
-		Params struct {
-			Name json.RawMessage            `json:"name"`
-			Meta map[string]json.RawMessage `json:"_meta"`
-		} `json:"params"`
-	}
-	err := json.Unmarshal(text, &theirs)
-	switch {
-	case err != nil && len(m.Params) > 0 && m.Params[0] == '{' && len(m.meta) > 0:
-		return "the library cannot read it: " + err.Error()
-	case err != nil:
-		return ""
-	case theirs.Method != m.Method:
-		return "the method is " + m.Method + " and " + theirs.Method
-	case !bytes.Equal(theirs.ID, m.ID):
-		return "the id is " + string(m.ID) + " and " + string(theirs.ID)
-	case !maps.EqualFunc(theirs.Params.Meta, m.meta, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) && len(m.meta) > 0:
-		return "the metadata differs"
-	}
-	return ""
-}
 
 // AddTool offers one more tool.
 func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) { s.mcp.AddTool(tool, handler) }

@@ -12,8 +12,6 @@ import (
 	"unicode/utf16"
 
 	"github.com/mark3labs/mcp-go/mcp"
-
-	"github.com/kenbun/kenbun-mcp/server"
 )
 
 // A message of no kind must not pass for a notification, which nobody answers,
@@ -232,9 +230,6 @@ func TestR30_AnswersOfThePersonAreReadInOneWayOnly(t *testing.T) {
 		s.ends()
 
 		body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"revoke_token","arguments":{"id":"` + target.ID + `"},"inputResponses":{"decision":` + result + `},"requestState":"x"}}`
-		if text := server.ReadDifferently([]byte(body)); text != "" {
-			t.Error(text)
-		}
 		if answer := h.post(t, session, body); answer.status != http.StatusBadRequest || answer.message(t).Error.Code != mcp.INVALID_REQUEST {
 			t.Errorf("%s in the call: status %d, %s", result, answer.status, answer.body)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // hostList is the Host headers that are served. A page on the web can make a
@@ -40,16 +41,17 @@ func (l hostList) allows(header string) bool {
 type hostPort struct{ name, port string }
 
 // parseHost reads a Host header (RFC 9110, section 7.2) and reports whether it
-// is one.
+// is one. An IPv6 address without brackets is not: two readers may take its last
+// group for a port or for a part of the address.
 func parseHost(s string) (hostPort, bool) {
 	u, err := url.Parse("//" + s)
-	if err != nil || u.Host != s || strings.HasSuffix(s, ":") {
+	if err != nil || u.Host != s || strings.HasSuffix(s, ":") || !isASCII(s) {
 		return hostPort{}, false
 	}
 	host := hostPort{name: strings.ToLower(u.Hostname()), port: u.Port()}
 	if addr, err := netip.ParseAddr(host.name); err == nil {
 		host.name = addr.String() // an IPv6 address can be written in many ways
-		return host, addr.Zone() == ""
+		return host, addr.Zone() == "" && addr.Is6() == strings.HasPrefix(s, "[")
 	}
 	for _, r := range host.name {
 		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_' {
@@ -68,6 +70,12 @@ func (l hostList) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isASCII reports whether s can be compared regardless of case: beyond ASCII,
+// letters exist whose lower case is an ASCII letter, such as U+212A.
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func isLoopbackName(name string) bool {
@@ -120,10 +128,14 @@ func parseOrigin(s string) (string, bool) {
 	return u.Scheme + "://" + name, true
 }
 
+func (l originList) allows(header string) bool {
+	return isASCII(header) && l[strings.ToLower(header)]
+}
+
 func (l originList) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origins := r.Header.Values("Origin")
-		if len(origins) > 1 || (len(origins) == 1 && !l[strings.ToLower(origins[0])]) {
+		if len(origins) > 1 || (len(origins) == 1 && !l.allows(origins[0])) {
 			writeProblem(w, http.StatusForbidden, "forbidden_origin",
 				"this server does not answer browsers from that origin; its operator can allow it with --allowed-origin")
 			return

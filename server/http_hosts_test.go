@@ -32,7 +32,9 @@ var hostCases = map[string]bool{
 	"ported.example.com": false, "ported.example.com:8444": false, "[2001:db8::3]": false, "[2001:db8::3]:9001": false,
 	"localhost]": false, "[localhost]": false, "localhost:": false, "localhost:evil.example": false, "localhost:80:80": false,
 	"user@localhost": false, "localhost/x": false, "localhost?x": false, "localhost#x": false, "localhost,evil.example": false,
-	" localhost": false, "localhost ": false, "local host": false, "localhost\x00": false,
+	"::1": false, "::1:8765": false, "2001:db8::1": false, "2001:db8::1:443": false, "[127.0.0.1]": false,
+	"xn--bcher-\u212ava.example": false,
+	" localhost":                 false, "localhost ": false, "local host": false, "localhost\x00": false,
 	"bücher.example": false, "ｌocalhost": false, "localhost\u200b": false, "%6cocalhost": false,
 }
 
@@ -86,6 +88,7 @@ func TestR28_Origins(t *testing.T) {
 		{[]string{"http://localhost:3001"}, false},
 		{[]string{"http://127.0.0.1:3000"}, false},
 		{[]string{"https://bücher.example"}, false},
+		{[]string{"https://xn--bcher-\u212ava.example"}, false},
 		{[]string{"file://"}, false},
 		{[]string{"chrome-extension://tools.example.com"}, false},
 		{[]string{"https://tools.example.com https://evil.example"}, false},

@@ -80,15 +80,3 @@ func TestR24_NestingAtTheLimitAndBeyondIt(t *testing.T) {
 		t.Errorf("one deeper: %s %+v", m.Result, m.Error)
 	}
 }
-
-func FuzzR30_WhatIsReadIsWhatWasWritten(f *testing.F) {
-	for _, message := range ambiguousMessages {
-		f.Add([]byte(message))
-	}
-	f.Add([]byte(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"whoami","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if differs := server.ReadDifferently(text); differs != "" {
-			t.Errorf("%q: %s", text, differs)
-		}
-	})
-}

@@ -171,10 +171,10 @@ type cursor struct {
 }
 
 func cursorAfter(token *client.Token, filter TokenFilter) string {
-	return base64.RawURLEncoding.EncodeToString(mustMarshal(cursor{
-		CreatedAt: token.CreatedAt, ID: token.ID, Filter: filter.digest(),
-	}))
+	return encodeCursor(cursor{CreatedAt: token.CreatedAt, ID: token.ID, Filter: filter.digest()})
 }
+
+func encodeCursor(at cursor) string { return base64.RawURLEncoding.EncodeToString(mustMarshal(at)) }
 
 func parseCursor(s string, filter TokenFilter) (*client.Token, error) {
 	if s == "" {
@@ -185,7 +185,8 @@ func parseCursor(s string, filter TokenFilter) (*client.Token, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &at)
 	}
-	if err != nil || at.ID == "" {
+	// Decoding passes over line breaks, loose bits and unknown members.
+	if err != nil || at.ID == "" || encodeCursor(at) != s {
 		return nil, invalidArgument(`"cursor" is not one that list_tokens gave`).
 			next("Use next_cursor of an answer, unchanged, or leave it out to start anew.")
 	}

@@ -77,7 +77,7 @@ func assignment(content []byte, start, end int) (name string, after int) {
 	}
 	left := bytes.Trim(line[:equals], " \t")
 	if start == 0 {
-		left = bytes.TrimPrefix(left, []byte("\ufeff"))
+		left = bytes.TrimLeft(bytes.TrimPrefix(left, []byte("\ufeff")), " \t")
 	}
 	if rest, ok := bytes.CutPrefix(left, []byte("export")); ok && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
 		left = bytes.TrimLeft(rest, " \t")

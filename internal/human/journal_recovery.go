@@ -225,6 +225,22 @@ func parseJournal(content []byte, file string, signer journalSigner) []*leftBehi
 
 // appendDone notes which entries were dealt with.
 func appendDone(file *os.File, content []byte, entries []int) error {
+	lines, err := doneLines(content, entries)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
+	if _, err := file.Write(lines); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// doneLines returns what to append to content so that entries count as done. A
+// last line that was cut short is closed first.
+func doneLines(content []byte, entries []int) ([]byte, error) {
 	var lines bytes.Buffer
 	if len(content) > 0 && content[len(content)-1] != '\n' {
 		lines.WriteByte('\n')
@@ -232,17 +248,11 @@ func appendDone(file *os.File, content []byte, entries []int) error {
 	for _, entry := range entries {
 		line, err := json.Marshal(journalRecord{Entry: entry, Event: eventDone, At: time.Now().UTC()})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		lines.Write(append(line, '\n'))
 	}
-	if _, err := file.Seek(0, io.SeekEnd); err != nil {
-		return err
-	}
-	if _, err := file.Write(lines.Bytes()); err != nil {
-		return err
-	}
-	return file.Sync()
+	return lines.Bytes(), nil
 }
 
 // deal finds out what became of a token and revokes it if nobody holds it. It
