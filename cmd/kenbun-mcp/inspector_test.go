@@ -32,10 +32,11 @@ func newInspector(t *testing.T, environment []string) inspector {
 		script:      filepath.Join(modules, ".bin", "inspector"),
 		environment: environment,
 	}
-	for _, file := range []string{i.node, i.script} {
-		if _, err := os.Stat(file); err != nil {
-			kenbuntest.SkipUnlessRequired(t, "the MCP Inspector is not installed: run npm install in script/inspector")
-		}
+	if _, err := os.Stat(i.node); err != nil {
+		i.node = "node" // npm has a Node of its own for some platforms only
+	}
+	if _, err := os.Stat(i.script); err != nil {
+		kenbuntest.SkipUnlessRequired(t, "the MCP Inspector is not installed: run npm ci in script/inspector")
 	}
 	return i
 }
