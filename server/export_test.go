@@ -59,8 +59,8 @@ func (s *Server) SetSessionClock(now func() time.Time) { s.now = now }
 func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.write = write }
 
 // ForwardedFrom is the address from which a request comes.
-func ForwardedFrom(r *http.Request, proxies []netip.Prefix) netip.Addr {
-	return forwardedFrom(r, proxies)
+func ForwardedFrom(r *http.Request, networks []netip.Prefix) netip.Addr {
+	return forwardedFrom(r, proxies{networks: networks})
 }
 
 // Verifier is the check of callers' tokens.

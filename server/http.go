@@ -13,6 +13,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/peer"
 )
 
 // Bounds of what comes in over HTTP.
@@ -69,8 +70,9 @@ const (
 	// IdentityCaller means that each request brings its own token and runs as
 	// its user.
 	IdentityCaller Identity = "caller"
-	// IdentityServer means that all requests run with the server's own token. Only on
-	// loopback, since whoever reaches the server acts as its owner.
+	// IdentityServer means that all requests run with the server's own token. They
+	// must come from the server's own user on this machine, and bring the key of
+	// [HTTPConfig.Key] unless they come over a unix socket.
 	IdentityServer Identity = "server"
 )
 
@@ -78,6 +80,9 @@ const (
 type HTTPConfig struct {
 	// Identity says as whom calls run. Empty: IdentityCaller.
 	Identity Identity
+	// Key is what clients must send over TCP where Identity is IdentityServer, as a
+	// Bearer token or in X-API-Key. Empty: unix sockets alone are served.
+	Key client.Secret
 	// API checks the tokens of callers.
 	API *client.Client
 	// AllowedHosts are the Host headers that are served, beside loopback names:
@@ -103,6 +108,9 @@ type HTTPConfig struct {
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
 	// believed, as [ParseProxies] reads them. Only for IdentityCaller.
 	TrustedProxies []netip.Prefix
+	// ProxyOnSocket has X-Forwarded-For believed of everybody who can connect to a
+	// unix socket. Only for IdentityCaller.
+	ProxyOnSocket bool
 }
 
 // HTTPHandler serves MCP on [MCPPath] to many clients.
@@ -142,15 +150,18 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		if config.Claims != nil {
 			return nil, errors.New("only callers with tokens of their own can claim what is theirs")
 		}
-		if len(config.TrustedProxies) > 0 {
+		if len(config.TrustedProxies) > 0 || config.ProxyOnSocket {
 			return nil, errors.New("a server that acts with its own token stands behind no proxy")
 		}
 		everybody := func(string) bool { return true }
-		endpoint = requireLoopback(refuseToken(withCallerID(serverCallerID, limits.guardUser(everybody, endpoint))))
+		endpoint = withCallerID(serverCallerID, limits.guardUser(everybody, endpoint))
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
 	endpoint = limits.guardAddress(noteRecipient(bufferBody(endpoint)))
+	if config.Identity == IdentityServer {
+		endpoint = guardOwnUser(config.Key, endpoint)
+	}
 
 	site := origins.guard(shareWithOrigins(route(endpoint, newReadiness(config.API))))
 	if desk != nil {
@@ -158,7 +169,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		site = desk.before(site)
 	}
 	site = logRequests(s.log, s.metrics, recoverPanics(s.log, hosts.guard(site)))
-	return noteClientAddress(config.TrustedProxies, cutOffSlowReaders(s.timeouts.write, endDoubtfulConnections(site))), nil
+	return noteClientAddress(proxies{config.TrustedProxies, config.ProxyOnSocket}, cutOffSlowReaders(s.timeouts.write, endDoubtfulConnections(site))), nil
 }
 
 // Serve answers requests on listener until ctx is done. Then it ends the streams
@@ -174,6 +185,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		// net/http would answer "OPTIONS *" itself, whatever Host and Origin say.
 		DisableGeneralOptionsHandler: true,
+		ConnContext:                  peer.ConnContext,
 		BaseContext:                  func(net.Listener) context.Context { return withServing(context.WithoutCancel(ctx), ctx) },
 		// No WriteTimeout: an answer may wait for a person.
 	}
@@ -184,7 +196,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	if err := settle(listener, s.timeouts.settling); err != nil {
+	if err := endConnecting(listener, s.timeouts.settling); err != nil {
 		s.log.Debug("connections that nobody has accepted may be lost", "cause", err)
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)

@@ -36,8 +36,15 @@ func isProxy(proxies []netip.Prefix, addr netip.Addr) bool {
 
 type clientAddressKey struct{}
 
+// proxies are peers that are trusted to name their clients.
+type proxies struct {
+	networks []netip.Prefix
+	// onSocket trusts whoever can connect to a unix socket.
+	onSocket bool
+}
+
 // noteClientAddress finds out from which address each request comes.
-func noteClientAddress(proxies []netip.Prefix, next http.Handler) http.Handler {
+func noteClientAddress(proxies proxies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addr := forwardedFrom(r, proxies)
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientAddressKey{}, addr)))
@@ -55,15 +62,16 @@ func clientAddress(ctx context.Context) netip.Addr {
 // last one in X-Forwarded-For that is no trusted proxy, if the peer is one.
 // Proxies append whom they heard from, so that what a client wrote there itself
 // stands before that. Behind what cannot be read nothing is believed.
-func forwardedFrom(r *http.Request, proxies []netip.Prefix) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
+func forwardedFrom(r *http.Request, proxies proxies) netip.Addr {
+	var addr netip.Addr // that of a unix socket
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		addr = peer.Addr().Unmap().WithZone("")
+	} else if !proxies.onSocket || !overUnixSocket(r) {
 		return netip.Addr{}
 	}
-	addr := peer.Addr().Unmap().WithZone("")
 	for _, line := range slices.Backward(r.Header.Values("X-Forwarded-For")) {
 		for more := true; more; {
-			if !isProxy(proxies, addr) {
+			if addr.IsValid() && !isProxy(proxies.networks, addr) {
 				return addr
 			}
 			var hop string

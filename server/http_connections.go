@@ -95,6 +95,15 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// StopListening passes on to a unix socket that nobody is to connect to it any
+// more.
+func (l *limitedListener) StopListening() error {
+	if stopping, ok := l.Listener.(interface{ StopListening() error }); ok {
+		return stopping.StopListening()
+	}
+	return nil
+}
+
 // SyscallConn implements [syscall.Conn], for whoever has to do with the socket
 // itself.
 func (l *limitedListener) SyscallConn() (syscall.RawConn, error) { return socketOf(l.Listener) }
@@ -202,6 +211,9 @@ func (c *limitedConn) CloseWrite() error {
 	}
 	return nil
 }
+
+// NetConn returns the connection within.
+func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *limitedConn) Close() error {
 	c.release()

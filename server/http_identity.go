@@ -3,13 +3,10 @@ package server
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -126,55 +123,6 @@ func challenge(w http.ResponseWriter, err error) {
 		code = "missing_token"
 	}
 	writeProblem(w, auth.status, code, auth.description)
-}
-
-// requireLoopback refuses who is not this machine's user.
-func requireLoopback(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !fromOwnUser(r) {
-			writeProblem(w, http.StatusForbidden, "forbidden", "this server acts with its own token and answers its own user on its own machine only")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// forwardingHeaders are what proxies add for those whom they stand for, who may
-// be anywhere.
-var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
-
-// fromOwnUser reports whether a request comes from this machine, from nobody
-// whom a proxy stands for, and, where the system tells, from the user as whom
-// this process runs.
-func fromOwnUser(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || peer.Addr().Zone() != "" || !peer.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	for _, header := range forwardingHeaders {
-		if len(r.Header.Values(header)) > 0 {
-			return false
-		}
-	}
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return true
-	}
-	own, err := netip.ParseAddrPort(local.String())
-	return err != nil || !human.OfAnotherUser(peer, own)
-}
-
-// refuseToken keeps somebody who brings a token from being served as somebody
-// else.
-func refuseToken(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
-			writeProblem(w, http.StatusBadRequest, "invalid_request",
-				"this server acts with its own token and would not use yours; send none, or start it with --identity caller")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // withCallerID marks requests whose token is the server's own.

@@ -1,6 +1,9 @@
 package server_test
 
 import (
+	"crypto/rand"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -183,62 +186,127 @@ func TestN4_NobodyIsLetInWhileTheAPIIsDown(t *testing.T) {
 	}
 }
 
-// identityServer serves ada's own token to whoever is on the machine.
-func identityServer(t *testing.T) *httpHouse {
+// serverKey makes a key as a server that acts with its own token has one.
+func serverKey() string { return "kms" + "_" + rand.Text() }
+
+// identityServer serves ada's own token to those who have key.
+func identityServer(t *testing.T, key string, configure ...func(*server.HTTPConfig)) *httpHouse {
 	t.Helper()
 	h := newHouse(t, func(h *house, api *client.Client) tools.Callers {
 		return server.OwnCallers(api, ownToken(h.pat))
 	})
-	handler, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer})
+	config := server.HTTPConfig{Identity: server.IdentityServer, Key: client.NewSecret(key)}
+	for _, c := range configure {
+		c(&config)
+	}
+	handler, err := h.HTTPHandler(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return listen(t, h, handler)
 }
 
-func TestIdentityServer_ActsWithItsOwnTokenAndRefusesOthers(t *testing.T) {
-	h := identityServer(t)
-	answer := h.modern(t, nil, 1, "tools/call", map[string]any{"name": "whoami"})
-	if tool := answer.message(t).tool(t); !strings.Contains(tool.text(), "ada@example.com") {
-		t.Errorf("whoami: %s", tool.text())
+func TestIdentityServer_ActsWithItsOwnTokenForWhoeverHasItsKey(t *testing.T) {
+	key := serverKey()
+	h := identityServer(t, key)
+	for _, header := range []headers{bearer(key), {"Authorization", "bearer " + key}, {"X-API-Key", key}} {
+		answer := h.modern(t, header, 1, "tools/call", map[string]any{"name": "whoami"})
+		if tool := answer.message(t).tool(t); !strings.Contains(tool.text(), "ada@example.com") {
+			t.Errorf("whoami: %s", tool.text())
+		}
 	}
-	session := h.session(t, nil, noCapabilities)
+	session := h.session(t, bearer(key), noCapabilities)
 	if text := h.post(t, session, call(t, 2, "whoami", nil)).message(t).tool(t).text(); !strings.Contains(text, "ada@example.com") {
 		t.Errorf("whoami: %s", text)
 	}
-	for _, header := range []headers{
-		bearer(h.pat), bearer(randomToken()), {"X-API-Key", h.pat}, {"Authorization", ""}, {"Authorization", "Basic eDp5"},
+}
+
+func TestIdentityServer_RefusesRequestsWithoutItsKey(t *testing.T) {
+	key := serverKey()
+	h := identityServer(t, key)
+	for _, c := range []struct {
+		header headers
+		says   string
+	}{
+		{nil, "missing_token"},
+		{bearer(h.pat), "invalid_token"},
+		{headers{"X-API-Key", h.pat}, "invalid_token"},
+		{bearer(serverKey()), "invalid_token"},
+		{bearer(""), "invalid_token"},
+		{bearer(key + "x"), "invalid_token"},
+		{bearer(key[:len(key)-1]), "invalid_token"},
+		{bearer(strings.ToLower(key)), "invalid_token"},
+		{headers{"Authorization", ""}, "invalid_token"},
+		{headers{"Authorization", key}, "invalid_token"},
+		{headers{"Authorization", "Basic " + key}, "invalid_token"},
+		{headers{"Authorization", "Bearer " + key, "Authorization", "Bearer " + key}, "invalid_request"},
+		{headers{"X-API-Key", key, "X-API-Key", key}, "invalid_request"},
+		{headers{"Authorization", "Bearer " + key, "X-API-Key", key}, "invalid_request"},
 	} {
-		if answer := h.post(t, header, initialize(t, 1, noCapabilities)); answer.status != 400 || answer.problem(t) != "invalid_request" {
-			t.Errorf("%d headers: status %d", len(header), answer.status)
+		answer := h.post(t, c.header, initialize(t, 1, noCapabilities))
+		if answer.status != 401 || answer.problem(t) != c.says || answer.header.Get("WWW-Authenticate") == "" || !strings.Contains(answer.body, "key") {
+			t.Errorf("%d headers: status %d, %s; want 401 and %s", len(c.header), answer.status, answer.body, c.says)
+		}
+		if strings.Contains(answer.body, key) {
+			t.Error("the answer holds the key")
+		}
+	}
+	// A server that was given no key has none that could be guessed.
+	keyless := identityServer(t, "")
+	for _, header := range []headers{nil, bearer(""), {"X-API-Key", ""}} {
+		if answer := keyless.post(t, header, initialize(t, 1, noCapabilities)); answer.status != 401 {
+			t.Errorf("without a key of its own: status %d", answer.status)
 		}
 	}
 }
 
-func TestIdentityServer_AnswersItsOwnMachineOnly(t *testing.T) {
-	h := newHouse(t)
-	handler, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer, AllowedHosts: []string{"mcp.example.com"}})
+// A request without the key is answered before its body has come.
+func TestIdentityServer_ReadsNoBodyWithoutTheKey(t *testing.T) {
+	h := identityServer(t, serverKey())
+	connection, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for address, want := range map[string]int{
-		"127.0.0.1:1": 200, "127.9.9.9:1": 200, "[::1]:1": 200, "[::ffff:127.0.0.1]:1": 200,
-		"192.0.2.7:1": 403, "[2001:db8::1]:1": 403, "[::ffff:192.0.2.7]:1": 403, "[fe80::1%lo]:1": 403, "[::1%lo]:1": 403,
-		"10.0.0.1:1": 403, "0.0.0.0:1": 403, "": 403, "@": 403, "127.0.0.1": 403,
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(connection, "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(connection)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 401 ") {
+		t.Errorf("answered with %q, %v", answer, err)
+	}
+}
+
+func TestIdentityServer_AnswersItsOwnMachineOnly(t *testing.T) {
+	key := serverKey()
+	h := newHouse(t)
+	handler, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer, Key: client.NewSecret(key), AllowedHosts: []string{"mcp.example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{
+		"192.0.2.7:1", "[2001:db8::1]:1", "[::ffff:192.0.2.7]:1", "[fe80::1%lo]:1", "[::1%lo]:1", "10.0.0.1:1", "0.0.0.0:1", "", "@", "127.0.0.1",
+		"127.0.0.1:1", // it says so, and there is no connection
 	} {
-		recorder := serveFrom(t, handler, address, headers{})
-		if recorder.Code != want {
-			t.Errorf("from %q: status %d, want %d", address, recorder.Code, want)
+		if recorder := serveFrom(t, handler, address, bearer(key)); recorder.Code != 403 {
+			t.Errorf("from %q: status %d, want 403", address, recorder.Code)
 		}
 	}
-	// Whom a proxy on this machine stands for may be anywhere.
+	// Clients of a proxy on this machine may be anywhere.
+	served := listen(t, h, handler)
 	for _, header := range []headers{
 		{"X-Forwarded-For", "127.0.0.1"}, {"Forwarded", "for=127.0.0.1"}, {"X-Real-Ip", "127.0.0.1"}, {"Via", "1.1 proxy"},
 		{"X-Forwarded-Host", "localhost"}, {"X-Forwarded-Proto", ""},
 	} {
-		if recorder := serveFrom(t, handler, "127.0.0.1:1", header); recorder.Code != 403 {
-			t.Errorf("with %v: status %d, want 403", header, recorder.Code)
+		if answer := served.post(t, append(bearer(key), header...), initialize(t, 1, noCapabilities)); answer.status != 403 {
+			t.Errorf("with %v: status %d, want 403", header, answer.status)
 		}
+	}
+	if answer := served.post(t, bearer(key), initialize(t, 1, noCapabilities)); answer.status != 200 {
+		t.Errorf("without any of these headers: status %d", answer.status)
 	}
 }
 

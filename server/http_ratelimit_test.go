@@ -372,15 +372,18 @@ func TestIdentityServer_HasLimitsAndNoProxies(t *testing.T) {
 	if _, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}); err == nil {
 		t.Error("it takes part in proxies")
 	}
-	handler, err := h.HTTPHandler(server.HTTPConfig{Identity: server.IdentityServer, Limits: slowly})
-	if err != nil {
-		t.Fatal(err)
+	key := serverKey()
+	served := identityServer(t, key, func(c *server.HTTPConfig) { c.Limits = slowly })
+	// Requests without the key are not the user's.
+	for range 30 {
+		if answer := served.post(t, nil, initialize(t, 1, noCapabilities)); answer.status != 401 {
+			t.Fatalf("without the key: status %d", answer.status)
+		}
 	}
-	served := listen(t, h, handler)
 	for range 10 {
-		if answer := served.post(t, nil, initialize(t, 1, noCapabilities)); answer.status != 200 {
+		if answer := served.post(t, bearer(key), initialize(t, 1, noCapabilities)); answer.status != 200 {
 			t.Fatalf("status %d", answer.status)
 		}
 	}
-	isHeldBack(t, served.post(t, nil, initialize(t, 1, noCapabilities)), "1 requests a minute")
+	isHeldBack(t, served.post(t, bearer(key), initialize(t, 1, noCapabilities)), "1 requests a minute")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
@@ -18,6 +19,7 @@ import (
 type httpFlags struct {
 	listen         string
 	identity       string
+	keyFile        string
 	allowedHosts   []string
 	allowedOrigins []string
 	behindProxy    bool
@@ -39,10 +41,13 @@ func newHTTPCommand() *cobra.Command {
 token of its own user, as "Authorization: Bearer" or "X-API-Key"; the server has
 none, and answers 401 to a request without.
 
-With --identity server it acts with its own token instead, for its own user, and
-answers on loopback only.`,
+With --identity server it acts with its own token instead, for its own user. On
+loopback, clients send the key of the server, which is made at the first start
+and kept in a file, as "Authorization: Bearer" or "X-API-Key". On a unix socket,
+in a folder that is yours alone, they need no key.`,
 		Example: `  kenbun-mcp http
   kenbun-mcp http --listen 127.0.0.1:9000 --identity server --embedded
+  kenbun-mcp http --listen unix:$HOME/.kenbun-mcp/socket --identity server
   kenbun-mcp http --listen 0.0.0.0:8765 --behind-proxy --trusted-proxy 10.0.0.0/8 --public-url https://mcp.example.com
   kenbun-mcp http --listen 0.0.0.0:8765 --tls-cert-file cert.pem --tls-key-file key.pem --public-url https://mcp.example.com:8765`,
 		Args: cobra.NoArgs,
@@ -58,11 +63,12 @@ answers on loopback only.`,
 	serving.add(cmd, "info")
 	serving.audit.add(cmd, "standard output")
 	flags := cmd.Flags()
-	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on; port 0 takes a free one")
-	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `as whom calls run: "caller", each with the token of its request, or "server", with this server's own, on loopback only`)
+	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on (port 0 takes a free one), or unix:PATH")
+	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `as whom calls run: "caller", each with the token of its request, or "server", with this server's own, on loopback or a unix socket only`)
+	flags.StringVar(&reaching.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
 	flags.StringSliceVar(&reaching.allowedHosts, "allowed-host", nil, "further Host names to answer under, beside loopback ones")
 	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com")
-	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS")
+	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
 	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
 	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
 	reaching.state.add(cmd)
@@ -72,7 +78,7 @@ answers on loopback only.`,
 }
 
 func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *servingFlags, reaching *httpFlags, logger *slog.Logger) (err error) {
-	loopback, err := isLoopbackAddress(reaching.listen)
+	loopback, err := reaching.isLocal()
 	if err != nil {
 		return err
 	}
@@ -81,9 +87,13 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	case identity != server.IdentityCaller && identity != server.IdentityServer:
 		return usageErrorf(`--identity cannot be %q; use "caller" or "server"`, reaching.identity)
 	case !loopback && identity == server.IdentityServer:
-		return usageErrorf("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or use --identity caller")
+		return usageErrorf("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or on a unix socket, or use --identity caller")
 	case identity == server.IdentityServer && !reaching.forOwnUser(loopback):
 		return usageErrorf("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --trusted-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
+	case identity == server.IdentityCaller && reaching.keyFile != "":
+		return usageErrorf("--server-key-file has no meaning without --identity server: callers send tokens of their own")
+	case reaching.isUnix() && reaching.edge.servesTLS():
+		return usageErrorf("--tls-cert-file is for TCP: what passes through a unix socket stays on this machine")
 	case !loopback && !reaching.behindProxy && !reaching.edge.servesTLS():
 		return usageErrorf("tokens would cross the network unencrypted on %s: listen on loopback, give a certificate with --tls-cert-file and --tls-key-file, or listen behind a proxy that ends TLS with --behind-proxy", reaching.listen)
 	}
@@ -115,8 +125,8 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if err != nil {
 		return err
 	}
-	if reaching.behindProxy && len(edge.proxies) == 0 {
-		logger.Warn("all clients count as one address (--behind-proxy without --trusted-proxy): one that is held back for what it sends holds back all; name the network of the proxy")
+	if reaching.countsTogether(len(edge.proxies)) {
+		logger.Warn("all clients count as one address, and one that sends too much holds back all: name the network of the proxy with --trusted-proxy, or use --behind-proxy on a unix socket")
 	}
 	callers := server.RequestCallers()
 	forOwnUser := reaching.forOwnUser(loopback)
@@ -136,8 +146,13 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if err != nil {
 		return err
 	}
+	key, keyFile, err := reaching.key(cmd.Context(), identity)
+	if err != nil {
+		return err
+	}
 	handler, err := s.HTTPHandler(server.HTTPConfig{
 		Identity:       identity,
+		Key:            key,
 		API:            c.api,
 		AllowedHosts:   hosts,
 		AllowedOrigins: reaching.allowedOrigins,
@@ -147,11 +162,12 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		SessionIdle:    reaching.sessionIdle,
 		Limits:         edge.limits,
 		TrustedProxies: edge.proxies,
+		ProxyOnSocket:  reaching.isUnix() && reaching.behindProxy,
 	})
 	if err != nil {
 		return usageErrorf("%w", err)
 	}
-	listener, err := listen(cmd.Context(), reaching.listen)
+	listener, err := reaching.open(cmd.Context(), identity)
 	if err != nil {
 		return err
 	}
@@ -165,8 +181,10 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	defer func() { err = errors.Join(err, endMetrics()) }()
 	endSweeping := shared.sweep(cmd.Context())
 	defer func() { err = errors.Join(err, endSweeping()) }()
-	cmd.PrintErrf("Serving MCP on %s%s%s, as %s, for the API at %s\n",
-		reaching.edge.scheme(), listener.Addr(), server.MCPPath, actsAs(identity), c.api.BaseURL())
+	cmd.PrintErrf("Serving MCP on %s, as %s, for the API at %s\n", reaching.endpoint(listener), actsAs(identity), c.api.BaseURL())
+	if keyFile != "" {
+		cmd.PrintErrf("Clients send the key in %s as \"Authorization: Bearer\"\n", keyFile)
+	}
 	return s.Serve(cmd.Context(), edge.guard(listener, serving.watch, logger), handler)
 }
 
@@ -184,7 +202,7 @@ func (f *httpFlags) hosts() ([]string, error) {
 
 // address is where people reach the server, empty where only they know.
 func (f *httpFlags) address(listener net.Listener, forOwnUser bool) string {
-	if forOwnUser {
+	if forOwnUser && !f.isUnix() {
 		return f.edge.scheme() + listener.Addr().String()
 	}
 	return f.publicURL
@@ -194,6 +212,27 @@ func (f *httpFlags) address(listener net.Listener, forOwnUser bool) string {
 // other people use.
 func (f *httpFlags) forOwnUser(loopback bool) bool {
 	return loopback && !f.behindProxy && len(f.allowedHosts) == 0 && f.publicURL == "" && len(f.edge.trustedProxies) == 0
+}
+
+// key returns the key that clients must send, and where it is kept. There is none
+// where callers bring tokens of their own, and on a unix socket.
+func (f *httpFlags) key(ctx context.Context, identity server.Identity) (_ client.Secret, file string, err error) {
+	if f.isUnix() || identity != server.IdentityServer {
+		return client.Secret{}, "", nil
+	}
+	if file, err = serverKeyFile(f.keyFile); err != nil {
+		return client.Secret{}, "", err
+	}
+	key, err := openServerKey(ctx, file)
+	return key, file, err
+}
+
+// countsTogether reports whether the clients of a proxy cannot be told apart.
+func (f *httpFlags) countsTogether(trusted int) bool {
+	if f.isUnix() {
+		return !f.behindProxy && f.identity != string(server.IdentityServer)
+	}
+	return f.behindProxy && trusted == 0
 }
 
 func actsAs(identity server.Identity) string {

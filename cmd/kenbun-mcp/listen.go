@@ -7,7 +7,11 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
+
+	"github.com/kenbun/kenbun-mcp/internal/unixsocket"
+	"github.com/kenbun/kenbun-mcp/server"
 )
 
 func isLoopbackAddress(address string) (bool, error) {
@@ -26,8 +30,49 @@ func badAddress(flag, address, example string) error {
 	return usageErrorf("%s cannot be %q; write an address and a port such as %s", flag, address, example)
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	return listenFor(ctx, address, "--listen")
+// socket returns the path in --listen unix:PATH.
+func (f *httpFlags) socket() (path string, ok bool) { return strings.CutPrefix(f.listen, "unix:") }
+
+func (f *httpFlags) isUnix() bool {
+	_, ok := f.socket()
+	return ok
+}
+
+// isLocal reports whether only this machine can reach the address in --listen.
+func (f *httpFlags) isLocal() (bool, error) {
+	if path, isUnix := f.socket(); isUnix {
+		if path == "" {
+			return false, badAddress("--listen", f.listen, "unix:/run/kenbun-mcp/socket")
+		}
+		return true, nil
+	}
+	return isLoopbackAddress(f.listen)
+}
+
+// open listens where --listen says. Without tokens of callers, only the server's
+// own user may connect to a unix socket.
+func (f *httpFlags) open(ctx context.Context, identity server.Identity) (net.Listener, error) {
+	path, isUnix := f.socket()
+	if !isUnix {
+		return listenFor(ctx, f.listen, "--listen")
+	}
+	access := unixsocket.Group
+	if identity == server.IdentityServer {
+		access = unixsocket.OwnUser
+	}
+	listener, err := unixsocket.Listen(ctx, path, access)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", f.listen, err)
+	}
+	return listener, nil
+}
+
+// endpoint is where the server serves, for people to read.
+func (f *httpFlags) endpoint(listener net.Listener) string {
+	if f.isUnix() {
+		return fmt.Sprintf("unix:%s, path %s", listener.Addr(), server.MCPPath)
+	}
+	return f.edge.scheme() + listener.Addr().String() + server.MCPPath
 }
 
 // listenFor names the flag that the address came from where it cannot be had.

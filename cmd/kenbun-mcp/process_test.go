@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,7 +59,14 @@ func startHTTPLogged(t *testing.T, environment []string, arguments ...string) (s
 // startHTTPTo also sends standard output to a file, if there is one.
 func startHTTPTo(t *testing.T, stdout *os.File, environment []string, arguments ...string) (string, func() string) {
 	t.Helper()
-	command := exec.Command(kenbuntest.Binary(t), append([]string{"http", "--listen", "127.0.0.1:0"}, arguments...)...)
+	return startHTTPAs(t, stdout, nil, environment, arguments...)
+}
+
+// startHTTPAs starts it by way of a command that prepares for it, if there is one.
+func startHTTPAs(t *testing.T, stdout *os.File, prepare, environment []string, arguments ...string) (string, func() string) {
+	t.Helper()
+	words := slices.Concat(prepare, []string{kenbuntest.Binary(t), "http", "--listen", "127.0.0.1:0"}, arguments)
+	command := exec.Command(words[0], words[1:]...)
 	command.Env = environment
 	if stdout != nil {
 		command.Stdout = stdout

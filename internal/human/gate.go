@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"slices"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/peer"
 )
 
 // formLimit is the largest form that is read, in bytes.
@@ -106,7 +106,7 @@ func (g *gate) refuse(r *http.Request) *view {
 		return &v
 	}
 	switch {
-	case g.isForeign(r):
+	case !peer.IsOwnUser(r.Context()):
 		return refusal(http.StatusForbidden)
 	case r.Host != g.host:
 		// DNS rebinding: a foreign name that leads here.
@@ -126,21 +126,6 @@ func (g *gate) refuse(r *http.Request) *view {
 		return refusal(http.StatusUnsupportedMediaType)
 	}
 	return nil
-}
-
-// isForeign reports whether the request was made by another user of this
-// machine.
-func (g *gate) isForeign(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return true
-	}
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return true
-	}
-	own, err := netip.ParseAddrPort(local.String())
-	return err != nil || OfAnotherUser(peer, own)
 }
 
 // isOwnOrigin reports whether an Origin header, where there is one, names this

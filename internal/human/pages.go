@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/peer"
 )
 
 const (
@@ -158,7 +160,8 @@ func (p *Pages) listen() error {
 	}
 	site := &site{host: listener.Addr().String(), served: make(chan struct{})}
 	site.server = &http.Server{
-		Handler: &gate{pages: p, host: site.host},
+		Handler:     &gate{pages: p, host: site.host},
+		ConnContext: peer.ConnContext,
 		// net/http would answer "OPTIONS *" itself, whatever Host and Origin say.
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            5 * time.Second,

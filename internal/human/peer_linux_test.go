@@ -2,14 +2,10 @@ package human
 
 import (
 	"bufio"
-	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,106 +13,71 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
-func TestA46_TheOwnerOfAConnectionIsKnown(t *testing.T) {
-	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Logf("without IPv6 here: %v", err)
-			continue
-		}
-		connection, err := net.Dial("tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		local, remote := netip.MustParseAddrPort(connection.LocalAddr().String()), netip.MustParseAddrPort(listener.Addr().String())
-		table := "/proc/self/net/tcp"
-		if local.Addr().Is6() {
-			table += "6"
-		}
-		content, err := os.ReadFile(table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if uid, found := socketOwner(content, local, remote); !found || uid != os.Getuid() {
-			t.Errorf("%s: the owner is %d (%t), want %d", address, uid, found, os.Getuid())
-		}
-		if OfAnotherUser(local, remote) {
-			t.Errorf("%s: our own connection counts as another user's", address)
-		}
-		if _, found := socketOwner(content, local, netip.AddrPortFrom(remote.Addr(), 1)); found {
-			t.Errorf("%s: a connection is found that is not there", address)
-		}
-		connection.Close()
-		listener.Close()
-	}
-}
-
-// TestA46_AnotherUserOfThisMachineIsShownNothing: the process list shows the
-// address to all users while the browser is opened.
+// TestA46_AnotherUserOfThisMachineIsShownNothing: even if they know the address.
 func TestA46_AnotherUserOfThisMachineIsShownNothing(t *testing.T) {
-	if os.Getuid() != 0 {
-		kenbuntest.SkipUnlessRequired(t, "only root can act as another user")
-	}
 	h := newHouse(t)
 	d := h.deliver(t.Context(), t, atLeisure)
 	address, err := url.Parse(d.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const nobody = 65534
-	connection := dialAs(t, nobody, address.Host)
-	defer connection.Close()
-	if _, err := io.WriteString(connection, "GET "+address.Path+" HTTP/1.1\r\nHost: "+address.Host+"\r\nConnection: close\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusForbidden || strings.Contains(string(body), "csrf") {
-		t.Errorf("another user is answered with %d %s", response.StatusCode, body)
+	for _, family := range []int{syscall.AF_INET, syscall.AF_INET6} {
+		connection := kenbuntest.DialAs(t, kenbuntest.SomeoneElse, family, address.Host)
+		defer connection.Close()
+		if _, err := io.WriteString(connection, "GET "+address.Path+" HTTP/1.1\r\nHost: "+address.Host+"\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != http.StatusForbidden || strings.Contains(string(body), "csrf") {
+			t.Errorf("family %d: another user is answered with %d %s", family, response.StatusCode, body)
+		}
 	}
 	d.mustWait(t)
 }
 
-// dialAs connects with a socket that belongs to another user. On Linux the user
-// for this is a thread's own.
-func dialAs(t *testing.T, uid uintptr, address string) net.Conn {
-	t.Helper()
-	to := netip.MustParseAddrPort(address)
-	type dialled struct {
-		connection net.Conn
-		err        error
+// TestA46_AnotherUserWhoLeavesAtOnceDecidesNothing sends a form that would be
+// accepted, and closes the connection before anybody can look whose it was.
+func TestA46_AnotherUserWhoLeavesAtOnceDecidesNothing(t *testing.T) {
+	h := newHouse(t)
+	d := h.deliver(t.Context(), t, atLeisure)
+	address, err := url.Parse(d.address)
+	if err != nil {
+		t.Fatal(err)
 	}
-	done := make(chan dialled, 1)
-	go func() {
-		// The thread is not unlocked, and so ends with the goroutine.
-		runtime.LockOSThread()
-		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETFSUID, uid, 0, 0); errno != 0 {
-			done <- dialled{nil, errno}
-			return
+	form := formOf(t, d.address, "choice", "discard").Encode()
+	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", address.Path, address.Host, len(form), form)
+	for i := range 60 {
+		family := []int{syscall.AF_INET, syscall.AF_INET6}[i%2]
+		connection := kenbuntest.DialAs(t, kenbuntest.SomeoneElse, family, address.Host)
+		if i%3 == 0 {
+			if err := connection.SetLinger(0); err != nil { // RST in the place of FIN
+				t.Fatal(err)
+			}
 		}
-		socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if _, err := io.WriteString(connection, request); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 1 {
+			err = connection.CloseWrite()
+			defer connection.Close()
+		} else {
+			err = connection.Close()
+		}
 		if err != nil {
-			done <- dialled{nil, err}
-			return
+			t.Fatal(err)
 		}
-		file := os.NewFile(uintptr(socket), "socket")
-		err = syscall.Connect(socket, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
-		var connection net.Conn
-		if err == nil {
-			connection, err = net.FileConn(file)
-		}
-		done <- dialled{connection, errors.Join(err, file.Close())}
-	}()
-	got := mustReceive(t, done)
-	if got.err != nil {
-		t.Fatal(got.err)
 	}
-	return got.connection
+	// What was sent has been worked on when this is answered.
+	if got := get(t, d.address); got.status != http.StatusOK {
+		t.Errorf("the page answers %d afterwards", got.status)
+	}
+	d.mustWait(t)
 }
