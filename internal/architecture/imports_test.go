@@ -31,6 +31,7 @@ var allowed = map[string]struct {
 	"internal/humantime":    {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/terminal":     {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/architecture": {nil, "it only reads source files"},
+	"internal/requirements": {nil, "it only reads source files"},
 	"internal/trust":        {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/peer":         {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/ratelimit":    {nil, "it is at the bottom; keep it free of everything else"},

@@ -107,8 +107,8 @@ func environmentWithoutTokens(environment []string) []string {
 	return slices.DeleteFunc(slices.Clone(environment), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		// Windows takes names in any case.
-		return slices.ContainsFunc([]string{"KENBUN_PAT", "KENBUN_SESSION_TOKEN", "KENBUN_STATE"}, func(secret string) bool {
-			return strings.EqualFold(name, secret)
+		return slices.ContainsFunc([]string{"KENBUN_PAT", "KENBUN_SESSION_TOKEN", "KENBUN_STATE"}, func(holder string) bool {
+			return strings.EqualFold(name, holder)
 		})
 	})
 }

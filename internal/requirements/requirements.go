@@ -1,0 +1,134 @@
+// Package requirements lists what the tests show. A test is named after the
+// requirements that it bears: TestR12_A7_… bears R12 and A7.
+package requirements
+
+// A Requirement is something that kenbun-mcp holds to.
+type Requirement struct {
+	// ID is a letter and a number, such as R12.
+	ID string
+	// Text is the requirement in one or two sentences.
+	Text string
+	// Elsewhere explains why the API decides and not this program. It is empty
+	// for a requirement that is held.
+	Elsewhere string
+	// With are further requirements whose tests bear this one as well.
+	With []string
+}
+
+// A Family is the requirements that share a letter.
+type Family struct {
+	Letter, Title, Intro string
+	Requirements         []Requirement
+}
+
+// Families returns all requirements.
+func Families() []Family {
+	return []Family{
+		{"R", "Security requirements", "Each is held, or decided by kenbun's own API. In the second case the tests show what the embedded API and the tools do.", security},
+		{"A", "Attacks", "What is tried, and what has to come of it.", attacks},
+		{"K", "Personal access tokens of kenbun", "What kenbun documents, and the embedded API offers.", kenbun},
+		{"S", "Narrowed and changeable tokens", "What the embedded API adds, and the tools cope with.", narrowed},
+		{"H", "Tokens that inherit a role", "", inherited},
+		{"N", "Limits, faults and lists", "", limits},
+	}
+}
+
+const kenbunDecides = "decided by kenbun's own API"
+
+var security = []Requirement{
+	{ID: "R1", Text: "A new secret is in no result, notification, error, progress message or log line."},
+	{ID: "R2", Text: "A request has exactly one credential, in a header of its own. Anything else is refused."},
+	{ID: "R3", Text: "Each request is authenticated by itself. No earlier request on the connection helps it."},
+	{ID: "R4", Text: "A 401 has a Bearer challenge. It names an error only if a token came with the request."},
+	{ID: "R5", Text: "Unknown, damaged, expired and revoked tokens get the same answer, in about the same time."},
+	{ID: "R6", Text: "Secrets have at least 128 bits from the system's cryptographic source."},
+	{ID: "R7", Text: "Tokens are stored as keyed hashes only. The key is outside the database and can be rotated."},
+	{ID: "R8", Text: "Secrets and digests are compared in constant time."},
+	{ID: "R9", Text: "Zero, absence or a negative number never means that a token does not expire.", Elsewhere: kenbunDecides},
+	{ID: "R10", Text: "A token lives no longer than the operator allows, and its permissions are a subset of its maker's.", With: []string{"S1"}},
+	{ID: "R11", Text: "A token is dead at the very instant of its expiry."},
+	{ID: "R12", Text: "A node that revoked a token refuses it at the next verification."},
+	{ID: "R13", Text: "Other nodes refuse a revoked token within seconds. A node that cannot hear of revocations asks the database.", With: []string{"N5"}},
+	{ID: "R14", Text: "All tokens of a suspended or removed user stop.", With: []string{"H1"}},
+	{ID: "R15", Text: "A narrowed token makes no wider one, and a token that is revoked while it makes another leaves none behind.", With: []string{"H2", "K3"}},
+	{ID: "R16", Text: "Another user's token id looks like one that does not exist, for every method."},
+	{ID: "R17", Text: "A body cannot set the owner, id, digest, creation time or last use of a token."},
+	{ID: "R18", Text: "Answers hold listed fields only. Unknown fields of the API are dropped."},
+	{ID: "R19", Text: "A create happens at most once, also where the answer is lost."},
+	{ID: "R20", Text: "An idempotent repetition never returns the secret again. kenbun has no idempotency keys, and a create is not repeated.", Elsewhere: kenbunDecides, With: []string{"R19"}},
+	{ID: "R21", Text: "The limit on tokens holds under concurrency."},
+	{ID: "R22", Text: "Rates are limited by user and by address. Forwarding headers of strangers are ignored."},
+	{ID: "R23", Text: "The limits on failed authentication take bounded memory."},
+	{ID: "R24", Text: "Bodies, headers, nesting and names are bounded before they are parsed."},
+	{ID: "R25", Text: "Every phase of a request has a time limit."},
+	{ID: "R26", Text: "A token goes to the configured server alone. Redirects are not followed."},
+	{ID: "R27", Text: "TLS is verified, at version 1.2 or newer. Plain HTTP is for loopback."},
+	{ID: "R28", Text: "Host and Origin have to be allowed, on every method and path."},
+	{ID: "R29", Text: "Headers that contradict the body are refused.", With: []string{"A41"}},
+	{ID: "R30", Text: "JSON that two readers could understand differently is refused."},
+	{ID: "R31", Text: "Text from outside is cleaned of what cannot be seen, in results, logs and terminals."},
+	{ID: "R32", Text: "Errors that a model or client sees come from a closed set. Details are in the log."},
+	{ID: "R33", Text: "A panic ends one call, not the process."},
+	{ID: "R34", Text: "Every change has an audit entry, also one that fails."},
+	{ID: "R35", Text: "The audit log shows whether an entry was deleted, changed or moved."},
+	{ID: "R36", Text: "Files and folders with secrets are the user's alone. Symbolic links are refused."},
+	{ID: "R37", Text: "What cannot be undone needs the user's own decision. No argument of a tool can stand for it."},
+	{ID: "R38", Text: "The state of a question is bound to caller, tool, arguments and target. It expires and counts once."},
+	{ID: "R39", Text: "A claim is valid for ten minutes, once, and for its caller alone. A second attempt revokes the token."},
+	{ID: "R40", Text: "The token in use is not revoked or narrowed by accident. The user can revoke all tokens without the assistant."},
+}
+
+var attacks = []Requirement{
+	{ID: "A1", Text: "Injected text asks to revoke everything."},
+	{ID: "A2", Text: "Injected text asks for a token that never expires or may do too much."},
+	{ID: "A3", Text: "The name of a token holds instructions for the model."},
+	{ID: "A4", Text: "Secrets leak through results, errors, logs, traces or metrics."},
+	{ID: "A5", Text: "The model chooses where a secret is written."},
+	{ID: "A6", Text: "The model confirms in the user's place, or the question fails and counts as a yes."},
+	{ID: "A7", Text: "The state of a question is replayed, altered or used for another question."},
+	{ID: "A8", Text: "The address of a claim is passed on to somebody else."},
+	{ID: "A9", Text: "A claim is fetched twice, or by many at once."},
+	{ID: "A10", Text: "A web page reaches the server under a name of its own (DNS rebinding)."},
+	{ID: "A11", Text: "A web page sends requests or forms across sites."},
+	{ID: "A12", Text: "A request chooses which API is called."},
+	{ID: "A13", Text: "A redirect takes the token elsewhere."},
+	{ID: "A14", Text: "A link in an answer leads to another host."},
+	{ID: "A15", Text: "An id leads to another path or file."},
+	{ID: "A16", Text: "Names, ids or headers hold line breaks."},
+	{ID: "A17", Text: "Names hold invisible or misleading characters."},
+	{ID: "A18", Text: "Names hold escape sequences for a terminal."},
+	{ID: "A19", Text: "Names forge log entries."},
+	{ID: "A20", Text: "Names hold markup."},
+	{ID: "A21", Text: "The framing of a request is ambiguous (smuggling)."},
+	{ID: "A22", Text: "Messages, bodies or streams exhaust the memory."},
+	{ID: "A23", Text: "Slow or idle connections lock others out."},
+	{ID: "A24", Text: "A compressed body is small until it is unpacked."},
+	{ID: "A25", Text: "The API answers with something huge, slow or of the wrong kind."},
+	{ID: "A26", Text: "A session of somebody else is used, chosen or kept open."},
+	{ID: "A27", Text: "Answers, questions or records of two users mix."},
+	{ID: "A28", Text: "Random tokens or users make the memory grow."},
+	{ID: "A29", Text: "The time of an answer shows why a token does not work."},
+	{ID: "A30", Text: "Tokens are guessed."},
+	{ID: "A31", Text: "The store of claims is read by somebody else."},
+	{ID: "A32", Text: "The answer to a create is lost, and a token that nobody holds stays valid."},
+	{ID: "A33", Text: "A token is made and cannot be delivered, or the process dies in between."},
+	{ID: "A34", Text: "The same token is rotated several times at once."},
+	{ID: "A36", Text: "Clocks differ or jump."},
+	{ID: "A37", Text: "Zero or an overflow means never."},
+	{ID: "A38", Text: "A cursor of another list is used, or one that was made up."},
+	{ID: "A39", Text: "An id holds SQL."},
+	{ID: "A40", Text: "Two JSON parsers read different things."},
+	{ID: "A41", Text: "Routing headers say something else than the body."},
+	{ID: "A42", Text: "A client forges the address that a proxy reports."},
+	{ID: "A43", Text: "A request has two tokens."},
+	{ID: "A44", Text: "A secret's file or folder is a link, belongs to others or is exchanged meanwhile."},
+	{ID: "A45", Text: "A child process inherits secrets."},
+	{ID: "A46", Text: "Other users of the machine see a secret in arguments, in the environment or on a page."},
+	{ID: "A47", Text: "A core dump or a debugger shows the memory."},
+	{ID: "A49", Text: "A panic takes the process down."},
+	{ID: "A50", Text: "The definition of a tool changes without review."},
+	{ID: "A53", Text: "The API repeats a token in its errors."},
+	{ID: "A57", Text: "The database's files are copied."},
+	{ID: "A58", Text: "An old program meets a newer database."},
+	{ID: "A60", Text: "A health check says more than whether the server is well."},
+}
