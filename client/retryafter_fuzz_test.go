@@ -35,7 +35,7 @@ func FuzzRetryAfter(f *testing.F) {
 		if wholeNumber.MatchString(written) {
 			want := longestWait
 			if n, err := strconv.ParseUint(written, 10, 64); err == nil && n < uint64(longestWait/time.Second) {
-				want = time.Duration(n) * time.Second //nolint:gosec // below the longest wait
+				want = time.Duration(n) * time.Second
 			}
 			if !asked || wait != want {
 				t.Errorf("%q: %s (%t), want %s", after, wait, asked, want)

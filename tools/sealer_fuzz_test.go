@@ -43,7 +43,7 @@ func FuzzR38_SealedState(f *testing.F) {
 		}
 
 		altered := []byte(state)
-		altered[uint(position)%uint(len(altered))] ^= flip //nolint:gosec // any position will do
+		altered[uint(position)%uint(len(altered))] ^= flip
 		if string(altered) != state {
 			if err := s.open(t.Context(), string(altered), about); !errors.Is(err, errStateAltered) {
 				t.Fatalf("an altered state: %v", err)
