@@ -197,5 +197,6 @@ func modern(t testing.TB, id any, method string, params map[string]any) string {
 func unhurriedPolicy() tools.Policy {
 	policy := tools.DefaultPolicy()
 	policy.MaxChangesPerMinute = 0
+	policy.MaxTokensPerDay = 0
 	return policy
 }

@@ -6,21 +6,25 @@ import (
 	"time"
 )
 
-// changesWindow is the time over which changes are counted.
-const changesWindow = time.Minute
+// The times over which changes, and new tokens, are counted.
+const (
+	changesWindow   = time.Minute
+	creationsWindow = 24 * time.Hour
+)
 
 // changes counts what each caller changed of late, so that a model that was
 // talked into a spree is stopped by the clock.
 type changes struct {
-	limit int
-	clock func() time.Time
+	limit  int
+	window time.Duration
+	clock  func() time.Time
 
 	mu     sync.Mutex
 	recent map[string][]time.Time // by caller id, oldest first
 }
 
-func newChanges(limit int, clock func() time.Time) *changes {
-	return &changes{limit: limit, clock: clock, recent: map[string][]time.Time{}}
+func newChanges(limit int, window time.Duration, clock func() time.Time) *changes {
+	return &changes{limit: limit, window: window, clock: clock, recent: map[string][]time.Time{}}
 }
 
 // wait returns how long the caller has to wait before the next change; zero
@@ -35,7 +39,7 @@ func (c *changes) wait(callerID string) time.Duration {
 }
 
 func (c *changes) waitLocked(callerID string, now time.Time) time.Duration {
-	recent := slices.DeleteFunc(c.recent[callerID], func(at time.Time) bool { return now.Sub(at) >= changesWindow })
+	recent := slices.DeleteFunc(c.recent[callerID], func(at time.Time) bool { return now.Sub(at) >= c.window })
 	if len(recent) == 0 {
 		delete(c.recent, callerID)
 		return 0
@@ -44,7 +48,7 @@ func (c *changes) waitLocked(callerID string, now time.Time) time.Duration {
 	if len(recent) < c.limit {
 		return 0
 	}
-	return changesWindow - now.Sub(recent[len(recent)-c.limit])
+	return c.window - now.Sub(recent[len(recent)-c.limit])
 }
 
 // take counts a change, or returns how long to wait before it may be made.
@@ -64,10 +68,10 @@ func (c *changes) take(callerID string) time.Duration {
 }
 
 // sweep forgets callers that changed nothing of late, so that memory is bounded
-// by how many callers change something within a minute.
+// by how many callers change something within the window.
 func (c *changes) sweep(now time.Time) {
 	for id, recent := range c.recent {
-		if now.Sub(recent[len(recent)-1]) >= changesWindow {
+		if now.Sub(recent[len(recent)-1]) >= c.window {
 			delete(c.recent, id)
 		}
 	}
@@ -97,6 +101,35 @@ func (c *call) countChange() error {
 	}
 	if wait := c.changes.take(c.caller.ID); wait > 0 {
 		return c.tooManyChanges(wait)
+	}
+	return nil
+}
+
+func (c *call) tooManyCreations(wait time.Duration) *Error {
+	e := newError(CodeRateLimited, "the operator of this server allows %d new tokens in 24 hours, and these are used up; nothing was made", c.policy.MaxTokensPerDay).
+		next("Use a token that is there already, or wait. Each new token stays in the user's list, also when it is dead.")
+	e.RetryAfter = wait
+	return e
+}
+
+// mayCreate is mayChange for a new token.
+func (c *call) mayCreate() error {
+	if wait := c.creations.wait(c.caller.ID); wait > 0 {
+		return c.tooManyCreations(wait)
+	}
+	return c.mayChange()
+}
+
+// countCreation is countChange for a new token.
+func (c *call) countCreation() error {
+	if wait := c.creations.wait(c.caller.ID); wait > 0 {
+		return c.tooManyCreations(wait)
+	}
+	if err := c.countChange(); err != nil {
+		return err
+	}
+	if wait := c.creations.take(c.caller.ID); wait > 0 {
+		return c.tooManyCreations(wait)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.grantable(ctx, want.Permissions); err != nil {
 		return nil, err
 	}
-	if err := c.mayChange(); err != nil {
+	if err := c.mayCreate(); err != nil {
 		return nil, err
 	}
 	if err := c.deliverer.Check(ctx); err != nil {
@@ -82,7 +82,7 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 
-	if err := c.countChange(); err != nil {
+	if err := c.countCreation(); err != nil {
 		return nil, err
 	}
 	created, receipt, err := c.mint(ctx, want, c.deliver)
@@ -176,6 +176,9 @@ func (p Policy) checkLifetime(expires *time.Time, now time.Time) error {
 		shorter = fmt.Sprintf("Give a time at most %s away.", humantime.Span(p.MaxTokenLifetime))
 	}
 	switch {
+	case expires != nil && expires.Sub(now) < p.MinTokenLifetime:
+		return invalidArgument(`"expires" is less than %s away; a token lives for at least that long`, humantime.Span(p.MinTokenLifetime)).
+			next("Give a later time, or use a token that is there already.")
 	case expires == nil && !p.AllowNeverExpiring:
 		return newError(CodeForbidden, "the operator of this server does not allow tokens that never expire").next("%s", shorter)
 	case expires != nil && expires.Sub(now) > p.MaxTokenLifetime:

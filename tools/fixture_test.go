@@ -311,5 +311,6 @@ func (p *unrulyProxy) values() []string {
 func unhurriedPolicy() tools.Policy {
 	policy := tools.DefaultPolicy()
 	policy.MaxChangesPerMinute = 0
+	policy.MaxTokensPerDay = 0
 	return policy
 }

@@ -20,6 +20,11 @@ type Policy struct {
 	Exclude []string
 	// MaxTokenLifetime bounds how long a token may live, from its creation on.
 	MaxTokenLifetime time.Duration
+	// MinTokenLifetime is how long a new token lives at least. Zero: any time.
+	MinTokenLifetime time.Duration
+	// MaxTokensPerDay bounds how many tokens a caller may create and rotate in 24
+	// hours. Zero: as many as they like.
+	MaxTokensPerDay int
 	// MaxChangesPerMinute bounds how many tokens a caller may create, change, revoke
 	// and rotate in a minute. Zero: as many as they like.
 	MaxChangesPerMinute int
@@ -50,10 +55,20 @@ const DefaultMaxTokenLifetime = 365 * 24 * time.Hour
 // DefaultMaxChangesPerMinute bounds changes where the operator says nothing.
 const DefaultMaxChangesPerMinute = 5
 
+// DefaultMinTokenLifetime is the least lifetime of new tokens where the operator
+// says nothing. A token that is dead before anybody uses it only makes the list
+// longer.
+const DefaultMinTokenLifetime = 5 * time.Minute
+
+// DefaultMaxTokensPerDay bounds new tokens where the operator says nothing.
+const DefaultMaxTokensPerDay = 50
+
 // DefaultPolicy is the ceiling where the operator says nothing.
 func DefaultPolicy() Policy {
 	return Policy{
 		MaxTokenLifetime:    DefaultMaxTokenLifetime,
+		MinTokenLifetime:    DefaultMinTokenLifetime,
+		MaxTokensPerDay:     DefaultMaxTokensPerDay,
 		MaxChangesPerMinute: DefaultMaxChangesPerMinute,
 		Approval:            ApprovalAsk,
 	}
@@ -87,8 +102,14 @@ func (p Policy) Validate() error {
 	if p.MaxChangesPerMinute < 0 {
 		return fmt.Errorf("the number of changes a minute cannot be less than 0")
 	}
+	if p.MaxTokensPerDay < 0 {
+		return fmt.Errorf("the number of new tokens a day cannot be less than 0")
+	}
 	if p.MaxTokenLifetime <= 0 {
 		return fmt.Errorf("the longest lifetime of a token must be more than nothing")
+	}
+	if p.MinTokenLifetime < 0 || p.MinTokenLifetime > p.MaxTokenLifetime {
+		return fmt.Errorf("the longest lifetime of a token must be at least %s, which is the shortest", p.MinTokenLifetime)
 	}
 	return nil
 }
@@ -135,6 +156,9 @@ func (p Policy) summary(tools []*Tool) string {
 	}
 	if p.MaxChangesPerMinute > 0 {
 		parts = append(parts, fmt.Sprintf("at most %d changes a minute", p.MaxChangesPerMinute))
+	}
+	if p.MaxTokensPerDay > 0 {
+		parts = append(parts, fmt.Sprintf("at most %d new tokens in 24 hours", p.MaxTokensPerDay))
 	}
 	if p.AllowSelfRevoke {
 		parts = append(parts, "the token in use may be revoked")

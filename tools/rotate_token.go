@@ -71,7 +71,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayChange(); err != nil {
+	if err := c.mayCreate(); err != nil {
 		return nil, err
 	}
 	handOver, keepsOld, err := c.roadFor(ctx, old)
@@ -97,7 +97,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not rotated").
 			next("Call the tool again; the person is asked anew.")
 	}
-	if err := c.countChange(); err != nil {
+	if err := c.countCreation(); err != nil {
 		return nil, err
 	}
 	created, receipt, err := c.mint(ctx, client.NewToken{

@@ -76,6 +76,7 @@ type Toolbox struct {
 	clock         func() time.Time
 	sealer        *sealer
 	changes       *changes
+	creations     *changes
 	rotations     *rotations
 }
 
@@ -115,7 +116,8 @@ func New(config Config) (*Toolbox, error) {
 	if err := b.sealer.share(config.StateKey, config.Once); err != nil {
 		return nil, err
 	}
-	b.changes = newChanges(b.policy.MaxChangesPerMinute, b.clock)
+	b.changes = newChanges(b.policy.MaxChangesPerMinute, changesWindow, b.clock)
+	b.creations = newChanges(b.policy.MaxTokensPerDay, creationsWindow, b.clock)
 	return b, nil
 }
 

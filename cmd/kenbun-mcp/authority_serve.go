@@ -15,7 +15,7 @@ import (
 )
 
 func newAuthorityServeCommand() *cobra.Command {
-	var address, firstUser, webURL string
+	var address, firstUser, webURL, maxLifetime, keepDead string
 	var web bool
 	var tokenLimit int
 	var admission admissionFlags
@@ -42,6 +42,16 @@ one with --first-user.`,
 				return err
 			}
 			config.TokenLimit = tokenLimit
+			if maxLifetime != "" {
+				if config.MaxTokenLifetime, err = parseLifetime("--max-token-lifetime", maxLifetime); err != nil {
+					return err
+				}
+			}
+			if keepDead != keepForever {
+				if config.KeepDead, err = parseLifetime("--keep-dead", keepDead); err != nil {
+					return fmt.Errorf("%w, or %s", err, keepForever)
+				}
+			}
 			config.Logger = slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 			ctx := cmd.Context()
 			config.Web, config.WebURL = web, webURL
@@ -76,8 +86,13 @@ one with --first-user.`,
 	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")
 	cmd.Flags().StringVar(&webURL, "web-url", "", "the address under which browsers reach the web page, such as https://tokens.example.com; then it is served under no other host, and over https its cookie never leaves TLS")
 	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
+	cmd.Flags().StringVar(&maxLifetime, "max-token-lifetime", "", "how long a token may live at most, from its creation on, such as 90d or 12h; then none is made that never expires (default any lifetime)")
+	cmd.Flags().StringVar(&keepDead, "keep-dead", "90d", `how long tokens are kept that were revoked or have expired, such as 90d or 12h, or "forever"`)
 	return cmd
 }
+
+// keepForever is the --keep-dead by which nothing is removed.
+const keepForever = "forever"
 
 // prepareFirstUser adds the first user to an empty store and prints what he
 // signs in with.

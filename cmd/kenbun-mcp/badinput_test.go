@@ -70,6 +70,7 @@ func TestBadInputIsToldWhatToDo(t *testing.T) {
 		{"an id that is a path", withToken, "tokens revoke ../me", 2, "letters, digits"},
 		{"an id that nobody has", withToken, "tokens revoke pat_unknown", 1, "tokens list --status all"},
 		{"a tool that does not exist", without, "stdio --exclude-tools revoke_tokens", 2, "the tools are whoami, list_tokens"},
+		{"no number of tokens a day", without, "stdio --max-tokens-per-day -1", 2, "cannot be less than 0"},
 		{"a lifetime of nothing", without, "stdio --max-token-lifetime 0d", 2, "write days such as 90d"},
 		{"a road that does not exist", without, "stdio --deliver mail", 2, "use page, keychain, file, env-file, claim, sealed or inline"},
 		{"two APIs", without, "stdio --embedded --api-url https://api.example.com", 2, "two different APIs"},

@@ -20,6 +20,7 @@ type servingFlags struct {
 	toolsets           []string
 	tools              []string
 	excludeTools       []string
+	maxCreations       int
 	maxTokenLifetime   string
 	maxChanges         int
 	allowNeverExpiring bool
@@ -43,6 +44,7 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	flags.StringSliceVar(&f.excludeTools, "exclude-tools", nil, "do not offer these tools")
 	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a token may live at most, from its creation on, such as 90d or 12h")
 	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, change, revoke and rotate in a minute; 0 for as many as they like")
+	flags.IntVar(&f.maxCreations, "max-tokens-per-day", tools.DefaultMaxTokensPerDay, "how many tokens a user may create and rotate in 24 hours; 0 for as many as they like")
 	flags.BoolVar(&f.allowNeverExpiring, "allow-never-expiring", false, "let a person agree to a token that never expires")
 	flags.BoolVar(&f.allowSelfRevoke, "allow-self-revoke", false, "let the token in use be revoked through a tool")
 	flags.BoolVar(&f.apiExtensions, "api-extensions", false, "the API can do what kenbun does not document and the embedded one can: narrow tokens to permissions, have them begin later, change them")
@@ -66,7 +68,7 @@ func (f *servingFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
 }
 
 func (f *servingFlags) policy() (tools.Policy, error) {
-	lifetime, err := parseLifetime(f.maxTokenLifetime)
+	lifetime, err := parseLifetime("--max-token-lifetime", f.maxTokenLifetime)
 	if err != nil {
 		return tools.Policy{}, err
 	}
@@ -76,7 +78,9 @@ func (f *servingFlags) policy() (tools.Policy, error) {
 		Only:                f.tools,
 		Exclude:             f.excludeTools,
 		MaxTokenLifetime:    lifetime,
+		MinTokenLifetime:    min(tools.DefaultMinTokenLifetime, lifetime),
 		MaxChangesPerMinute: f.maxChanges,
+		MaxTokensPerDay:     f.maxCreations,
 		AllowNeverExpiring:  f.allowNeverExpiring,
 		AllowSelfRevoke:     f.allowSelfRevoke,
 		Approval:            tools.Approval(f.approval),
@@ -88,8 +92,8 @@ func (f *servingFlags) policy() (tools.Policy, error) {
 }
 
 // parseLifetime reads a number of days ("90d") or a duration of Go ("12h").
-func parseLifetime(s string) (time.Duration, error) {
-	const howto = "--max-token-lifetime cannot be %q; write days such as 90d, or hours such as 12h"
+func parseLifetime(flag, s string) (time.Duration, error) {
+	howto := flag + " cannot be %q; write days such as 90d, or hours such as 12h"
 	if number, isDays := strings.CutSuffix(s, "d"); isDays {
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 1 || n > 36500 {

@@ -45,7 +45,9 @@ func runTool(ctx context.Context, c *connection, screen *terminalPerson, tool st
 func ownPolicy() tools.Policy {
 	policy := tools.DefaultPolicy()
 	policy.MaxTokenLifetime = math.MaxInt64
+	policy.MinTokenLifetime = 0
 	policy.MaxChangesPerMinute = 0
+	policy.MaxTokensPerDay = 0
 	policy.AllowNeverExpiring = true
 	policy.AllowSelfRevoke = true
 	return policy

@@ -24,6 +24,8 @@ type identity struct {
 	permissions permissionSet // what counts now: the role's, and the token's where it is narrowed
 	narrowed    bool          // the token holds less than the role may
 	granted     permissionSet // what the token is narrowed to; nil if it is not
+
+	renewableUntil *time.Time // the latest expiry that the credential can give to a token; nil for any
 }
 
 // refusal is why a credential is not accepted. Callers are not told: the log
@@ -48,13 +50,18 @@ const (
 // verifyTimeout bounds how long a caller waits for the store to say who he is.
 const verifyTimeout = 5 * time.Second
 
-// authenticate finds out who a credential stands for. It returns a *refusal if
-// for nobody, and any other error if it could not find out.
+// authenticate finds out who a credential of the API stands for. It returns a
+// *refusal if for nobody, and any other error if it could not find out.
 func (a *Authority) authenticate(ctx context.Context, value string) (identity, error) {
 	kind, wellFormed := parseCredential(value)
 	if !wellFormed {
 		return identity{}, &refusal{cause: causeMalformed}
 	}
+	return a.verify(ctx, kind, value)
+}
+
+// verify is authenticate for a well-formed credential of any kind.
+func (a *Authority) verify(ctx context.Context, kind credentialKind, value string) (identity, error) {
 	newest := a.peppers.current()
 	digest := newest.digest(value)
 	record, generation := a.db.cache.get(digest)

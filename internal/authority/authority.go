@@ -45,6 +45,17 @@ type Config struct {
 	// means [DefaultTokenLimit].
 	TokenLimit int
 
+	// MaxTokenLifetime is how long a token may live from its creation on. Where it
+	// is set, none can be made that never expires; those that are there stay. Zero
+	// means any lifetime.
+	MaxTokenLifetime time.Duration
+
+	// KeepDead is how long tokens are kept that were revoked or have expired, such
+	// as [DefaultKeepDead]. They are removed within an hour after that, with what is
+	// recorded of their use, but not before the tokens that were made with them.
+	// Zero keeps them for ever.
+	KeepDead time.Duration
+
 	// UsageRetention is how long the uses of tokens are kept; zero means
 	// [DefaultUsageRetention]. They are removed within an hour after that.
 	UsageRetention time.Duration
@@ -99,12 +110,15 @@ type Authority struct {
 	db         *database
 	peppers    *peppers
 	tokenLimit int
-	log        *slog.Logger
-	clock      func() time.Time
-	lastUsed   *lastUsedWriter
-	usage      *usageWriter
-	watch      *nodeWatch // nil where no other node can be heard of
-	close      func() error
+	// maxTokenLifetime is 0 for any.
+	maxTokenLifetime time.Duration
+	forgetter        *forgetter // nil: tokens are kept for ever
+	log              *slog.Logger
+	clock            func() time.Time
+	lastUsed         *lastUsedWriter
+	usage            *usageWriter
+	watch            *nodeWatch // nil where no other node can be heard of
+	close            func() error
 
 	web         bool
 	webURL      *url.URL // nil if none was given
@@ -126,7 +140,10 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.UsageRetention < 0 || cfg.UsagePerToken < 0 {
 		return nil, &InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
 	}
-	a := &Authority{tokenLimit: cfg.TokenLimit, log: cfg.Logger, clock: cfg.Now, web: cfg.Web, crossOrigin: http.NewCrossOriginProtection()}
+	if cfg.MaxTokenLifetime < 0 || cfg.KeepDead < 0 {
+		return nil, &InvalidError{Field: "token lifetimes", Problem: "must be more than nothing, or 0 for no limit"}
+	}
+	a := &Authority{tokenLimit: cfg.TokenLimit, maxTokenLifetime: cfg.MaxTokenLifetime, log: cfg.Logger, clock: cfg.Now, web: cfg.Web, crossOrigin: http.NewCrossOriginProtection()}
 	if cfg.WebURL != "" {
 		var err error
 		if a.webURL, err = ParseWebURL(cfg.WebURL); err != nil {
@@ -173,7 +190,9 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	a.openGate(cfg, location)                     //nolint:contextcheck // the same
+	a.forgetter = startForgetter(a, cfg.KeepDead) //nolint:contextcheck // the same
 	a.close = sync.OnceValue(func() error {
+		a.forgetter.close()
 		a.tokenLimits.stop()
 		a.lastUsed.stop()
 		a.usage.stop()

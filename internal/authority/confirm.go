@@ -17,7 +17,7 @@ import (
 // it is all that was made before.
 func (a *Authority) confirm(ctx context.Context, tx *sql.Tx, as identity, needs permission) (identity, error) {
 	lock, query := `UPDATE tokens SET revoked_at = revoked_at WHERE id = $1`, selectToken
-	if as.kind == sessionToken {
+	if as.kind.isSession() {
 		lock, query = `UPDATE sessions SET expires_at = expires_at WHERE id = $1`, selectSession
 	}
 	if _, err := tx.ExecContext(ctx, lock, as.credentialID); err != nil {

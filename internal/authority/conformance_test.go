@@ -71,7 +71,7 @@ func (c conformance) history(t *rapid.T, n int) {
 		u.tokens = []*modelToken{{owner: u, id: issued.ID, value: issued.Value, name: "first"}}
 		h.model.users = append(h.model.users, u)
 	}
-	actions := []func(){h.create, h.create, h.revoke, h.update, h.update, h.list, h.advance, h.changeUser, h.changeUser}
+	actions := []func(){h.create, h.create, h.revoke, h.revokeLine, h.update, h.update, h.list, h.advance, h.changeUser, h.changeUser}
 	for range rapid.IntRange(1, 12).Draw(t, "steps") {
 		actions[rapid.IntRange(0, len(actions)-1).Draw(t, "action")]()
 		h.verify(h.anyToken("asked"))
@@ -152,7 +152,8 @@ func (h *history) create() {
 	if asked != nil {
 		body["permissions"] = asked
 	}
-	status, only := h.model.create(by, asked, h.now())
+	now := h.now()
+	status, only := h.model.create(by, asked, end, now)
 	answered := h.ask(by, "POST", "/settings/tokens", body, status)
 	if status != http.StatusCreated {
 		return
@@ -161,7 +162,16 @@ func (h *history) create() {
 	if err := json.Unmarshal([]byte(answered), &made); err != nil {
 		h.t.Fatal(err)
 	}
-	by.owner.tokens = append(by.owner.tokens, &modelToken{owner: by.owner, id: made.ID, value: made.Token, name: "made", begin: begin, end: end, only: only})
+	token := &modelToken{owner: by.owner, id: made.ID, value: made.Token, name: "made", begin: begin, end: end, only: only, parent: by, until: by.until}
+	if by.until == nil {
+		token.until = chainEnd(now, end)
+	}
+	by.owner.tokens = append(by.owner.tokens, token)
+}
+
+func (h *history) revokeLine() {
+	by, target := h.anyToken("by"), h.anyToken("target")
+	h.ask(by, "DELETE", "/settings/tokens/"+target.id+"?descendants=true", nil, h.model.revokeLine(by, target, h.now()))
 }
 
 func (h *history) revoke() {
@@ -207,13 +217,14 @@ func (h *history) list() {
 		ExpiresAt   *string  `json:"expires_at"`
 		RevokedAt   *string  `json:"revoked_at"`
 		Permissions []string `json:"permissions"`
+		ParentID    string   `json:"parent_id"`
 	}
 	if err := json.Unmarshal([]byte(h.ask(by, "GET", "/settings/tokens", nil, http.StatusOK)), &listed); err != nil {
 		h.t.Fatal(err)
 	}
 	got := map[string]modelRow{}
 	for _, l := range listed {
-		r := modelRow{Name: l.Name, Revoked: l.RevokedAt != nil, Only: l.Permissions}
+		r := modelRow{Name: l.Name, Revoked: l.RevokedAt != nil, Only: l.Permissions, Parent: l.ParentID}
 		if l.ExpiresAt != nil {
 			r.End = *l.ExpiresAt
 		}

@@ -19,6 +19,10 @@ const (
 	personalAccessToken credentialKind = "kbn_pat_"
 	sessionToken        credentialKind = "kbn_session_"
 
+	// webSession is a session of the web page, kept in a cookie. It is of a kind of
+	// its own, so that the API does not accept it as a bearer token.
+	webSession credentialKind = "kbn_session_web_"
+
 	// signInLink is no credential of a request: it is exchanged for a session,
 	// once.
 	signInLink credentialKind = "kbn_link_"
@@ -40,7 +44,11 @@ func newCredential(kind credentialKind) string {
 	return body + checksum(body)
 }
 
-// parseCredential tells the kind of a well-formed credential.
+// isSession tells whether credentials of the kind are in the table of sessions.
+func (k credentialKind) isSession() bool { return k == sessionToken || k == webSession }
+
+// parseCredential tells the kind of a well-formed credential of the API. A
+// [webSession] is none.
 func parseCredential(value string) (credentialKind, bool) {
 	kind := personalAccessToken
 	if strings.HasPrefix(value, string(sessionToken)) {

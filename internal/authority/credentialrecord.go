@@ -49,11 +49,11 @@ func (r *credentialRecord) refuses(now time.Time) (cause string) {
 
 const (
 	selectToken = `
-	SELECT c.id, c.prefix, c.digest, c.pepper_version, c.valid_from, c.expires_at, c.revoked_at, c.last_used_at, c.permissions,
+	SELECT c.id, c.prefix, c.digest, c.pepper_version, c.valid_from, c.expires_at, c.revoked_at, c.last_used_at, c.permissions, c.renewable_until,
 	       u.id, u.email, u.first_name, u.last_name, u.status, u.verified, c.org_id, m.id, m.role
 	FROM tokens c` + recordJoins
 	selectSession = `
-	SELECT c.id, c.prefix, c.digest, c.pepper_version, NULL, c.expires_at, NULL, NULL, NULL,
+	SELECT c.id, c.prefix, c.digest, c.pepper_version, NULL, c.expires_at, NULL, NULL, NULL, NULL,
 	       u.id, u.email, u.first_name, u.last_name, u.status, u.verified, c.org_id, m.id, m.role
 	FROM sessions c` + recordJoins
 	recordJoins = `
@@ -98,7 +98,7 @@ func (a *Authority) lookUp(ctx context.Context, kind credentialKind, value strin
 
 func (a *Authority) readRecord(ctx context.Context, kind credentialKind, digest string) (*credentialRecord, error) {
 	statement := a.db.verifyToken
-	if kind == sessionToken {
+	if kind.isSession() {
 		statement = a.db.verifySession
 	}
 	r, err := scanRecord(statement.QueryRowContext(ctx, digest), kind)
@@ -119,18 +119,20 @@ func scanRecord(row *sql.Row, kind credentialKind) (*credentialRecord, error) {
 	var (
 		r                                     credentialRecord
 		validFrom, expires, revoked, lastUsed sql.NullInt64
+		renewable                             sql.NullInt64
 		granted                               sql.NullString
 		memberID, role                        sql.NullString
 	)
 	id := &r.identity
 	err := row.Scan(&id.credentialID, &id.prefix, &r.digest, &r.pepperVersion,
-		&validFrom, &expires, &revoked, &lastUsed, &granted,
+		&validFrom, &expires, &revoked, &lastUsed, &granted, &renewable,
 		&id.userID, &id.email, &id.firstName, &id.lastName, &r.status, &id.verified, &id.orgID, &memberID, &role)
 	if err != nil {
 		return nil, err
 	}
 	r.validFrom, r.expires, r.revoked, r.member = optionalTime(validFrom), optionalTime(expires), revoked.Valid, memberID.Valid
 	r.lastUsed.Store(lastUsed.Int64)
+	id.renewableUntil = optionalTime(renewable)
 	id.kind, id.memberID, id.role = kind, memberID.String, Role(role.String)
 	id.permissions = rolePermissions[id.role]
 	if granted.Valid {

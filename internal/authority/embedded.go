@@ -62,7 +62,7 @@ type Embedded struct {
 // to start afresh.
 func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (_ *Embedded, err error) {
 	authorityConfig := Config{
-		TokenLimit: cfg.TokenLimit, RateLimits: cfg.RateLimits, Faults: cfg.Faults, Logger: cfg.Logger, Now: cfg.Now,
+		TokenLimit: cfg.TokenLimit, KeepDead: DefaultKeepDead, RateLimits: cfg.RateLimits, Faults: cfg.Faults, Logger: cfg.Logger, Now: cfg.Now,
 	}
 	e := &Embedded{}
 	if cfg.Dir != "" {

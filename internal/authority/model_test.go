@@ -30,7 +30,20 @@ type modelToken struct {
 	end       *time.Time
 	only      []string // nil: not narrowed
 	revoked   bool
+	parent    *modelToken
+	until     *time.Time // the latest end that it can give; nil: any
 }
+
+// chainEnd is the latest end that a token gives which is made for as long as end.
+func chainEnd(now time.Time, end *time.Time) *time.Time {
+	if end == nil {
+		return nil
+	}
+	last := now.Add(10 * end.Sub(now))
+	return &last
+}
+
+func later(end *time.Time, than time.Time) bool { return end == nil || end.After(than) }
 
 func (t *modelToken) active(now time.Time) bool {
 	return !t.revoked && (t.end == nil || now.Before(*t.end))
@@ -78,7 +91,7 @@ func (t *modelToken) may(permission string, now time.Time) int {
 
 // create returns the status of a request for a token, and what the token would
 // be narrowed to.
-func (m *model) create(by *modelToken, asked []string, now time.Time) (status int, only []string) {
+func (m *model) create(by *modelToken, asked []string, end *time.Time, now time.Time) (status int, only []string) {
 	if refused := by.may("write:tokens", now); refused != 0 {
 		return refused, nil
 	}
@@ -88,6 +101,9 @@ func (m *model) create(by *modelToken, asked []string, now time.Time) (status in
 			return http.StatusForbidden, nil
 		}
 		only = asked
+	}
+	if by.until != nil && later(end, *by.until) {
+		return http.StatusBadRequest, nil
 	}
 	if m.full(by.owner, now) {
 		return http.StatusConflict, nil
@@ -104,6 +120,25 @@ func (m *model) revoke(by, target *modelToken, now time.Time) (status int) {
 	}
 	target.revoked = true
 	return http.StatusNoContent
+}
+
+// revokeLine revokes target and all that was made with it.
+func (m *model) revokeLine(by, target *modelToken, now time.Time) (status int) {
+	if refused := by.may("write:tokens", now); refused != 0 {
+		return refused
+	}
+	if target.owner != by.owner {
+		return http.StatusNotFound
+	}
+	status = http.StatusNotFound
+	for _, t := range by.owner.tokens {
+		for line := t; line != nil; line = line.parent {
+			if line == target && !t.revoked {
+				t.revoked, status = true, http.StatusNoContent
+			}
+		}
+	}
+	return status
 }
 
 // patch is what a request changes. What is not in it stays.
@@ -132,6 +167,8 @@ func (m *model) update(by, target *modelToken, p patch, now time.Time) (status i
 		return http.StatusForbidden
 	case p.newEnd && p.end != nil && target.begin != nil && !target.begin.Before(*p.end):
 		return http.StatusBadRequest
+	case p.newEnd && by.until != nil && (target.end == nil || later(p.end, *target.end)) && (target == by || later(p.end, *by.until)):
+		return http.StatusBadRequest
 	case p.newEnd && !target.active(now) && m.full(by.owner, now):
 		return http.StatusConflict
 	}
@@ -140,6 +177,9 @@ func (m *model) update(by, target *modelToken, p patch, now time.Time) (status i
 	}
 	if p.newEnd {
 		target.end = p.end
+		if by.until == nil {
+			target.until = chainEnd(now, p.end)
+		}
 	}
 	if p.newRight {
 		target.only = p.only
@@ -158,6 +198,9 @@ func (m *model) list(by *modelToken) map[string]modelRow {
 		if t.begin != nil {
 			r.Begin = t.begin.Format(time.RFC3339)
 		}
+		if t.parent != nil {
+			r.Parent = t.parent.id
+		}
 		slices.Sort(r.Only)
 		rows[t.id] = r
 	}
@@ -166,12 +209,13 @@ func (m *model) list(by *modelToken) map[string]modelRow {
 
 type modelRow struct {
 	Name, Begin, End string
+	Parent           string
 	Revoked          bool
 	Only             []string
 }
 
 func (r modelRow) equal(other modelRow) bool {
-	return r.Name == other.Name && r.Begin == other.Begin && r.End == other.End && r.Revoked == other.Revoked && slices.Equal(r.Only, other.Only)
+	return r.Name == other.Name && r.Begin == other.Begin && r.End == other.End && r.Parent == other.Parent && r.Revoked == other.Revoked && slices.Equal(r.Only, other.Only)
 }
 
 func sameRows(a, b map[string]modelRow) bool { return maps.EqualFunc(a, b, modelRow.equal) }

@@ -194,14 +194,16 @@ func TestH2_WhatANarrowedTokenMakesIsNoWider(t *testing.T) {
 	})
 }
 
-func TestH2_ExpiryIsNotInherited(t *testing.T) {
+// A child may outlive its parent, and so a rotation works, but not for ever.
+func TestH2_ExpiryIsBoundedByTheParents(t *testing.T) {
 	f := newFixture(t, Config{})
 	caller := f.user("ada@example.com", RoleOwner)
 	parent := f.make(caller.Value, `{"name": "parent", "expires_at": "2026-03-28T11:00:00Z", "permissions": ["write:tokens"]}`)
-	child := f.make(parent.Token, `{"name": "child"}`)
+	wantProblem(t, f.send("POST", "/settings/tokens", `{"name": "child"}`, bearer(parent.Token)), http.StatusBadRequest, "invalid_request")
+	child := f.make(parent.Token, `{"name": "child", "expires_at": "2026-03-28T19:00:00Z"}`)
 	f.clock.advance(2 * time.Hour)
 	if f.works(parent.Token) || !f.works(child.Token) {
-		t.Error("the child should live on without its parent")
+		t.Error("the child should live on without its parent, to its own end")
 	}
 }
 

@@ -38,7 +38,7 @@ func (a *Authority) IssueSessionIn(ctx context.Context, user, organization strin
 	}
 	var value string
 	err = a.db.change(ctx, func(tx *sql.Tx) error {
-		value, err = a.startSession(ctx, tx, member.ID, member.OrgID, lifetime)
+		value, err = a.startSession(ctx, tx, sessionToken, member.ID, member.OrgID, lifetime)
 		return err
 	})
 	if err != nil {
@@ -56,19 +56,19 @@ func (a *Authority) whoMaySignIn(ctx context.Context, user, organization string)
 	return member, err
 }
 
-func (a *Authority) startSession(ctx context.Context, tx *sql.Tx, userID, orgID string, lifetime time.Duration) (value string, err error) {
+func (a *Authority) startSession(ctx context.Context, tx *sql.Tx, kind credentialKind, userID, orgID string, lifetime time.Duration) (value string, err error) {
 	now := a.now()
 	// Ended sessions are of no use to anybody, and this is the one moment at
 	// which they would pile up.
 	if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, toMicros(now)); err != nil {
 		return "", fmt.Errorf("remove ended sessions: %w", err)
 	}
-	value = newCredential(sessionToken)
+	value = newCredential(kind)
 	key := a.peppers.current()
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO sessions (id, user_id, org_id, prefix, pepper_version, digest, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		newID("ses_"), userID, orgID, publicPrefix(sessionToken, value), key.version, key.digest(value), toMicros(now), toMicros(now.Add(lifetime)))
+		newID("ses_"), userID, orgID, publicPrefix(kind, value), key.version, key.digest(value), toMicros(now), toMicros(now.Add(lifetime)))
 	if err != nil {
 		return "", fmt.Errorf("store the session: %w", err)
 	}

@@ -111,7 +111,7 @@ func (a *Authority) signIn(ctx context.Context, value string) (session string, e
 		if err != nil {
 			return fmt.Errorf("use the link up: %w", err)
 		}
-		session, err = a.startSession(ctx, tx, userID, orgID, DefaultSessionLifetime)
+		session, err = a.startSession(ctx, tx, webSession, userID, orgID, DefaultSessionLifetime)
 		return err
 	})
 	if err != nil {

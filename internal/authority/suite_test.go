@@ -289,6 +289,7 @@ type row struct {
 	RevokedAt   *string  `json:"revoked_at"`
 	ValidFrom   *string  `json:"valid_from"`
 	Permissions []string `json:"permissions"`
+	ParentID    string   `json:"parent_id"`
 }
 
 func (f *fixture) list(credential string) map[string]row {

@@ -22,6 +22,7 @@ type Issued struct {
 
 	validFrom   *time.Time
 	permissions permissionSet
+	parentID    string
 }
 
 // Format implements [fmt.Formatter] for every verb.
@@ -47,6 +48,9 @@ type token struct {
 
 	validFrom   *time.Time    // nil means from its creation on
 	permissions permissionSet // nil means that it is not narrowed
+
+	parentID       string     // the token that it was made with; empty for none
+	renewableUntil *time.Time // the latest expiry that it can give; nil means any
 }
 
 // tokenRequest is what a new token is to be.
@@ -99,32 +103,57 @@ func (a *Authority) IssueToken(ctx context.Context, user, name string, expires *
 
 // createToken makes a token as it was requested, for somebody who may have any.
 func (a *Authority) createToken(ctx context.Context, userID, orgID string, request tokenRequest) (Issued, error) {
-	return a.insertToken(ctx, userID, orgID, request, func(*sql.Tx) (permissionSet, error) { return request.permissions, nil })
+	return a.insertToken(ctx, userID, orgID, request, func(_ *sql.Tx, request tokenRequest, now time.Time) (grant, error) {
+		return grant{permissions: request.permissions, renewableUntil: lineageBound(now, request.expires)}, nil
+	})
 }
 
 // createTokenAs makes a token for whoever asks for it, within what he holds at
 // that moment. What else belongs to the same change comes before, in also; it
 // returns a *refusal if the caller's own credential has ended.
 func (a *Authority) createTokenAs(ctx context.Context, as identity, request tokenRequest, also ...func(tx *sql.Tx) error) (Issued, error) {
-	return a.insertToken(ctx, as.userID, as.orgID, request, func(tx *sql.Tx) (permissionSet, error) {
+	return a.insertToken(ctx, as.userID, as.orgID, request, func(tx *sql.Tx, request tokenRequest, now time.Time) (grant, error) {
 		as, err := a.confirm(ctx, tx, as, writeTokens)
 		if err != nil {
-			return nil, err
+			return grant{}, err
 		}
 		for _, do := range also {
 			if err := do(tx); err != nil {
-				return nil, err
+				return grant{}, err
 			}
 		}
-		return as.delegate(request.permissions)
+		var given grant
+		if given.permissions, err = as.delegate(request.permissions); err != nil {
+			return grant{}, err
+		}
+		if given.renewableUntil, err = as.boundFor(now, request.expires); err != nil {
+			return grant{}, err
+		}
+		if as.kind == personalAccessToken {
+			given.parentID = as.credentialID
+		}
+		return given, nil
 	})
 }
 
-// insertToken stores a token that is narrowed to what grant returns.
-func (a *Authority) insertToken(ctx context.Context, userID, orgID string, request tokenRequest, grant func(tx *sql.Tx) (permissionSet, error)) (Issued, error) {
+// grant is what a new token gets from whoever makes it.
+type grant struct {
+	permissions    permissionSet // nil means that it is not narrowed
+	parentID       string
+	renewableUntil *time.Time
+}
+
+// insertToken stores a token with what decide gives it, which gets the validated
+// request and the time of the token's creation.
+func (a *Authority) insertToken(
+	ctx context.Context, userID, orgID string, request tokenRequest, decide func(tx *sql.Tx, request tokenRequest, now time.Time) (grant, error),
+) (Issued, error) {
 	now := a.now()
 	request, err := request.validate(now)
 	if err != nil {
+		return Issued{}, err
+	}
+	if err := a.withinLifetime(now, request.expires); err != nil {
 		return Issued{}, err
 	}
 	var issued Issued
@@ -132,7 +161,7 @@ func (a *Authority) insertToken(ctx context.Context, userID, orgID string, reque
 		if err := lockUser(ctx, tx, userID); err != nil {
 			return err
 		}
-		granted, err := grant(tx)
+		given, err := decide(tx, request, now)
 		if err != nil {
 			return err
 		}
@@ -141,7 +170,7 @@ func (a *Authority) insertToken(ctx context.Context, userID, orgID string, reque
 		}
 		issued = Issued{
 			ID: newID("pat_"), Name: request.name, CreatedAt: now, ExpiresAt: request.expires,
-			validFrom: request.validFrom, permissions: granted,
+			validFrom: request.validFrom, permissions: given.permissions, parentID: given.parentID,
 		}
 		issued.Value, issued.Prefix, err = newTokenValue(ctx, tx, userID)
 		if err != nil {
@@ -149,10 +178,11 @@ func (a *Authority) insertToken(ctx context.Context, userID, orgID string, reque
 		}
 		key := a.peppers.current()
 		_, err = tx.ExecContext(ctx, `
-			INSERT INTO tokens (id, user_id, org_id, name, prefix, pepper_version, digest, created_at, valid_from, expires_at, permissions)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			INSERT INTO tokens (id, user_id, org_id, name, prefix, pepper_version, digest, created_at, valid_from, expires_at, permissions, parent_id, renewable_until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 			issued.ID, userID, orgID, issued.Name, issued.Prefix, key.version, key.digest(issued.Value),
-			toMicros(now), optionalMicros(issued.validFrom), optionalMicros(issued.ExpiresAt), optionalPermissions(issued.permissions))
+			toMicros(now), optionalMicros(issued.validFrom), optionalMicros(issued.ExpiresAt), optionalPermissions(issued.permissions),
+			sql.NullString{String: given.parentID, Valid: given.parentID != ""}, optionalMicros(given.renewableUntil))
 		if err != nil {
 			return fmt.Errorf("store the token: %w", err)
 		}
@@ -236,19 +266,20 @@ func (a *Authority) tokensOf(ctx context.Context, userID string) (_ []token, err
 }
 
 const selectTokens = `
-	SELECT id, org_id, name, prefix, created_at, last_used_at, valid_from, expires_at, revoked_at, permissions FROM tokens`
+	SELECT id, org_id, name, prefix, created_at, last_used_at, valid_from, expires_at, revoked_at, permissions, parent_id, renewable_until FROM tokens`
 
 // scanToken reads a row of selectTokens.
 func scanToken(row interface{ Scan(dest ...any) error }) (token, error) {
 	var t token
 	var created int64
-	var lastUsed, validFrom, expires, revoked sql.NullInt64
-	var granted sql.NullString
-	if err := row.Scan(&t.id, &t.orgID, &t.name, &t.prefix, &created, &lastUsed, &validFrom, &expires, &revoked, &granted); err != nil {
+	var lastUsed, validFrom, expires, revoked, renewable sql.NullInt64
+	var granted, parent sql.NullString
+	if err := row.Scan(&t.id, &t.orgID, &t.name, &t.prefix, &created, &lastUsed, &validFrom, &expires, &revoked, &granted, &parent, &renewable); err != nil {
 		return token{}, err
 	}
 	t.createdAt, t.lastUsedAt = fromMicros(created), optionalTime(lastUsed)
 	t.validFrom, t.expiresAt, t.revokedAt = optionalTime(validFrom), optionalTime(expires), optionalTime(revoked)
+	t.parentID, t.renewableUntil = parent.String, optionalTime(renewable)
 	if granted.Valid {
 		t.permissions = storedPermissions(granted.String)
 	}

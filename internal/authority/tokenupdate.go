@@ -102,6 +102,17 @@ func (a *Authority) updateToken(ctx context.Context, as identity, id string, cha
 		if updated, err = change.apply(t, now); err != nil {
 			return err
 		}
+		if change.expires.given {
+			if err := as.mayExtend(t, updated.expiresAt); err != nil {
+				return err
+			}
+			if err := a.mayLive(t, updated.expiresAt); err != nil {
+				return err
+			}
+			if as.renewableUntil == nil {
+				updated.renewableUntil = lineageBound(now, updated.expiresAt)
+			}
+		}
 		if expired(t.expiresAt, now) && !expired(updated.expiresAt, now) {
 			if err := a.makeRoom(ctx, tx, as.userID, now); err != nil {
 				return err
@@ -140,9 +151,9 @@ func (as identity) mayChange(t token, change tokenChange) error {
 func (a *Authority) storeChange(ctx context.Context, tx *sql.Tx, t token) error {
 	// A revocation does not wait for the lock on the user, and must win.
 	result, err := tx.ExecContext(ctx, `
-		UPDATE tokens SET name = $1, valid_from = $2, expires_at = $3, permissions = $4
-		WHERE id = $5 AND revoked_at IS NULL`,
-		t.name, optionalMicros(t.validFrom), optionalMicros(t.expiresAt), optionalPermissions(t.permissions), t.id)
+		UPDATE tokens SET name = $1, valid_from = $2, expires_at = $3, permissions = $4, renewable_until = $5
+		WHERE id = $6 AND revoked_at IS NULL`,
+		t.name, optionalMicros(t.validFrom), optionalMicros(t.expiresAt), optionalPermissions(t.permissions), optionalMicros(t.renewableUntil), t.id)
 	if err != nil {
 		return fmt.Errorf("change the token: %w", err)
 	}

@@ -254,6 +254,55 @@ func TestK6_APlantedCookieIsNoSession(t *testing.T) {
 	wantStatus(t, f.send("GET", "/settings/tokens", "", "Cookie: "+visit.cookie), http.StatusUnauthorized)
 }
 
+// TestK6_ASessionOfThePageIsOfItsOwnKind holds the cookie's value against the API,
+// and a session of the API against the page.
+func TestK6_ASessionOfThePageIsOfItsOwnKind(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		f := newWebFixture(t, Config{Store: store})
+		f.user("ada@example.com", RoleMember)
+		visit := f.visit("ada@example.com")
+		wantStatus(t, visit.get("/web/tokens"), http.StatusOK)
+		_, value, _ := strings.Cut(visit.cookie, "=")
+		for _, header := range []string{bearer(value), "X-API-Key: " + value} {
+			wantProblem(t, f.send("GET", "/settings/tokens", "", header), http.StatusUnauthorized, "unauthenticated")
+		}
+		session, err := f.IssueSession(t.Context(), "ada@example.com", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, f.send("GET", "/settings/tokens", "", bearer(session)), http.StatusOK)
+		wantStatus(t, f.send("GET", "/web/tokens", "", "Cookie: kenbun_session="+session), http.StatusUnauthorized)
+	})
+}
+
+// TestWebRevokesWhatATokenMade shows what a token made on the page that revokes
+// it, also after it was revoked alone.
+func TestWebRevokesWhatATokenMade(t *testing.T) {
+	f := newWebFixture(t, Config{})
+	first := f.user("ada@example.com", RoleMember)
+	parent := decode[row](t, f.asked(first.Value, `{"name":"parent"}`))
+	child := decode[row](t, f.asked(parent.Token, `{"name":"the child"}`))
+	visit := f.visit("ada@example.com")
+	path := "/web/tokens/" + parent.ID + "/revoke"
+	if page := visit.get(path); !strings.Contains(page.body, "the child") || !strings.Contains(page.body, `name="descendants"`) {
+		t.Errorf("the page does not show what the token made: %s", page.shown())
+	}
+	wantStatus(t, visit.submit(path, url.Values{}), http.StatusSeeOther)
+	if f.works(parent.Token) || !f.works(child.Token) {
+		t.Fatal("not the token alone was revoked")
+	}
+	if page := visit.get("/web/tokens?state=revoked"); !strings.Contains(page.body, "Revoke 1 made with it") {
+		t.Errorf("the list does not show that a child lives: %s", page.shown())
+	}
+	if page := visit.get("/web/tokens"); !strings.Contains(page.body, "which is revoked") {
+		t.Errorf("the list does not show that the parent is revoked: %s", page.shown())
+	}
+	wantStatus(t, visit.submit(path, url.Values{"descendants": {"yes"}}), http.StatusSeeOther)
+	if f.works(child.Token) || !f.works(first.Value) {
+		t.Error("not exactly the line was revoked")
+	}
+}
+
 // TestH1_SessionEndsWithTheUser changes the user while the session goes on.
 func TestH1_SessionEndsWithTheUser(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {

@@ -101,8 +101,12 @@ func (a *Authority) validateRequest(as identity, request tokenRequest) error {
 	if _, err := as.delegate(request.permissions); err != nil {
 		return err
 	}
-	_, err := request.validate(a.now())
-	return err
+	now := a.now()
+	request, err := request.validate(now)
+	if err != nil {
+		return err
+	}
+	return a.withinLifetime(now, request.expires)
 }
 
 func statusOf(problems map[string]string) int {

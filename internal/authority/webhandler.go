@@ -225,11 +225,11 @@ func (a *Authority) signedIn(ex *exchange, r *http.Request) (identity, error) {
 	if value == "" {
 		return identity{}, errNotSignedIn
 	}
-	if kind, wellFormed := parseCredential(value); !wellFormed || kind != sessionToken {
+	if !wellFormed(webSession, value) {
 		ex.refused = causeMalformed
 		return identity{}, errNotSignedIn
 	}
-	as, err := a.authenticate(r.Context(), value)
+	as, err := a.verify(r.Context(), webSession, value)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):

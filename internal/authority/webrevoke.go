@@ -14,6 +14,10 @@ type fact struct{ Label, Value string }
 type revokeView struct {
 	Facts  []fact
 	Action string
+	// Revoked tells that the token is dead already, and only Made are left.
+	Revoked bool
+	// Made are the live tokens that were made with it.
+	Made []tokenRow
 }
 
 func (t token) facts(now time.Time) []fact {
@@ -58,22 +62,37 @@ func (a *Authority) ownToken(r *http.Request, as identity) (token, error) {
 }
 
 func (a *Authority) serveRevokeForm(w http.ResponseWriter, r *http.Request, as identity) error {
-	t, err := a.ownToken(r, as)
+	tokens, err := a.tokensOf(r.Context(), as.userID)
 	if err != nil {
 		return err
 	}
-	if t.revokedAt != nil {
+	t, err := findToken(tokens, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	made := madeWith(tokens, t.id, now)
+	if t.revokedAt != nil && len(made) == 0 {
 		return a.seeOther(w, afterRevoking(t.id))
 	}
-	return a.show(w, as, webPage{
-		template: "revoke", status: http.StatusOK, title: "Revoke this token?",
-		data: revokeView{Facts: t.facts(a.now()), Action: tokenPath(t.id) + "/revoke"},
-	})
+	view := revokeView{Facts: t.facts(now), Action: tokenPath(t.id) + "/revoke", Revoked: t.revokedAt != nil}
+	for _, child := range made {
+		view.Made = append(view.Made, newTokenRow(child, now))
+	}
+	title := "Revoke this token?"
+	if view.Revoked {
+		title = "Revoke what was made with this token?"
+	}
+	return a.show(w, as, webPage{template: "revoke", status: http.StatusOK, title: title, data: view})
 }
 
 func (a *Authority) serveRevoke(w http.ResponseWriter, r *http.Request, as identity) error {
 	id := r.PathValue("id")
-	err := a.revokeToken(r.Context(), as.userID, id)
+	revoke := a.revokeToken
+	if r.PostForm.Get("descendants") == "yes" {
+		revoke = a.revokeLine
+	}
+	err := revoke(r.Context(), as.userID, id)
 	if errors.Is(err, errTokenNotFound) {
 		// A form that is sent twice finds the token revoked, which is what it
 		// was to come to.

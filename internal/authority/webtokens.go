@@ -81,6 +81,9 @@ type tokenRow struct {
 	LastUsed, ValidFrom       *time.Time
 	Expires, Revoked          *time.Time
 	Stale, Ending             string // what stands out, in words
+	Parent                    string // the name of the token that it was made with
+	ParentRevoked             bool
+	LiveMade                  int // how many tokens that were made with it are alive
 }
 
 func newTokenRow(t token, now time.Time) tokenRow {
@@ -134,6 +137,7 @@ func (a *Authority) serveTokensPage(w http.ResponseWriter, r *http.Request, as i
 	}
 	counts := map[tokenState]int{}
 	var rows []tokenRow
+	lines := newTokenLines(tokens, now)
 	for _, t := range tokens {
 		if !t.matches(view.Query) {
 			continue
@@ -143,6 +147,7 @@ func (a *Authority) serveTokensPage(w http.ResponseWriter, r *http.Request, as i
 		counts[anyState]++
 		if view.State == anyState || view.State == state {
 			rows = append(rows, newTokenRow(t, now))
+			lines.describe(&rows[len(rows)-1], t)
 		}
 	}
 	for _, state := range []tokenState{stateActive, stateNotYetValid, stateExpired, stateRevoked, anyState} {

@@ -37,6 +37,7 @@ type listedToken struct {
 	RevokedAt   *timestamp `json:"revoked_at"`
 	ValidFrom   *timestamp `json:"valid_from,omitempty"`
 	Permissions []string   `json:"permissions,omitzero"`
+	ParentID    string     `json:"parent_id,omitempty"`
 }
 
 func newListedToken(t token) listedToken {
@@ -44,6 +45,7 @@ func newListedToken(t token) listedToken {
 		ID: t.id, Name: t.name, TokenPrefix: t.prefix, CreatedAt: timestamp(t.createdAt),
 		LastUsedAt: optionalTimestamp(t.lastUsedAt), ExpiresAt: optionalTimestamp(t.expiresAt), RevokedAt: optionalTimestamp(t.revokedAt),
 		ValidFrom: optionalTimestamp(t.validFrom), Permissions: t.permissions.onWire(),
+		ParentID: t.parentID,
 	}
 }
 
@@ -168,7 +170,15 @@ func (a *Authority) serveUpdateToken(w http.ResponseWriter, r *http.Request, as 
 // Whoever sends a request again because its answer was lost sees in the list
 // that it was carried out.
 func (a *Authority) serveRevokeToken(w http.ResponseWriter, r *http.Request, as identity) error {
-	if err := a.revokeToken(r.Context(), as.userID, r.PathValue("id")); err != nil {
+	revoke := a.revokeToken
+	switch query := r.URL.Query()["descendants"]; {
+	case len(query) == 0:
+	case len(query) == 1 && query[0] == "true":
+		revoke = a.revokeLine
+	default:
+		return badRequest("descendants must be true, once, or be left out")
+	}
+	if err := revoke(r.Context(), as.userID, r.PathValue("id")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
