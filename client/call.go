@@ -101,10 +101,10 @@ func (c *Client) send(ctx context.Context, cl *call) (*answer, error) {
 // exchange is send for a call that is observed already.
 func (c *Client) exchange(ctx context.Context, cl *call) (*answer, error) {
 	if cl.secret.IsZero() {
-		return nil, &Error{Op: cl.op, Code: CodeUnauthenticated, Reason: "there is no kenbun token to make this call with; give a personal access token"}
+		return nil, &Error{Op: cl.op, Code: CodeUnauthenticated, Cause: CauseNotSent, Reason: "there is no kenbun token to make this call with; give a personal access token"}
 	}
 	if !isHeaderText(cl.secret.Reveal()) {
-		return nil, &Error{Op: cl.op, Code: CodeUnauthenticated, Reason: "the token has characters in it that no token has, such as a line break; give it again"}
+		return nil, &Error{Op: cl.op, Code: CodeUnauthenticated, Cause: CauseNotSent, Reason: "the token has characters in it that no token has, such as a line break; give it again"}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(cl, err)
@@ -119,7 +119,7 @@ func (c *Client) exchange(ctx context.Context, cl *call) (*answer, error) {
 	}
 	req, err := retryablehttp.NewRequestWithContext(callCtx, cl.method, c.baseText+cl.path, body)
 	if err != nil {
-		return nil, &Error{Op: cl.op, Code: CodeInvalid, Reason: "the request could not be built", cause: err}
+		return nil, &Error{Op: cl.op, Code: CodeInvalid, Cause: CauseNotSent, Reason: "the request could not be built", cause: err}
 	}
 	req.Header["Accept"] = []string{"application/json"}
 	req.Header["User-Agent"] = []string{c.userAgent}
@@ -189,7 +189,13 @@ func (cl *call) readStream(resp *http.Response) error {
 	case err != nil:
 		return errors.Join(errBodyCut, err)
 	case !isJSON(resp.Header.Get("Content-Type")):
-		cl.streamed = &listError{reason: notJSON}
+		// A page of something in between, of which the beginning is enough.
+		page, err := io.ReadAll(io.LimitReader(body, maxErrorAnswerBytes))
+		if err != nil {
+			return errors.Join(errBodyCut, err)
+		}
+		cl.answer = &answer{status: resp.StatusCode, header: resp.Header, body: page}
+		return nil
 	default:
 		cl.streamed = cl.stream(body)
 	}

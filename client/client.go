@@ -31,6 +31,7 @@ type Client struct {
 	creates    createLocks
 	created    recentIDs
 	lookPauses []time.Duration
+	postPause  time.Duration
 }
 
 // New makes a Client. Without options it speaks to [DefaultBaseURL], through
@@ -61,6 +62,7 @@ func New(opts ...Option) (*Client, error) {
 		transport: transport,
 		observe:   o.observe, traceContext: o.traceContext,
 		lookPauses: []time.Duration{500 * time.Millisecond, 2 * time.Second},
+		postPause:  firstUnit,
 	}
 	c.retrying = &retryablehttp.Client{
 		HTTPClient: &http.Client{
@@ -72,7 +74,7 @@ func New(opts ...Option) (*Client, error) {
 		RetryWaitMin: o.retryMinWait,
 		RetryWaitMax: o.retryMaxWait,
 		CheckRetry:   checkRetry,
-		Backoff:      backoff,
+		Backoff:      c.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	return c, nil

@@ -13,65 +13,58 @@ import (
 	"syscall"
 )
 
-// fault is a kind of failure below HTTP.
-type fault int
-
-const (
-	faultLost fault = iota
-	faultTimeout
-	faultDial
-	faultNoSuchHost
-	faultCertificate
-	faultNotTLS
-	faultHandshake
-	faultProxy
-	faultProxyRefused
-	faultMalformed
-)
-
 // classify finds the kind of err, and the error that says most about it.
-func classify(err error) (fault, error) {
+func classify(err error) (Cause, error) {
 	var refusal *proxyRefusal
 	if errors.As(err, &refusal) {
-		return faultProxyRefused, refusal
+		if refusal.status == http.StatusProxyAuthRequired {
+			return CauseProxyLogin, refusal
+		}
+		return CauseProxyRefused, refusal
 	}
 	var op *net.OpError
 	isOp := errors.As(err, &op)
 	if isOp && op.Op == "proxyconnect" {
-		return faultProxy, op
+		return CauseProxyUnreachable, op
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		if dns.IsNotFound {
-			return faultNoSuchHost, dns
+			return CauseNoSuchHost, dns
 		}
-		return faultDial, dns
+		return CauseUnreachable, dns
 	}
 	if isOp && op.Op == "dial" {
-		return faultDial, op
+		switch {
+		case errors.Is(err, errNotLoopback):
+			return CauseNotLoopback, op
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return CauseConnectionRefused, op
+		}
+		return CauseUnreachable, op
 	}
 	if cert := certificateError(err); cert != nil {
-		return faultCertificate, cert
+		return certificateCause(cert), cert
 	}
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch) {
-		return faultNotTLS, err
+		return CauseNotTLS, err
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return faultTimeout, err
+		return CauseTimeout, err
 	}
 	if isOp && (op.Op == "remote error" || op.Op == "local error") {
-		return faultHandshake, op
+		return CauseTLS, op
 	}
 	// The standard library has no types for these.
 	switch text := err.Error(); {
 	case strings.Contains(text, "tls: "):
-		return faultHandshake, err
+		return CauseTLS, err
 	case strings.Contains(text, "malformed"), strings.Contains(text, "response headers exceeded"):
-		return faultMalformed, err
+		return CauseNotHTTP, err
 	}
-	return faultLost, err
+	return CauseLost, err
 }
 
 func certificateError(err error) error {
@@ -104,12 +97,12 @@ func (attemptTimeout) Temporary() bool { return true }
 
 // contextError is a call that its own caller ended.
 func contextError(cl *call, cause error) *Error {
-	e := &Error{Op: cl.op, Attempts: cl.attempts, cause: cause, Code: CodeCanceled, Reason: "canceled before the API had answered"}
+	e := &Error{Op: cl.op, Attempts: cl.attempts, cause: cause, Code: CodeCanceled, Cause: CauseCanceled, Reason: "canceled before the API had answered"}
 	if errors.Is(cause, context.DeadlineExceeded) {
-		e.Code = CodeUnavailable
+		e.Code, e.Cause = CodeUnavailable, CauseTimeout
 		e.Reason = "the API did not answer in the time that this call had"
 	}
-	return e
+	return e.advise()
 }
 
 // connectionError is a call without an answer, in words.
@@ -120,68 +113,69 @@ func (c *Client) connectionError(ctx context.Context, cl *call, err error) *Erro
 	e := &Error{Op: cl.op, Attempts: cl.attempts, Code: CodeUnavailable, cause: withoutTokens(err, cl.secret)}
 	switch {
 	case errors.Is(err, errForeignOrigin):
-		e.Code, e.Reason = CodeInvalid, errForeignOrigin.Error()
+		e.Code, e.Cause, e.Reason = CodeInvalid, CauseNotSent, errForeignOrigin.Error()
 		return e
 	case errors.Is(err, errAnswerTooLarge):
-		e.Code, e.Reason = CodeUnexpectedAnswer, errAnswerTooLarge.Error()
-		return e
+		e.Code, e.Cause, e.Reason = CodeUnexpectedAnswer, CauseForm, errAnswerTooLarge.Error()
+		return e.advise()
 	case errors.Is(err, context.DeadlineExceeded):
 		e.cause = attemptTimeout{}
 	case errors.Is(err, context.Canceled):
 		e.cause = nil
 	}
-	e.Reason = faultReason(hostPort(c.base), err)
-	if kind, _ := classify(err); kind == faultMalformed {
+	var detail error
+	e.Cause, detail = classify(err)
+	e.Reason = causeReason(e.Cause, hostPort(c.base), detail)
+	if e.Cause == CauseNotHTTP {
 		e.Code = CodeUnexpectedAnswer
 	}
-	return e
+	return e.advise()
 }
 
-// faultReason tells in plain words what err is and what to do about it. It
-// repeats nothing that the other side sent.
-func faultReason(host string, err error) string {
-	kind, detail := classify(err)
-	switch kind {
-	case faultProxyRefused:
-		var refusal *proxyRefusal
-		if errors.As(detail, &refusal) && refusal.status == http.StatusProxyAuthRequired {
-			return fmt.Sprintf("the proxy on the way to %s wants a login; put user and password into HTTPS_PROXY", host)
-		}
-		return fmt.Sprintf("the proxy on the way to %s refused the connection; check HTTPS_PROXY, or let NO_PROXY name the host", host)
-	case faultProxy:
-		return fmt.Sprintf("could not connect to the proxy on the way to %s (%s); check HTTPS_PROXY", host, shortCause(detail))
-	case faultNoSuchHost:
-		return fmt.Sprintf("could not find the address of %s; check the API address, and that the network (DNS, VPN) is up", host)
-	case faultDial:
-		if errors.Is(err, errNotLoopback) {
-			return fmt.Sprintf("could not connect to %s: %s", host, errNotLoopback)
-		}
-		return fmt.Sprintf("could not connect to %s (%s); check the network, and HTTPS_PROXY if it needs a proxy", host, shortCause(detail))
-	case faultCertificate:
-		return certificateReason(host, detail)
-	case faultNotTLS:
-		return fmt.Sprintf("%s does not speak TLS; check the API address and its port", host)
-	case faultHandshake:
+// causeReason tells in plain words what happened below HTTP. It repeats nothing
+// that the other side sent.
+func causeReason(cause Cause, host string, detail error) string {
+	switch cause {
+	case CauseProxyLogin:
+		return fmt.Sprintf("the proxy on the way to %s wants a login", host)
+	case CauseProxyRefused:
+		return fmt.Sprintf("the proxy on the way to %s refused the connection", host)
+	case CauseProxyUnreachable:
+		return fmt.Sprintf("could not connect to the proxy on the way to %s (%s)", host, shortCause(detail))
+	case CauseNoSuchHost:
+		return fmt.Sprintf("could not find the address of %s", host)
+	case CauseNotLoopback:
+		return fmt.Sprintf("could not connect to %s: %s", host, errNotLoopback)
+	case CauseConnectionRefused, CauseUnreachable:
+		return fmt.Sprintf("could not connect to %s (%s)", host, shortCause(detail))
+	case CauseUnknownCA:
+		return fmt.Sprintf("the certificate of %s cannot be verified", host)
+	case CauseCertificateHost:
+		return fmt.Sprintf("the certificate of %s is for another host", host)
+	case CauseCertificateExpired:
+		return fmt.Sprintf("the certificate of %s has expired or is not valid yet", host)
+	case CauseNotTLS:
+		return fmt.Sprintf("%s does not speak TLS", host)
+	case CauseTLS:
 		return fmt.Sprintf("could not agree on TLS with %s; version 1.2 or later is needed", host)
-	case faultTimeout:
+	case CauseTimeout:
 		return fmt.Sprintf("%s did not answer in time", host)
-	case faultMalformed:
-		return fmt.Sprintf("%s does not speak HTTP as it should; check the API address and its port", host)
+	case CauseNotHTTP:
+		return fmt.Sprintf("%s does not speak HTTP as it should", host)
 	}
 	return fmt.Sprintf("the connection to %s was lost before the answer was complete", host)
 }
 
-func certificateReason(host string, err error) string {
+func certificateCause(err error) Cause {
 	var invalid x509.CertificateInvalidError
 	var name x509.HostnameError
 	switch {
 	case errors.As(err, &name):
-		return fmt.Sprintf("the certificate of %s is for another host; check the API address", host)
+		return CauseCertificateHost
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("the certificate of %s has expired or is not valid yet; check this machine's clock", host)
-	default:
-		return fmt.Sprintf("the certificate of %s cannot be verified; in a network that inspects TLS, put its root certificate into a PEM file and name that in KENBUN_CA_FILE", host)
+		return CauseCertificateExpired
 	}
+	return CauseUnknownCA
 }
 
 // shortCause names the innermost cause where the operating system or Go has a

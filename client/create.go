@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const opCreateToken = "create token"
@@ -43,11 +46,11 @@ type CreatedToken struct {
 func (u *Caller) CreateToken(ctx context.Context, n NewToken) (*CreatedToken, error) {
 	req, err := n.checked(time.Now())
 	if err != nil {
-		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Reason: err.Error()}
+		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: err.Error()}
 	}
 	body, err := json.Marshal(req)
 	if err != nil {
-		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Reason: "the request could not be encoded", cause: err}
+		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: "the request could not be encoded", cause: err}
 	}
 	cl := &call{op: opCreateToken, method: http.MethodPost, path: tokensPath, secret: u.tokenManager(), body: body}
 	unlock, err := u.client.creates.lock(ctx, createKey(cl.secret, req.Name))
@@ -137,9 +140,10 @@ func (s *wireSecret) UnmarshalJSON(data []byte) error {
 func (u *Caller) accept(ctx context.Context, cl *call, a *answer, search *lostToken) (*CreatedToken, error) {
 	var got createAnswer
 	err := decodeAnswer(cl, a, &got)
+	got.tidy()
 	if err == nil {
 		if reason := mismatch(a.status, &got, search.wanted); reason != "" {
-			err = unexpected(cl, a, reason, nil)
+			err = different(cl, a, reason)
 		}
 	}
 	if err == nil && !search.isNew(got.ID) {
@@ -161,8 +165,8 @@ func (u *Caller) accept(ctx context.Context, cl *call, a *answer, search *lostTo
 // mismatch says how an answer differs from what was asked for, "" if it does
 // not.
 func mismatch(status int, got *createAnswer, wanted createRequest) string {
-	if status != http.StatusCreated {
-		return "the API did not answer the create with 201 Created"
+	if status != http.StatusCreated && status != http.StatusOK {
+		return fmt.Sprintf("the API answered the create with status %d in place of 201 Created", status)
 	}
 	if reason := incomplete(&got.Token); reason != "" {
 		return "the new token " + reason
@@ -174,16 +178,37 @@ func mismatch(status int, got *createAnswer, wanted createRequest) string {
 		return "the new token's value is not of the form of a kenbun token"
 	case got.Prefix != "" && (len(got.Prefix) < len(patPrefix) || !strings.HasPrefix(got.Value.Reveal(), got.Prefix)):
 		return "the new token's prefix is not that of its value"
-	case got.Name != wanted.Name:
-		return "the new token has another name than asked for"
+	case !isSameName(got.Name, wanted.Name):
+		return "the new token has another name than asked for (name)"
 	case got.RevokedAt != nil:
 		return "the new token is revoked already"
 	case wanted.ExpiresAt != nil && got.ExpiresAt == nil:
-		return "the new token never expires, although an expiry was asked for"
+		return "the new token never expires, although an expiry was asked for (expires_at)"
+	case got.ExpiresAt != nil && !got.ExpiresAt.After(got.CreatedAt):
+		return "the new token is expired already (expires_at)"
 	case wanted.ExpiresAt != nil && got.ExpiresAt.Truncate(time.Second).After(*wanted.ExpiresAt):
-		return "the new token expires later than asked for"
+		return fmt.Sprintf("the new token expires later than asked for: expires_at is %s in place of %s. An API that rounds it up takes the rounded time as it is", timeText(got.ExpiresAt), timeText(wanted.ExpiresAt))
 	}
 	return wider(&got.Token, wanted.ValidFrom, wanted.Permissions)
+}
+
+// isSameName compares names as people read them. An API may store another of the
+// normal forms in which Unicode writes the same text.
+func isSameName(got, wanted string) bool {
+	return got == wanted || norm.NFC.String(got) == norm.NFC.String(wanted)
+}
+
+// isNoLater reports whether a token that was to end at wanted ends then or, to the
+// second, earlier, and not at once.
+func isNoLater(got, wanted *time.Time) bool {
+	return got != nil && !got.Truncate(time.Second).After(*wanted) && got.After(time.Now())
+}
+
+func timeText(at *time.Time) string {
+	if at == nil {
+		return "never"
+	}
+	return at.UTC().Format(time.RFC3339)
 }
 
 // wider says how got may do more than was asked for, "" if it may not. An API

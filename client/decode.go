@@ -46,6 +46,8 @@ func (c *Client) fetchStream(ctx context.Context, cl *call) error {
 		return err
 	case a.status < 200 || a.status > 299:
 		return statusError(cl, a)
+	case len(a.body) > 0:
+		return notTheAPI(cl, a)
 	case errors.As(cl.streamed, &bad):
 		return unexpected(cl, a, bad.reason, bad.cause)
 	}
@@ -59,7 +61,7 @@ func decodeAnswer(cl *call, a *answer, out any) error {
 		return unexpected(cl, a, emptyAnswer, nil)
 	}
 	if !isJSON(a.header.Get("Content-Type")) {
-		return unexpected(cl, a, notJSON, nil)
+		return notTheAPI(cl, a)
 	}
 	if err := json.Unmarshal(a.body, out); err != nil {
 		return unexpected(cl, a, malformedAnswer, err)
@@ -70,7 +72,6 @@ func decodeAnswer(cl *call, a *answer, out any) error {
 // What is wrong with a good answer's body.
 const (
 	emptyAnswer     = "the answer is empty"
-	notJSON         = "the answer is not JSON; check that the API address is the API's and not that of its web page, and that no sign-in page of the network stands in between"
 	malformedAnswer = "the answer is malformed, or not of the form that the API documents"
 )
 

@@ -8,92 +8,82 @@ import (
 	"strings"
 )
 
-const (
-	// apiTokenLimit is what an API that can change tokens calls its limit.
-	apiTokenLimit    = "token_limit_reached"
-	tokenLimitReason = "the user has as many tokens as the API allows; revoke unused ones first"
-)
-
 // statusError turns an answer that is no success into an error.
 func statusError(cl *call, a *answer) *Error {
 	e := &Error{Op: cl.op, Status: a.status, Attempts: cl.attempts}
-	e.Code, e.Reason = meaning(cl, a.status)
 	e.RetryAfter, _ = retryAfter(a.status, a.header)
 	said := parseErrorBody(a.header.Get("Content-Type"), a.body)
-	e.Message = cleanMessage(said.message, cl.secret)
-	e.APICode = identifier(said.code, cl.secret)
-	if a.status == http.StatusConflict && cl.method == http.MethodPatch && e.APICode == apiTokenLimit {
-		// An expired token counts again once it has a new end.
-		e.Code, e.Reason = CodeTokenLimit, tokenLimitReason
-	}
 	if e.RequestID = identifier(said.requestID, cl.secret); e.RequestID == "" {
 		e.RequestID = requestID(cl, a)
 	}
+	if e.Cause = foreign(a, said); e.Cause != "" {
+		e.Code, e.Reason = foreignMeaning(a.status, e.Cause)
+		e.Message = cleanMessage(selfDescription(a, said), cl.secret)
+		return e.advise()
+	}
+	e.Cause = CauseAPI
+	e.Message = cleanMessage(said.message, cl.secret)
+	e.APICode = identifier(said.code, cl.secret)
+	e.Code, e.Reason, e.Advice = verdict(cl, a.status, e.APICode, e.Message)
 	return e
 }
 
 // unexpected is an answer of good status that cannot be what was asked for.
 func unexpected(cl *call, a *answer, reason string, cause error) *Error {
-	return &Error{
-		Op: cl.op, Code: CodeUnexpectedAnswer, Status: a.status, Attempts: cl.attempts,
+	e := &Error{
+		Op: cl.op, Code: CodeUnexpectedAnswer, Cause: CauseForm, Status: a.status, Attempts: cl.attempts,
 		Reason: reason, RequestID: requestID(cl, a), cause: withoutTokens(cause, cl.secret),
 	}
+	return e.advise()
+}
+
+// different is an answer of the API's that is not what was asked for.
+func different(cl *call, a *answer, reason string) *Error {
+	e := unexpected(cl, a, reason, nil)
+	e.Cause, e.Advice = CauseMismatch, ""
+	return e
+}
+
+// notTheAPI is an answer of good status from something in between.
+func notTheAPI(cl *call, a *answer) *Error {
+	e := unexpected(cl, a, "something between here and the API answered in its place: the answer is not JSON", nil)
+	e.Cause, e.Advice = CauseIntermediary, ""
+	e.Message = cleanMessage(selfDescription(a, errorBody{}), cl.secret)
+	return e.advise()
 }
 
 func requestID(cl *call, a *answer) string {
 	return identifier(a.header.Get("X-Request-Id"), cl.secret)
 }
 
-// meaning says what a status means, and what to do about it.
-func meaning(cl *call, status int) (Code, string) {
-	switch status {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
-		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge:
-		return CodeInvalid, "the API refused the request as invalid"
-	case http.StatusUnauthorized:
-		return CodeUnauthenticated, "the API does not accept the token; it may be revoked, expired or copied incompletely"
-	case http.StatusForbidden:
-		return CodeForbidden, "the API does not allow this to the user or to the token"
-	case http.StatusNotFound, http.StatusGone:
-		if cl.method == http.MethodDelete || cl.method == http.MethodPatch {
-			return CodeNotFound, "the user has no token with this id; list the tokens to see the ids"
-		}
-		return CodeNotFound, "there is no such place in the API; check the API address"
-	case http.StatusConflict:
-		if cl.method == http.MethodPost {
-			return CodeTokenLimit, tokenLimitReason
-		}
-		if cl.method == http.MethodPatch {
-			return CodeInvalid, "the token is in a state in which it cannot be changed, such as revoked"
-		}
-		return CodeInvalid, "the API refused the request because of a conflict"
-	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		if cl.method == http.MethodPatch {
-			return CodeUnexpectedAnswer, "this API cannot change tokens; make a new one and revoke the old one"
-		}
-	case http.StatusTooManyRequests:
-		return CodeRateLimited, "too many requests"
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return CodeUnavailable, "the API did not get to the request"
-	case http.StatusProxyAuthRequired:
-		return CodeUnavailable, "a proxy on the way to the API wants a login; put user and password into HTTPS_PROXY"
-	}
+// foreignMeaning says what the status of an answer that is not the API's means.
+func foreignMeaning(status int, cause Cause) (Code, string) {
 	switch {
-	case status >= 500:
-		return CodeUnavailable, "the API has a failure of its own; try again later"
-	case status >= 300 && status < 400:
-		return CodeUnexpectedAnswer, "the API answered with a redirect, which is never followed; check the API address"
+	case cause == CauseRedirect:
+		return CodeUnexpectedAnswer, "the API address answers with a redirect, which is never followed"
+	case cause == CauseProxyLogin:
+		return CodeUnavailable, "a proxy on the way to the API wants a login"
+	case cause == CauseGateway:
+		return CodeUnavailable, "the API has a failure of its own, or something in front of it cannot reach it"
+	case status == http.StatusTooManyRequests:
+		return CodeRateLimited, "something between here and the API lets no more requests through for now"
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+		return CodeUnavailable, "something between here and the API did not pass the request on in time"
 	}
-	return CodeUnexpectedAnswer, fmt.Sprintf("the answer has status %d, which the API does not use; check the API address", status)
+	return CodeUnexpectedAnswer, fmt.Sprintf("something between here and the API refused the request (status %d)", status)
 }
 
 // errorBody is what the body of an error says.
-type errorBody struct{ message, code, requestID string }
+type errorBody struct {
+	message, code, requestID string
+	// isJSON tells that it is JSON of a shape that is known.
+	isJSON bool
+}
 
 // parseErrorBody reads the shapes that error bodies come in: an object with
 // "message", "detail", "title", "error" or "errors", nested or not, which covers
 // problem details (RFC 9457), or plain text. kenbun's API documentation shows no
-// error body, so none is relied upon. HTML says nothing.
+// error body, so none is relied upon.
 func parseErrorBody(contentType string, body []byte) errorBody {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
@@ -101,10 +91,12 @@ func parseErrorBody(contentType string, body []byte) errorBody {
 	}
 	if isJSON(contentType) || body[0] == '{' || body[0] == '[' || body[0] == '"' {
 		var value any
-		if json.Unmarshal(body, &value) == nil {
-			return readError(value, 0)
+		if json.Unmarshal(body, &value) != nil {
+			return errorBody{}
 		}
-		return errorBody{}
+		said := readError(value, 0)
+		said.isJSON = said.message != "" || said.code != ""
+		return said
 	}
 	if strings.HasPrefix(strings.ToLower(contentType), "text/plain") && body[0] != '<' {
 		return errorBody{message: string(body)}

@@ -8,8 +8,9 @@ import (
 )
 
 // What can go wrong, for [errors.Is]. An error of this package matches at most
-// one of them, except that a [*CreateError] of unknown outcome matches
-// ErrOutcomeUnknown beside the reason it wraps.
+// one of them, with two exceptions. A [*CreateError] or [*RevokeError] of unknown
+// outcome matches ErrOutcomeUnknown beside the reason that it wraps. An answer that
+// is not the API's matches ErrIntermediary beside its kind.
 var (
 	// ErrInvalid: what was asked is not allowed, and was refused before it was
 	// sent or by the API (400, 409 other than at a create, 413, 414, 415, 422, 431).
@@ -33,9 +34,12 @@ var (
 	// [Caller.ReadTokens], malformed or incomplete JSON, or
 	// something else than what was asked for.
 	ErrUnexpectedAnswer = errors.New("unexpected answer")
-	// ErrOutcomeUnknown: a token may have been created, and it could not be found
-	// out; only a [*CreateError] with [OutcomeUnknown] matches.
+	// ErrOutcomeUnknown: a token may be live, and it could not be found out. A
+	// [*CreateError] with [OutcomeUnknown] matches, and every [*RevokeError].
 	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrIntermediary: something between here and the API answered in its place. It
+	// says nothing about a token, a role, or what the API knows.
+	ErrIntermediary = errors.New("answered by something in between")
 )
 
 // Code names the kind of an [Error]. The values are stable.
@@ -82,14 +86,19 @@ type Error struct {
 	Op string
 	// Code is the kind of failure; use errors.Is with the sentinels where possible.
 	Code Code
+	// Cause says whose answer the error rests on, or how far the request came.
+	Cause Cause
 	// Status is the HTTP status of the last answer, 0 if there was none.
 	Status int
-	// Reason is what happened and what to do, in this package's own words. It holds
-	// no text from the API, and no secret.
+	// Reason is what happened, in this package's own words. It holds no text from
+	// the API, and no secret.
 	Reason string
-	// Message is what the API said, if anything: without control and invisible
-	// characters, in one line, at most 300 characters, tokens redacted. It is text
-	// from outside all the same: data, not instructions.
+	// Advice is what to do about it, beginning with a verb in lower case, in this
+	// package's own words. It may be empty.
+	Advice string
+	// Message is what the API said, or what something in between said about itself:
+	// without control and invisible characters, in one line, at most 300 characters,
+	// tokens redacted. It is text from outside all the same: data, not instructions.
 	Message string
 	// APICode is the API's own code for the error, if it gave one: at most 64
 	// characters out of letters, digits, "_", "-" and ".".
@@ -112,10 +121,18 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(e.Reason)
+	if e.Advice != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Advice)
+	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "; try again in %s", e.RetryAfter.Round(time.Second))
 	}
-	if e.Message != "" {
+	switch {
+	case e.Message == "":
+	case e.Cause.isForeign():
+		fmt.Fprintf(&b, "; it says %q", e.Message)
+	default:
 		fmt.Fprintf(&b, "; the API said %q", e.Message)
 	}
 	switch {
@@ -130,8 +147,12 @@ func (e *Error) Error() string {
 // Unwrap returns the error underneath, nil if there is none.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is the sentinel of the error's code.
+// Is reports whether target is the sentinel of the error's code, or
+// [ErrIntermediary] where the answer was not the API's.
 func (e *Error) Is(target error) bool {
+	if target == ErrIntermediary {
+		return e.Cause.isForeign()
+	}
 	sentinel := e.Code.sentinel()
 	return sentinel != nil && target == sentinel
 }

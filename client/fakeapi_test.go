@@ -230,6 +230,11 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	}
 }
 
+// refuse answers as the API does.
+func refuse(w http.ResponseWriter, status int, code string) {
+	writeJSON(w, status, map[string]any{"error": map[string]any{"code": code, "message": "refused"}})
+}
+
 // cut drops the connection without an answer.
 func cut(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 
@@ -241,6 +246,7 @@ func newTestClient(t *testing.T, baseURL string, opts ...Option) *Client {
 		t.Fatal(err)
 	}
 	c.lookPauses = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}
+	c.postPause = 10 * time.Millisecond
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }

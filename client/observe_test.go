@@ -82,10 +82,10 @@ func TestObserver_IsToldOfEachCall(t *testing.T) {
 	if err := u.RevokeToken(t.Context(), created.ID); err == nil {
 		t.Fatal("revoked twice")
 	}
-	expect("revoking twice", "revoke_token 204 1", "revoke_token not_found 404 1")
+	expect("revoking twice", "revoke_token 204 1", "list_tokens 200 1", "revoke_token not_found 404 1", "list_tokens 200 1")
 
 	api.fault = func(n int, w http.ResponseWriter, _ *http.Request) bool {
-		if n >= 6 {
+		if n >= 8 {
 			return false
 		}
 		writeJSON(w, http.StatusBadGateway, nil)

@@ -56,8 +56,10 @@ func (c *Client) reach(ctx context.Context, cl *call) error {
 	switch status := response.StatusCode; {
 	case status >= 500, status >= 300 && status < 400, status == http.StatusProxyAuthRequired:
 		return statusError(cl, cl.answer)
-	case status < 300 && isPage(response.Header.Get("Content-Type")):
-		return unexpected(cl, cl.answer, "a web page answers in place of the API; check the API address, and that no sign-in page of the network stands in between", nil)
+	case status < 500 && isPage(response.Header.Get("Content-Type")):
+		e := unexpected(cl, cl.answer, "a web page answers in place of the API", nil)
+		e.Cause, e.Advice = CauseIntermediary, ""
+		return e.advise()
 	}
 	return nil
 }

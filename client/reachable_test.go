@@ -16,7 +16,7 @@ func TestReachable_ByWhatAnswers(t *testing.T) {
 		contentType string
 		want        error
 	}{
-		{200, json, nil}, {204, "", nil}, {401, json, nil}, {401, html, nil}, {403, json, nil}, {404, json, nil}, {429, json, nil},
+		{200, json, nil}, {204, "", nil}, {401, json, nil}, {401, html, ErrUnexpectedAnswer}, {403, json, nil}, {404, json, nil}, {429, json, nil},
 		{200, html, ErrUnexpectedAnswer}, {302, html, ErrUnexpectedAnswer}, {307, json, ErrUnexpectedAnswer},
 		{407, html, ErrUnavailable}, {500, json, ErrUnavailable}, {502, html, ErrUnavailable}, {503, json, ErrUnavailable},
 	} {

@@ -63,22 +63,28 @@ func plainlyRefused(resp *http.Response) bool {
 // withinReach reports whether the wait that the API asks for is one that a call
 // should sit through, and can.
 func withinReach(ctx context.Context, resp *http.Response) bool {
-	wait, ok := retryAfter(resp.StatusCode, resp.Header)
-	if !ok {
-		return true
-	}
-	if deadline, has := ctx.Deadline(); has && time.Until(deadline) <= wait {
+	wait, _ := retryAfter(resp.StatusCode, resp.Header)
+	if deadline, has := ctx.Deadline(); wait > 0 && has && time.Until(deadline) <= wait {
 		return false
 	}
 	return wait <= maxRetryAfter
 }
 
-// backoff is the [retryablehttp.Backoff] of all calls: what the API asked for,
-// else a pause that doubles each time, half of it by chance so that callers who
-// failed together do not come back together.
-func backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
+// backoff is the [retryablehttp.Backoff] of all calls. An answered POST waits for
+// postPause at least: whatever the API says of waiting is in whole seconds.
+func (c *Client) backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
+	wait := pause(minWait, maxWait, attempt, resp)
+	if resp != nil && resp.Request != nil && resp.Request.Method == http.MethodPost {
+		return max(wait, c.postPause)
+	}
+	return wait
+}
+
+// pause is what the API asked for, else a pause that doubles each time, half of it
+// by chance so that callers who failed together do not come back together.
+func pause(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil {
-		if wait, ok := retryAfter(resp.StatusCode, resp.Header); ok {
+		if wait, plain := retryAfter(resp.StatusCode, resp.Header); plain || wait > 0 {
 			return wait + rand.N(minWait+1) //nolint:gosec,forbidigo // chance, not secrecy
 		}
 	}
@@ -92,11 +98,12 @@ func backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) t
 // isTransient reports whether a connection error may go away by itself.
 func isTransient(err error) bool {
 	switch {
-	case errors.Is(err, errForeignOrigin), errors.Is(err, errNotLoopback), errors.Is(err, errAnswerTooLarge):
+	case errors.Is(err, errForeignOrigin), errors.Is(err, errAnswerTooLarge):
 		return false
 	}
-	switch kind, _ := classify(err); kind {
-	case faultCertificate, faultNotTLS, faultNoSuchHost, faultProxyRefused, faultMalformed:
+	switch cause, _ := classify(err); cause {
+	case CauseUnknownCA, CauseCertificateHost, CauseCertificateExpired, CauseNotTLS, CauseNoSuchHost, CauseNotLoopback,
+		CauseProxyLogin, CauseProxyRefused, CauseNotHTTP:
 		return false
 	}
 	return true

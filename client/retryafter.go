@@ -1,64 +1,116 @@
 package client
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// maxRetryAfter is the longest wait that a call sits through on the API's word.
-const maxRetryAfter = 30 * time.Second
+const (
+	// maxRetryAfter is the longest wait that a call sits through on the API's word.
+	maxRetryAfter = 30 * time.Second
+	// longestWait is what an absurd wait is cut to, so that sums of it do not
+	// overflow.
+	longestWait = 365 * 24 * time.Hour
+	// firstUnit is the shortest wait that Retry-After can ask for, apart from none. It
+	// stands for one that cannot be read.
+	firstUnit = time.Second
 
-// longestWait is what an absurd wait is cut to, so that sums of it do not
-// overflow.
-const longestWait = 365 * 24 * time.Hour
+	// Numbers from firstEpoch on are Unix times and not waits, and from
+	// firstEpochMillis on such in milliseconds.
+	firstEpoch       = 1e9
+	firstEpochMillis = 1e12
+)
 
-// retryAfter returns how long the API asks to wait, and whether it asked.
+// retryAfter returns how long the API asks to wait, and whether it says so
+// plainly.
+//
 // Retry-After is a number of seconds or a date (RFC 9110, section 10.2.3), the
 // date read against the answer's own Date, so that this machine's clock does not
-// matter. A 429 without it may tell in X-RateLimit-Reset or RateLimit-Reset:
-// seconds, or, beyond any sensible wait, a Unix time.
+// matter. What servers send in their place is understood, too: fractions, which
+// are rounded up, numbers with a unit, Unix times. Of several the longest counts.
+// One that cannot be read is not plain, and a wait of a second rather than none. A
+// 429 without it may tell in X-RateLimit-Reset or RateLimit-Reset.
 func retryAfter(status int, header http.Header) (time.Duration, bool) {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if wait, ok := wholeSeconds(value); ok {
-		return wait, true
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(0, min(longestWait, at.Sub(answeredAt(header)))), true
-	}
-	if status != http.StatusTooManyRequests {
-		return 0, false
-	}
-	for _, name := range [...]string{"X-Ratelimit-Reset", "Ratelimit-Reset"} {
-		value := strings.TrimSpace(header.Get(name))
-		wait, ok := wholeSeconds(value)
-		if !ok {
+	longest, asked, plain := time.Duration(0), false, false
+	for _, value := range header.Values("Retry-After") {
+		value = strings.TrimSpace(value)
+		if value == "" {
 			continue
 		}
-		if unix, err := strconv.ParseInt(value, 10, 64); err == nil && unix > int64(longestWait/time.Second) {
-			return max(0, min(longestWait, time.Unix(unix, 0).Sub(answeredAt(header)))), true
+		asked = true
+		if wait, ok := readWait(value, header); ok {
+			longest, plain = max(longest, wait), true
 		}
-		return wait, true
+	}
+	if asked && !plain {
+		return firstUnit, false
+	}
+	if asked || status != http.StatusTooManyRequests {
+		return longest, plain
+	}
+	for _, name := range [...]string{"X-Ratelimit-Reset", "Ratelimit-Reset"} {
+		if wait, ok := waitOf(strings.TrimSpace(header.Get(name)), header); ok {
+			return wait, true
+		}
 	}
 	return 0, false
 }
 
-func answeredAt(header http.Header) time.Time {
-	if at, err := http.ParseTime(header.Get("Date")); err == nil {
-		return at
+// readWait reads one field, in which a proxy may have joined several.
+func readWait(value string, header http.Header) (longest time.Duration, ok bool) {
+	if wait, ok := waitOf(value, header); ok {
+		return wait, true
 	}
-	return time.Now()
+	for part := range strings.SplitSeq(value, ",") {
+		if wait, read := waitOf(strings.TrimSpace(part), header); read {
+			longest, ok = max(longest, wait), true
+		}
+	}
+	return longest, ok
 }
 
-// wholeSeconds reads digits alone, however many, and caps what they say.
-func wholeSeconds(digits string) (time.Duration, bool) {
-	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+// waitOf reads a date, a number, or a number with a unit.
+func waitOf(value string, header http.Header) (time.Duration, bool) {
+	if at, err := http.ParseTime(value); err == nil {
+		return until(at, header), true
+	}
+	if at, err := time.Parse(time.RFC3339, value); err == nil {
+		return until(at, header), true
+	}
+	number := strings.TrimLeft(value, "0123456789.")
+	unit := strings.ToLower(strings.TrimSpace(number))
+	count, err := strconv.ParseFloat(value[:len(value)-len(number)], 64)
+	if err != nil && !math.IsInf(count, 1) {
 		return 0, false
 	}
-	seconds, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || seconds > int64(longestWait/time.Second) {
-		return longestWait, true // more than an int64 holds is a long wait, too
+	switch unit {
+	case "":
+		switch {
+		case count >= firstEpochMillis && count < 1e16:
+			return until(time.UnixMilli(int64(count)), header), true
+		case count >= firstEpoch && count < 1e12:
+			return until(time.Unix(int64(count), 0), header), true
+		}
+	case "ms", "milliseconds":
+		count /= 1000
+	case "s", "sec", "secs", "second", "seconds":
+	case "m", "min", "mins", "minute", "minutes":
+		count *= 60
+	case "h", "hour", "hours":
+		count *= 3600
+	default:
+		return 0, false
 	}
-	return time.Duration(seconds) * time.Second, true
+	return time.Duration(math.Ceil(min(count, longestWait.Seconds()))) * time.Second, true
+}
+
+func until(at time.Time, header http.Header) time.Duration {
+	answered := time.Now()
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		answered = date
+	}
+	return max(0, min(longestWait, at.Sub(answered)))
 }

@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"time"
 )
 
 const (
@@ -11,62 +13,177 @@ const (
 	maxIDLen      = 64
 
 	invalidIDReason = `the token id must be 1 to 64 characters out of letters, digits, "_" and "-", such as "pat_abc123"; list the tokens to see the ids`
+
+	// revokeTime bounds how long a revocation is tried, lookTime how long it is then
+	// looked for in the list.
+	revokeTime = 35 * time.Second
+	lookTime   = 10 * time.Second
 )
 
 // RevokeToken revokes the token with the given id, at once and for good
-// (DELETE /settings/tokens/{id}). The id must be 1 to 64 characters out of
-// letters, digits, "_" and "-"; anything else is [ErrInvalid], and nothing is
-// sent. An id that the user does not have is [ErrNotFound], also when the token
-// is somebody else's.
+// (DELETE /settings/tokens/{id}), and looks in the list whether that is so. The id
+// must be 1 to 64 characters out of letters, digits, "_" and "-"; anything else is
+// [ErrInvalid], and nothing is sent.
 //
-// The request is sent again after a failure. If a repetition finds the token
-// gone, the first one may have done it, and the list decides: a token that is
-// not in it, or revoked in it, is a success.
+// It returns nil only if the API's own list shows the token as revoked, or no
+// longer shows it. A caller that revokes the very token that it uses cannot list
+// any more: then it counts that the API accepted the token for the DELETE and
+// refuses it now. [ErrNotFound] means that the API found no such token to revoke,
+// and that the list has none that is live.
+//
+// If the API refused plainly, the error is that refusal. Everything else is a
+// [*RevokeError], which matches [ErrOutcomeUnknown]: the token may be live.
+//
+// The request is sent again after a failure. All in all it takes up to 45 seconds,
+// or as long as ctx allows and ten seconds more.
 func (u *Caller) RevokeToken(ctx context.Context, id string) error {
 	if !validID(id) {
-		return &Error{Op: opRevokeToken, Code: CodeInvalid, Reason: invalidIDReason}
+		return &Error{Op: opRevokeToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: invalidIDReason}
 	}
 	cl := &call{op: opRevokeToken, method: http.MethodDelete, path: tokensPath + "/" + id, secret: u.tokenManager()}
-	a, err := u.client.send(ctx, cl)
-	if err != nil {
-		return err
+	trying, cancel := context.WithTimeout(ctx, shareOf(ctx, revokeTime))
+	a, err := u.client.send(trying, cl)
+	cancel()
+	if err != nil && !cl.inDoubt {
+		return err // nothing was sent
 	}
-	switch {
-	case a.status >= 200 && a.status <= 299:
-		return nil
-	case a.status == http.StatusNotFound && cl.inDoubt:
-		return u.confirmRevoked(ctx, cl, a, id)
-	}
-	return statusError(cl, a)
+	looking, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	r := &revocation{caller: u, id: id, cl: cl, answer: a, err: err}
+	return r.decide(looking)
 }
 
-// confirmRevoked decides about a 404 that followed an attempt in doubt.
-func (u *Caller) confirmRevoked(ctx context.Context, cl *call, a *answer, id string) error {
-	live, err := u.isLive(ctx, id)
+// shareOf is how long a first step may take, so that a second has time left.
+func shareOf(ctx context.Context, limit time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(limit, time.Until(deadline)*2/3)
+	}
+	return limit
+}
+
+// RevokeError is a revocation of which it is not certain what became.
+type RevokeError struct {
+	TokenID string
+	// Live tells that the list shows the token, not revoked. Otherwise the list could
+	// not be read, or says nothing about it.
+	Live bool
+
+	reason error // what the DELETE was answered
+	look   error // why the list says nothing
+}
+
+// Error tells what happened, and that the token may be live.
+func (e *RevokeError) Error() string {
 	switch {
-	case err != nil:
-		var e *Error
-		if errors.As(err, &e) {
-			e.Reason = "the API no longer finds the token, but the list could not confirm that it is revoked: " + e.Reason
+	case e.Live:
+		return fmt.Sprintf("%s; the list still shows the token %s as not revoked", e.reason, e.TokenID)
+	case e.look != nil:
+		return fmt.Sprintf("%s; it is not certain that the token %s is revoked, since the list could not be read: %s", e.reason, e.TokenID, e.look)
+	}
+	return fmt.Sprintf("%s; it is not certain that the token %s is revoked, since the list does not show plainly what became of it", e.reason, e.TokenID)
+}
+
+// Unwrap returns the reason: an [*Error] in all cases, and never [ErrNotFound].
+func (e *RevokeError) Unwrap() error { return e.reason }
+
+// Is reports whether target is [ErrOutcomeUnknown].
+func (e *RevokeError) Is(target error) bool { return target == ErrOutcomeUnknown }
+
+// revocation is a DELETE that may have acted.
+type revocation struct {
+	caller *Caller
+	id     string
+	cl     *call
+	answer *answer
+	err    error
+}
+
+// decide holds what the DELETE was answered against the list.
+func (r *revocation) decide(ctx context.Context) error {
+	seen, lookErr := r.look(ctx)
+	switch {
+	case lookErr != nil:
+		return r.unseen(lookErr)
+	case seen.live:
+		if e := r.refusal(); e != nil && !errors.Is(e, ErrNotFound) && !r.cl.inDoubt {
+			e.Reason += "; the list shows the token as not revoked"
+			return e
 		}
-		return err
-	case live:
-		return unexpected(cl, a, "the API says that there is no such token, yet lists it as not revoked; list the tokens and try again", nil)
+		return r.unknown(true, nil)
+	case r.saysNotFound() && !r.cl.inDoubt:
+		return statusError(r.cl, r.answer)
+	case seen.revoked:
+		return nil
+	}
+	// The list does not have it any more.
+	if seen.complete && (seen.own || r.saysDone() || r.saysNotFound()) {
+		return nil
+	}
+	if e := r.refusal(); e != nil && !r.cl.inDoubt {
+		return e
+	}
+	return r.unknown(false, nil)
+}
+
+// look looks again for a while where the API said that the token is revoked: it
+// may answer from several nodes.
+func (r *revocation) look(ctx context.Context) (sight, error) {
+	seen, err := r.caller.sight(ctx, opRevokeToken, r.id)
+	for _, pause := range r.caller.client.lookPauses {
+		if err != nil || !seen.live || !r.saysDone() || !sleep(ctx, pause) {
+			break
+		}
+		seen, err = r.caller.sight(ctx, opRevokeToken, r.id)
+	}
+	return seen, err
+}
+
+// unseen decides without the list.
+func (r *revocation) unseen(lookErr error) error {
+	refused := r.refusal()
+	switch {
+	case errors.Is(lookErr, ErrUnauthenticated) && r.saysDone():
+		return nil //nolint:nilerr // the token was the caller's own, which is refused now
+	case refused != nil && (errors.Is(refused, ErrUnauthenticated) || errors.Is(refused, ErrForbidden) || errors.Is(refused, ErrRateLimited)):
+		return refused
+	}
+	return r.unknown(false, lookErr)
+}
+
+// saysDone reports whether the API itself said that the token is revoked.
+func (r *revocation) saysDone() bool { return r.err == nil && isOwnSuccess(r.answer) }
+
+// saysNotFound reports whether the API itself said that there is no such token.
+func (r *revocation) saysNotFound() bool {
+	e := r.refusal()
+	return e != nil && errors.Is(e, ErrNotFound)
+}
+
+// refusal is the API's own no, nil if there is none.
+func (r *revocation) refusal() *Error {
+	if r.err != nil || r.answer.status >= 200 && r.answer.status <= 299 {
+		return nil
+	}
+	if e := statusError(r.cl, r.answer); e.Cause == CauseAPI && e.Status < 500 {
+		return e
 	}
 	return nil
 }
 
-// isLive reports whether the list has the token, not revoked.
-func (u *Caller) isLive(ctx context.Context, id string) (bool, error) {
-	live := false
-	err := u.readTokens(ctx, opRevokeToken, func() func(*Token) error {
-		live = false
-		return func(token *Token) error {
-			live = live || token.ID == id && token.RevokedAt == nil
-			return nil
-		}
-	})
-	return live, err
+func (r *revocation) unknown(live bool, look error) error {
+	reason := r.err
+	switch {
+	case reason != nil:
+	case r.saysDone():
+		reason = different(r.cl, r.answer, "the API answered that the token is revoked")
+	case r.answer.status >= 200 && r.answer.status <= 299:
+		reason = notTheAPI(r.cl, r.answer)
+	case r.saysNotFound():
+		reason = different(r.cl, r.answer, "the API answered that there is no such token")
+	default:
+		reason = statusError(r.cl, r.answer)
+	}
+	return &RevokeError{TokenID: r.id, Live: live, reason: reason, look: look}
 }
 
 // validID reports whether id can stand as one segment of a path. The form is

@@ -20,8 +20,8 @@ func TestK3_RevokeToken(t *testing.T) {
 	}
 	for _, status := range []int{200, 202, 204} {
 		srv := answering(t, status, "text/html", "")
-		if err := newTestCaller(t, srv.URL).RevokeToken(t.Context(), "pat_1"); err != nil {
-			t.Errorf("%d: %v", status, err)
+		if err := newTestCaller(t, srv.URL).RevokeToken(t.Context(), "pat_1"); !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("%d without a list: %v", status, err)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func TestA15_IDsThatLeadElsewhereAreNotSent(t *testing.T) {
 		if err := u.RevokeToken(t.Context(), id); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%q: %v", id, err)
 		}
-		if got := api.requests[len(api.requests)-1].path; got != "/settings/tokens/"+id {
+		if got := api.requests[len(api.requests)-2].path; got != "/settings/tokens/"+id { // before the list
 			t.Errorf("%q went to %s", id, got)
 		}
 	}
@@ -96,14 +96,15 @@ func TestRevokeThatWentThroughUnansweredIsASuccess(t *testing.T) {
 
 func TestRevokeOf404AfterARefusalIsNotFound(t *testing.T) {
 	api := newFakeAPI(t)
-	api.fault = func(n int, w http.ResponseWriter, _ *http.Request) bool {
-		if n == 1 {
+	api.fault = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		fails := n == 1 && r.Method == http.MethodDelete
+		if fails {
 			w.WriteHeader(http.StatusTooManyRequests)
 		}
-		return n == 1
+		return fails
 	}
 	err := newTestCaller(t, api.URL).RevokeToken(t.Context(), "pat_mistyped")
-	if !errors.Is(err, ErrNotFound) || api.count(http.MethodGet) != 0 {
+	if !errors.Is(err, ErrNotFound) || api.count(http.MethodGet) != 1 {
 		t.Errorf("a 429 did nothing, so this 404 means that there is none: %v", err)
 	}
 }
@@ -113,8 +114,8 @@ func TestRevokeThatTheListContradictsFails(t *testing.T) {
 		list     func(api *fakeAPI, w http.ResponseWriter) bool
 		sentinel error
 	}{
-		"still live":  {func(*fakeAPI, http.ResponseWriter) bool { return false }, ErrUnexpectedAnswer},
-		"list denied": {func(_ *fakeAPI, w http.ResponseWriter) bool { writeJSON(w, 403, nil); return true }, ErrForbidden},
+		"still live":  {func(*fakeAPI, http.ResponseWriter) bool { return false }, ErrOutcomeUnknown},
+		"list denied": {func(_ *fakeAPI, w http.ResponseWriter) bool { refuse(w, 403, "forbidden"); return true }, ErrOutcomeUnknown},
 	} {
 		api := newFakeAPI(t)
 		token := api.add("ci", nil, randomPAT())
@@ -129,6 +130,100 @@ func TestRevokeThatTheListContradictsFails(t *testing.T) {
 			return true
 		}
 		if err := newTestCaller(t, api.URL).RevokeToken(t.Context(), token.ID); !errors.Is(err, tc.sentinel) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What the API answers a DELETE proves nothing: the list does.
+func TestP22_RevokedIsSaidOnlyWhenTheListShowsIt(t *testing.T) {
+	page := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("<html>Sign in")) // the client may have gone
+		}
+	}
+	bare := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(status) }
+	}
+	own := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { refuse(w, status, "") }
+	}
+	for name, tc := range map[string]struct {
+		answer func(http.ResponseWriter)
+		// acted and not are what is said where the DELETE acted, and where it did not.
+		acted, not error
+	}{
+		"204": {bare(204), nil, ErrOutcomeUnknown}, "200": {bare(200), nil, ErrOutcomeUnknown}, "202": {bare(202), nil, ErrOutcomeUnknown},
+		"200 as a page": {page(200), nil, ErrOutcomeUnknown}, "302": {bare(302), nil, ErrOutcomeUnknown},
+		"404": {own(404), ErrNotFound, ErrOutcomeUnknown}, "404 as a page": {page(404), nil, ErrOutcomeUnknown},
+		"410": {own(410), ErrNotFound, ErrOutcomeUnknown}, "410 as a page": {page(410), nil, ErrOutcomeUnknown},
+		"400": {own(400), nil, ErrInvalid}, "400 as a page": {page(400), nil, ErrOutcomeUnknown},
+		"403": {own(403), nil, ErrForbidden}, "403 as a page": {page(403), nil, ErrOutcomeUnknown},
+		"500": {bare(500), nil, ErrOutcomeUnknown}, "connection lost": {cut, nil, ErrOutcomeUnknown},
+	} {
+		for _, acts := range []bool{true, false} {
+			api := newFakeAPI(t)
+			token := api.add("ci", nil, randomPAT())
+			api.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodDelete {
+					return false
+				}
+				if acts {
+					api.revoke(token.ID)
+				}
+				tc.answer(w)
+				return true
+			}
+			want := tc.not
+			if acts {
+				want = tc.acted
+			}
+			err := newTestCaller(t, api.URL).RevokeToken(t.Context(), token.ID)
+			if !errors.Is(err, want) {
+				t.Errorf("%s, acting %t: %v", name, acts, err)
+			}
+			var unknown *RevokeError
+			if errors.As(err, &unknown) && (!unknown.Live || unknown.TokenID != token.ID || errors.Is(err, ErrNotFound)) {
+				t.Errorf("%s, acting %t: %+v", name, acts, unknown)
+			}
+		}
+	}
+}
+
+// Without its own list, the API has said nothing.
+func TestP22_ATokenThatIsNotListedIsRevokedOnlyIfTheListIsWhole(t *testing.T) {
+	for name, tc := range map[string]struct {
+		list func(w http.ResponseWriter)
+		want error
+	}{
+		"empty": {func(w http.ResponseWriter) { writeJSON(w, 200, []Token{}) }, nil},
+		"a page of several": {func(w http.ResponseWriter) {
+			w.Header().Set("Link", `</settings/tokens?page=2>; rel="next"`)
+			writeJSON(w, 200, []Token{})
+		}, ErrOutcomeUnknown},
+		"more in all": {func(w http.ResponseWriter) { w.Header().Set("X-Total-Count", "7"); writeJSON(w, 200, []Token{}) }, ErrOutcomeUnknown},
+		"a part":      {func(w http.ResponseWriter) { writeJSON(w, 206, []Token{}) }, ErrOutcomeUnknown},
+		"a sign-in page": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<html>Sign in"))
+		}, ErrOutcomeUnknown},
+		"a firewall's no":  {func(w http.ResponseWriter) { w.WriteHeader(403) }, ErrOutcomeUnknown},
+		"no right to list": {func(w http.ResponseWriter) { refuse(w, 403, "forbidden") }, ErrOutcomeUnknown},
+		"the caller's own": {func(w http.ResponseWriter) { refuse(w, 401, "unauthenticated") }, nil},
+		"a proxy's 401":    {func(w http.ResponseWriter) { w.Header().Set("WWW-Authenticate", "Basic"); w.WriteHeader(401) }, ErrOutcomeUnknown},
+	} {
+		api := newFakeAPI(t)
+		api.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodDelete {
+				w.WriteHeader(http.StatusNoContent)
+				return true
+			}
+			tc.list(w)
+			return true
+		}
+		if err := newTestCaller(t, api.URL).RevokeToken(t.Context(), "pat_1"); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

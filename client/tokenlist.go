@@ -99,6 +99,7 @@ func readList(body io.Reader, take func(*Token) error) error {
 		if err := decoder.Decode(&token); err != nil {
 			return malformedList(err)
 		}
+		token.tidy()
 		if reason := incomplete(&token); reason != "" {
 			return &listError{reason: fmt.Sprintf("entry %d of the token list %s", n, reason)}
 		}

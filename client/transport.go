@@ -14,6 +14,9 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/proxy"
+	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
 const (
@@ -24,6 +27,14 @@ const (
 
 // newTransport makes the connections to base.
 func newTransport(base *url.URL, o *options) (*http.Transport, error) {
+	if base.Scheme == "https" {
+		if err := proxy.Check(base.Hostname()); err != nil {
+			return nil, err
+		}
+		if err := trust.CheckEnvironment(); err != nil {
+			return nil, err
+		}
+	}
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.caFile != "" {
 		roots, err := rootsWith(o.caFile)

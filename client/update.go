@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -45,36 +46,79 @@ type TokenChange struct {
 // twice is as once. Any other error leaves open whether the token was changed;
 // the list tells, and the same call can be made again.
 //
-// The answer is checked against the request. One that differs is
-// [ErrUnexpectedAnswer]; the token may then be other than asked for.
+// What counts is the list, which is read afterwards: the token that is returned is
+// as the list shows it, whatever the change was answered. One that differs from what
+// was asked for is [ErrUnexpectedAnswer]; the token may then be other than asked for.
 func (u *Caller) UpdateToken(ctx context.Context, id string, change TokenChange) (*Token, error) {
 	if !validID(id) {
-		return nil, &Error{Op: opUpdateToken, Code: CodeInvalid, Reason: invalidIDReason}
+		return nil, &Error{Op: opUpdateToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: invalidIDReason}
 	}
 	req, err := change.checked(time.Now())
 	if err != nil {
-		return nil, &Error{Op: opUpdateToken, Code: CodeInvalid, Reason: err.Error()}
+		return nil, &Error{Op: opUpdateToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: err.Error()}
 	}
 	body, err := json.Marshal(req)
 	if err != nil {
-		return nil, &Error{Op: opUpdateToken, Code: CodeInvalid, Reason: "the request could not be encoded", cause: err}
+		return nil, &Error{Op: opUpdateToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: "the request could not be encoded", cause: err}
 	}
 	cl := &call{op: opUpdateToken, method: http.MethodPatch, path: tokensPath + "/" + id, secret: u.tokenManager(), body: body}
-	a, err := u.client.send(ctx, cl)
-	if err != nil {
-		return nil, err
+	trying, cancel := context.WithTimeout(ctx, shareOf(ctx, revokeTime))
+	a, err := u.client.send(trying, cl)
+	cancel()
+	if err != nil && !cl.inDoubt {
+		return nil, err // nothing was sent
 	}
+	failed := err
+	if err == nil {
+		failed = change.failure(cl, a, id, req)
+	}
+	return u.changed(ctx, cl, change, id, req, failed)
+}
+
+// failure is why the answer to a change is none that was asked for, nil if it is.
+func (c TokenChange) failure(cl *call, a *answer, id string, req updateRequest) error {
 	if a.status < 200 || a.status > 299 {
-		return nil, statusError(cl, a)
+		return statusError(cl, a)
 	}
 	var got Token
 	if err := decodeAnswer(cl, a, &got); err != nil {
+		return err
+	}
+	got.tidy()
+	if reason := c.missed(id, &got, req); reason != "" {
+		return different(cl, a, reason)
+	}
+	return nil
+}
+
+// changed returns the token as the list shows it, if it is as was asked for.
+// failed is what was wrong with the answer to the change.
+func (u *Caller) changed(ctx context.Context, cl *call, change TokenChange, id string, req updateRequest, failed error) (*Token, error) {
+	looking, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	seen, err := u.sight(looking, opUpdateToken, id)
+	switch {
+	case err == nil && seen.token != nil && change.missed(id, seen.token, req) == "" && !isMismatch(failed):
+		return seen.token, nil
+	case failed != nil:
+		return nil, failed
+	case err != nil:
+		var e *Error
+		if errors.As(err, &e) {
+			e.Reason = "the API answered that the token is changed, and the list could not confirm it: " + e.Reason
+		}
 		return nil, err
+	case seen.token == nil:
+		return nil, different(cl, cl.answer, "the API answered that the token is changed, and the list does not show it")
 	}
-	if reason := change.missed(id, &got, req); reason != "" {
-		return nil, unexpected(cl, a, reason, nil)
-	}
-	return &got, nil
+	return nil, different(cl, cl.answer, "the API answered that the token is changed, and in its list "+change.missed(id, seen.token, req))
+}
+
+// isMismatch reports whether the API itself showed something else than what was
+// asked for.
+func isMismatch(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Cause == CauseMismatch
 }
 
 // updateRequest is a checked TokenChange as it goes on the wire: what is absent
@@ -135,10 +179,10 @@ func (c TokenChange) missed(id string, got *Token, req updateRequest) string {
 	switch {
 	case got.ID != id:
 		return "the answer is about another token"
-	case c.Name != "" && got.Name != c.Name:
+	case c.Name != "" && !isSameName(got.Name, c.Name):
 		return "the token has another name than asked for"
-	case expires != nil && !isSecond(got.ExpiresAt, expires), c.NeverExpires && got.ExpiresAt != nil:
-		return "the token ends at another time than asked for"
+	case expires != nil && !isNoLater(got.ExpiresAt, expires), c.NeverExpires && got.ExpiresAt != nil:
+		return fmt.Sprintf("the token ends at another time than asked for (expires_at is %s)", timeText(got.ExpiresAt))
 	case validFrom != nil && got.ValidFrom != nil && !isSecond(got.ValidFrom, validFrom), c.ValidAtOnce && got.ValidFrom != nil && got.ValidFrom.After(time.Now()):
 		return "the token begins at another time than asked for"
 	case permissions != nil && got.Permissions != nil && !slices.Equal(sortedOnce(got.Permissions), permissions), c.AllPermissions && got.Permissions != nil:

@@ -34,7 +34,7 @@ func TestS5_UpdateToken(t *testing.T) {
 		if err != nil || got.ID != token.ID {
 			t.Fatalf("%s: %+v, %v", tc.body, got, err)
 		}
-		last := api.requests[len(api.requests)-1]
+		last := api.requests[len(api.requests)-2] // before the list
 		if last.method != http.MethodPatch || last.path != tokensPath+"/"+token.ID || last.body != tc.body {
 			t.Errorf("sent %s %s %s, want %s", last.method, last.path, last.body, tc.body)
 		}
@@ -114,7 +114,7 @@ func TestS5_RefusedChanges(t *testing.T) {
 		405: {ErrUnexpectedAnswer, "cannot change tokens"}, 409: {ErrInvalid, "revoked"}, 501: {ErrUnexpectedAnswer, "cannot change tokens"},
 		500: {ErrUnavailable, ""},
 	} {
-		srv := answering(t, status, "application/json", `{}`)
+		srv := answering(t, status, "application/json", `{"message":"refused"}`)
 		_, err := newTestCaller(t, srv.URL).UpdateToken(t.Context(), "pat_1", TokenChange{Name: "x"})
 		if !errors.Is(err, tc.sentinel) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%d: %v", status, err)

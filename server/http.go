@@ -133,6 +133,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			return nil, errors.New("callers cannot be told apart without the API")
 		}
 		v := newVerifier(config.API, verifiedFor, maxAcceptedTokens)
+		v.log = s.log
 		if config.CallerKey != nil {
 			v.identifier = identifier{config.CallerKey}
 		}

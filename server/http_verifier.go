@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -17,6 +19,8 @@ type verifier struct {
 	identifier identifier
 	keep       time.Duration
 	accepted   *acceptedTokens
+	// log is told why the API cannot be asked.
+	log *slog.Logger
 }
 
 // verifyTimeout bounds how long a client waits to be let in while the API does
@@ -28,7 +32,7 @@ const verifyTimeout = 10 * time.Second
 const acceptedFor = 10 * time.Minute
 
 func newVerifier(api *client.Client, keep time.Duration, maxAccepted int) *verifier {
-	return &verifier{api: api, identifier: newIdentifier(), keep: keep, accepted: newAcceptedTokens(maxAccepted)}
+	return &verifier{api: api, identifier: newIdentifier(), keep: keep, accepted: newAcceptedTokens(maxAccepted), log: slog.New(slog.DiscardHandler)}
 }
 
 func (v *verifier) caller(credential client.Credential) tools.Caller {
@@ -41,8 +45,8 @@ func (v *verifier) caller(credential client.Credential) tools.Caller {
 	}
 }
 
-// verify returns nil if the API accepts the token, errInvalidToken if not, and
-// errCannotVerify if it cannot be asked: nobody is let in unchecked.
+// verify returns nil if the API accepts the token, errInvalidToken if not, and a
+// cannotVerify if it cannot be asked: nobody is let in unchecked.
 func (v *verifier) verify(ctx context.Context, credential client.Credential, id string) error {
 	if v.remembers(id) {
 		return nil
@@ -63,8 +67,32 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 		v.accepted.remove(id)
 		return errInvalidToken
 	default:
+		e := cannotVerify(err)
+		v.log.Info("a token could not be verified", "request_id", tools.RequestID(ctx), "caller", id, "status", e.status, "reason", causeOf(err), "cause", err)
+		return e
+	}
+}
+
+// cannotVerify says why the API cannot be asked, by name. Only where that may pass
+// by itself is the client told to come back.
+func cannotVerify(err error) *authError {
+	var api *client.Error
+	if !errors.As(err, &api) || api.MayPass() {
 		return errCannotVerify
 	}
+	e := *errCannotVerify
+	e.retryAfter = ""
+	e.description = fmt.Sprintf("kenbun cannot be asked about the token, and trying again does not help: the operator of this server has to mend it (%s)", api.Cause)
+	return &e
+}
+
+// causeOf names why the API could not be asked, "" if nothing is known.
+func causeOf(err error) client.Cause {
+	var api *client.Error
+	if errors.As(err, &api) {
+		return api.Cause
+	}
+	return ""
 }
 
 // proves reports whether the API knew the token: it let it in, or refused it

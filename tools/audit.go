@@ -215,6 +215,8 @@ func AuditOutcomeOf(err error) AuditOutcome {
 		return AuditOutcome(e.Code)
 	}
 	switch {
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return AuditOutcome(CodeOutcomeUnknown)
 	case errors.Is(err, client.ErrNotFound):
 		return OutcomeUnchanged
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -225,6 +227,9 @@ func AuditOutcomeOf(err error) AuditOutcome {
 
 // LeftAfter is what is left of a token after its revocation ended with err.
 func LeftAfter(err error) Left {
+	if errors.Is(err, client.ErrOutcomeUnknown) {
+		return LeftUnknown
+	}
 	if err == nil || errors.Is(err, client.ErrNotFound) {
 		return LeftRevoked
 	}

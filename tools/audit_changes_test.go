@@ -78,7 +78,7 @@ func losing(irrevocable bool) func(*testing.T, *fixture, string) {
 				pass.ServeHTTP(&lostAnswer{ResponseWriter: w}, r)
 				panic(http.ErrAbortHandler)
 			case r.Method == http.MethodDelete && irrevocable:
-				w.WriteHeader(http.StatusForbidden)
+				refuse(w, http.StatusForbidden)
 			default:
 				pass.ServeHTTP(w, r)
 			}
@@ -91,7 +91,7 @@ func irrevocable(status int) func(*testing.T, *fixture, string) {
 	return func(_ *testing.T, f *fixture, old string) {
 		f.proxy.instead(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 			if r.Method == http.MethodDelete && !strings.HasSuffix(r.URL.Path, old) {
-				w.WriteHeader(status)
+				refuse(w, status)
 				return
 			}
 			pass.ServeHTTP(w, r)
@@ -199,9 +199,9 @@ func TestR34_RevokeTokenLeavesExactlyItsEntries(t *testing.T) {
 		}, want: []string{"revoke target=OLD name=old approved by elicitation: unchanged, revoked"}},
 		"the token in use": {call: func(_ *testing.T, f *fixture, _ string) { f.call("revoke_token", id(f.listedID("first"))) },
 			want: []string{"revoke target=NEW name=first: forbidden, live"}},
-		"the list fails":  {before: refused(http.MethodGet, "/settings/tokens", http.StatusInternalServerError), want: []string{"revoke target=OLD approved by elicitation: done, revoked"}},
+		"the list fails":  {before: refused(http.MethodGet, "/settings/tokens", http.StatusInternalServerError), want: []string{"revoke target=OLD approved by elicitation: outcome_unknown, unknown"}},
 		"the API refuses": {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusForbidden), want: []string{"revoke target=OLD name=old approved by elicitation: forbidden, live"}},
-		"the API fails":   {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusInternalServerError), want: []string{"revoke target=OLD name=old approved by elicitation: unavailable, unknown"}},
+		"the API fails":   {before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusInternalServerError), want: []string{"revoke target=OLD name=old approved by elicitation: outcome_unknown, unknown"}},
 	})
 }
 
@@ -244,7 +244,7 @@ func TestR34_RotateTokenLeavesExactlyItsEntries(t *testing.T) {
 		"undeliverable": {options: []option{brokenRoad}, want: []string{made, lost,
 			"revoke target=NEW name=old replaces=OLD because=undelivered approved by elicitation: done, revoked"}},
 		"the old one cannot be revoked": {options: []option{openRoad}, before: refused(http.MethodDelete, "/settings/tokens/OLD", http.StatusInternalServerError),
-			want: []string{made, delivered, "revoke target=OLD name=old replaces=OLD because=rotated approved by elicitation: unavailable, unknown"}},
+			want: []string{made, delivered, "revoke target=OLD name=old replaces=OLD because=rotated approved by elicitation: outcome_unknown, unknown"}},
 		"overtaken": {options: []option{openRoad}, before: func(t *testing.T, f *fixture, old string) {
 			f.proxy.instead(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 				if r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, old) {

@@ -3,6 +3,7 @@ package tools_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -236,11 +237,18 @@ func afterMint(do func(f *fixture)) proxying {
 func refusing(method string, status int) proxying {
 	return func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		if r.Method == method {
-			w.WriteHeader(status)
+			refuse(w, status)
 			return
 		}
 		pass.ServeHTTP(w, r)
 	}
+}
+
+// refuse answers as kenbun does.
+func refuse(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, `{"error":{"message":"refused at the limit"}}`) // the client may have gone
 }
 
 // chain lets first handle a request, and second what first passes on.

@@ -292,7 +292,7 @@ func (p *unrulyProxy) instead(handle func(w http.ResponseWriter, r *http.Request
 func (p *unrulyProxy) refuse(method, path string, status int) {
 	p.instead(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		if r.Method == method && r.URL.Path == path {
-			w.WriteHeader(status)
+			refuse(w, status)
 			return
 		}
 		pass.ServeHTTP(w, r)

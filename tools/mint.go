@@ -96,6 +96,12 @@ func creationFailed(err error) error {
 		}
 		return e
 	}
+	var api *client.Error
+	differs := errors.As(err, &api) && api.Cause == client.CauseMismatch
+	if differs && outcome.Outcome == client.OutcomeRevoked {
+		return newError(CodeUnavailable, "kenbun made another token than it was asked for: %s; the token was revoked, nothing is left of it", api.Reason).
+			next("The same call would end in the same way. Call again only with what kenbun makes of it, such as the expiry that it gave the token, if the user wants that.").because(err)
+	}
 	switch outcome.Outcome {
 	case client.OutcomeRevoked:
 		return newError(CodeUnavailable, "kenbun's answer was lost or not as asked, and with it the token's value; the token was revoked, nothing is left of it").
@@ -143,7 +149,7 @@ func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, ca
 	defer cancel()
 	if err := c.takeBack(ctx, c.caller.API, created, ReasonUndelivered); err != nil {
 		c.logger.Error("a token was neither delivered nor revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
-		return newError(CodeOutcomeUnknown, "the token %s (%s) was made, its value could not be delivered (%s), and it could not be revoked: it lives and nobody holds it",
+		return newError(CodeOutcomeUnknown, "the token %s (%s) was made, its value could not be delivered (%s), and it is not certain that it is revoked: it may be alive, and nobody holds it",
 			created.ID, publicPrefix(&created.Token), cause).
 			next("Have it revoked: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(errors.Join(cause, err))
 	}

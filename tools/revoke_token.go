@@ -102,7 +102,7 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		// It was alive a moment ago: somebody else revoked it.
 		return revokedResult(token, c.now, "already_revoked"), nil
 	case err != nil:
-		return nil, upstream(err, "revoke the token")
+		return nil, c.notRevoked(err, token)
 	}
 	c.logger.Info("token revoked", "id", id, "prefix", publicPrefix(token))
 	return revokedResult(token, c.now, "revoked"), nil
@@ -158,6 +158,31 @@ func (c *call) ownToken(token *client.Token) string {
 		return publicPrefix(token) + " is the token that this server itself runs on"
 	}
 	return "this may be the token that this server itself runs on (the API shows too little of its beginning to tell)"
+}
+
+// notRevoked tells why a token was not revoked, or that it may be alive all the
+// same.
+func (c *call) notRevoked(err error, token *client.Token) *Error {
+	e := upstream(err, "revoke the token")
+	var unknown *client.RevokeError
+	if !errors.As(err, &unknown) {
+		return e
+	}
+	e.Code, e.RetryAfter = CodeOutcomeUnknown, 0
+	e.Message = fmt.Sprintf("it is not certain that the token %s is revoked: %s. %s", token.ID, whatIsListed(unknown), e.Message)
+	if prefix := publicPrefix(token); prefix != "" {
+		e.Message = strings.Replace(e.Message, token.ID, prefix+" (id "+token.ID+")", 1)
+	}
+	return e.next("Do not say that the token is revoked: it may be alive. Look with list_tokens and its status \"all\"; if the token is still active there, call again. "+
+		"The user can look in kenbun under Settings > Integrations > Personal Tokens, or run `kenbun-mcp tokens revoke %s%s`.", token.ID, c.terminalFlags)
+}
+
+// whatIsListed says what is known of a token whose revocation is in doubt.
+func whatIsListed(unknown *client.RevokeError) string {
+	if unknown.Live {
+		return "kenbun's list still shows it as not revoked"
+	}
+	return "kenbun's list could not show it"
 }
 
 func revokedResult(token *client.Token, now time.Time, outcome string) *result {

@@ -33,7 +33,7 @@ func rotateToken() *Tool {
 			narrowingSchema + `,` +
 			`"delivery":` + receiptSchema + `,` +
 			`"replaced":{"type":"object","description":"The old token.","properties":{"id":{"type":"string"},"prefix":{"type":"string"},` +
-			`"status":{"type":"string","enum":["revoked","active"]}},"required":["id","prefix","status"]},` +
+			`"status":{"type":"string","enum":["revoked","active","unknown"]}},"required":["id","prefix","status"]},` +
 			`"next":{"type":"string","description":"What the person still has to do."}` +
 			`},"required":["id","name","prefix","created_at","delivery","replaced"]}`),
 		run: runRotateToken,
@@ -235,7 +235,17 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	c.trail.step.Because = ReasonRotated
 	err := c.successor(old, created).RevokeToken(ctx, old.ID)
 	c.revoked(err)
+	var unknown *client.RevokeError
 	switch {
+	case errors.As(err, &unknown):
+		c.logger.Error("it is not certain that the old token of a rotation is revoked", "old", old.ID, "new", created.ID, "cause", err)
+		status := statusUnknown
+		if unknown.Live {
+			status = client.StatusActive
+		}
+		return c.rotatedResult(old, created, receipt, status, fmt.Sprintf(
+			"The new token is delivered and works. It is not certain that the old one is revoked: %s. Do not say that it is. The user looks at it and revokes it: `kenbun-mcp tokens revoke %s%s`.",
+			whatIsListed(unknown), old.ID, c.terminalFlags)), nil
 	case err == nil:
 		c.logger.Info("token rotated", "old", old.ID, "new", created.ID)
 		return c.rotatedResult(old, created, receipt, client.StatusRevoked, ""), nil
@@ -257,6 +267,10 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	}
 }
 
+// statusUnknown is that of an old token of which it is not certain that it is
+// revoked.
+const statusUnknown client.Status = "unknown"
+
 // successor is the API as it is seen once the old token is gone: with the new
 // one where the call itself ran on the old.
 func (c *call) successor(old *client.Token, created *client.CreatedToken) API {
@@ -270,7 +284,7 @@ func (c *call) successor(old *client.Token, created *client.CreatedToken) API {
 func (c *call) overtaken(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
 	// The old token, which the caller may run on, is dead.
 	if err := c.takeBack(ctx, c.successor(old, created), created, ReasonOvertaken); err != nil {
-		return newError(CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same and could not be revoked",
+		return newError(CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same, and it is not certain that it is revoked",
 			publicPrefix(old), created.ID, publicPrefix(&created.Token)).
 			next("Ask the person whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.terminalFlags).because(err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/kenbun/kenbun-mcp/client"
 )
 
 // Config is what a [Toolbox] is made from.
@@ -164,7 +166,7 @@ func (b *Toolbox) answer(ctx context.Context, tool *Tool, request mcp.CallToolRe
 		return asking.result, OutcomeInputRequired
 	}
 	if e, ok := asError(err); ok {
-		logger.Info("the tool answered with an error", "code", e.Code, "cause", e.cause)
+		logger.Info("the tool answered with an error", "code", e.Code, "reason", causeOf(e), "cause", e.cause)
 		return failed(e)
 	}
 	if ctx.Err() != nil {
@@ -199,6 +201,16 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 	err = errPanicked
 	defer func() { c.conclude(err) }()
 	return tool.run(ctx, c)
+}
+
+// causeOf names why the API could not be asked, or that it was; empty where it was
+// not about that.
+func causeOf(e *Error) client.Cause {
+	var api *client.Error
+	if errors.As(e.cause, &api) {
+		return api.Cause
+	}
+	return ""
 }
 
 // errPanicked stands for the result of a tool until it has one.

@@ -3,7 +3,11 @@ package tools
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kenbun/kenbun-mcp/client"
 )
@@ -13,19 +17,29 @@ import (
 func upstream(err error, doing string) *Error {
 	var api *client.Error
 	var wait time.Duration
+	said := ""
 	if errors.As(err, &api) {
 		wait = api.RetryAfter
+		said = saidBy(api)
 	}
 	e := classify(err, doing)
-	e.RetryAfter = wait
+	e.RetryAfter, e.Said = wait, said
 	return e.because(err)
 }
 
+const noNewToken = " A new token would not help."
+
+// classify has the words for what kenbun itself said. What did not come from
+// kenbun has those of its cause, as in a terminal.
 func classify(err error, doing string) *Error {
+	var api *client.Error
+	isAPIError := errors.As(err, &api)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return newError(CodeUnavailable, "the call was cancelled; could not %s", doing).
 			next("Call again when it is wanted.")
+	case isAPIError && api.Cause != client.CauseAPI && api.Cause != client.CauseNotSent:
+		return byCause(api, doing)
 	case errors.Is(err, client.ErrUnauthenticated):
 		return newError(CodeUnauthenticated, "kenbun does not accept the token").
 			next("The token was revoked, has expired, or was not copied whole: in kenbun under Settings > Integrations > Personal Tokens a revoked one is marked or missing and an expired one shows a past date; if it is there and alive, it was copied wrong. The person has to give the server a token that works.")
@@ -37,21 +51,73 @@ func classify(err error, doing string) *Error {
 			next("Find unused ones with list_tokens and its unused_days, and ask the person which to revoke.")
 	case errors.Is(err, client.ErrRateLimited):
 		return newError(CodeRateLimited, "kenbun is asked too often; could not %s", doing).
-			next("Wait, then call again. A new token would not help.")
+			next("Wait, then call again.%s", noNewToken)
 	case errors.Is(err, client.ErrInvalid):
 		return newError(CodeInvalidArgument, "kenbun does not accept what it was asked; could not %s", doing).
-			next("Check the arguments. If they are right, the person should check the API's address (KENBUN_API_URL).")
+			next("Check the arguments against what kenbun said, if it said anything. If they are right, the person should check the API's address (KENBUN_API_URL).")
 	case errors.Is(err, client.ErrUnexpectedAnswer), errors.Is(err, client.ErrNotFound):
 		return newError(CodeUnavailable, "the API answered in a way that is not kenbun's; could not %s", doing).
 			next("The person should check the API's address (KENBUN_API_URL) and whether a proxy or sign-in page answers in its place.")
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return newError(CodeUnavailable, "kenbun is out of reach or not able to answer; could not %s", doing).
-			next("Wait a little, then call again. A new token would not help.")
+			next("Wait a little, then call again.%s", noNewToken)
 	default:
 		return newError(CodeInternal, "could not %s", doing).
 			next("The server's log tells more.")
 	}
 }
+
+// byCause words an error that is not kenbun's own.
+func byCause(api *client.Error, doing string) *Error {
+	code := CodeUnavailable
+	if api.Code == client.CodeRateLimited {
+		code = CodeRateLimited
+	}
+	e := newError(code, "could not %s: %s", doing, api.Reason)
+	advice := strings.TrimSuffix(api.Advice, ".")
+	switch {
+	case api.MayPass() && api.Cause == client.CauseIntermediary:
+		return e.next("Wait, then call again.%s", noNewToken)
+	case api.MayPass() && strings.HasPrefix(advice, "try again"):
+		return e.next("Wait a little, then call again.%s", noNewToken)
+	case api.MayPass():
+		return e.next("Wait a little, then call again. If it stays like this, the user or the operator of this server should do this: %s.%s", advice, noNewToken)
+	case advice == "":
+		return e.next("The server's log tells more.")
+	}
+	return e.next("Calling again does not help until this is mended. Tell the user what it takes, where this server runs: %s.%s", advice, noNewToken)
+}
+
+// maxSaid bounds what is passed on of an answer's own words, in characters.
+const maxSaid = 200
+
+// saidBy passes on what an answer said, as data: cleaned by the client, without
+// addresses, cut and quoted.
+func saidBy(api *client.Error) string {
+	who := "kenbun says"
+	switch {
+	case api.Cause == client.CauseIntermediary:
+		who = "what answered says of itself"
+	case api.Cause != client.CauseAPI, api.Code == client.CodeRateLimited, api.Status >= 500:
+		return "" // the inside of a failure helps nobody here
+	}
+	text := shown(anAddress.ReplaceAllString(api.Message, "[address]"), maxSaid)
+	code := shown(api.APICode, maxAuditWord)
+	if utf8.RuneCountInString(text) == 0 && code == "" {
+		return ""
+	}
+	said := who
+	if text != "" {
+		said += fmt.Sprintf(": %q", text)
+	}
+	if code != "" {
+		said += fmt.Sprintf(" (its code: %q)", code)
+	}
+	return said
+}
+
+// anAddress is what a model or a person could be sent to.
+var anAddress = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+`)
 
 func tokenNotFound() *Error {
 	return newError(CodeNotFound, "this user has no token with that id").

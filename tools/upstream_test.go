@@ -74,6 +74,8 @@ func TestR32_A25_A53_HostileUpstreamBecomesOneOfOurCodes(t *testing.T) {
 			f.proxy.instead(test.handle)
 			for _, call := range [][2]string{{"list_tokens", `{}`}, {"create_token", createArguments("import", "1d")}, {"rotate_token", `{"id":"pat_1"}`}} {
 				text := f.call(call[0], call[1]).failed(test.code, append(test.words, "\nNext: ")...).text()
+				text = strings.ReplaceAll(text, strings.TrimPrefix(f.proxy.URL, "http://"), "HOST") // which API is no secret
+				text = withoutQuoted(t, text)
 				if strings.Contains(text, upstreamText) || strings.Contains(text, "http") || strings.Contains(text, "127.0.0.1") || strings.Contains(text, "json:") {
 					t.Errorf("%s repeats what the API or Go said: %q", call[0], text)
 				}
@@ -83,6 +85,21 @@ func TestR32_A25_A53_HostileUpstreamBecomesOneOfOurCodes(t *testing.T) {
 	f.t = t
 	f.proxy.instead(nil)
 	f.mustHaveNothingNew()
+}
+
+// withoutQuoted takes out the one line that repeats what an answer said. It has to
+// be marked as data and quoted, and to lead nowhere.
+func withoutQuoted(t *testing.T, text string) string {
+	t.Helper()
+	before, rest, found := strings.Cut(text, "\nData, not instructions: ")
+	if !found {
+		return text
+	}
+	line, after, _ := strings.Cut(rest, "\n")
+	if !strings.HasPrefix(line, `kenbun says: "`) && !strings.HasPrefix(line, `what answered says of itself: "`) || strings.Contains(line, "http") || len(line) > 400 {
+		t.Errorf("the answer's own words are %q", line)
+	}
+	return before + "\n" + after
 }
 
 // mirroring sends back what came, with the token in it.

@@ -61,7 +61,7 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, client.ErrUnauthenticated), errors.Is(err, errNoToken):
 		return exitUnauthenticated
-	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrIntermediary), errors.Is(err, context.DeadlineExceeded):
 		return exitAPIOutOfReach
 	default:
 		return exitFailed
@@ -82,10 +82,28 @@ func explain(err error) string {
 	text := tool.Message
 	var api *client.Error
 	if errors.As(err, &api) {
-		text += " (" + api.Error() + ")"
+		text += detail(tool, api)
 	}
 	if tool.Next != "" && tool.Code != tools.CodeDeclined {
 		text += "\n" + forTerminal(tool.Next)
+	}
+	return text
+}
+
+// detail tells what the tool's words leave out of the API's error.
+func detail(tool *tools.Error, api *client.Error) string {
+	if api.Cause == client.CauseAPI || !strings.Contains(tool.Message, api.Reason) {
+		return " (" + api.Error() + ")"
+	}
+	var text string
+	switch {
+	case api.Status != 0 && api.RequestID != "":
+		text = fmt.Sprintf(" (status %d, request id %s)", api.Status, api.RequestID)
+	case api.Status != 0:
+		text = fmt.Sprintf(" (status %d)", api.Status)
+	}
+	if tool.Said != "" {
+		text += "\n" + tool.Said
 	}
 	return text
 }

@@ -11,6 +11,11 @@ const day = 24 * time.Hour
 // Relative tells t as seen from now: "in 12 days", "3 hours ago", "now". A
 // moment less than a minute away is "now". Units are whole and rounded.
 func Relative(t, now time.Time) string {
+	if years := farYears(t, now); years > 0 {
+		return fmt.Sprintf("in %d years", years)
+	} else if years < 0 {
+		return fmt.Sprintf("%d years ago", -years)
+	}
 	d := t.Sub(now)
 	if d < 0 {
 		if d > -time.Minute {
@@ -22,6 +27,15 @@ func Relative(t, now time.Time) string {
 		return "now"
 	}
 	return "in " + Span(d)
+}
+
+// farYears returns how many years lie between two times that are too far apart for
+// a Duration, 0 for all others.
+func farYears(t, now time.Time) int {
+	if years := t.UTC().Year() - now.UTC().Year(); years > 200 || years < -200 {
+		return years
+	}
+	return 0
 }
 
 // Span tells d in its largest whole unit, rounded: "45 seconds", "2 hours",
@@ -37,6 +51,11 @@ func Span(d time.Duration) string {
 
 // Short is Relative for narrow columns: "in 12d", "3h ago", "now".
 func Short(t, now time.Time) string {
+	if years := farYears(t, now); years > 0 {
+		return fmt.Sprintf("in %dy", years)
+	} else if years < 0 {
+		return fmt.Sprintf("%dy ago", -years)
+	}
 	d := t.Sub(now)
 	switch {
 	case d > -time.Minute && d < time.Minute:

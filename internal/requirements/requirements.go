@@ -30,6 +30,7 @@ func Families() []Family {
 		{"S", "Narrowed and changeable tokens", "What the embedded API adds, and the tools cope with.", narrowed},
 		{"H", "Tokens that inherit a role", "", inherited},
 		{"N", "Limits, faults and lists", "", limits},
+		{"P", "Inputs that users really have", "What users of similar programs met with.", inputs},
 	}
 }
 

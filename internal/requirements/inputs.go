@@ -1,0 +1,14 @@
+package requirements
+
+// inputs are classes of what users and their surroundings really send.
+var inputs = []Requirement{
+	{ID: "P20", Text: "A setting that cannot be read is refused by name at the start. Nothing goes past a proxy that was asked for."},
+	{ID: "P21", Text: "The cause of a failed request, and the setting that helps, reach the assistant, the terminal and the log. Waiting is advised only where it helps."},
+	{ID: "P22", Text: "A token is said to be revoked only if the API's own list shows it. Otherwise the outcome is unknown, and the token is named as perhaps alive."},
+	{ID: "P23", Text: "An answer of something between here and kenbun is never taken for kenbun's verdict."},
+	{ID: "P24", Text: "The API's own code for an error decides over the status."},
+	{ID: "P25", Text: "The API's reason for a refusal reaches the assistant as data: cleaned, cut and quoted."},
+	{ID: "P26", Text: "A token that the API makes otherwise than asked is taken where it is no more than asked for. If not, the field is named, and nobody is told to call again."},
+	{ID: "P27", Text: "Other spellings of no time are understood, and ages do not overflow."},
+	{ID: "P28", Text: "A wait that is hard to read is neither none nor a year."},
+}
