@@ -44,7 +44,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 			return nil, errors.New("the port of the API address must be a number from 1 to 65535")
 		}
 	}
-	u.Host = strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	u.Host = strings.TrimSuffix(asciiLower(u.Host), ":")
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
 	if u.Path != "" && path.Clean(u.Path) != u.Path {
@@ -54,7 +54,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 }
 
 func isLoopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
+	if asciiLower(host) == "localhost" {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

@@ -23,12 +23,17 @@ const (
 	WorkingCalls = workingCalls
 	ServerBusy   = serverBusy
 	MaxDepth     = maxDepth
+	MaxValues    = maxValues
 
 	MaxOpenRequests = maxOpenRequests
-	MaxOpenBytes    = maxOpenBytes
+	MaxOpenBytes    = maxCallerBytes
 
 	ReadyPatience = readyPatience
 )
+
+// ConnectionsFor is how many connections a process accepts that may open so many
+// files.
+func ConnectionsFor(files int) int { return connectionsFor(files) }
 
 // AddTool offers one more tool.
 func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) { s.mcp.AddTool(tool, handler) }
@@ -47,6 +52,9 @@ func (s *Server) AddResource(resource mcp.Resource, handler server.ResourceHandl
 func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
 	s.timeouts = timeouts{header: header, body: body, idle: time.Minute, shutdown: shutdown, write: writeTimeout}
 }
+
+// SetBodyBytes replaces the budget for all bodies.
+func (s *Server) SetBodyBytes(n int) { s.bodyBytes = n }
 
 // DoNotSettle has the server end without waiting for connections that come about.
 func (s *Server) DoNotSettle() { s.timeouts.settling = 0 }
@@ -101,9 +109,19 @@ func NewSessions(maxOpen, perCaller int, idle time.Duration) Sessions {
 }
 
 func (s Sessions) Start(callerID string) string {
-	opened := s.start(callerID)
-	s.release(opened)
-	return opened.id
+	id, release := s.Use(callerID)
+	release()
+	return id
+}
+
+// Use opens a session that is in use until it is released. Its id is empty if
+// there is no room.
+func (s Sessions) Use(callerID string) (id string, release func()) {
+	opened, err := s.start(callerID)
+	if err != nil {
+		return "", func() {}
+	}
+	return opened.id, func() { s.release(opened) }
 }
 
 func (s Sessions) Has(id, callerID string) bool {
@@ -124,11 +142,14 @@ func AllowsHost(allowed []string, header string) (bool, error) {
 
 // RecoverPanics is the outer belt around everything that answers HTTP.
 func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
-	return logRequests(logger, noMetrics{}, recoverPanics(logger, next))
+	return inOrder(next, logRequests(logger, noMetrics{}), recoverPanics(logger))
 }
 
 // EndListening has requests that only listen end with the server.
-func EndListening(next http.Handler) http.Handler { return bufferBody(endListening(next)) }
+func EndListening(next http.Handler) http.Handler {
+	reading := &bodies{budget: newBodyBudget(maxBodyBytes), metrics: noMetrics{}, unproven: time.Minute, proven: time.Minute}
+	return inOrder(next, checkHead, reading.read, endListening)
+}
 
 // HostGuard is the check of Host and Origin alone, before next.
 func HostGuard(hosts, origins []string, next http.Handler) (http.Handler, error) {

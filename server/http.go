@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -124,7 +125,8 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		return nil, err
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), s.now, &s.openSessions)}
-	endpoint = newOpenRequests(maxOpenRequests, maxOpenBytes, s.metrics).guard(endListening(endpoint))
+	reading := &bodies{budget: newBodyBudget(s.bodyBytes), metrics: s.metrics, unproven: s.timeouts.header, proven: s.timeouts.body}
+	open := newOpenRequests(maxOpenRequests, s.metrics)
 	limits := newRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk
 	switch config.Identity {
@@ -141,7 +143,18 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		if config.Limits.PerAddress > 0 {
 			g = newGuesses(s.metrics)
 		}
-		endpoint = requireToken(v, g, limits.guardUser(v.acceptedLately, endpoint))
+		t := &tokens{verifier: v, guesses: g}
+		endpoint = inOrder(endpoint,
+			limits.guardAddress,
+			noteRecipient,
+			checkHead,
+			t.recognize,
+			reading.read,
+			t.verify,
+			limits.guardUser(v.acceptedLately),
+			open.guard,
+			endListening,
+		)
 		if config.Claims != nil {
 			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, limits, s.log); err != nil {
 				return nil, err
@@ -155,22 +168,46 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			return nil, errors.New("a server that acts with its own token stands behind no proxy")
 		}
 		everybody := func(string) bool { return true }
-		endpoint = withCallerID(serverCallerID, limits.guardUser(everybody, endpoint))
+		endpoint = inOrder(endpoint,
+			guardOwnUser(config.Key),
+			limits.guardAddress,
+			noteRecipient,
+			checkHead,
+			asServer,
+			reading.read,
+			limits.guardUser(everybody),
+			open.guard,
+			endListening,
+		)
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
-	endpoint = limits.guardAddress(noteRecipient(bufferBody(endpoint)))
-	if config.Identity == IdentityServer {
-		endpoint = guardOwnUser(config.Key, endpoint)
-	}
-
-	site := origins.guard(shareWithOrigins(route(endpoint, newReadiness(config.API))))
+	site := inOrder(route(endpoint, newReadiness(config.API)), origins.guard, shareWithOrigins)
 	if desk != nil {
 		// It has an origin of its own, and lets no other in.
 		site = desk.before(site)
 	}
-	site = logRequests(s.log, s.metrics, recoverPanics(s.log, hosts.guard(site)))
-	return noteClientAddress(proxies{config.TrustedProxies, config.ProxyOnSocket}, cutOffSlowReaders(s.timeouts.write, endDoubtfulConnections(site))), nil
+	return inOrder(site,
+		noteActivity,
+		noteClientAddress(proxies{config.TrustedProxies, config.ProxyOnSocket}),
+		cutOffSlowReaders(s.timeouts.write),
+		leaveLargeBodies,
+		endDoubtfulConnections,
+		logRequests(s.log, s.metrics),
+		recoverPanics(s.log),
+		hosts.guard,
+	), nil
+}
+
+// guard puts a check, or what later ones need to know, before a handler.
+type guard = func(http.Handler) http.Handler
+
+// inOrder puts guards around a handler, the outermost first.
+func inOrder(handler http.Handler, guards ...guard) http.Handler {
+	for _, guard := range slices.Backward(guards) {
+		handler = guard(handler)
+	}
+	return handler
 }
 
 // Serve answers requests on listener until ctx is done. Then it ends the streams
@@ -186,8 +223,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		// net/http would answer "OPTIONS *" itself, whatever Host and Origin say.
 		DisableGeneralOptionsHandler: true,
-		ConnContext:                  peer.ConnContext,
 		BaseContext:                  func(net.Listener) context.Context { return withServing(context.WithoutCancel(ctx), ctx) },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return withConnection(peer.ConnContext(ctx, conn), conn)
+		},
+		// What HTTP/2 takes in before anybody has asked for it counts for no budget.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: maxUnprovenBody, MaxConcurrentStreams: 100},
 		// No WriteTimeout: an answer may wait for a person.
 	}
 	failed := make(chan error, 1)

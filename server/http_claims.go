@@ -19,7 +19,7 @@ import (
 
 // maxClaimBody bounds the body of a request for a claim, in bytes; a token is
 // far shorter.
-const maxClaimBody = 64 << 10
+const maxClaimBody = 4 << 10
 
 // claimDesk gives new tokens to the users who had them made: to people on a
 // page, to programs in JSON.

@@ -44,11 +44,13 @@ type proxies struct {
 }
 
 // noteClientAddress finds out from which address each request comes.
-func noteClientAddress(proxies proxies, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr := forwardedFrom(r, proxies)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientAddressKey{}, addr)))
-	})
+func noteClientAddress(proxies proxies) guard {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			addr := forwardedFrom(r, proxies)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientAddressKey{}, addr)))
+		})
+	}
 }
 
 // clientAddress is where the request of ctx comes from. It is not valid where

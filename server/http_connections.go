@@ -1,7 +1,7 @@
 package server
 
 import (
-	"errors"
+	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -29,69 +29,101 @@ const (
 // ConnectionLimits bound the connections to a server, so that whoever opens many
 // and is slow on them does not keep others out.
 type ConnectionLimits struct {
-	// Total is how many may be open. 0: 8192.
+	// Total is how many may be open. 0: 8192, or fewer where the process may not
+	// open twice as many files.
 	Total int
 	// PerAddress is how many may be open from one IPv4 address or IPv6 network
-	// of 64 bits. 0: 1024.
+	// of 64 bits. 0: 1024, or an eighth of a smaller default for Total.
 	PerAddress int
 	// Proxies are networks for which PerAddress does not count.
 	Proxies []netip.Prefix
 	// WriteTimeout is how long a client may leave unread what is written to it.
 	// 0: 30 seconds.
 	WriteTimeout time.Duration
-	// Refused is told of each connection that is closed at once: [BeyondTotal] or
-	// [BeyondAddress]. Nil: nobody is.
+	// Refused is called for each connection that is closed because too many are
+	// open, with [BeyondTotal] or [BeyondAddress]. Nil: nothing is.
 	Refused func(kind string)
-	// Logger is told once a minute that connections are refused. Nil: it is not
+	// Logger is told once a minute that connections are closed. Nil: it is not
 	// logged.
 	Logger *slog.Logger
 }
 
 // LimitConnections returns listener with bounds on the connections that it
-// accepts. Those beyond are closed at once. A TLS listener goes around it.
+// accepts. A TLS listener goes around it.
+//
+// A connection beyond a bound takes the place of another one: of one that never
+// showed a token that the API accepted, or else of one on which no request is
+// open. If there is neither, the new connection is closed at once.
 func LimitConnections(listener net.Listener, limits ConnectionLimits) net.Listener {
 	if limits.Total == 0 {
-		limits.Total = maxConnections
+		limits.Total = connectionsFor(openFiles())
+		if limits.Total < maxConnections {
+			limits.PerAddress = cmp.Or(limits.PerAddress, max(limits.Total/8, 1))
+		}
 	}
-	if limits.PerAddress == 0 {
-		limits.PerAddress = maxConnectionsPerAddress
-	}
-	if limits.WriteTimeout == 0 {
-		limits.WriteTimeout = writeTimeout
-	}
+	limits.PerAddress = cmp.Or(limits.PerAddress, maxConnectionsPerAddress)
+	limits.WriteTimeout = cmp.Or(limits.WriteTimeout, writeTimeout)
 	if limits.Refused == nil {
 		limits.Refused = func(string) {}
 	}
 	if limits.Logger == nil {
 		limits.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &limitedListener{Listener: listener, limits: limits, from: map[string]int{}}
+	return &limitedListener{Listener: listener, limits: limits, table: newConnectionTable(limits.Total, limits.PerAddress)}
+}
+
+// otherFiles is how many files a server opens besides those of its connections
+// and of the requests to the API that these cause.
+const otherFiles = 96
+
+// connectionsFor returns how many connections a process may accept that can have
+// so many files open: each may need another one to the API. 0 means any number.
+func connectionsFor(files int) int {
+	if files == 0 {
+		return maxConnections
+	}
+	return min(max((files-otherFiles)/2, 16), maxConnections)
 }
 
 type limitedListener struct {
 	net.Listener
 	limits ConnectionLimits
+	table  *connectionTable
 
 	mu     sync.Mutex
-	open   int
-	from   map[string]int // open ones by network, without those of proxies
 	logged time.Time
 }
 
 // Accept implements [net.Listener].
 func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
-		connection, err := l.Listener.Accept()
+		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		from := l.countedAs(connection.RemoteAddr())
-		beyond := l.admit(from)
-		if beyond == "" {
-			return &limitedConn{Conn: connection, patience: l.limits.WriteTimeout, release: sync.OnceFunc(func() { l.release(from) })}, nil
+		network, proxy := l.countedAs(accepted.RemoteAddr())
+		connection := &limitedConn{Conn: accepted, patience: l.limits.WriteTimeout, network: network, fromProxy: proxy, table: l.table}
+		outcome := l.table.admit(connection)
+		if outcome.beyond != "" {
+			l.limits.Refused(outcome.beyond) // before anybody can notice
+			l.log(outcome)
 		}
-		l.limits.Refused(beyond) // before anybody can notice
-		_ = connection.Close()   // nobody is told anything on it
+		if outcome.closed != nil {
+			_ = outcome.closed.Close() // nobody is told anything on it
+		}
+		if outcome.closed != connection {
+			return connection, nil
+		}
+	}
+}
+
+// log reports once a minute that connections are closed.
+func (l *limitedListener) log(outcome admission) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.logged) >= time.Minute {
+		l.logged = now
+		l.limits.Logger.Warn("connections are closed: too many are open", "beyond", outcome.beyond, "open", outcome.open)
 	}
 }
 
@@ -108,57 +140,14 @@ func (l *limitedListener) StopListening() error {
 // itself.
 func (l *limitedListener) SyscallConn() (syscall.RawConn, error) { return socketOf(l.Listener) }
 
-// socketOf is the socket under a listener.
-func socketOf(listener net.Listener) (syscall.RawConn, error) {
-	socket, ok := listener.(syscall.Conn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return socket.SyscallConn()
-}
-
-// countedAs is the network for which a connection counts, empty for none.
-func (l *limitedListener) countedAs(remote net.Addr) string {
+// countedAs is the network for which a connection counts, and whether that is
+// one of trusted proxies, which count together and without a bound of their own.
+func (l *limitedListener) countedAs(remote net.Addr) (_ string, proxy bool) {
 	peer, err := netip.ParseAddrPort(remote.String())
 	if err != nil || isProxy(l.limits.Proxies, peer.Addr().Unmap()) {
-		return ""
+		return "", true
 	}
-	return network(peer.Addr())
-}
-
-// admit counts one more connection, or returns the bound that it is beyond.
-func (l *limitedListener) admit(from string) (beyond string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.open >= l.limits.Total:
-		beyond = BeyondTotal
-	case from != "" && l.from[from] >= l.limits.PerAddress:
-		beyond = BeyondAddress
-	default:
-		l.open++
-		if from != "" {
-			l.from[from]++
-		}
-		return ""
-	}
-	if now := time.Now(); now.Sub(l.logged) >= time.Minute {
-		l.logged = now
-		l.limits.Logger.Warn("connections are closed at once: too many are open", "beyond", beyond, "open", l.open)
-	}
-	return beyond
-}
-
-func (l *limitedListener) release(from string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	if from == "" {
-		return
-	}
-	if l.from[from]--; l.from[from] == 0 {
-		delete(l.from, from)
-	}
+	return network(peer.Addr()), false
 }
 
 // limitedConn gives up writing to a client that does not read. The time runs
@@ -166,8 +155,12 @@ func (l *limitedListener) release(from string) {
 // to tell.
 type limitedConn struct {
 	net.Conn
-	patience time.Duration
-	release  func()
+	patience  time.Duration
+	network   string
+	fromProxy bool
+	table     *connectionTable
+
+	place connectionPlace // the table's, under its lock
 
 	mu       sync.Mutex
 	deadline time.Time // what was set from outside, if anything
@@ -216,6 +209,6 @@ func (c *limitedConn) CloseWrite() error {
 func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *limitedConn) Close() error {
-	c.release()
+	c.table.remove(c)
 	return c.Conn.Close()
 }

@@ -19,19 +19,44 @@ import (
 func TestA23_ConnectionsFromOneAddressAreBounded(t *testing.T) {
 	var refused refusals
 	h := limitedTo(t, server.ConnectionLimits{PerAddress: 3, Refused: refused.note})
+	other := dialFrom(t, h, "127.0.0.3", "")
+	var open []net.Conn
 	for range 3 {
-		if !isServed(t, dialFrom(t, h, "127.0.0.2", "")) {
+		connection := dialFrom(t, h, "127.0.0.2", "")
+		if !isServed(t, connection) {
 			t.Fatal("one of the first connections is not served")
 		}
+		open = append(open, connection)
 	}
-	if isServed(t, dialFrom(t, h, "127.0.0.2", "")) {
-		t.Error("a connection beyond the bound is served")
+	if !isServed(t, dialFrom(t, h, "127.0.0.2", "")) {
+		t.Error("a connection beyond the bound is not served")
 	}
-	if !isServed(t, dialFrom(t, h, "127.0.0.3", "")) {
+	if !isClosed(t, open[0]) || isClosed(t, open[1]) || isClosed(t, open[2]) {
+		t.Error("the connection that was idle for longest did not make room")
+	}
+	if !isServed(t, other) {
 		t.Error("another address is not served")
 	}
 	if refused.of(server.BeyondAddress) != 1 || refused.of(server.BeyondTotal) != 0 {
 		t.Errorf("refused: %v", refused.counts)
+	}
+}
+
+// The address with the most strangers makes room, not the one that was there
+// first.
+func TestA23_TheAddressWithTheMostStrangersMakesRoom(t *testing.T) {
+	h := limitedTo(t, server.ConnectionLimits{Total: 8, PerAddress: 8})
+	first := dialFrom(t, h, "127.0.0.2", "")
+	if !isServed(t, first) {
+		t.Fatal("the first connection is not served")
+	}
+	for range 50 {
+		if !isServed(t, dialFrom(t, h, "127.0.0.3", "")) {
+			t.Fatal("a connection is not served")
+		}
+	}
+	if isClosed(t, first) {
+		t.Error("the only connection of an address made room for the many of another")
 	}
 }
 

@@ -86,6 +86,42 @@ func isServed(t testing.TB, connection net.Conn) bool {
 	return err == nil && strings.HasPrefix(string(answer[:n]), "HTTP/1.1 200 ")
 }
 
+// isClosed reports whether a connection that has nothing to read was closed.
+func isClosed(t testing.TB, connection net.Conn) bool {
+	t.Helper()
+	if err := connection.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := connection.Read(make([]byte, 1))
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// streamFrom opens a stream on a connection of its own.
+func streamFrom(t testing.TB, h *httpHouse, from string) net.Conn {
+	t.Helper()
+	session := h.session(t, bearer(h.pat), noCapabilities)
+	head := "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+	for i := 0; i < len(session); i += 2 {
+		head += session[i] + ": " + session[i+1] + "\r\n"
+	}
+	connection := dialFrom(t, h, from, head+"\r\n")
+	if err := connection.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 4096)
+	n, err := connection.Read(answer)
+	if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 200 ") {
+		t.Fatalf("the stream is answered %q, %v", answer[:n], err)
+	}
+	for !strings.Contains(string(answer[:n]), ":\n\n") { // the comment that begins it
+		if n, err = connection.Read(answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return connection
+}
+
+// Where the table is full, the stranger that was idle for longest makes room.
 func TestA23_ConnectionsInTotalAreBounded(t *testing.T) {
 	var refused refusals
 	var log logBuffer
@@ -99,21 +135,78 @@ func TestA23_ConnectionsInTotalAreBounded(t *testing.T) {
 			t.Fatal("one of the first connections is not served")
 		}
 	}
-	for range 5 {
-		if isServed(t, dialFrom(t, h, "127.0.0.1", "")) {
-			t.Error("a connection beyond the bound is served")
+	isServed(t, open[0]) // which makes the second the longest idle
+	for i, closed := range []int{1, 2, 0} {
+		fourth := dialFrom(t, h, "127.0.0.1", "")
+		if !isServed(t, fourth) {
+			t.Errorf("connection %d beyond the bound is not served", i)
+		}
+		if !isClosed(t, open[closed]) {
+			t.Errorf("connection %d did not make room", closed)
 		}
 	}
-	if refused.of(server.BeyondTotal) != 5 || refused.of(server.BeyondAddress) != 0 {
+	if refused.of(server.BeyondTotal) != 3 || refused.of(server.BeyondAddress) != 0 {
 		t.Errorf("refused: %v", refused.counts)
 	}
 	if told := strings.Count(log.String(), "too many are open"); told != 1 {
 		t.Errorf("it is told %d times: %s", told, log.String())
 	}
-	if err := open[0].Close(); err != nil {
+}
+
+// A connection with a user's request on it never makes room, an idle one of a
+// user's only where there is no stranger, and where there is nothing to close the
+// new connection is.
+func TestA23_UsersAtWorkAreNotClosedForStrangers(t *testing.T) {
+	h := limitedTo(t, server.ConnectionLimits{Total: 4})
+	working := []net.Conn{streamFrom(t, h, "127.0.0.1"), streamFrom(t, h, "127.0.0.1")}
+	h.client.CloseIdleConnections()
+	idle := dialFrom(t, h, "127.0.0.1", inSession(h.session(t, bearer(h.pat), noCapabilities), request(t, 1, "ping", nil)))
+	h.client.CloseIdleConnections()
+	if !isServedOK(t, idle) {
+		t.Fatal("the ping is not answered")
+	}
+	for range 5 { // each takes the place of the one before
+		if !isServed(t, dialFrom(t, h, "127.0.0.1", "")) {
+			t.Error("a stranger is not served in another one's place")
+		}
+	}
+	if isClosed(t, idle) || isClosed(t, working[0]) || isClosed(t, working[1]) {
+		t.Fatal("a user's connection made room although there were strangers")
+	}
+	third := streamFrom(t, h, "127.0.0.1") // in the stranger's place
+	fourth := streamFrom(t, h, "127.0.0.1")
+	if !isClosed(t, idle) {
+		t.Error("an idle connection of a user's did not make room for one at work")
+	}
+	if isServed(t, dialFrom(t, h, "127.0.0.1", "")) {
+		t.Error("a connection beyond the bound is served while all others are at work")
+	}
+	for i, connection := range append(working, third, fourth) {
+		if isClosed(t, connection) {
+			t.Errorf("stream %d made room", i)
+		}
+	}
+}
+
+// isServedOK reads the head of an answer to what was written before.
+func isServedOK(t testing.TB, connection net.Conn) bool {
+	t.Helper()
+	if err := connection.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "there is room again", func() bool { return isServed(t, dialFrom(t, h, "127.0.0.1", "")) })
+	answer := make([]byte, 4096)
+	n, err := connection.Read(answer)
+	return err == nil && strings.HasPrefix(string(answer[:n]), "HTTP/1.1 200 ")
+}
+
+// Each connection may cause another one to the API, and the process opens files
+// besides.
+func TestA23_ConnectionsLeaveRoomForOtherFiles(t *testing.T) {
+	for files, want := range map[int]int{0: 8192, 64: 16, 256: 80, 1024: 464, 4096: 2000, 20_000: 8192, 1 << 20: 8192} {
+		if got := server.ConnectionsFor(files); got != want {
+			t.Errorf("with %d files: %d connections, want %d", files, got, want)
+		}
+	}
 }
 
 func TestA23_HTTP1ClientThatDoesNotReadIsCutOff(t *testing.T) {

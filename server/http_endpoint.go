@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -15,6 +17,10 @@ import (
 
 // maxUnsent bounds the notifications of one request that wait to be sent.
 const maxUnsent = 256
+
+// sessionPatience is how long a client should wait before it asks for a session
+// again that there was no room for.
+const sessionPatience = 5 * time.Second
 
 // endpoint is streamable HTTP in both of its forms: with sessions, as up to
 // protocol 2025-11-25, and without, as from 2026-07-28. Each request tells which
@@ -103,7 +109,11 @@ func (e *endpoint) postStateless(w http.ResponseWriter, r *http.Request, m *mess
 func (e *endpoint) postInSession(w http.ResponseWriter, r *http.Request, m *message, initializing bool) {
 	caller, _ := callerFrom(r.Context())
 	if initializing {
-		s := e.sessions.start(caller.ID)
+		s, err := e.sessions.start(caller.ID)
+		if err != nil {
+			e.refuseSession(w, err)
+			return
+		}
 		defer e.sessions.release(s)
 		w.Header().Set(mcp.HeaderSessionID, s.id)
 		if !e.exchange(w, r, m, s.forRequest()) {
@@ -132,6 +142,19 @@ func (e *endpoint) postInSession(w http.ResponseWriter, r *http.Request, m *mess
 		e.server.answer(e.server.mcp.WithContext(r.Context(), s.forRequest()), r.Header, m)
 		w.WriteHeader(http.StatusAccepted)
 	}
+}
+
+// refuseSession answers that there is no room for a session.
+func (e *endpoint) refuseSession(w http.ResponseWriter, err error) {
+	if errors.Is(err, errCallerSessions) {
+		e.server.metrics.Refused("user")
+		refuseForNow(w, sessionPatience, fmt.Sprintf("%d sessions of your user are open, and each has a request that is not answered yet; end one, or wait", maxSessionsPerCaller))
+		return
+	}
+	e.server.metrics.Refused("sessions")
+	w.Header().Set("Retry-After", seconds(sessionPatience))
+	writeProblem(w, http.StatusServiceUnavailable, "busy",
+		"as many sessions are open as this server can hold, and all are in use; try again in a moment, or speak protocol "+mcp.ProtocolVersion20260728+", which needs none")
 }
 
 // session finds the session that a request names, in use until it is released,

@@ -82,11 +82,6 @@ func (h *httpHouse) asked(t testing.TB, session headers, target string) (*stream
 func TestSessions_EndWhileEverythingIsOpen(t *testing.T) {
 	for how, end := range map[string]func(*httpHouse, headers){
 		"DELETE": func(h *httpHouse, session headers) { h.do(t, "DELETE", "/mcp", session, "") },
-		"a hundred new ones": func(h *httpHouse, _ headers) {
-			for range 100 {
-				h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities))
-			}
-		},
 	} {
 		h := serveHTTP(t)
 		begun, release := make(chan struct{}), make(chan struct{})

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
+	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 // hostList is the Host headers that are served. A page on the web can make a
@@ -41,24 +42,44 @@ func (l hostList) allows(header string) bool {
 type hostPort struct{ name, port string }
 
 // parseHost reads a Host header (RFC 9110, section 7.2) and reports whether it
-// is one. An IPv6 address without brackets is not: two readers may take its last
-// group for a port or for a part of the address.
+// is one: an IPv6 address in brackets, an IPv4 address or a name in ASCII, with
+// or without a port.
 func parseHost(s string) (hostPort, bool) {
-	u, err := url.Parse("//" + s)
-	if err != nil || u.Host != s || strings.HasSuffix(s, ":") || !isASCII(s) {
-		return hostPort{}, false
-	}
-	host := hostPort{name: strings.ToLower(u.Hostname()), port: u.Port()}
-	if addr, err := netip.ParseAddr(host.name); err == nil {
-		host.name = addr.String() // an IPv6 address can be written in many ways
-		return host, addr.Zone() == "" && addr.Is6() == strings.HasPrefix(s, "[")
-	}
-	for _, r := range host.name {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_' {
+	name, port := s, ""
+	if rest, bracketed := strings.CutPrefix(s, "["); bracketed {
+		address, after, closed := strings.Cut(rest, "]")
+		addr, err := netip.ParseAddr(address)
+		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" {
+			return hostPort{}, false
+		}
+		name, port = addr.String(), after // an IPv6 address can be written in many ways
+	} else {
+		if i := strings.IndexByte(s, ':'); i >= 0 {
+			name, port = s[:i], s[i:]
+		}
+		if name = ascii.Lower(name); !isHostName(name) {
 			return hostPort{}, false
 		}
 	}
-	return host, host.name != ""
+	if port == "" {
+		return hostPort{name: name}, true
+	}
+	digits, hasColon := strings.CutPrefix(port, ":")
+	if _, err := strconv.ParseUint(digits, 10, 16); !hasColon || err != nil {
+		return hostPort{}, false
+	}
+	return hostPort{name: name, port: digits}, true
+}
+
+// isHostName reports whether a text in lower case can be a name, or an IPv4
+// address.
+func isHostName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func (l hostList) guard(next http.Handler) http.Handler {
@@ -70,12 +91,6 @@ func (l hostList) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// isASCII reports whether s can be compared regardless of case: beyond ASCII,
-// letters exist whose lower case is an ASCII letter, such as U+212A.
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 func isLoopbackName(name string) bool {
@@ -106,16 +121,16 @@ func newOriginList(allowed []string) (originList, error) {
 // parseOrigin brings an origin into the form in which browsers send it (RFC
 // 6454, section 6.2), and reports whether it is one.
 func parseOrigin(s string) (string, bool) {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil ||
-		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+	scheme, rest, found := strings.Cut(s, "://")
+	scheme = ascii.Lower(scheme)
+	if !found || (scheme != "https" && scheme != "http") {
 		return "", false
 	}
-	host, ok := parseHost(u.Host)
+	host, ok := parseHost(strings.TrimSuffix(rest, "/"))
 	if !ok {
 		return "", false
 	}
-	if host.port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+	if host.port == map[string]string{"https": "443", "http": "80"}[scheme] {
 		host.port = ""
 	}
 	name := host.name
@@ -125,11 +140,11 @@ func parseOrigin(s string) (string, bool) {
 	if host.port != "" {
 		name += ":" + host.port
 	}
-	return u.Scheme + "://" + name, true
+	return scheme + "://" + name, true
 }
 
 func (l originList) allows(header string) bool {
-	return isASCII(header) && l[strings.ToLower(header)]
+	return l[ascii.Lower(header)]
 }
 
 func (l originList) guard(next http.Handler) http.Handler {

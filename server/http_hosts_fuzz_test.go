@@ -82,3 +82,12 @@ func FuzzR28_HostAndOrigin(f *testing.F) {
 		}
 	})
 }
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}

@@ -14,7 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
-var allowedHosts = []string{"mcp.example.com", "Ported.Example.COM:8443", "192.0.2.1", "2001:db8::1", "[2001:db8::2]", "[2001:db8::3]:9000", "xn--bcher-kva.example"}
+var allowedHosts = []string{"mcp.example.com", "Ported.Example.COM:8443", "192.0.2.1", "2001:db8::1", "[2001:db8::2]", "[2001:db8::3]:9000", "xn--bcher-kva.example", "kelvin.example"}
 
 var hostCases = map[string]bool{
 	"localhost": true, "localhost:1": true, "LOCALHOST:8765": true, "127.0.0.1": true, "127.0.0.1:65535": true,
@@ -32,9 +32,12 @@ var hostCases = map[string]bool{
 	"ported.example.com": false, "ported.example.com:8444": false, "[2001:db8::3]": false, "[2001:db8::3]:9001": false,
 	"localhost]": false, "[localhost]": false, "localhost:": false, "localhost:evil.example": false, "localhost:80:80": false,
 	"user@localhost": false, "localhost/x": false, "localhost?x": false, "localhost#x": false, "localhost,evil.example": false,
-	"::1": false, "::1:8765": false, "2001:db8::1": false, "2001:db8::1:443": false, "[127.0.0.1]": false,
 	"xn--bcher-\u212ava.example": false,
 	" localhost":                 false, "localhost ": false, "local host": false, "localhost\x00": false,
+	"::1": false, "::1:8765": false, "0:0:0:0:0:0:0:1": false, "::ffff:127.0.0.1": false, "2001:db8::1": false, "2001:db8::1:443": false,
+	"[::1": false, "[::1]x": false, "[::1]:": false, "[::1]]": false, "[::1]:x": false, "[[::1]]": false, "[127.0.0.1]": false, "[::1%lo]": false,
+	"localhost:+80": false, "localhost:65536": false, "localhost:-1": false, "localhost: 80": false,
+	"localho\u017ft": false, "\u212aelvin.example": false, "KELVIN.example": true, "\u212aELVIN.example:443": false,
 	"bücher.example": false, "ｌocalhost": false, "localhost\u200b": false, "%6cocalhost": false,
 }
 
@@ -48,7 +51,7 @@ func TestR28_Hosts(t *testing.T) {
 			t.Errorf("Host %q: %t, want %t", host, got, want)
 		}
 	}
-	for _, entry := range []string{"", " ", "*", "*.example.com", "http://mcp.example.com", "mcp.example.com/", "user@mcp.example.com", "a b", "bücher.example", "mcp.example.com:x", "mcp.example.com:"} {
+	for _, entry := range []string{"", " ", "*", "*.example.com", "http://mcp.example.com", "mcp.example.com/", "user@mcp.example.com", "a b", "bücher.example", "mcp.example.com:x", "mcp.example.com:", "2001:db8::1:443:x", "\u212aelvin.example"} {
 		if _, err := server.AllowsHost([]string{entry}, "localhost"); err == nil || !strings.Contains(err.Error(), "is not a host: write") {
 			t.Errorf("allowed host %q: %v", entry, err)
 		}
@@ -57,7 +60,7 @@ func TestR28_Hosts(t *testing.T) {
 
 func TestR28_Origins(t *testing.T) {
 	passed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	guard, err := server.HostGuard(nil, []string{"https://tools.example.com", "http://localhost:3000/", "HTTPS://Upper.Example.com:443", "https://[2001:DB8::1]:9", "https://xn--bcher-kva.example"}, passed)
+	guard, err := server.HostGuard(nil, []string{"https://tools.example.com", "http://localhost:3000/", "HTTPS://Upper.Example.com:443", "https://[2001:DB8::1]:9", "https://xn--bcher-kva.example", "https://kelvin.example"}, passed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +75,9 @@ func TestR28_Origins(t *testing.T) {
 		{[]string{"https://upper.example.com"}, true},
 		{[]string{"https://[2001:db8::1]:9"}, true},
 		{[]string{"https://xn--bcher-kva.example"}, true},
+		{[]string{"https://Kelvin.example"}, true},
+		{[]string{"https://\u212aelvin.example"}, false},
+		{[]string{"http\u017f://kelvin.example"}, false},
 		{[]string{""}, false},
 		{[]string{"null"}, false},
 		{[]string{"*"}, false},
@@ -106,7 +112,7 @@ func TestR28_Origins(t *testing.T) {
 			t.Errorf("Origin %q: status %d, want it to pass: %t", c.origins, recorder.Code, c.want)
 		}
 	}
-	for _, entry := range []string{"", "*", "null", "tools.example.com", "https://", "https://*.example.com", "ftp://tools.example.com", "https://tools.example.com/x", "https://u@tools.example.com", "https://tools.example.com?x", "https://tools.example.com?", "https://bücher.example"} {
+	for _, entry := range []string{"", "*", "null", "tools.example.com", "https://", "https://*.example.com", "ftp://tools.example.com", "https://tools.example.com/x", "https://u@tools.example.com", "https://tools.example.com?x", "https://tools.example.com?", "https://bücher.example", "https://::1", "https://\u212aelvin.example", "http\u017f://tools.example.com"} {
 		if _, err := server.HostGuard(nil, []string{entry}, passed); err == nil || !strings.Contains(err.Error(), "is not an origin: write") {
 			t.Errorf("allowed origin %q: %v", entry, err)
 		}

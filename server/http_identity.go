@@ -1,12 +1,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -14,38 +16,65 @@ import (
 // token.
 const serverCallerID = "server"
 
-// maxUncheckedCall bounds the tool calls, in bytes, that are worked on before the
-// API was asked about their token. Reading what is larger can cost more than
-// asking, and clients have no reason for it.
-const maxUncheckedCall = 16 << 10
+// tokens lets a request pass as the user whose token it brings, and answers 401
+// to every other: before the body is read, as far as that can be told without
+// asking the API, and after it for good.
+type tokens struct {
+	verifier *verifier
+	guesses  *guesses
+}
 
-// requireToken lets a request pass as the user whose token it brings, and
-// answers 401 to every other.
-func requireToken(v *verifier, g *guesses, next http.Handler) http.Handler {
+// recognize takes the token out of a request. A token that is not known yet has
+// to wait while its network guesses too much.
+func (t *tokens) recognize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credential, err := credentialOf(r)
 		if err != nil {
 			challenge(w, err)
 			return
 		}
-		caller := v.caller(credential)
+		caller := t.verifier.caller(credential)
 		from := network(clientAddress(r.Context()))
-		if wait := g.wait(from); wait > 0 && !v.acceptedLately(caller.ID) {
-			g.holdBack(w, wait)
+		known := t.verifier.acceptedLately(caller.ID)
+		if wait := t.guesses.wait(from); wait > 0 && !known {
+			t.guesses.holdBack(w, wait)
 			return
 		}
-		if isToolCall(r) && (!isLarge(r) || v.acceptedLately(caller.ID)) {
-			// A tool call is checked by the API itself, for the very thing it does.
-			caller.API = observe(v.api.As(credential),
-				func() { v.accepted.add(caller.ID) },
-				func() { v.accepted.remove(caller.ID); g.count(from) })
-		} else if err := v.verify(r.Context(), credential, caller.ID); err != nil {
+		if known {
+			connectionOf(r.Context()).trust()
+		}
+		verify := func(ctx context.Context) error {
+			err := t.verifier.verify(ctx, credential, caller.ID)
 			if errors.Is(err, errInvalidToken) {
-				g.count(from)
+				t.guesses.count(from)
 			}
-			challenge(w, err)
+			return err
+		}
+		ctx := withSender(r.Context(), &sender{id: caller.ID, proven: known, verify: verify})
+		next.ServeHTTP(w, r.WithContext(withCaller(ctx, caller)))
+	})
+}
+
+// verify has the API check the token, unless the call itself does: a tool call is
+// checked by the API for the very thing it does.
+func (t *tokens) verify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isToolCall(r) {
+			// What was accepted lately is not accepted for good.
+			if err := senderOf(r).verify(r.Context()); err != nil {
+				challenge(w, err)
+				return
+			}
+			connectionOf(r.Context()).trust()
+			next.ServeHTTP(w, r)
 			return
 		}
+		caller, _ := callerFrom(r.Context())
+		credential, _ := credentialOf(r) // recognize has seen it
+		from, connection := network(clientAddress(r.Context())), connectionOf(r.Context())
+		caller.API = observe(t.verifier.api.As(credential),
+			func() { t.verifier.accepted.add(caller.ID); connection.trust() },
+			func() { t.verifier.accepted.remove(caller.ID); t.guesses.count(from) })
 		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
 	})
 }
@@ -90,7 +119,7 @@ func credentialOf(r *http.Request) (client.Credential, error) {
 		value = apiKey[0]
 	} else {
 		scheme, token, ok := strings.Cut(authorization[0], " ")
-		if !ok || !strings.EqualFold(scheme, "Bearer") {
+		if !ok || !ascii.EqualFold(scheme, "Bearer") {
 			return client.Credential{}, errInvalidToken
 		}
 		value = token
@@ -125,9 +154,12 @@ func challenge(w http.ResponseWriter, err error) {
 	writeProblem(w, auth.status, code, auth.description)
 }
 
-// withCallerID marks requests whose token is the server's own.
-func withCallerID(id string, next http.Handler) http.Handler {
+// asServer has requests run with the server's own token.
+func asServer(next http.Handler) http.Handler {
+	const id = serverCallerID
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), tools.Caller{ID: id})))
+		connectionOf(r.Context()).trust()
+		ctx := withSender(r.Context(), &sender{id: id, proven: true})
+		next.ServeHTTP(w, r.WithContext(withCaller(ctx, tools.Caller{ID: id})))
 	})
 }

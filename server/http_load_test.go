@@ -180,7 +180,7 @@ func TestA28_SessionsKeepNothingOfWhatClientsTellOfThemselves(t *testing.T) {
 	filler := strings.Repeat("x", 100<<10)
 	capabilities := map[string]any{
 		"elicitation":  map[string]any{},
-		"experimental": map[string]any{"x": make([]struct{}, 100<<10)}, // three bytes each in JSON
+		"experimental": map[string]any{"x": make([]struct{}, 4_000)}, // nearly as many values as a message may hold
 		"extensions":   map[string]any{"x": filler},
 	}
 	hello := request(t, 0, "initialize", map[string]any{

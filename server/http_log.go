@@ -14,19 +14,21 @@ import (
 // logs and counts how it ended: never a header, a query or a body, and a path only
 // where it is one of the server's own, since people paste tokens in the strangest
 // places.
-func logRequests(logger *slog.Logger, metrics Metrics, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := tools.NewRequestID()
-		w.Header().Set("X-Request-Id", id)
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		started := time.Now()
-		defer func() {
-			metrics.Request(loggedPath(r.URL.Path), recorder.status)
-			logger.Info("request", "request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL.Path),
-				"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
-		}()
-		next.ServeHTTP(recorder, r.WithContext(tools.WithRequestID(r.Context(), id)))
-	})
+func logRequests(logger *slog.Logger, metrics Metrics) guard {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id := tools.NewRequestID()
+			w.Header().Set("X-Request-Id", id)
+			recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+			started := time.Now()
+			defer func() {
+				metrics.Request(loggedPath(r.URL.Path), recorder.status)
+				logger.Info("request", "request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL.Path),
+					"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
+			}()
+			next.ServeHTTP(recorder, r.WithContext(tools.WithRequestID(r.Context(), id)))
+		})
+	}
 }
 
 func loggedPath(path string) string {

@@ -9,7 +9,7 @@ type Metrics interface {
 	// none of the server's own, and its status.
 	Request(path string, status int)
 	// Refused is told of a request that a limit refused: "user", "address",
-	// "failures" or "connections".
+	// "failures", "connections", "bodies" or "sessions".
 	Refused(limit string)
 	// Sessions is handed, once, what tells how many sessions are open.
 	Sessions(open func() int)

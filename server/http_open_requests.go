@@ -7,76 +7,62 @@ import (
 	"time"
 )
 
-// Bounds of what one caller has the server work on at once. A request may wait
-// minutes for a person, and a stream stays open for as long as its client likes;
-// each is held in memory meanwhile.
-const (
-	maxOpenRequests = 256
-	maxOpenBytes    = 16 << 20
-)
+// maxOpenRequests bounds what one caller has the server work on at once. A
+// request may wait minutes for a person, and a stream stays open for as long as
+// its client likes.
+const maxOpenRequests = 256
+
+var tooManyOpen = fmt.Sprintf("too many of your requests are open; wait for answers before sending more, of which there may be %d with %d MiB", maxOpenRequests, maxCallerBytes>>20)
 
 // openRequests counts the requests and streams of each caller that are not
-// answered yet, and what their messages take.
+// answered yet.
 type openRequests struct {
-	maxRequests, maxBytes int
-	metrics               Metrics
+	most    int
+	metrics Metrics
 
 	mu sync.Mutex
-	of map[string]openLoad // by caller
+	of map[string]int // by caller
 }
 
-type openLoad struct{ requests, bytes int }
-
-func newOpenRequests(maxRequests, maxBytes int, metrics Metrics) *openRequests {
-	return &openRequests{maxRequests: maxRequests, maxBytes: maxBytes, metrics: metrics, of: map[string]openLoad{}}
+func newOpenRequests(most int, metrics Metrics) *openRequests {
+	return &openRequests{most: most, metrics: metrics, of: map[string]int{}}
 }
 
 // guard holds back the requests of callers who have too many open. What ends
 // others passes at any time: answers to questions, cancellations and ends of
 // sessions.
 func (o *openRequests) guard(next http.Handler) http.Handler {
-	advice := fmt.Sprintf("too many of your requests are open; wait for answers before sending more, of which there may be %d with %d MiB", o.maxRequests, o.maxBytes>>20)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bytes := 0
-		if m, bad := messageOf(r); r.Method == http.MethodPost {
-			if bad != nil || !m.isRequest() {
-				next.ServeHTTP(w, r)
-				return
-			}
-			bytes = len(m.text)
-		} else if r.Method != http.MethodGet {
+		m, bad := messageOf(r)
+		if r.Method != http.MethodGet && (r.Method != http.MethodPost || bad != nil || !m.isRequest()) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		caller, _ := callerFrom(r.Context())
-		if !o.take(caller.ID, bytes) {
+		if !o.take(caller.ID) {
 			o.metrics.Refused("user")
-			refuseForNow(w, time.Second, advice)
+			refuseForNow(w, time.Second, tooManyOpen)
 			return
 		}
-		defer o.giveBack(caller.ID, bytes)
+		defer o.giveBack(caller.ID)
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (o *openRequests) take(callerID string, bytes int) bool {
+func (o *openRequests) take(callerID string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	load := o.of[callerID]
-	if load.requests >= o.maxRequests || load.bytes+bytes > o.maxBytes {
+	if o.of[callerID] >= o.most {
 		return false
 	}
-	o.of[callerID] = openLoad{load.requests + 1, load.bytes + bytes}
+	o.of[callerID]++
 	return true
 }
 
-func (o *openRequests) giveBack(callerID string, bytes int) {
+func (o *openRequests) giveBack(callerID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	load := o.of[callerID]
-	if load.requests == 1 {
+	if o.of[callerID]--; o.of[callerID] == 0 {
 		delete(o.of, callerID)
-		return
 	}
-	o.of[callerID] = openLoad{load.requests - 1, load.bytes - bytes}
 }

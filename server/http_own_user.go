@@ -8,14 +8,15 @@ import (
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/peer"
 )
 
 // guardOwnUser passes requests to a server that acts with its own token: those
 // of its own user, who has the key or reaches it over its unix socket. It stands
 // before everything that reads a body or counts requests.
-func guardOwnUser(key client.Secret, next http.Handler) http.Handler {
-	return requireKey(key, requireOwnUser(next))
+func guardOwnUser(key client.Secret) guard {
+	return func(next http.Handler) http.Handler { return requireKey(key, requireOwnUser(next)) }
 }
 
 var (
@@ -57,7 +58,7 @@ func checkKey(r *http.Request, key client.Secret) *authError {
 	var sent string
 	if len(apiKey) == 1 {
 		sent = apiKey[0]
-	} else if scheme, value, ok := strings.Cut(authorization[0], " "); ok && strings.EqualFold(scheme, "Bearer") {
+	} else if scheme, value, ok := strings.Cut(authorization[0], " "); ok && ascii.EqualFold(scheme, "Bearer") {
 		sent = value
 	}
 	// Hashes have one length, so that the time tells nothing of the key's.

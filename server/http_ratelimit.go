@@ -84,30 +84,32 @@ func (l *rateLimits) guardAddress(next http.Handler) http.Handler {
 
 // guardUser holds back a user who sends too much. Users whom known does not know
 // are counted in this process: whoever makes tokens up shall not fill a store.
-func (l *rateLimits) guardUser(known func(callerID string) bool, next http.Handler) http.Handler {
-	if l.user.off() {
-		return next
+func (l *rateLimits) guardUser(known func(callerID string) bool) guard {
+	return func(next http.Handler) http.Handler {
+		if l.user.off() {
+			return next
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			caller, _ := callerFrom(r.Context())
+			key := "user:" + caller.ID
+			var level ratelimit.Level
+			if known(caller.ID) {
+				level = l.buckets.Take(r.Context(), key, l.user.bucket)
+			} else {
+				level = l.buckets.TakeOwn(key, l.user.bucket)
+			}
+			// The client is told the bucket that will be empty first.
+			if ofAddress, ok := r.Context().Value(levelKey{}).(ratelimit.Level); !ok || level.Remaining <= ofAddress.Remaining {
+				announce(w, l.user, level)
+			}
+			if !level.Taken {
+				l.metrics.Refused("user")
+				refuseForNow(w, level.Wait, l.user.advice)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, _ := callerFrom(r.Context())
-		key := "user:" + caller.ID
-		var level ratelimit.Level
-		if known(caller.ID) {
-			level = l.buckets.Take(r.Context(), key, l.user.bucket)
-		} else {
-			level = l.buckets.TakeOwn(key, l.user.bucket)
-		}
-		// The client is told the bucket that will be empty first.
-		if ofAddress, ok := r.Context().Value(levelKey{}).(ratelimit.Level); !ok || level.Remaining <= ofAddress.Remaining {
-			announce(w, l.user, level)
-		}
-		if !level.Taken {
-			l.metrics.Refused("user")
-			refuseForNow(w, level.Wait, l.user.advice)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // announce tells what a bucket holds when it is full, what is left in it, and in

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,10 +55,17 @@ func newSessions(maxOpen, perCaller int, idle time.Duration, now func() time.Tim
 	}
 }
 
+// Why a session cannot be opened: none of those that count can make room.
+var (
+	errCallerSessions = errors.New("all sessions of the caller are in use")
+	errAllSessions    = errors.New("all sessions are in use")
+)
+
 // start opens a session for a caller, in use until it is released. Where there
-// are too many, the one that was silent for longest makes room: one of the same
-// caller's if that caller has too many, so that nobody can push others out.
-func (s *sessions) start(callerID string) *session {
+// are too many, one that is not in use makes room: of the same caller, if that
+// caller has too many, or else of the caller who has the most. Of these it is the
+// one that was silent for longest.
+func (s *sessions) start(callerID string) (*session, error) {
 	alive, kill := context.WithCancel(context.Background())
 	opened := &session{
 		id: rand.Text(), callerID: callerID, client: newClientState(), questions: newQuestions(), inFlight: newInFlight(),
@@ -65,30 +73,48 @@ func (s *sessions) start(callerID string) *session {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.counts[callerID] >= s.perCaller:
-		s.remove(s.oldest(callerID))
-	case len(s.open) >= s.max:
-		s.remove(s.oldest(""))
+	if s.counts[callerID] >= s.perCaller {
+		if !s.makeRoom(callerID) {
+			kill()
+			return nil, errCallerSessions
+		}
+	} else if len(s.open) >= s.max && !s.makeRoom("") {
+		kill()
+		return nil, errAllSessions
 	}
 	s.open[opened.id] = opened
 	s.counts[callerID]++
 	s.gauge.Add(1)
 	opened.place = s.byAge.PushBack(opened)
 	s.planSweep()
-	return opened
+	return opened, nil
 }
 
-// oldest is the session that was silent for longest, of callerID or, for "", of
-// all.
-func (s *sessions) oldest(callerID string) *session {
+// makeRoom ends a session of callerID or, for "", of the caller who has the most,
+// and reports whether there was one that is not in use.
+func (s *sessions) makeRoom(callerID string) bool {
+	var gone *session
 	for place := s.byAge.Front(); place != nil; place = place.Next() {
-		if candidate, ok := place.Value.(*session); ok && (callerID == "" || candidate.callerID == callerID) {
-			return candidate
+		candidate, _ := place.Value.(*session)
+		if candidate.busy() || callerID != "" && candidate.callerID != callerID {
+			continue
+		}
+		if gone == nil || s.counts[candidate.callerID] > s.counts[gone.callerID] {
+			gone = candidate
+		}
+		if callerID != "" {
+			break
 		}
 	}
-	panic("there is no session to make room")
+	if gone == nil {
+		return false
+	}
+	s.remove(gone)
+	return true
 }
+
+// busy reports whether a session is in use, or waits for an answer.
+func (s *session) busy() bool { return s.inUse > 0 || s.questions.waiting() }
 
 func (s *sessions) remove(gone *session) {
 	if s.open[gone.id] != gone {
@@ -123,7 +149,7 @@ func (s *sessions) removeSilent() {
 			break
 		}
 		place = place.Next()
-		if candidate.inUse == 0 {
+		if !candidate.busy() {
 			s.remove(candidate)
 		}
 	}

@@ -152,6 +152,64 @@ func TestSessions_CappedForEachAndForAll(t *testing.T) {
 	}
 }
 
+// A session that is in use never makes room, and nobody loses one to a caller who
+// has more.
+func TestA26_SessionsInUseMakeNoRoom(t *testing.T) {
+	s := server.NewSessions(6, 3, time.Hour)
+	idle := s.Start("ada")
+	first, endFirst := s.Use("ada")
+	second, endSecond := s.Use("ada")
+	third, endThird := s.Use("ada") // in place of the idle one
+	if s.Has(idle, "ada") || third == "" {
+		t.Error("the session that was not in use did not make room")
+	}
+	if id, _ := s.Use("ada"); id != "" {
+		t.Error("a session in use made room for another of its caller's")
+	}
+	ben := s.Start("ben")
+	_, _ = s.Use("cleo")
+	_, _ = s.Use("cleo")
+	if !s.Has(ben, "ben") {
+		t.Fatal("ben's session is gone before the table is full")
+	}
+	// Full: ada has three, all in use; ben's is the only one that is not.
+	if id, _ := s.Use("dev"); id == "" || s.Has(ben, "ben") {
+		t.Errorf("the only session that was not in use did not make room")
+	}
+	if id, _ := s.Use("eve"); id != "" {
+		t.Error("a session in use made room")
+	}
+	endFirst()
+	endSecond()
+	// Of those that are not in use now, the silent one of the caller with the most goes.
+	if id, _ := s.Use("eve"); id == "" || s.Has(first, "ada") || !s.Has(second, "ada") {
+		t.Error("another session than the one that was silent for longest made room")
+	}
+	endThird()
+}
+
+// The caller with the most sessions makes room, however old those of others are.
+func TestA26_TheCallerWithTheMostSessionsMakesRoom(t *testing.T) {
+	s := server.NewSessions(10, 8, time.Hour)
+	oldest := s.Start("ada")
+	ben := s.Start("ben")
+	mallorys := []string{}
+	for range 8 {
+		mallorys = append(mallorys, s.Start("mallory"))
+	}
+	for i := range 3 {
+		s.Start(fmt.Sprint("user ", i))
+	}
+	if !s.Has(oldest, "ada") || !s.Has(ben, "ben") {
+		t.Error("a caller with one session lost it to those of others")
+	}
+	for i, id := range mallorys {
+		if s.Has(id, "mallory") != (i >= 3) {
+			t.Errorf("session %d of the caller with the most: %t", i, s.Has(id, "mallory"))
+		}
+	}
+}
+
 func TestSessions_SilentOnesAreSwept(t *testing.T) {
 	const idle = 50 * time.Millisecond
 	s := server.NewSessions(1000, 1000, idle)
@@ -195,14 +253,59 @@ func TestSessions_NothingIsLeftOfThoseThatMadeRoom(t *testing.T) {
 	}
 }
 
-func TestSessions_StreamsOfSessionsThatMadeRoomEnd(t *testing.T) {
+// Over HTTP: a session on which a client listens, or that asks its user
+// something, stays, and one more than there may be is refused with a reason.
+func TestA26_ASessionThatWaitsForAnAnswerStays(t *testing.T) {
 	h := serveHTTP(t)
-	session := h.session(t, bearer(h.pat), noCapabilities)
-	listening := h.open(t, "GET", session.with("Accept", "text/event-stream"), "")
+	target := h.api.Token(t, "ada@example.com", "old", nil)
+	listening := h.session(t, bearer(h.pat), noCapabilities)
+	stream := h.open(t, "GET", listening.with("Accept", "text/event-stream"), "")
+	asking := h.session(t, bearer(h.pat), asksPeople)
+	asked := h.open(t, "POST", asking, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
+	question := asked.next()
 	for range 101 {
-		h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities))
+		if answer := h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities)); answer.status != http.StatusOK {
+			t.Fatalf("a session more, while others are not in use: status %d, %s", answer.status, answer.body)
+		}
 	}
-	listening.ends()
+	no := `{"jsonrpc":"2.0","id":` + string(question.ID) + `,"result":{"action":"decline"}}`
+	if answer := h.post(t, asking, no); answer.status != http.StatusAccepted {
+		t.Errorf("the answer in the session that asked: status %d, %s", answer.status, answer.body)
+	}
+	if answer := asked.next().tool(t); !strings.HasPrefix(answer.text(), "declined: ") {
+		t.Errorf("the call: %s", answer.text())
+	}
+	asked.ends()
+	if answer := h.post(t, listening, request(t, 2, "ping", nil)); answer.status != http.StatusOK {
+		t.Errorf("the session that listens: status %d", answer.status)
+	}
+	_ = stream
+}
+
+// With a stream in each of a user's sessions there is no room for another one.
+func TestA26_NoRoomForASessionIsToldWithAReason(t *testing.T) {
+	h := serveHTTP(t)
+	sessions := make([]headers, 100)
+	for i := range sessions {
+		sessions[i] = h.session(t, bearer(h.pat), noCapabilities)
+		h.open(t, "GET", sessions[i].with("Accept", "text/event-stream"), "")
+	}
+	answer := h.post(t, bearer(h.pat), initialize(t, 1, noCapabilities))
+	if answer.status != http.StatusTooManyRequests || answer.header.Get("Retry-After") == "" || !strings.Contains(answer.body, "100 sessions of your user are open") {
+		t.Errorf("one session too many: status %d, %s", answer.status, answer.body)
+	}
+	if n := h.refused.take("user"); n != 1 {
+		t.Errorf("%d requests are counted as refused, want 1", n)
+	}
+	ben := h.api.User(t, "ben@example.com", authority.RoleMember)
+	h.session(t, bearer(ben), noCapabilities)
+	if answer := h.do(t, "DELETE", "/mcp", sessions[0], ""); answer.status != http.StatusOK {
+		t.Fatalf("the end of a session: status %d", answer.status)
+	}
+	h.session(t, bearer(h.pat), noCapabilities)
+	for _, session := range sessions[1:] {
+		h.do(t, "DELETE", "/mcp", session, "")
+	}
 }
 
 func TestSessions_ManyAtOnce(t *testing.T) {

@@ -9,17 +9,19 @@ import (
 // take. Such a client can keep an answer waiting without a byte on the
 // connection that could be late (RFC 9113, section 5.2), so that the connection's
 // own limit does not see it.
-func cutOffSlowReaders(patience time.Duration, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 2 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		limited := &limitedWriter{ResponseWriter: w, controller: http.NewResponseController(w), patience: patience}
-		// The end of the answer is written when the handler is done.
-		defer limited.begin()
-		next.ServeHTTP(limited, r)
-	})
+func cutOffSlowReaders(patience time.Duration) guard {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 2 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			limited := &limitedWriter{ResponseWriter: w, controller: http.NewResponseController(w), patience: patience}
+			// The end of the answer is written when the handler is done.
+			defer limited.begin()
+			next.ServeHTTP(limited, r)
+		})
+	}
 }
 
 // limitedWriter has a time limit on each write, and none between them.

@@ -55,6 +55,7 @@ func answersTo(t *testing.T, h *httpHouse, bytes string) (statuses []int, ended 
 func TestA21_RequestsWhoseEndIsInDoubt(t *testing.T) {
 	h := serveHTTP(t)
 	const head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\n"
+	known := head + "Authorization: Bearer " + h.pat + "\r\n"
 	chunked := func(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
 	for _, c := range []struct {
 		shows string
@@ -74,10 +75,14 @@ func TestA21_RequestsWhoseEndIsInDoubt(t *testing.T) {
 		{"chunked with GET", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked("{}"), 200},
 		{"a chunk extension", head + "Transfer-Encoding: chunked\r\n\r\n2;x=y\r\n{}\r\n0\r\n\r\n", 401},
 		{"a trailer with a token", head + "Transfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n2\r\n{}\r\n0\r\nAuthorization: Bearer " + h.pat + "\r\n\r\n", 401},
-		{"a chunk that ends with LF alone", head + "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n", 400},
-		{"a chunk longer than it says", head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n", 400},
-		{"a negative chunk", head + "Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n", 400},
-		{"a chunk of 2^64 and two", head + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n", 400},
+		{"a chunk that ends with LF alone", known + "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n", 400},
+		{"a chunk longer than it says", known + "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n", 400},
+		{"a negative chunk", known + "Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n", 400},
+		{"a chunk of 2^64 and two", known + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n", 400},
+		{"of a stranger, a chunk that ends with LF alone", head + "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n", 401},
+		{"of a stranger, a chunk longer than it says", head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n", 401},
+		{"of a stranger, a negative chunk", head + "Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n", 401},
+		{"of a stranger, a chunk of 2^64 and two", head + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n", 401},
 		{"HTTP/1.0 with Transfer-Encoding", "POST /mcp HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n", 401},
 		{"HTTP/1.0 that wants to go on", "POST /mcp HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", 401},
 		{"two Content-Lengths", head + "Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400},

@@ -138,6 +138,7 @@ func TestUpstream_ThatFailsIsTriedFourTimesAndNoMore(t *testing.T) {
 		"503": func(w http.ResponseWriter, _ int) { refuse(w, 503, "") },
 		"500": func(w http.ResponseWriter, _ int) { refuse(w, 500, "") },
 		"an answer that breaks off": func(w http.ResponseWriter, _ int) {
+			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(`[`))
 		},

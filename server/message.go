@@ -16,6 +16,10 @@ import (
 // depth of ten at most.
 const maxDepth = 100
 
+// maxValues bounds how many values a message may hold. Each becomes many times
+// its size in memory; what clients send has a few hundred at most.
+const maxValues = 10_000
+
 // message is as much of a JSON-RPC message as is needed to route it.
 type message struct {
 	ID     json.RawMessage
@@ -79,8 +83,8 @@ var (
 // later: names that come twice or in another case, text that is not UTF-8, and
 // anything behind the message (RFC 8259, sections 4 and 8).
 func parseMessage(text []byte) (*message, *badMessage) {
-	if deeperThan(text, maxDepth) {
-		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: "the message is nested too deep"}
+	if problem := tooCostly(text, maxDepth, maxValues); problem != "" {
+		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: problem}
 	}
 	members, err := readObject(text, messageNames)
 	if err != nil {
@@ -219,9 +223,10 @@ func notAnObject(err error) *badMessage {
 	return &badMessage{code: mcp.PARSE_ERROR, text: "the message is not valid JSON"}
 }
 
-// deeperThan reports whether brackets in text are nested deeper than limit.
-func deeperThan(text []byte, limit int) bool {
-	depth, inString := 0, false
+// tooCostly says why text would take many times its size when it is read as
+// JSON, empty if it would not. Whether it is JSON at all is not looked at.
+func tooCostly(text []byte, depthLimit, valueLimit int) string {
+	depth, values, inString := 0, 1, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case inString && c == '\\':
@@ -230,12 +235,18 @@ func deeperThan(text []byte, limit int) bool {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > limit {
-				return true
+			values++
+			if depth++; depth > depthLimit {
+				return "the message is nested too deep"
 			}
+		case c == ',':
+			values++
 		case c == '}' || c == ']':
 			depth--
 		}
+		if values > valueLimit {
+			return "the message holds too many values"
+		}
 	}
-	return false
+	return ""
 }

@@ -125,5 +125,12 @@ func (q *questions) resolve(m *message) bool {
 	return true
 }
 
+// waiting reports whether a question waits for its answer.
+func (q *questions) waiting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.asked) > 0
+}
+
 // hangUp ends the wait for every answer that can no longer come.
 func (q *questions) hangUp() { q.once.Do(func() { close(q.hungUp) }) }

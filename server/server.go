@@ -49,6 +49,8 @@ type Server struct {
 	// mirroring tells by name which tools have arguments that stand in headers,
 	// too.
 	mirroring sync.Map
+	// bodyBytes is the budget for the bodies of all HTTP requests.
+	bodyBytes int
 	// openSessions counts those of protocols that have sessions.
 	openSessions atomic.Int64
 }
@@ -88,7 +90,7 @@ func New(config Config) *Server {
 		names[i] = offered[i].Tool.Name
 	}
 	s := &Server{
-		mcp: mcpServer, log: logger, timeouts: defaultTimeouts, now: time.Now,
+		mcp: mcpServer, log: logger, timeouts: defaultTimeouts, now: time.Now, bodyBytes: bodyBytes(),
 		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
 	}
 	metrics.Sessions(s.OpenSessions)

@@ -66,6 +66,7 @@ one with --first-user.`,
 			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store); err != nil {
 				return err
 			}
+			limitMemory(slog.New(slog.DiscardHandler))
 			listener, err := listenFor(ctx, address, "--listen")
 			if err != nil {
 				return err

@@ -56,6 +56,7 @@ in a folder that is yours alone, they need no key.`,
 			if err != nil {
 				return err
 			}
+			limitMemory(logger)
 			return serveHTTP(cmd, &connecting, &serving, &reaching, logger)
 		},
 	}

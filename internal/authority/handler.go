@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 // requestTimeout bounds what a request's body and the store may take together. It
@@ -138,10 +140,10 @@ func credentialOf(h http.Header) (string, error) {
 	}
 	// RFC 9110, section 11.4: the scheme in any case, then spaces.
 	scheme, rest, _ := strings.Cut(authorization[0], " ")
-	if strings.EqualFold(scheme, "Basic") {
+	if ascii.EqualFold(scheme, "Basic") {
 		return "", serviceAccount()
 	}
-	if !strings.EqualFold(scheme, "Bearer") {
+	if !ascii.EqualFold(scheme, "Bearer") {
 		return "", missingCredential()
 	}
 	return strings.TrimLeft(rest, " "), nil

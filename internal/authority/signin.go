@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 // SignInLinkLifetime is how long a link of [Authority.IssueSignInLink] can be
@@ -62,7 +64,7 @@ func ParseWebURL(text string) (*url.URL, error) {
 		return nil, &InvalidError{Field: "web URL", Problem: "must be an address without a path, such as https://tokens.example.com"}
 	}
 	// Browsers leave the scheme's own port out, here and in the Host that they send.
-	host := strings.ToLower(address.Host)
+	host := ascii.Lower(address.Host)
 	return &url.URL{Scheme: address.Scheme, Host: strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[address.Scheme])}, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 // Paths of the web page.
@@ -84,7 +86,7 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 	// The session's cookie belongs to the host that the browser went to, and so
 	// a foreign name that leads here (DNS rebinding) comes without one. Where
 	// the name is known, no other is answered all the same.
-	if a.webURL != nil && !strings.EqualFold(r.Host, a.webURL.Host) {
+	if a.webURL != nil && !ascii.EqualFold(r.Host, a.webURL.Host) {
 		return wrongHost()
 	}
 	if err := a.crossOrigin.Check(r); err != nil {

@@ -20,7 +20,7 @@ var (
 	statusClasses   = []string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 	upstreamResults = []string{"ok", "refused", "rate_limited", "unavailable", "unexpected_answer", "canceled", other}
 	claimEvents     = []string{"made", "fetched", "expired", "taken_back", "contested", other}
-	limits          = []string{"user", "address", "failures", "connections", other}
+	limits          = []string{"user", "address", "failures", "connections", "bodies", "sessions", other}
 )
 
 // callBuckets are in seconds: from a call that asks the API once to one that
@@ -78,7 +78,7 @@ func NewMetrics(config Config) *Metrics {
 		upstreamRetries: counter("upstream_retries_total", "Requests that were sent to the kenbun API again.", "operation"),
 		claims: counter("claims_total", "New tokens that wait for their users: made, fetched, expired (nobody came), taken_back (could not be handed over), contested (tried a second time).",
 			"event"),
-		refused: counter("refused_requests_total", "Requests that a limit refused: of a user, of an address, of failed attempts, of connections.", "limit"),
+		refused: counter("refused_requests_total", "Requests that a limit refused: of a user, of an address, of failed attempts, of connections, of bodies, of sessions.", "limit"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "kenbun_mcp_build_info", Help: "Always 1; the labels tell the version of the program and of Go.",
@@ -178,8 +178,8 @@ func (m *Metrics) Claim(event string) {
 	m.claims.WithLabelValues(within(claimEvents, event)).Inc()
 }
 
-// Refused counts a request that a limit refused: user, address, failures or
-// connections.
+// Refused counts a request that a limit refused: user, address, failures,
+// connections, bodies or sessions.
 func (m *Metrics) Refused(limit string) {
 	if m == nil {
 		return

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 // MetricsPath is where the metrics are, on their own listener.
@@ -22,14 +24,14 @@ const MetricsPath = "/metrics"
 func (m *Metrics) Handler(hosts ...string) http.Handler {
 	names := []string{"localhost"}
 	for _, host := range hosts {
-		names = append(names, strings.ToLower(withoutPort(host)))
+		names = append(names, ascii.Lower(withoutPort(host)))
 	}
 	exposition := m.exposition()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := withoutPort(r.Host)
 		_, err := netip.ParseAddr(host)
 		switch {
-		case err != nil && !slices.Contains(names, strings.ToLower(host)):
+		case err != nil && !slices.Contains(names, ascii.Lower(host)):
 			http.Error(w, "metrics are not told under this name", http.StatusForbidden)
 		case r.URL.Path != MetricsPath:
 			http.Error(w, "the metrics are at "+MetricsPath, http.StatusNotFound)
@@ -48,7 +50,13 @@ func withoutPort(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name
 	}
-	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if name, ok := strings.CutPrefix(host, "["); ok {
+		return strings.TrimSuffix(name, "]")
+	}
+	if strings.Contains(host, ":") {
+		return "" // an IPv6 address without brackets, or nothing that could be told apart from a port
+	}
+	return host
 }
 
 // Bounds of one scrape.

@@ -1,0 +1,177 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/kenbun/kenbun-mcp/server"
+)
+
+// status reads the status of an answer on a connection.
+func status(t testing.TB, reader *bufio.Reader) int {
+	t.Helper()
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close() // its head is what counts
+	return response.StatusCode
+}
+
+// head writes the head of a request for the MCP endpoint whose body has size
+// bytes, or comes in chunks for a size below 0.
+func head(header headers, size int) string {
+	text := "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	if size < 0 {
+		text += "Transfer-Encoding: chunked\r\n"
+	} else {
+		text += fmt.Sprintf("Content-Length: %d\r\n", size)
+	}
+	for i := 0; i < len(header); i += 2 {
+		text += header[i] + ": " + header[i+1] + "\r\n"
+	}
+	return text + "\r\n"
+}
+
+// A stranger is answered without a byte of the body, if the body is large; and
+// after 16 KiB at most, if its size is not told.
+func TestA22_NothingOfAStrangersBodyIsWaitedFor(t *testing.T) {
+	h := serveHTTP(t)
+	for name, c := range map[string]struct {
+		beginning string
+		want      int
+	}{
+		"no token, large":            {head(nil, 1<<20), 401},
+		"no token, small":            {head(nil, 100) + strings.Repeat(" ", 100), 401},
+		"malformed token, large":     {head(bearer("x"), 1<<20), 401},
+		"unknown token, large":       {head(bearer(randomToken()), 1<<20), 401},
+		"unknown token, in chunks":   {head(bearer(randomToken()), -1) + "4001\r\n" + strings.Repeat(" ", 16<<10+1), 401},
+		"two tokens, large":          {head(bearer(randomToken()).with("X-API-Key", randomToken()), 1<<20), 400},
+		"another host, large":        {strings.Replace(head(bearer(h.pat), 1<<20), "localhost", "evil.example", 1), 403},
+		"another origin, large":      {head(bearer(h.pat).with("Origin", "https://evil.example"), 1<<20), 403},
+		"too large, a user":          {head(bearer(h.pat), 1<<20+1), 413},
+		"compressed, a user":         {head(bearer(h.pat).with("Content-Encoding", "gzip"), 1<<20), 415},
+		"unknown token, a large GET": {strings.Replace(head(bearer(randomToken()), 1<<20), "POST", "GET", 1), 401},
+	} {
+		began := time.Now()
+		connection := dialFrom(t, h, "127.0.0.1", c.beginning)
+		if got := status(t, bufio.NewReader(connection)); got != c.want {
+			t.Errorf("%s: status %d, want %d", name, got, c.want)
+		}
+		if took := time.Since(began); took > 4*time.Second { // a head has 5 s
+			t.Errorf("%s: answered after %s", name, took)
+		}
+	}
+	// A user's large body is waited for.
+	connection := dialFrom(t, h, "127.0.0.1", head(bearer(h.pat), 1<<20))
+	message := initialize(t, 1, noCapabilities)
+	if _, err := connection.Write([]byte(message + strings.Repeat(" ", 1<<20-len(message)))); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(t, bufio.NewReader(connection)); got != http.StatusOK {
+		t.Errorf("a user's large body: status %d", got)
+	}
+}
+
+// Strangers who send their small bodies slowly use up the part of the budget
+// that they share. A user whom the server does not know yet is verified first
+// then, and served.
+func TestA22_SlowStrangersLeaveRoomForANewUser(t *testing.T) {
+	h := newHouse(t, byRequest)
+	h.SetBodyBytes(128 << 10) // of which strangers share 16 KiB
+	var verified atomic.Int64
+	handler, err := h.HTTPHandler(server.HTTPConfig{API: h.api.Client(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := listen(t, h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { verified.Add(1); handler.ServeHTTP(w, r) }))
+	const strangers = 4
+	for range strangers {
+		dialFrom(t, served, "127.0.0.1", head(bearer(randomToken()), 8<<10)+`{"jsonrpc":"2.0","x":"`+strings.Repeat("x", 4<<10))
+	}
+	await(t, "the strangers' requests are open", func() bool { return verified.Load() == strangers })
+	for range 3 {
+		body := modern(t, 1, "tools/call", map[string]any{"name": "whoami", "padding": strings.Repeat("x", 8<<10)})
+		answer := served.post(t, bearer(h.api.Token(t, "ada@example.com", "another", nil).Value).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "whoami"), body)
+		if answer.status != http.StatusOK || !strings.Contains(answer.body, "ada@example.com") {
+			t.Errorf("a user with a token that is new: status %d, %s", answer.status, answer.body)
+		}
+	}
+}
+
+// Beyond the budget a user is told to come again, and what was taken is given
+// back.
+func TestA22_BodiesBeyondTheBudgetAreRefusedForNow(t *testing.T) {
+	h := newHouse(t, byRequest)
+	h.SetBodyBytes(256 << 10) // 64 KiB for the large bodies of one caller
+	handler, err := h.HTTPHandler(server.HTTPConfig{API: h.api.Client(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := listen(t, h, handler)
+	padded := func(size int) string {
+		return modern(t, 1, "tools/list", map[string]any{"padding": strings.Repeat("x", size)})
+	}
+	send := func(pat string, size int) httpAnswer {
+		return served.post(t, bearer(pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/list"), padded(size))
+	}
+	if answer := send(h.pat, 65<<10); answer.status != http.StatusTooManyRequests || answer.header.Get("Retry-After") == "" {
+		t.Errorf("more than one caller may have: status %d, %s", answer.status, answer.body)
+	}
+	// Four users hold three quarters of all with bodies that they do not finish.
+	var held []string
+	for i := range 4 {
+		held = append(held, h.api.User(t, fmt.Sprintf("user%d@example.com", i), "member"))
+	}
+	for _, pat := range held {
+		connection := dialFrom(t, served, "127.0.0.1", head(bearer(pat), 60<<10))
+		if _, err := connection.Write([]byte(strings.Repeat(" ", 40<<10))); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+	}
+	await(t, "large bodies are refused", func() bool { return send(h.pat, 60<<10).status == http.StatusServiceUnavailable })
+	answer := send(h.pat, 60<<10)
+	if answer.header.Get("Retry-After") != "1" || answer.problem(t) != "busy" {
+		t.Errorf("beyond the budget: %v %s", answer.header, answer.body)
+	}
+	if answer := send(h.pat, 4<<10); answer.status != http.StatusOK {
+		t.Errorf("a small body besides: status %d, %s", answer.status, answer.body)
+	}
+}
+
+// The number of values in a message is bounded as its depth is, on both
+// transports: a megabyte of members would take many times its size.
+func TestA22_MessagesOfManyValuesAreRefused(t *testing.T) {
+	message := func(values int) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"note":"[[,,,{{,","x":[` + strings.Repeat("0,", values-8) + `0]}}`
+	}
+	p := startStdio(t, newHouse(t))
+	h := serveHTTP(t)
+	session := h.session(t, bearer(h.pat), noCapabilities)
+	p.send(message(server.MaxValues))
+	p.answer("1")
+	if answer := h.post(t, session, message(server.MaxValues)); answer.status != http.StatusOK {
+		t.Errorf("as many as there may be: status %d, %s", answer.status, answer.body)
+	}
+	for what, text := range map[string]string{
+		"one more": message(server.MaxValues + 1),
+		"members":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{` + strings.Repeat(`"a":0,`, server.MaxValues) + `"b":0}}`,
+		"objects":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":[` + strings.Repeat(`{}`, server.MaxValues) + `]}}`,
+	} {
+		p.send(text)
+		if m := p.next(); m.Error == nil || m.Error.Code != mcp.INVALID_REQUEST || !strings.Contains(m.Error.Message, "too many values") {
+			t.Errorf("%s, over stdio: %s %+v", what, m.Result, m.Error)
+		}
+		if answer := h.post(t, session, text); answer.status != http.StatusBadRequest || !strings.Contains(answer.body, "too many values") {
+			t.Errorf("%s, over HTTP: status %d, %s", what, answer.status, answer.body)
+		}
+	}
+}
