@@ -143,7 +143,7 @@ func (r *revocation) unseen(lookErr error) error {
 	refused := r.refusal()
 	switch {
 	case errors.Is(lookErr, ErrUnauthenticated) && r.saysDone():
-		return nil //nolint:nilerr // the token was the caller's own, which is refused now
+		return nil // the token was the caller's own, which is refused now
 	case refused != nil && (errors.Is(refused, ErrUnauthenticated) || errors.Is(refused, ErrForbidden) || errors.Is(refused, ErrRateLimited)):
 		return refused
 	}
@@ -162,7 +162,7 @@ func (r *revocation) saysNotFound() bool {
 // refusal is the API's own no, nil if there is none.
 func (r *revocation) refusal() *Error {
 	if r.err != nil || r.answer.status >= 200 && r.answer.status <= 299 {
-		return nil
+		return nil //nolint:nilerr // there is no answer, or none that refuses
 	}
 	if e := statusError(r.cl, r.answer); e.Cause == CauseAPI && e.Status < 500 {
 		return e

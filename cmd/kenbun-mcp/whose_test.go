@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
@@ -78,6 +79,9 @@ func TestP21_OverHTTPATokenThatCannotBeVerifiedIsRefusedWithTheCause(t *testing.
 	answer := postMCP(t, address, api.PAT, strings.TrimSpace(initialize))
 	if !strings.Contains(answer, " 503 ") || !strings.Contains(answer, "unknown_ca") || strings.Contains(answer, "Retry-After") {
 		t.Errorf("the answer is %s", answer)
+	}
+	for until := time.Now().Add(10 * time.Second); !strings.Contains(log(), "reason=unknown_ca") && time.Now().Before(until); {
+		time.Sleep(20 * time.Millisecond) // what was written is read a moment later
 	}
 	if !strings.Contains(log(), "reason=unknown_ca") {
 		t.Errorf("the log is %s", log())
