@@ -44,6 +44,6 @@ would, and shows the conversation. Nothing of it is kept.`,
 }
 
 func browserIsThere() bool {
-	_, err := human.FindBrowser()
+	_, err := human.FindBrowser("") // only whether there is one
 	return err == nil
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -71,7 +72,27 @@ func (c *clicker) watch(addresses string, stop <-chan struct{}) {
 
 var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
 
+var refresh = regexp.MustCompile(`<meta http-equiv="refresh" content="0; url=([^"]+)">`)
+
 func (c *clicker) click(address string) string {
+	if file, isFile := strings.CutPrefix(address, "file://"); isFile {
+		content, err := os.ReadFile(file)
+		arrival := refresh.FindSubmatch(content)
+		if err != nil || arrival == nil {
+			return "the file leads nowhere: " + string(content)
+		}
+		page, err := http.Get(string(arrival[1]))
+		if err != nil {
+			return err.Error()
+		}
+		shown, err := io.ReadAll(page.Body)
+		_ = page.Body.Close()
+		path := refresh.FindSubmatch(shown)
+		if err != nil || path == nil {
+			return "the address in the file leads nowhere: " + string(shown)
+		}
+		address = string(arrival[1][:bytes.LastIndexByte(arrival[1], '/')]) + string(path[1])
+	}
 	page, err := http.Get(address)
 	if err != nil {
 		return err.Error()

@@ -56,7 +56,11 @@ type roads struct {
 func (f *roadFlags) open(logger *slog.Logger) *roads {
 	var browser *human.Browser
 	if !f.noBrowser {
-		found, err := human.FindBrowser()
+		var found *human.Browser
+		data, err := dataFolder("pages")
+		if err == nil {
+			found, err = human.FindBrowser(data)
+		}
 		if err != nil {
 			logger.Debug("no browser can be opened", "cause", err)
 		}

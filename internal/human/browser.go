@@ -25,16 +25,31 @@ type Browser struct {
 	// is its last argument.
 	argv        []string
 	environment []string
+	// folder is for the files that lead to pages.
+	folder string
 }
+
+// remoteHelper is the end of $BROWSER in a remote session of VS Code, of editors
+// made from it, and of GitHub Codespaces. It opens addresses on the user's own
+// machine.
+const remoteHelper = "/bin/helpers/browser.sh"
 
 // FindBrowser finds the way in which a browser is opened on this machine: the
 // first command of $BROWSER that is there, else what the system has for it. Its
 // error says why there is none: no program that could, no display, or a session
 // over SSH, where a browser would open on a screen that the person is not at.
 //
-// It starts nothing, and looks at the environment of the process only.
-func FindBrowser() (*Browser, error) {
-	return findBrowser(runtime.GOOS, os.Environ(), exec.LookPath)
+// It starts nothing, and looks at the environment of the process only. data is a
+// folder of the user's for short-lived files that lead the browser to a page; it
+// need not exist.
+func FindBrowser(data string) (*Browser, error) {
+	b, err := findBrowser(runtime.GOOS, os.Environ(), exec.LookPath)
+	if err != nil {
+		return nil, err
+	}
+	home, _ := os.UserHomeDir() // without one, data is used
+	b.folder = leadFolder(runtime.GOOS, data, home, os.Stat)
+	return b, nil
 }
 
 func findBrowser(goos string, environ []string, lookPath func(string) (string, error)) (*Browser, error) {
@@ -49,6 +64,9 @@ func findBrowser(goos string, environ []string, lookPath func(string) (string, e
 	b := &Browser{environment: browserEnvironment(environ)}
 
 	if chosen := value("BROWSER"); chosen != "" {
+		if strings.HasSuffix(chosen, remoteHelper) {
+			return nil, errors.New("$BROWSER opens a browser on another machine, which cannot read the file that leads to a page")
+		}
 		for _, command := range strings.FieldsFunc(chosen, func(r rune) bool { return r == listSeparator(goos) }) {
 			if b.use(strings.Fields(command), lookPath) {
 				return b, nil
@@ -123,7 +141,7 @@ var browserVariables = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP",
 	"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "DESKTOP_SESSION",
 	"GNOME_DESKTOP_SESSION_ID", "KDE_FULL_SESSION", "KDE_SESSION_VERSION", "BROWSER",
-	"WSL_DISTRO_NAME", "WSL_INTEROP", "WSLENV", "VSCODE_IPC_HOOK_CLI",
+	"WSL_DISTRO_NAME", "WSL_INTEROP", "WSLENV",
 	"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH",
 	"APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMW6432", "PUBLIC",
 }
@@ -140,16 +158,12 @@ func browserEnvironment(environ []string) []string {
 	return passed
 }
 
-// Open opens a page of this process. It returns once the command ended well or
-// has run for two seconds, since some of them are the browser itself; the
-// command is then left alone, and closing this program does not close the
-// browser. The address must be http on loopback, and stands in the process list
-// for as long as the command runs.
-func (b *Browser) Open(ctx context.Context, address string) error {
-	if err := checkLoopbackAddress(address); err != nil {
-		return err
-	}
-	argv := b.command(address)
+// open opens the file that leads to a page of this process. It returns once the
+// command ended well or has run for two seconds, since some of them are the
+// browser itself. The command is then left alone, and closing this program does
+// not close the browser.
+func (b *Browser) open(ctx context.Context, l *lead) error {
+	argv := b.command(l.url())
 	// The browser outlives the call that opened it.
 	command := exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...)
 	command.Env = b.environment

@@ -41,6 +41,7 @@ func TestFindBrowser(t *testing.T) {
 		{"$BROWSER without a display", "linux", "firefox", []string{"BROWSER=firefox"}, "/bin/firefox", ""},
 		{"$BROWSER with several", "linux", "b", []string{"BROWSER=a::  :b %s -x:c"}, "/bin/b %s -x", ""},
 		{"$BROWSER that is gone", "linux", "xdg-open", []string{"DISPLAY=:0", "BROWSER=firefox"}, "", "$BROWSER"},
+		{"VS Code on a remote machine", "linux", "xdg-open /v/bin/helpers/browser.sh", []string{"DISPLAY=:0", "BROWSER=/v/bin/helpers/browser.sh"}, "", "another machine"},
 		{"$BROWSER on Windows", "windows", `C:\b.exe`, []string{`BROWSER=a;C:\b.exe`}, `/bin/C:\b.exe`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,12 +102,16 @@ func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("BROWSER", script)
-	b, err := FindBrowser()
+	b, err := FindBrowser(filepath.Join(dir, "pages"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const address = "http://127.0.0.1:1/x"
-	if err := b.Open(t.Context(), address); err != nil {
+	l, err := b.lead(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.open(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 	// A command that takes its time is not waited for.
@@ -133,7 +138,7 @@ func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 			t.Errorf("the browser was not given %s", want)
 		}
 	}
-	if got := read("arguments"); got != address+"\n" {
+	if got := read("arguments"); got != l.url()+"\n" || strings.Contains(got, "127.0.0.1") {
 		t.Errorf("the browser was called with %q", got)
 	}
 	if got := read("input"); got != "" {
@@ -146,17 +151,17 @@ func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 }
 
 func TestBrowserOpensOnlyOurPages(t *testing.T) {
-	b := &Browser{argv: []string{"/bin/sh", "-c", "exit 0"}, environment: []string{}}
+	b := &Browser{argv: []string{"/bin/sh", "-c", "exit 0"}, environment: []string{}, folder: t.TempDir()}
 	for _, address := range []string{
 		"", "-version", "file:///etc/passwd", "https://127.0.0.1:1/x", "http://evil.example/", "http://127.0.0.1@evil.example/",
 		"http://user@127.0.0.1/", "http://localhost:1/", "javascript:alert(1)", "http://10.0.0.1/",
 	} {
-		if err := b.Open(t.Context(), address); err == nil {
+		if _, err := b.lead(address); err == nil {
 			t.Errorf("%q was opened", address)
 		}
 	}
 	for _, address := range []string{"http://127.0.0.1:1/x", "http://[::1]:1/x"} {
-		if err := b.Open(t.Context(), address); err != nil {
+		if l, err := b.lead(address); err != nil || arrivalAt(t, l.url()) != address {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -173,7 +178,8 @@ func TestBrowserInTheForegroundIsNotWaitedFor(t *testing.T) {
 		environment: browserEnvironment(os.Environ()),
 	}
 	started := time.Now()
-	if err := b.Open(t.Context(), "http://127.0.0.1:1/x"); err != nil {
+	l := &lead{filepath.Join(folder, "page")}
+	if err := b.open(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(started); took < browserStart {
@@ -190,7 +196,7 @@ func TestBrowserInTheForegroundIsNotWaitedFor(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b.argv[2] = "sleep 1"
-	if err := b.Open(ctx, "http://127.0.0.1:1/x"); !errors.Is(err, context.Canceled) {
+	if err := b.open(ctx, l); !errors.Is(err, context.Canceled) {
 		t.Errorf("with an ended context: %v", err)
 	}
 }

@@ -66,6 +66,30 @@ func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
 	b.MustShow(headingNothing)
 }
 
+// TestA46_ChromiumComesByTheFileToThePage opens what the browser's command is
+// given, and does what the user does then.
+func TestA46_ChromiumComesByTheFileToThePage(t *testing.T) {
+	h := newHouse(t)
+	file, end := startDelivery(t, h, atLeisure)
+	arrival := arrivalAt(t, file)
+	b := chromium.Start(t, chromium.Options{File: file}).Tab()
+	b.Open(file)
+	b.MustShow(headingReady)
+	address := chromium.Evaluate[string](b, "location.href")
+	if address == arrival || !strings.HasPrefix(address, "http://"+h.site.host+"/") {
+		t.Errorf("the tab is at %s", address)
+	}
+	waitUntilGone(t, strings.TrimPrefix(file, "file://"))
+	b.Do(chromedp.Reload())
+	b.Click("button[value=show]")
+	b.MustShow(headingShown)
+	if err := mustReceive(t, end); err != nil {
+		t.Error(err)
+	}
+	b.Open(arrival)
+	b.MustShow(headingNothing)
+}
+
 // TestA9_ChromiumKeepsNoValueForTheBackButton leaves the page and comes back.
 func TestA9_ChromiumKeepsNoValueForTheBackButton(t *testing.T) {
 	h := newHouse(t)

@@ -58,7 +58,7 @@ func (o *Offer) Open(ctx context.Context) error {
 	if o.pages.browser == nil {
 		return fmt.Errorf("%w: no browser can be opened here", tools.ErrUnreachable)
 	}
-	return o.pages.browser.Open(ctx, o.URL)
+	return o.pages.show(ctx, o.page)
 }
 
 // Wait returns nil once a token was accepted. Otherwise it returns

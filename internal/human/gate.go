@@ -33,8 +33,13 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			g.show(w, r, noticeOfFailure())
 		}
 	}()
-	if refusal := g.refuse(r); refusal != nil {
+	arriving := isArrival(r) && g.pages.expects(r.URL.RequestURI())
+	if refusal := g.refuse(r, arriving); refusal != nil {
 		g.show(w, r, *refusal)
+		return
+	}
+	if arriving {
+		g.lead(w, r)
 		return
 	}
 	page := g.pages.find(r.URL.RequestURI())
@@ -99,8 +104,9 @@ func (g *gate) submit(w http.ResponseWriter, r *http.Request, page *page) {
 }
 
 // refuse returns what is answered to a request that does not come from one of
-// our pages or from the browser itself.
-func (g *gate) refuse(r *http.Request) *view {
+// our pages or from the browser itself. A browser that arrives comes from our
+// file.
+func (g *gate) refuse(r *http.Request, arriving bool) *view {
 	refusal := func(status int) *view {
 		v := noticeOfRefusal(status)
 		return &v
@@ -115,7 +121,7 @@ func (g *gate) refuse(r *http.Request) *view {
 		return refusal(http.StatusMethodNotAllowed)
 	case !g.isOwnOrigin(r.Header.Values("Origin")):
 		return refusal(http.StatusForbidden)
-	case !isOwnSite(r.Header.Values("Sec-Fetch-Site"), r.Method):
+	case !arriving && !isOwnSite(r.Header.Values("Sec-Fetch-Site"), r.Method):
 		return refusal(http.StatusForbidden)
 	}
 	if r.Method != http.MethodPost {
@@ -126,6 +132,30 @@ func (g *gate) refuse(r *http.Request) *view {
 		return refusal(http.StatusUnsupportedMediaType)
 	}
 	return nil
+}
+
+// lead sends a browser that arrives on to its page. A redirect would not do:
+// browsers would still say that another site led to the page.
+func (g *gate) lead(w http.ResponseWriter, r *http.Request) {
+	page := g.pages.arrive(r.URL.RequestURI())
+	if page == nil {
+		g.show(w, r, noticeOfNothing()) // another was faster
+		return
+	}
+	g.show(w, r, view{template: "lead", status: http.StatusOK, title: "kenbun-mcp"}.on(page))
+}
+
+// isArrival reports whether a browser goes to an address itself, as it does from
+// our file: from no site or, as browsers call a file, from another one.
+func isArrival(r *http.Request) bool {
+	return r.Method == http.MethodGet && hasOnly(r, "Sec-Fetch-Site", "none", "cross-site") &&
+		hasOnly(r, "Sec-Fetch-Mode", "navigate") && hasOnly(r, "Sec-Fetch-Dest", "document")
+}
+
+// hasOnly reports whether a header, where there is one, has one of values.
+func hasOnly(r *http.Request, header string, values ...string) bool {
+	sent := r.Header.Values(header)
+	return len(sent) == 0 || len(sent) == 1 && slices.Contains(values, sent[0])
 }
 
 // isOwnOrigin reports whether an Origin header, where there is one, names this

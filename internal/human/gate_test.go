@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/peer"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -315,17 +316,39 @@ func (w deadWriter) fail(step string) error {
 func (w deadWriter) Write(p []byte) (int, error)      { return len(p), w.fail("write") }
 func (w deadWriter) FlushError() error                { return w.fail("flush") }
 func (w deadWriter) SetWriteDeadline(time.Time) error { return w.fail("deadline") }
-func (w deadWriter) request(h *house, d delivery, form url.Values) *http.Request {
-	ctx := context.WithValue(context.Background(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
+func (w deadWriter) request(t *testing.T, h *house, d delivery, form url.Values) *http.Request {
+	t.Helper()
+	ctx := peer.ConnContext(context.Background(), acceptOwn(t))
 	if w.step == "browser gone" {
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
 		ctx = cancelled
 	}
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, strings.TrimPrefix(d.address, "http://"+h.site.host), strings.NewReader(form.Encode()))
-	r.Host, r.RemoteAddr = h.site.host, "127.0.0.1:1"
+	r.Host = h.site.host
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return r
+}
+
+// acceptOwn returns a connection that this process made to itself.
+func acceptOwn(t *testing.T) net.Conn {
+	t.Helper()
+	listener, err := loopbackListener()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = accepted.Close() })
+	return accepted
 }
 
 // TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered breaks the connection
@@ -337,7 +360,7 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 			d := h.deliver(t.Context(), t, atLeisure)
 			form := formOf(t, d.address, "choice", "show")
 			w := deadWriter{httptest.NewRecorder(), step}
-			(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(h, d, form))
+			(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(t, h, d, form))
 			if got := d.wait(t); !errors.Is(got.err, errNotArrived) || got.receipt != (tools.Receipt{}) {
 				t.Errorf("Deliver returned %+v, %v", got.receipt, got.err)
 			}
@@ -348,7 +371,7 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 	h := newHouse(t)
 	d := h.deliver(t.Context(), t, atLeisure)
 	w := deadWriter{httptest.NewRecorder(), ""}
-	(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(h, d, formOf(t, d.address, "choice", "show")))
+	(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(t, h, d, formOf(t, d.address, "choice", "show")))
 	if got := d.wait(t); got.err != nil {
 		t.Error(fmt.Errorf("without a fault: %w", got.err))
 	}

@@ -45,6 +45,7 @@ type page struct {
 	address string
 	ends    time.Time
 	forget  func()
+	leads   []*lead // guarded by the lock of [Pages]
 	timer   *time.Timer
 
 	// ctx ends with the page.

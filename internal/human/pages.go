@@ -46,11 +46,13 @@ type Pages struct {
 	log     *slog.Logger
 	idle    time.Duration
 
-	mu      sync.Mutex
-	closed  bool
-	site    *site
-	pages   map[string]*page
-	pausing *time.Timer
+	mu     sync.Mutex
+	closed bool
+	site   *site
+	pages  map[string]*page
+	// arrivals are addresses that lead a browser to a page, once.
+	arrivals map[string]*page
+	pausing  *time.Timer
 }
 
 // site is one run of the pages' server.
@@ -69,7 +71,7 @@ func NewPages(browser *Browser, logger *slog.Logger) *Pages {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Pages{browser: browser, log: logger, idle: pagesIdle, pages: map[string]*page{}}
+	return &Pages{browser: browser, log: logger, idle: pagesIdle, pages: map[string]*page{}, arrivals: map[string]*page{}}
 }
 
 // Close ends all pages, and with them whatever waits for a person, and stops
@@ -139,6 +141,7 @@ func (p *Pages) forget(page *page) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.pages, page.path)
+	p.forgetLeads(page)
 	if len(p.pages) == 0 && !p.closed {
 		p.pauseLater()
 	}

@@ -69,7 +69,7 @@ func (h *house) address(t *testing.T) string {
 	t.Helper()
 	select {
 	case address := <-h.opened:
-		return address
+		return follow(t, address)
 	case <-time.After(60 * time.Second):
 		t.Fatal("no page was opened")
 		return ""
@@ -109,7 +109,42 @@ func tellingBrowser(t *testing.T) (*Browser, <-chan string) {
 	return &Browser{
 		argv:        []string{"/bin/sh", "-c", `printf '%s\n' "$1" >"$0"`, path},
 		environment: browserEnvironment(os.Environ()),
+		folder:      filepath.Join(t.TempDir(), "pages"),
 	}, opened
+}
+
+var refresh = regexp.MustCompile(`<meta http-equiv="refresh" content="0; url=([^"]+)">`)
+
+// arrivalAt returns where the file at a file address leads.
+func arrivalAt(t *testing.T, file string) string {
+	t.Helper()
+	path, isFile := strings.CutPrefix(file, "file://")
+	content, err := os.ReadFile(path)
+	found := refresh.FindSubmatch(content)
+	if !isFile || err != nil || found == nil {
+		t.Fatalf("the browser was sent to %q, which leads nowhere: %v", file, err)
+	}
+	return string(found[1])
+}
+
+// follow goes from a file to a page as a browser does, and returns the page's
+// address.
+func follow(t *testing.T, file string) string {
+	t.Helper()
+	arrival := arrivalAt(t, file)
+	got := send(t, http.MethodGet, arrival, nil, fromAFile)
+	found := refresh.FindStringSubmatch(got.body)
+	if got.status != http.StatusOK || found == nil {
+		t.Fatalf("%s leads to %d %s", arrival, got.status, got.body)
+	}
+	return arrival[:strings.LastIndex(arrival, "/")] + found[1]
+}
+
+// fromAFile has a request look as Chromium sends it from a file.
+func fromAFile(r *http.Request) {
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
 }
 
 // logged is what was logged.

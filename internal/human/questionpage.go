@@ -30,7 +30,7 @@ func (p *PagePerson) Decide(ctx context.Context, question tools.Question, limit 
 	if err != nil {
 		return fmt.Errorf("%w: %w", tools.ErrUnreachable, err)
 	}
-	if err := p.pages.browser.Open(ctx, page.address); err != nil {
+	if err := p.pages.show(ctx, page); err != nil {
 		page.end(fmt.Errorf("%w: %w", tools.ErrUnreachable, err))
 	}
 	err = page.wait(ctx)

@@ -126,7 +126,7 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		}
 	})
 	t.Run("a browser that fails", func(t *testing.T) {
-		pages := NewPages(&Browser{argv: []string{"/bin/sh", "-c", "exit 3"}, environment: []string{}}, nil)
+		pages := NewPages(&Browser{argv: []string{"/bin/sh", "-c", "exit 3"}, environment: []string{}, folder: t.TempDir()}, nil)
 		if err := NewPagePerson(pages).Decide(t.Context(), aQuestion(), time.Minute); !errors.Is(err, tools.ErrUnreachable) {
 			t.Errorf("Decide returned %v", err)
 		}

@@ -56,7 +56,7 @@ func (s *SecretPage) Deliver(ctx context.Context, _ tools.Caller, token *client.
 	if err != nil {
 		return tools.Receipt{}, err
 	}
-	if err := s.pages.browser.Open(ctx, page.address); err != nil {
+	if err := s.pages.show(ctx, page); err != nil {
 		// The command may have failed after the browser took the address.
 		page.end(err)
 	}

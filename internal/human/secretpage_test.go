@@ -214,7 +214,7 @@ func TestA33_TheRoadIsCheckedBeforeAnythingIsMade(t *testing.T) {
 
 func TestA33_ABrowserThatCannotBeOpenedIsNoDelivery(t *testing.T) {
 	for name, argv := range map[string][]string{"fails": {"/bin/sh", "-c", "exit 3"}, "is gone": {"/nowhere/browser"}} {
-		pages := NewPages(&Browser{argv: argv, environment: []string{}}, nil)
+		pages := NewPages(&Browser{argv: argv, environment: []string{}, folder: t.TempDir()}, nil)
 		_, err := NewSecretPage(pages, time.Minute).Deliver(t.Context(), tools.Caller{}, newToken())
 		if err == nil || !strings.Contains(err.Error(), "the browser could not be opened") || strings.Contains(err.Error(), "127.0.0.1") {
 			t.Errorf("a browser that %s: %v", name, err)

@@ -30,6 +30,8 @@ type Options struct {
 	// machine under another name, as in DNS rebinding; no other name leads
 	// anywhere.
 	Foreign string
+	// File, if there is one, is a file address that the test leads the browser to.
+	File string
 	// Forbidden is a directive of a content security policy that the test itself
 	// runs against: what it stops is no failure, but that it stops nothing is.
 	Forbidden string
@@ -131,7 +133,7 @@ func (b *Browser) mayAsk(address string) bool {
 	switch {
 	case err != nil:
 		return false
-	case parsed.Scheme == "data":
+	case parsed.Scheme == "data", b.options.File != "" && address == b.options.File:
 		return true
 	case b.options.Foreign != "" && parsed.Hostname() == b.options.Foreign:
 		return true
