@@ -85,7 +85,7 @@ func TestA11_ChromiumSendsNoOtherSitesForm(t *testing.T) {
 	b.MustShow("attacker")
 	b.Do(chromedp.Submit(chromedp.CSS("form")))
 	b.MustCome("the refusal of another site's form", `document.body !== null && document.body.innerText.includes("forbidden_origin")`)
-	if answer := h.do(t, "POST", path, bearer(h.pat), ""); answer.status != http.StatusOK {
+	if answer := h.proved(t, path, h.pat); answer.status != http.StatusOK {
 		t.Errorf("it cost the claim: status %d, %s", answer.status, answer.body)
 	}
 }

@@ -1,18 +1,22 @@
 package server
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -21,8 +25,11 @@ import (
 // far shorter.
 const maxClaimBody = 4 << 10
 
-// claimDesk gives new tokens to the users who had them made: to people on a
-// page, to programs in JSON.
+// maxClaimRequest bounds the request of a program, in bytes.
+const maxClaimRequest = 1 << 10
+
+// claimDesk gives new tokens to the users who had them made: on a page, and to
+// programs sealed.
 type claimDesk struct {
 	claims *human.Claims
 	caller func(client.Credential) tools.Caller
@@ -137,7 +144,7 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 	// request Origin header").
 	if len(r.Header.Values("Origin")) == 0 || len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
 		writeProblem(w, http.StatusForbidden, "forbidden_origin",
-			"a form is taken from its own page only; a program sends its token in the Authorization header, without a form")
+			"a form is taken from its own page only; a program sends a proof as JSON, and no token")
 		return
 	}
 	pat, err := tokenInForm(r.Body)
@@ -176,53 +183,92 @@ func tokenInForm(body io.Reader) (client.Secret, error) {
 	return client.ParsePAT(strings.TrimSpace(values["token"][0]))
 }
 
-// claimedToken is what a program is answered.
-type claimedToken struct {
-	ID          string   `json:"id"`
-	Name        string   `json:"name"`
-	Prefix      string   `json:"prefix"`
-	CreatedAt   string   `json:"created_at,omitempty"`
-	ValidFrom   string   `json:"valid_from,omitempty"`
-	ExpiresAt   string   `json:"expires_at,omitempty"`
-	Permissions []string `json:"permissions,omitzero"`
-	Token       string   `json:"token"`
-}
-
-// fetchByProgram answers the command claim, and whoever speaks like it.
+// fetchByProgram answers the command claim, and whoever speaks like it. The
+// protocol is described in package claimkey. It has no place for a token, and one
+// that comes along is not used.
 func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id string) {
-	credential, err := credentialOf(r)
-	if err != nil {
-		challenge(w, err)
+	if len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
+		writeProblem(w, http.StatusForbidden, "outdated_client",
+			"this server takes no token for a claim any more, and did not use the one that came: update kenbun-mcp to the version of the server, or open the page of the claim in a browser")
 		return
 	}
-	caller := d.caller(credential)
-	claimed, err := d.claims.Fetch(r.Context(), id, caller)
+	request, problem := readClaimRequest(r)
+	if problem != nil {
+		writeProblem(w, problem.status, problem.code, problem.text)
+		return
+	}
+	claimed, err := d.claims.FetchSealed(r.Context(), id, request.Proof, d.ownHosts(r))
 	if err != nil {
 		failure := d.failure(r, id, err)
-		if failure.status == http.StatusUnauthorized {
-			challenge(w, errInvalidToken)
-			return
-		}
 		failure.setHeader(w)
 		writeProblem(w, failure.status, failure.code, failure.Error())
 		return
 	}
-	row := tools.NewTokenRow(&claimed.Token, time.Now(), "")
-	err = sendClaimed(w, claimedToken{
-		ID: row.ID, Name: row.Name, Prefix: row.Prefix, CreatedAt: row.CreatedAt,
-		ValidFrom: row.ValidFrom, ExpiresAt: row.ExpiresAt, Permissions: row.Permissions, Token: claimed.Value.Reveal(),
-	})
-	if err != nil || r.Context().Err() != nil {
-		d.claims.TakeBack(r.Context(), id, claimed, caller)
+	if err := sendClaimed(w, claimkey.Answer{Version: claimkey.Version, Sealed: claimed.Sealed}); err != nil || r.Context().Err() != nil {
+		d.claims.TakeBackSealed(r.Context(), id, claimed)
 	}
 }
 
-func sendClaimed(w http.ResponseWriter, answer claimedToken) error {
+// readClaimRequest reads what the command claim sends.
+func readClaimRequest(r *http.Request) (*claimkey.Request, *claimFailure) {
+	invalid := &claimFailure{
+		status: http.StatusBadRequest, code: "invalid_request",
+		text: "that is no proof for a claim: fetch it with `kenbun-mcp claim`, or open this address in a browser",
+	}
+	content, err := io.ReadAll(io.LimitReader(r.Body, maxClaimRequest+1))
+	if err != nil || len(content) > maxClaimRequest {
+		return nil, invalid
+	}
+	var request claimkey.Request
+	if json.Unmarshal(content, &request) != nil || request.Version < 1 {
+		return nil, invalid
+	}
+	if request.Version != claimkey.Version {
+		return nil, &claimFailure{
+			status: http.StatusBadRequest, code: "unsupported_version",
+			text: fmt.Sprintf("this server speaks version %d of the protocol for claims: use the same version of kenbun-mcp as the server, or open the page of the claim in a browser", claimkey.Version),
+		}
+	}
+	if len(request.Proof) != sha256.Size {
+		return nil, invalid
+	}
+	return &request, nil
+}
+
+// ownHosts are the names under which a request may have reached this server: the
+// public one, and the one in its Host header, which is on the list of allowed
+// hosts. Every port of a loopback name is allowed there. Here it must be the one
+// on which this server listens: another port is another program, which could pass
+// a proof on.
+func (d *claimDesk) ownHosts(r *http.Request) []string {
+	var hosts []string
+	if _, public, ok := strings.Cut(d.origin, "://"); ok {
+		if host, ok := claimkey.NormalHost(public); ok {
+			hosts = append(hosts, host)
+		}
+	}
+	called, ok := parseHost(r.Host)
+	host, isHost := claimkey.NormalHost(r.Host)
+	if ok && isHost && (!isLoopbackName(called.name) || isOwnPort(r, called.port)) {
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+func isOwnPort(r *http.Request, port string) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	own := strconv.Itoa(local.Port)
+	return port == own || (port == "" && (own == "80" || own == "443"))
+}
+
+func sendClaimed(w http.ResponseWriter, answer claimkey.Answer) error {
 	data, err := json.Marshal(answer)
 	if err != nil {
 		return fmt.Errorf("write a claimed token: %w", err)
 	}
-	defer clear(data)
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")

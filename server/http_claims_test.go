@@ -15,6 +15,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/state"
@@ -108,6 +109,51 @@ func (h *claimHouse) formHeader() headers {
 	return headers{"Content-Type", "application/x-www-form-urlencoded", "Origin", h.url, "Sec-Fetch-Site", "same-origin"}
 }
 
+// program is what the command claim sends along.
+var program = headers{"Content-Type", "application/json"}
+
+// proof is the body with which the command fetches the claim at path from host.
+func proof(t *testing.T, path, pat, host string) string {
+	t.Helper()
+	id := strings.TrimPrefix(path, "/claim/")
+	keys, err := claimkey.Derive(client.NewSecret(pat), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(claimkey.Request{Version: claimkey.Version, Proof: claimkey.Prove(keys.Proof, id, host)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// host is where the server is.
+func (h *claimHouse) host() string { return strings.TrimPrefix(h.url, "http://") }
+
+// proved sends the proof of the user of pat for the claim at path.
+func (h *claimHouse) proved(t *testing.T, path, pat string) httpAnswer {
+	t.Helper()
+	return h.do(t, "POST", path, program, proof(t, path, pat, h.host()))
+}
+
+// opened is the token in the answer to a proof.
+func opened(t *testing.T, path, pat string, answer httpAnswer) *claimkey.Payload {
+	t.Helper()
+	var got claimkey.Answer
+	if err := json.Unmarshal([]byte(answer.body), &got); err != nil || answer.status != 200 || got.Version != claimkey.Version {
+		t.Fatalf("status %d, %s, %v", answer.status, answer.body, err)
+	}
+	keys, err := claimkey.Derive(client.NewSecret(pat), strings.TrimPrefix(path, "/claim/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := keys.Open(got.Sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}
+
 func tokenForm(pat string) string { return url.Values{"token": {pat}}.Encode() }
 
 var shownToken = regexp.MustCompile(`<textarea[^>]*>([^<]+)</textarea>`)
@@ -169,50 +215,103 @@ func TestClaim_PageShowsTheTokenOnceToItsUser(t *testing.T) {
 func TestClaim_ProgramGetsTheTokenOnce(t *testing.T) {
 	h := serveClaims(t, "https://mcp.example.com")
 	path := h.make(t)
-	answer := h.do(t, "POST", path, bearer(h.pat), "")
-	var got struct {
-		ID, Name, Prefix, Token string
-		ExpiresAt               time.Time `json:"expires_at"`
-	}
-	if err := json.Unmarshal([]byte(answer.body), &got); err != nil || answer.status != 200 || !h.works(t, got.Token) ||
-		!strings.HasPrefix(got.Token, got.Prefix) || got.Name != "<i>nightly</i>" || got.ID == "" || time.Until(got.ExpiresAt) < 6*24*time.Hour {
-		t.Fatalf("status %d, %+v, %v", answer.status, got, err)
+	answer := h.proved(t, path, h.pat)
+	got := opened(t, path, h.pat, answer)
+	if !h.works(t, got.Token) || got.Name != "<i>nightly</i>" || got.ID == "" || time.Until(*got.ExpiresAt) < 6*24*time.Hour {
+		t.Fatalf("got %+v", got)
 	}
 	if answer.header.Get("Cache-Control") != "no-store" || answer.header.Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v", answer.header)
 	}
-	again := h.do(t, "POST", path, headers{"X-Api-Key", h.pat}, "")
-	if again.status != http.StatusGone || again.problem(t) != "claim_fetched" || h.works(t, got.Token) {
+	for _, secret := range []string{got.Token[16:], h.pat[16:]} {
+		if strings.Contains(answer.body, secret) || strings.Contains(h.log.String(), secret) {
+			t.Error("the answer or the log holds a token")
+		}
+	}
+	// Under its public name it is the same server.
+	again := h.do(t, "POST", path, program, proof(t, path, h.pat, "mcp.example.com"))
+	if again.status != http.StatusGone || again.problem(t) != "claim_fetched" || !strings.Contains(again.body, "its token was revoked") || h.works(t, got.Token) {
 		t.Errorf("a second try: status %d, %s", again.status, again.body)
 	}
+}
+
+// TestClaim_ProofIsForThisServerAndThisClaimAlone: whoever passes on what was
+// meant for them gets nothing, and does not use the claim up.
+func TestClaim_ProofIsForThisServerAndThisClaimAlone(t *testing.T) {
+	h := serveClaims(t, "https://mcp.example.com", func(c *server.HTTPConfig) { c.AllowedHosts = append(c.AllowedHosts, "other.example.com:8443") })
+	path, other := h.make(t), h.make(t)
+	_, port, _ := strings.Cut(h.host(), ":")
+	for name, c := range map[string]struct{ host, body string }{
+		"for another name":                    {h.host(), proof(t, path, h.pat, "evil.example")},
+		"for another port":                    {h.host(), proof(t, path, h.pat, "127.0.0.1:1")},
+		"for another port, which the Host is": {"127.0.0.1:1", proof(t, path, h.pat, "127.0.0.1:1")},
+		"for localhost at another port":       {"localhost:1", proof(t, path, h.pat, "localhost:1")},
+		"for localhost without a port":        {"localhost", proof(t, path, h.pat, "localhost")},
+		"for another loopback name":           {h.host(), proof(t, path, h.pat, "localhost:"+port)},
+		"for another claim":                   {h.host(), proof(t, other, h.pat, h.host())},
+		"with another token":                  {h.host(), proof(t, path, h.ben, h.host())},
+	} {
+		answer := h.do(t, "POST", path, program.with("Host", c.host), c.body)
+		if answer.status != http.StatusNotFound && answer.status != http.StatusTooManyRequests {
+			t.Errorf("a proof %s: status %d, %s", name, answer.status, answer.body)
+		}
+	}
+	if answer := h.do(t, "POST", path, program.with("Host", "evil.example"), proof(t, path, h.pat, "evil.example")); answer.status != http.StatusForbidden {
+		t.Errorf("under a name that is not its own: status %d", answer.status)
+	}
+	// Its own names are the address it listens on, the public one and what the
+	// operator allows.
+	for _, host := range []string{"localhost:" + port, "other.example.com:8443", "mcp.example.com"} {
+		path := h.make(t)
+		opened(t, path, h.pat, h.do(t, "POST", path, program.with("Host", host), proof(t, path, h.pat, host)))
+	}
+	opened(t, path, h.pat, h.proved(t, path, h.pat))
+}
+
+// TestClaim_TokenInPlaceOfAProofIsRefused: an older command is told why, and the
+// claim is not used up.
+func TestClaim_TokenInPlaceOfAProofIsRefused(t *testing.T) {
+	h := serveClaims(t, "")
+	path := h.make(t)
+	for _, header := range []headers{bearer(h.pat), {"X-Api-Key", h.pat}, program.with("Authorization", "Bearer "+h.pat)} {
+		answer := h.do(t, "POST", path, header, proof(t, path, h.pat, h.host()))
+		if answer.status != http.StatusForbidden || answer.problem(t) != "outdated_client" || !strings.Contains(answer.body, "update kenbun-mcp") {
+			t.Errorf("status %d, %s", answer.status, answer.body)
+		}
+	}
+	newer := strings.Replace(proof(t, path, h.pat, h.host()), `"version":2`, `"version":3`, 1)
+	if answer := h.do(t, "POST", path, program, newer); answer.status != http.StatusBadRequest || answer.problem(t) != "unsupported_version" {
+		t.Errorf("another version: status %d, %s", answer.status, answer.body)
+	}
+	opened(t, path, h.pat, h.proved(t, path, h.pat))
 }
 
 func TestA8_WrongUserAndUnknownClaimLookAlike(t *testing.T) {
 	h := serveClaims(t, "")
 	path, unknown := h.make(t), "/claim/claim_"+strings.Repeat("A", 26)
-	for _, c := range []struct {
-		header headers
-		body   string
-	}{
-		{bearer(h.ben), ""}, {bearer(randomToken()), ""},
-		{h.formHeader(), tokenForm(h.ben)}, {h.formHeader(), tokenForm(randomToken())},
-	} {
-		a, b := h.do(t, "POST", path, c.header, c.body), h.do(t, "POST", unknown, c.header, c.body)
+	form := func(pat string) func(string) httpAnswer {
+		return func(path string) httpAnswer { return h.do(t, "POST", path, h.formHeader(), tokenForm(pat)) }
+	}
+	proved := func(pat string) func(string) httpAnswer {
+		return func(path string) httpAnswer { return h.proved(t, path, pat) }
+	}
+	for _, try := range []func(path string) httpAnswer{proved(h.ben), proved(randomToken()), form(h.ben), form(randomToken())} {
+		a, b := try(path), try(unknown)
 		if a.status != http.StatusNotFound || b.status != a.status || a.body != b.body {
 			t.Errorf("another's claim: %d %s\nno claim: %d %s", a.status, a.body, b.status, b.body)
 		}
 	}
 	// One more is too many at this claim, and at any other: the two look alike.
-	a, b := h.do(t, "POST", path, bearer(h.ben), ""), h.do(t, "POST", unknown, bearer(h.ben), "")
+	a, b := proved(h.ben)(path), proved(h.ben)(unknown)
 	if a.status != http.StatusNotFound || b.status != a.status {
 		t.Errorf("the fifth wrong try: %d and %d", a.status, b.status)
 	}
-	a, b = h.do(t, "POST", path, bearer(h.ben), ""), h.do(t, "POST", unknown, bearer(h.ben), "")
+	a, b = proved(h.ben)(path), proved(h.ben)(unknown)
 	if a.status != http.StatusTooManyRequests || a.problem(t) != "too_many_tries" || a.header.Get("Retry-After") == "" || b.status != a.status || a.body != b.body {
 		t.Errorf("the sixth wrong try: %d %s and %d %s", a.status, a.body, b.status, b.body)
 	}
 	// Its owner is not kept waiting by what others do.
-	if answer := h.do(t, "POST", path, bearer(h.pat), ""); answer.status != 200 {
+	if answer := proved(h.pat)(path); answer.status != 200 {
 		t.Errorf("its owner gets status %d, %s", answer.status, answer.body)
 	}
 }
@@ -223,7 +322,7 @@ func TestR22_WrongTriesFromOneAddress(t *testing.T) {
 	for i := range 25 {
 		other := "/claim/claim_" + strings.Repeat("A", 25) + string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i])
 		// What a client says of itself does not make it another.
-		answer := h.do(t, "POST", other, bearer(h.ben).with("X-Forwarded-For", other), "")
+		answer := h.do(t, "POST", other, program.with("X-Forwarded-For", other), proof(t, other, h.ben, h.host()))
 		want := http.StatusNotFound
 		if i >= 20 {
 			want = http.StatusTooManyRequests
@@ -235,7 +334,7 @@ func TestR22_WrongTriesFromOneAddress(t *testing.T) {
 	if n := h.refused.take("failures"); n != 5 {
 		t.Errorf("%d tries are counted as refused, want 5", n)
 	}
-	if answer := h.do(t, "POST", path, bearer(h.pat), ""); answer.status != 200 {
+	if answer := h.proved(t, path, h.pat); answer.status != 200 {
 		t.Errorf("an owner at the same address gets status %d", answer.status)
 	}
 }
@@ -258,8 +357,8 @@ func TestA11_ClaimPageTakesNoOtherSitesForms(t *testing.T) {
 		form("Origin", "http://127.0.0.1:1"),
 		form("Origin", h.url, "Authorization", "Bearer "+h.pat),
 		form("Origin", h.url, "Host", "evil.example"),
-		bearer(h.pat).with("Origin", "https://evil.example"),
-		bearer(h.pat).with("Sec-Fetch-Site", "cross-site"),
+		program.with("Origin", "https://evil.example"),
+		program.with("Sec-Fetch-Site", "cross-site"),
 	} {
 		if answer := h.do(t, "POST", path, header, tokenForm(h.pat)); answer.status != http.StatusForbidden {
 			t.Errorf("%v: status %d", header, answer.status)
@@ -294,11 +393,16 @@ func TestClaim_RequestsThatAreNone(t *testing.T) {
 		{"PUT", path, nil, "", 405, "method_not_allowed"},
 		{"DELETE", path, nil, "", 405, "method_not_allowed"},
 		{"OPTIONS", path, headers{"Origin", "https://evil.example"}, "", 403, "forbidden_origin"},
-		{"POST", path, nil, "", 401, "missing_token"},
-		{"POST", path, headers{"Authorization", "Basic x"}, "", 401, "invalid_token"},
-		{"POST", path, bearer(h.pat).with("X-Api-Key", h.pat), "", 400, "invalid_request"},
-		{"POST", path + "?token=" + h.pat, nil, "", 401, "missing_token"},
-		{"POST", path, bearer(h.pat).with("Content-Encoding", "gzip"), "", 415, "unsupported_encoding"},
+		{"POST", path, nil, "", 400, "invalid_request"},
+		{"POST", path, headers{"Authorization", "Basic x"}, "", 403, "outdated_client"},
+		{"POST", path, bearer(h.pat).with("X-Api-Key", h.pat), "", 403, "outdated_client"},
+		{"POST", path + "?token=" + h.pat, nil, "", 400, "invalid_request"},
+		{"POST", path, program.with("Content-Encoding", "gzip"), "", 415, "unsupported_encoding"},
+		{"POST", path, program, "{}", 400, "invalid_request"},
+		{"POST", path, program, "null", 400, "invalid_request"},
+		{"POST", path, program, `{"version":2,"proof":"AA=="}`, 400, "invalid_request"},
+		{"POST", path, program, `{"version":2,"proof":"` + strings.Repeat("A", 2000) + `"}`, 400, "invalid_request"},
+		{"POST", path, program, `{"version":3}`, 400, "unsupported_version"},
 		{"POST", path, h.formHeader(), "", 400, "The form could not be read"},
 		{"POST", path, h.formHeader(), "token=a&token=b", 400, "The form could not be read"},
 		{"POST", path, h.formHeader(), "token=%zz", 400, "The form could not be read"},
@@ -311,7 +415,7 @@ func TestClaim_RequestsThatAreNone(t *testing.T) {
 			t.Errorf("%s %s %v: status %d, %s", c.method, c.path, c.header, answer.status, answer.body)
 		}
 	}
-	if answer := h.do(t, "POST", path, bearer(h.pat), ""); answer.status != 200 {
+	if answer := h.proved(t, path, h.pat); answer.status != 200 {
 		t.Errorf("after all that its owner gets status %d, %s", answer.status, answer.body)
 	}
 }
@@ -322,13 +426,15 @@ func TestClaim_OwnerWhoseTokenWasRevoked(t *testing.T) {
 	if err := h.api.Authority.Suspend(t.Context(), "ada@example.com"); err != nil {
 		t.Fatal(err)
 	}
-	answer := h.do(t, "POST", path, bearer(h.pat), "")
-	if answer.status != http.StatusUnauthorized || answer.problem(t) != "invalid_token" || !strings.Contains(answer.header.Get("WWW-Authenticate"), `error="invalid_token"`) {
-		t.Errorf("a program: status %d, %s", answer.status, answer.body)
-	}
 	page := h.do(t, "POST", path, h.formHeader(), tokenForm(h.pat))
 	if page.status != http.StatusUnauthorized || !strings.Contains(page.body, "Kenbun does not accept that token any more") || shownToken.MatchString(page.body) {
 		t.Errorf("a page: status %d, %s", page.status, page.body)
+	}
+	// A proof shows nothing but that its sender has the token that made the claim.
+	// What comes back is of no use: a suspended user's tokens do not work.
+	got := opened(t, path, h.pat, h.proved(t, path, h.pat))
+	if h.works(t, got.Token) {
+		t.Error("the token of a suspended user works")
 	}
 }
 
@@ -345,9 +451,13 @@ func (b *brokenWriter) FlushError() error           { b.flushed = true; return h
 
 func TestClaim_ThatDoesNotArriveIsRevoked(t *testing.T) {
 	h := serveClaims(t, "")
-	for name, header := range map[string]headers{"program": bearer(h.pat), "page": h.formHeader()} {
+	for name, header := range map[string]headers{"program": program.with("Host", "mcp.example.com"), "page": h.formHeader()} {
 		path := h.make(t)
-		request := h.newRequest(t, "POST", path, header, tokenForm(h.pat))
+		body := tokenForm(h.pat)
+		if name == "program" {
+			body = proof(t, path, h.pat, "mcp.example.com")
+		}
+		request := h.newRequest(t, "POST", path, header, body)
 		request.RemoteAddr = "127.0.0.1:1"
 		writer := &brokenWriter{header: http.Header{}}
 		h.handler.ServeHTTP(writer, request.WithContext(context.WithoutCancel(t.Context())))

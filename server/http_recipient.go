@@ -17,6 +17,7 @@ func noteRecipient(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(human.WithRecipient(r.Context(), strings.Join(named, ","))))
+		ctx := human.WithRecipient(r.Context(), strings.Join(named, ","))
+		next.ServeHTTP(w, r.WithContext(human.WithServerName(ctx, r.Host)))
 	})
 }

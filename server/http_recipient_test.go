@@ -7,6 +7,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -62,11 +63,17 @@ func TestA5_RecipientComesFromTheHeaderAlone(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if !h.works(t, opened.Reveal()) {
+		if !h.works(t, opened.Value.Reveal()) {
 			t.Errorf("what %s held does not work", name)
 		}
-		if strings.Contains(body, opened.Reveal()[16:]) {
+		if strings.Contains(body, opened.Value.Reveal()[16:]) {
 			t.Error("the answer holds the value as it is")
+		}
+		if facts, ok := opened.Facts(); !ok || facts.Server != strings.TrimPrefix(h.url, "http://") || facts.Name != "nightly" || !strings.Contains(body, facts.ID) {
+			t.Errorf("%s says %+v of what is sealed", name, facts)
+		}
+		if !opened.IsSealedWith(client.NewSecret(h.pat)) || opened.IsSealedWith(client.NewSecret(randomToken())) {
+			t.Errorf("%s is not bound to the user's token", name)
 		}
 	}
 

@@ -16,6 +16,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/claim"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -34,17 +35,27 @@ func newClaimCommand() *cobra.Command {
 	var connecting connectionFlags
 	var claiming claimFlags
 	cmd := &cobra.Command{
-		Use:   "claim ID --server URL | claim --sealed [FILE] --identity-file FILE",
+		Use:   "claim ID --server URL | claim PAGE | claim --sealed [FILE] --identity-file FILE",
 		Short: "Fetch a new token that an assistant had made for you",
-		Long: `claim fetches a new token that waits for you at a server, with the token that
-your assistant uses as the proof that it is yours. It can be fetched once: if
-somebody else did before you, it is revoked and you are told.
+		Long: `claim fetches a new token that waits for you at a server. Give the claim's id and
+the address of the server, or the address of the claim's page.
+
+Your own token proves that the claim is yours, and is not sent: the server gets a
+proof that is good for this claim and this server alone, and answers with the new
+token, sealed so that only your token opens it. A server that you have not used
+before is named, and you are asked.
+
+A claim can be fetched once. If somebody else did before you, the new token is
+revoked and you are told.
 
 With --sealed it opens a token that the server encrypted to you: from FILE, or
-from standard input, with the age identity that belongs to your recipient.
+from standard input, with the age identity that belongs to your recipient. Nothing
+is sent to anybody. It shows which server sealed which token, and asks if your own
+token does not confirm that.
 
 The value is alone on standard output; all else goes to standard error.`,
 		Example: `  kenbun-mcp claim claim_ID --server https://mcp.example.com
+  kenbun-mcp claim https://mcp.example.com/claim/claim_ID
   kenbun-mcp claim --sealed token.age --identity-file ~/.config/kenbun/identity.txt`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,33 +64,79 @@ The value is alone on standard output; all else goes to standard error.`,
 				argument = args[0]
 			}
 			if claiming.sealed {
-				return openSealed(cmd, argument, &claiming)
+				return openSealed(cmd, argument, &connecting, &claiming)
 			}
 			return fetchClaim(cmd, argument, &connecting, &claiming)
 		},
 	}
 	connecting.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&claiming.server, "server", "", "address of the MCP server, without /mcp: https, or http on loopback; your token is sent there")
-	flags.BoolVar(&claiming.sealed, "sealed", false, "open a token that is encrypted to you")
+	flags.StringVar(&claiming.server, "server", "", "address of the MCP server, without /mcp: https, or http on loopback")
+	flags.BoolVar(&claiming.sealed, "sealed", false, "open a token that is encrypted to you; nothing is sent")
 	flags.StringVarP(&claiming.identityFile, "identity-file", "i", "", "file with the age identity for --sealed, as age-keygen writes it")
 	flags.BoolVar(&claiming.asJSON, "json", false, "print JSON, the value included")
 	return cmd
 }
 
-func fetchClaim(cmd *cobra.Command, id string, connecting *connectionFlags, claiming *claimFlags) error {
-	if id == "" {
-		return usageErrorf("give the id of the claim, as your assistant was told it, or --sealed for a token that is encrypted to you")
+// claimAt returns the id of a claim and the address of its server.
+func claimAt(argument, server string) (id, at string, _ error) {
+	if argument == "" {
+		return "", "", usageErrorf("give the id of the claim, as your assistant was told it, or --sealed for a token that is encrypted to you")
 	}
-	if origin, page := claimPage(id); page != "" {
-		return usageErrorf("give the claim's id, and the server by itself: kenbun-mcp claim %s --server %s. Your token is sent to that server: make sure that it is yours",
-			page, plaintext.ShellWord(origin))
+	if origin, page := claimPage(argument); page != "" {
+		if server != "" {
+			return "", "", usageErrorf("give the address of the claim's page, or its id and --server, but not both")
+		}
+		return page, origin, nil
 	}
-	if !human.IsClaimID(id) {
-		return usageErrorf("that is no claim's id: it is claim_ and 26 capital letters and digits")
+	if !human.IsClaimID(argument) {
+		return "", "", usageErrorf("that is no claim's id: it is claim_ and 26 capital letters and digits")
 	}
-	if claiming.server == "" {
-		return usageErrorf("--server is missing: give the address of the MCP server that your assistant uses, without /mcp")
+	if server == "" {
+		return "", "", usageErrorf("--server is missing: give the address of the MCP server that your assistant uses, without /mcp")
+	}
+	return argument, server, nil
+}
+
+// knowServer makes sure that the user means a server. It asks about one at which
+// no claim was fetched before.
+func knowServer(cmd *cobra.Command, server string) (claim.Known, error) {
+	origin, err := claim.Origin(server)
+	if err != nil {
+		return claim.Known{}, usageErrorf("--server: %w", err)
+	}
+	path, err := dataFolder("known-servers")
+	if err != nil {
+		return claim.Known{}, err
+	}
+	known := claim.Known{Path: path}
+	has, err := known.Has(server)
+	if err != nil || has {
+		return known, err
+	}
+	_, host, _ := strings.Cut(origin, "://")
+	yes, err := terminal.Confirm(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), fmt.Sprintf(
+		"You have not fetched a claim at %s before. Your token is not sent there. Is %s the MCP server that your assistant uses?", host, host))
+	switch {
+	case errors.Is(err, terminal.ErrNoTerminal):
+		return known, fmt.Errorf("%w: you have not fetched a claim at %s before, and there is no terminal to ask you. Nothing was sent. "+
+			"If it is your MCP server, run the command in a terminal, once for each server", errRefused, host)
+	case err != nil:
+		return known, err
+	case !yes:
+		return known, fmt.Errorf("%w: nothing was sent to %s", errRefused, host)
+	}
+	return known, nil
+}
+
+func fetchClaim(cmd *cobra.Command, argument string, connecting *connectionFlags, claiming *claimFlags) error {
+	id, server, err := claimAt(argument, claiming.server)
+	if err != nil {
+		return err
+	}
+	known, err := knowServer(cmd, server)
+	if err != nil {
+		return err
 	}
 	return withConnection(cmd, connecting, func(ctx context.Context, c *connection) error {
 		credential, _, err := c.credentials.Credential(ctx)
@@ -87,17 +144,19 @@ func fetchClaim(cmd *cobra.Command, id string, connecting *connectionFlags, clai
 			return &unauthenticatedError{err}
 		}
 		token, err := claim.Fetch(ctx, claim.Request{
-			Server: claiming.server, ID: id, PAT: credential.PAT,
+			Server: server, ID: id, PAT: credential.PAT,
 			CAFile: connecting.caFile, UserAgent: "kenbun-mcp/" + version(),
 		})
 		var refused *claim.RefusedError
 		switch {
 		case errors.As(err, &refused):
 			return fmt.Errorf("%w: %w", errRefused, err)
-		case errors.Is(err, claim.ErrInvalidServer):
-			return usageErrorf("--server: %w", err)
 		case err != nil:
 			return err
+		}
+		// It could be opened, so that this server had the user's token.
+		if err := known.Add(ctx, server); err != nil {
+			cmd.PrintErrf("You will be asked about this server again: %v\n", err)
 		}
 		created := &client.CreatedToken{
 			Token: client.Token{
@@ -127,9 +186,14 @@ func claimPage(text string) (server, id string) {
 	return server, id
 }
 
-func openSealed(cmd *cobra.Command, file string, claiming *claimFlags) error {
-	if claiming.identityFile == "" {
+func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, claiming *claimFlags) error {
+	switch {
+	case claiming.identityFile == "":
 		return usageErrorf("--identity-file is missing: name the file with the age identity that belongs to your recipient")
+	case claiming.server != "":
+		return usageErrorf("--server has no meaning with --sealed, which sends nothing to anybody")
+	case connecting.embedded:
+		return usageErrorf("--embedded has no meaning with --sealed, which sends nothing to anybody")
 	}
 	input := cmd.InOrStdin()
 	if file != "" {
@@ -149,16 +213,64 @@ func openSealed(cmd *cobra.Command, file string, claiming *claimFlags) error {
 		return fmt.Errorf("open the identity file: %w", err)
 	}
 	defer func() { _ = identities.Close() }() // it was only read
-	value, err := human.OpenSealed(string(armored), identities)
+	opened, err := human.OpenSealed(string(armored), identities)
 	if err != nil {
 		return err
 	}
-	if claiming.asJSON {
-		return printJSON(cmd.OutOrStdout(), map[string]string{"prefix": value.Prefix(), "token": value.Reveal()})
+	if err := believeSealed(cmd, opened, connecting); err != nil {
+		return err
 	}
-	cmd.PrintErrf("Opened the token %s….\n", value.Prefix())
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), value.Reveal())
+	if claiming.asJSON {
+		facts, _ := opened.Facts()
+		return printJSON(cmd.OutOrStdout(), struct {
+			ID     string `json:"id,omitempty"`
+			Name   string `json:"name,omitempty"`
+			Server string `json:"server,omitempty"`
+			Prefix string `json:"prefix"`
+			Token  string `json:"token"`
+		}{facts.ID, facts.Name, facts.Server, opened.Value.Prefix(), opened.Value.Reveal()})
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), opened.Value.Reveal())
 	return err
+}
+
+// believeSealed shows what was sealed, and by which server. Anyone who knows a
+// recipient can seal a token to it, one of their own for example. So the user is
+// asked unless their own token confirms that it was their server.
+func believeSealed(cmd *cobra.Command, opened *human.OpenedToken, connecting *connectionFlags) error {
+	what := fmt.Sprintf("The text holds the token %s…, and does not say which server sealed it.", opened.Value.Prefix())
+	if facts, ok := opened.Facts(); ok {
+		what = fmt.Sprintf("The text holds the token %q (id %s, %s…), sealed by %s.", plaintext.Clean(facts.Name, 200),
+			plaintext.Clean(facts.ID, 100), opened.Value.Prefix(), plaintext.Clean(facts.Server, 300))
+	}
+	cmd.PrintErrln(what)
+	confirmed, err := confirmedByOwnToken(cmd, opened, connecting)
+	if confirmed || err != nil {
+		return err
+	}
+	yes, err := terminal.Confirm(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(),
+		"Your own token does not confirm this: it may have been sealed by anybody who knows your recipient. Show the token?")
+	switch {
+	case errors.Is(err, terminal.ErrNoTerminal):
+		return fmt.Errorf("%w: your own token does not confirm who sealed this, and there is no terminal to ask you. "+
+			"Give the token that your assistant uses (KENBUN_PAT), or name the file as the argument and run the command in a terminal", errRefused)
+	case err != nil:
+		return err
+	case !yes:
+		return fmt.Errorf("%w: the token is not shown", errRefused)
+	}
+	return nil
+}
+
+// confirmedByOwnToken reports whether the user's own token, if there is one here,
+// shows that the server sealed the text. Nothing is asked of the API.
+func confirmedByOwnToken(cmd *cobra.Command, opened *human.OpenedToken, connecting *connectionFlags) (confirmed bool, err error) {
+	err = withConnection(cmd, connecting, func(ctx context.Context, c *connection) error {
+		credential, _, err := c.credentials.Credential(ctx)
+		confirmed = err == nil && opened.IsSealedWith(credential.PAT)
+		return nil // without a token the user is asked
+	})
+	return confirmed, err
 }
 
 // takeBack revokes a token whose value could not be shown.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +16,11 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"filippo.io/age/armor"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/claim"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -43,7 +46,22 @@ func newDeployment(t *testing.T) *deployment {
 // runAs runs the program as a person at a terminal does, with their own token.
 func (d *deployment) runAs(t *testing.T, pat string, arguments ...string) outcome {
 	t.Helper()
-	return runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+d.api.URL, "KENBUN_PAT="+pat), "", arguments...)
+	return runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_API_URL="+d.api.URL, "KENBUN_PAT="+pat), arguments), "", arguments...)
+}
+
+// knowing has the user of an environment know the server that arguments name, as
+// after a first claim.
+func knowing(t *testing.T, environment, arguments []string) []string {
+	t.Helper()
+	at := slices.Index(arguments, "--server") + 1
+	if at == 0 || at == len(arguments) {
+		return environment
+	}
+	data := t.TempDir()
+	if err := (claim.Known{Path: filepath.Join(data, "kenbun-mcp", "known-servers")}).Add(t.Context(), arguments[at]); err != nil {
+		t.Fatal(err)
+	}
+	return append(environment, "XDG_DATA_HOME="+data)
 }
 
 func callTool(tool, arguments string) string {
@@ -171,7 +189,12 @@ func TestA33_KilledServersClaimsAreSweptByAnother(t *testing.T) {
 	makeClaim(t, alone, d.ada, "second orphan")
 	kill()
 	next := startHTTP(t, apart)
-	waitUntil(t, "the token is revoked", func() bool { return len(d.live(t)) == 0 })
+	// No process can open the value any more: the user's next call revokes it.
+	time.Sleep(1200 * time.Millisecond) // the claim's lifetime
+	waitUntil(t, "the token is revoked", func() bool {
+		postMCP(t, next, d.ada, callTool("whoami", `{}`))
+		return len(d.live(t)) == 0
+	})
 	if got := d.runAs(t, d.ada, "claim", id, "--server", "http://"+next); got.code != exitRefused {
 		t.Errorf("%d, %s", got.code, got.stderr)
 	}
@@ -326,33 +349,41 @@ func TestClaim_WrongUse(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"no key":             {[]string{"http", "--state", "redis://127.0.0.1:1"}, exitUsage, "--state-key-file"},
-		"no address":         {[]string{"http", "--state", "disk"}, exitUsage, "--state"},
-		"Redis is not there": {[]string{"http", "--state", "redis://:" + "hidden" + "@127.0.0.1:1", "--state-key-file", filepath.Join(t.TempDir(), "key")}, exitFailed, "Redis cannot be used: no connection could be made"},
-		"too long":           {[]string{"http", "--claim-lifetime", "11m"}, exitUsage, "up to 10m"},
-		"no time":            {[]string{"http", "--claim-lifetime", "0"}, exitUsage, "up to 10m"},
-		"own identity":       {[]string{"http", "--identity", "server", "--deliver", "claim"}, exitUsage, "--identity caller"},
-		"stdio":              {[]string{"stdio", "--deliver", "claim"}, exitUsage, "kenbun-mcp http"},
-		"public URL":         {[]string{"http", "--public-url", "http://mcp.example.com"}, exitUsage, "must be https"},
-		"no public URL":      {[]string{"http", "--public-url", "x"}, exitUsage, "--public-url is no address"},
-		"no id":              {[]string{"claim"}, exitUsage, "give the id of the claim"},
-		"another id":         {[]string{"claim", "pat_1", "--server", "https://x"}, exitUsage, "that is no claim's id"},
-		"no server":          {[]string{"claim", id}, exitUsage, "--server is missing"},
-		"a page's address":   {[]string{"claim", "https://mcp.example.com/claim/" + id}, exitUsage, "kenbun-mcp claim " + id + " --server https://mcp.example.com"},
-		"plain HTTP":         {[]string{"claim", id, "--server", "http://mcp.example.com"}, exitUsage, "must begin with https://"},
-		"out of reach":       {[]string{"claim", id, "--server", "http://127.0.0.1:1"}, exitAPIOutOfReach, "nothing was sent"},
-		"sealed, no key":     {[]string{"claim", "--sealed"}, exitUsage, "--identity-file is missing"},
-		"sealed, no file":    {[]string{"claim", "--sealed", "-i", "nowhere"}, exitFailed, "open the identity file"},
-		"sealed, not there":  {[]string{"claim", "--sealed", "nowhere", "-i", "nowhere"}, exitFailed, "open the sealed token"},
+		"no key":              {[]string{"http", "--state", "redis://127.0.0.1:1"}, exitUsage, "--state-key-file"},
+		"no address":          {[]string{"http", "--state", "disk"}, exitUsage, "--state"},
+		"Redis is not there":  {[]string{"http", "--state", "redis://:" + "hidden" + "@127.0.0.1:1", "--state-key-file", filepath.Join(t.TempDir(), "key")}, exitFailed, "Redis cannot be used: no connection could be made"},
+		"too long":            {[]string{"http", "--claim-lifetime", "11m"}, exitUsage, "up to 10m"},
+		"no time":             {[]string{"http", "--claim-lifetime", "0"}, exitUsage, "up to 10m"},
+		"own identity":        {[]string{"http", "--identity", "server", "--deliver", "claim"}, exitUsage, "--identity caller"},
+		"stdio":               {[]string{"stdio", "--deliver", "claim"}, exitUsage, "kenbun-mcp http"},
+		"public URL":          {[]string{"http", "--public-url", "http://mcp.example.com"}, exitUsage, "must be https"},
+		"no public URL":       {[]string{"http", "--public-url", "x"}, exitUsage, "--public-url is no address"},
+		"no id":               {[]string{"claim"}, exitUsage, "give the id of the claim"},
+		"another id":          {[]string{"claim", "pat_1", "--server", "https://x"}, exitUsage, "that is no claim's id"},
+		"no server":           {[]string{"claim", id}, exitUsage, "--server is missing"},
+		"an unknown server":   {[]string{"claim", id, "--server", "https://mcp.example.com"}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
+		"a page's address":    {[]string{"claim", "https://mcp.example.com/claim/" + id}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
+		"a page and a server": {[]string{"claim", "https://mcp.example.com/claim/" + id, "--server", "https://x"}, exitUsage, "but not both"},
+		"sealed, a server":    {[]string{"claim", "--sealed", "-i", "x", "--server", "https://x"}, exitUsage, "sends nothing to anybody"},
+		"plain HTTP":          {[]string{"claim", id, "--server", "http://mcp.example.com"}, exitUsage, "must begin with https://"},
+		"out of reach":        {[]string{"claim", id, "--server", "http://127.0.0.1:1"}, exitAPIOutOfReach, "nothing was sent"},
+		"sealed, no key":      {[]string{"claim", "--sealed"}, exitUsage, "--identity-file is missing"},
+		"sealed, no file":     {[]string{"claim", "--sealed", "-i", "nowhere"}, exitFailed, "open the identity file"},
+		"sealed, not there":   {[]string{"claim", "--sealed", "nowhere", "-i", "nowhere"}, exitFailed, "open the sealed token"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+"kbn"+"_pat_"+strings.Repeat("a", 46)), "", c.arguments...)
+			environment := kenbuntest.Environment(t, "KENBUN_PAT="+"kbn"+"_pat_"+strings.Repeat("a", 46))
+			if name == "out of reach" {
+				environment = knowing(t, environment, c.arguments)
+			}
+			got := runProgram(t, environment, "", c.arguments...)
 			if got.code != c.code || !strings.Contains(got.stderr, c.says) || got.stdout != "" || strings.Contains(got.stderr, "hidden") {
 				t.Errorf("exit %d, %q, %s", got.code, got.stdout, got.stderr)
 			}
 		})
 	}
-	if got := runProgram(t, kenbuntest.Environment(t), "", "claim", id, "--server", "http://127.0.0.1:1"); got.code != exitUnauthenticated {
+	arguments := []string{"claim", id, "--server", "http://127.0.0.1:1"}
+	if got := runProgram(t, knowing(t, kenbuntest.Environment(t), arguments), "", arguments...); got.code != exitUnauthenticated {
 		t.Errorf("without a token: exit %d, %s", got.code, got.stderr)
 	}
 }
@@ -362,32 +393,86 @@ func TestClaim_OpensWhatIsSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	value := "kbn" + "_pat_" + strings.Repeat("s", 46)
-	ctx := human.WithRecipient(t.Context(), identity.Recipient().String())
-	receipt, err := human.Sealed{}.Deliver(ctx, tools.Caller{}, &client.CreatedToken{Value: client.NewSecret(value)})
+	value, own := client.NewSecret("kbn"+"_pat_"+strings.Repeat("s", 46)), "kbn"+"_pat_"+strings.Repeat("o", 46)
+	api, err := client.New(client.WithBaseURL("http://127.0.0.1:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	deliver := func(pat string) string {
+		t.Helper()
+		ctx := human.WithServerName(human.WithRecipient(t.Context(), identity.Recipient().String()), "mcp.example.com")
+		receipt, err := human.Sealed{}.Deliver(ctx, tools.Caller{API: api.As(client.Credential{PAT: client.NewSecret(pat)})},
+			&client.CreatedToken{Token: client.Token{ID: "pat_1", Name: "nightly", Prefix: value.Prefix()}, Value: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return receipt.Sealed
+	}
+	receipt := deliver(own)
 	dir := t.TempDir()
 	identities, sealed := filepath.Join(dir, "identity.txt"), filepath.Join(dir, "token.age")
-	for file, content := range map[string]string{identities: identity.String() + "\n", sealed: receipt.Sealed} {
+	for file, content := range map[string]string{identities: identity.String() + "\n", sealed: receipt} {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, got := range map[string]outcome{
-		"a file":         runProgram(t, kenbuntest.Environment(t), "", "claim", "--sealed", sealed, "--identity-file", identities),
-		"standard input": runProgram(t, kenbuntest.Environment(t), receipt.Sealed, "claim", "--sealed", "-i", identities),
+		"a file":         runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--sealed", sealed, "--identity-file", identities),
+		"standard input": runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), receipt, "claim", "--sealed", "-i", identities),
 	} {
-		if got.code != 0 || got.stdout != value+"\n" || strings.Contains(got.stderr, value) {
+		if got.code != 0 || got.stdout != value.Reveal()+"\n" || strings.Contains(got.stderr, value.Reveal()) ||
+			!strings.Contains(got.stderr, `the token "nightly" (id pat_1, `+value.Prefix()+`…), sealed by mcp.example.com`) {
 			t.Errorf("%s: exit %d, %s", name, got.code, got.stderr)
 		}
 	}
-	got := runProgram(t, kenbuntest.Environment(t), "", "claim", "--sealed", sealed, "-i", identities, "--json")
+	// Anybody who knows the recipient can seal something to it.
+	for name, c := range map[string]struct{ pat, text string }{
+		"sealed without the user's token": {own, deliver("kbn" + "_pat_" + strings.Repeat("x", 46))},
+		"without a token at home":         {"", receipt},
+		"by plain age":                    {own, plainAge(t, identity.Recipient(), value.Reveal())},
+	} {
+		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), c.text, "claim", "--sealed", "-i", identities)
+		if got.code != exitRefused || got.stdout != "" || !strings.Contains(got.stderr, "your own token does not confirm who sealed this") {
+			t.Errorf("%s: exit %d, %q, %s", name, got.code, got.stdout, got.stderr)
+		}
+	}
+	// Plain age opens the text to the value alone.
+	if opened := withPlainAge(t, identity, receipt); opened != value.Reveal() {
+		t.Errorf("plain age opens %d characters", len(opened))
+	}
+	got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--sealed", sealed, "-i", identities, "--json")
 	var printed map[string]string
-	if err := json.NewDecoder(bytes.NewBufferString(got.stdout)).Decode(&printed); err != nil || printed["token"] != value {
+	if err := json.NewDecoder(bytes.NewBufferString(got.stdout)).Decode(&printed); err != nil || printed["token"] != value.Reveal() || printed["server"] != "mcp.example.com" {
 		t.Errorf("exit %d, %v, %s", got.code, err, got.stderr)
 	}
+}
+
+func plainAge(t *testing.T, to age.Recipient, value string) string {
+	t.Helper()
+	var text bytes.Buffer
+	wrapped := armor.NewWriter(&text)
+	encrypted, err := age.Encrypt(wrapped, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(encrypted, value); err != nil {
+		t.Fatal(err)
+	}
+	mustDo(t, encrypted.Close(), wrapped.Close())
+	return text.String()
+}
+
+func withPlainAge(t *testing.T, identity age.Identity, text string) string {
+	t.Helper()
+	opened, err := age.Decrypt(armor.NewReader(strings.NewReader(text)), identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := io.ReadAll(opened)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(value)
 }
 
 // The command tells of a narrowed token what the page tells of it.
@@ -403,7 +488,8 @@ func TestS4_TheClaimCommandTellsWhatANewTokenMayDo(t *testing.T) {
 		if id == "" {
 			t.Fatalf("no claim in %s", answer)
 		}
-		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat), "", append([]string{"claim", id, "--server", "http://" + address}, arguments...)...)
+		whole := append([]string{"claim", id, "--server", "http://" + address}, arguments...)
+		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat), whole), "", whole...)
 		if got.code != exitDone {
 			t.Fatalf("exit code %d: %s", got.code, got.stderr)
 		}

@@ -128,6 +128,8 @@ type road struct {
 	destroy func(t *testing.T)
 	// served, if any, is called when the server is there.
 	served func()
+	// identityFile opens what is sealed. Only for the road sealed.
+	identityFile string
 	// fill leaves no room on the disk that the road ends on. Nil: it ends on none.
 	fill func(t *testing.T)
 }
@@ -262,7 +264,8 @@ func (c *country) claimRoad(t *testing.T, r *road) {
 	r.overHTTP = true
 	r.variables = []string{"KENBUN_STATE=" + redis.URL(), "KENBUN_STATE_KEY_FILE=" + filepath.Join(t.TempDir(), "key"), "KENBUN_ALLOWED_HOST=mcp.example.com"}
 	r.fetch = func(t *testing.T, answer, address string) string {
-		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), "", "claim", claimID.FindString(answer), "--server", "http://"+address)
+		arguments := []string{"claim", claimID.FindString(answer), "--server", "http://" + address}
+		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), arguments), "", arguments...)
 		if got.code != 0 {
 			t.Fatalf("claim: exit %d: %s", got.code, got.stderr)
 		}
@@ -280,14 +283,14 @@ func (c *country) sealedRoad(t *testing.T, r *road) {
 	}
 	file := filepath.Join(t.TempDir(), "identity")
 	writePrivate(t, file, []byte(identity.String()+"\n"))
-	r.overHTTP = true
+	r.overHTTP, r.identityFile = true, file
 	r.variables = []string{"KENBUN_ALLOWED_HOST=mcp.example.com"}
 	r.header = [2]string{"X-Kenbun-Recipient", identity.Recipient().String()}
 	r.fetch = func(t *testing.T, answer, _ string) string {
 		_, body, _ := strings.Cut(answer, "-----BEGIN AGE ENCRYPTED FILE-----")
 		body, _, _ = strings.Cut(body, "-----END AGE ENCRYPTED FILE-----")
 		armored := "-----BEGIN AGE ENCRYPTED FILE-----" + strings.ReplaceAll(body, `\n`, "\n") + "-----END AGE ENCRYPTED FILE-----\n"
-		got := runProgram(t, kenbuntest.Environment(t), armored, "claim", "--sealed", "--identity-file", file)
+		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), armored, "claim", "--sealed", "--identity-file", file)
 		if got.code != 0 {
 			t.Fatalf("claim --sealed: exit %d: %s", got.code, got.stderr)
 		}

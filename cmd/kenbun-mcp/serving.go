@@ -150,6 +150,9 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		config.Journal = journal
 		c.alsoClose(journal.Close)
 	}
+	if shared != nil && shared.claims != nil {
+		config.Journal = shared.claims.WithClaims(config.Journal)
+	}
 	if ownCredentials {
 		config.Keeper = c.keeper
 		config.Connector = roads.connector(c)

@@ -40,6 +40,7 @@ type sharedState struct {
 	key   *state.Key
 	// claims is nil where tokens are not delivered by this road.
 	claims *human.Claims
+	log    *slog.Logger // of claims
 }
 
 func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, error) {
@@ -73,7 +74,7 @@ func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration,
 	if err != nil {
 		return err
 	}
-	s.claims = claims
+	s.claims, s.log = claims, logger
 	return nil
 }
 
@@ -111,6 +112,9 @@ func (s *sharedState) buckets() ratelimit.Store {
 func (s *sharedState) sweep(ctx context.Context) (end func() error) {
 	if s.claims == nil {
 		return func() error { return nil }
+	}
+	if err := s.claims.Join(ctx); err != nil {
+		s.log.Warn("other replicas cannot revoke what this one makes, if it is killed", "cause", err) // it is tried again
 	}
 	sweeping, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})

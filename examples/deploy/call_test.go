@@ -3,12 +3,16 @@
 package deploy_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strings"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 )
 
 var claimID = regexp.MustCompile(`claim_[A-Z2-7]{26}`)
@@ -66,23 +70,40 @@ func (u user) call(tool, arguments string) (string, error) {
 
 // fetch fetches a claimed token, and returns its value.
 func (u user) fetch(id string) (string, error) {
-	request, err := http.NewRequest(http.MethodPost, "https://"+host+"/claim/"+id, nil)
+	keys, err := claimkey.Derive(client.NewSecret(u.pat), id)
 	if err != nil {
 		return "", err
 	}
-	content, err := u.send(request)
+	proof, err := json.Marshal(claimkey.Request{Version: claimkey.Version, Proof: claimkey.Prove(keys.Proof, id, host)})
 	if err != nil {
 		return "", err
 	}
-	var claimed struct{ Token string }
-	if err := json.Unmarshal(content, &claimed); err != nil || claimed.Token == "" {
+	request, err := http.NewRequest(http.MethodPost, "https://"+host+"/claim/"+id, bytes.NewReader(proof))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	content, err := u.do(request)
+	if err != nil {
+		return "", err
+	}
+	var answer claimkey.Answer
+	if err := json.Unmarshal(content, &answer); err != nil {
 		return "", fmt.Errorf("the answer holds no token: %w", err)
 	}
-	return claimed.Token, nil
+	payload, err := keys.Open(answer.Sealed)
+	if err != nil {
+		return "", err
+	}
+	return payload.Token, nil
 }
 
 func (u user) send(request *http.Request) ([]byte, error) {
 	request.Header.Set("Authorization", "Bearer "+u.pat)
+	return u.do(request)
+}
+
+func (u user) do(request *http.Request) ([]byte, error) {
 	response, err := u.client.Do(request)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 // Package claim fetches a new token that waits for its user at a kenbun-mcp
-// server.
+// server. The user's own token stays here: package claimkey describes what is
+// sent in its place.
 package claim
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
@@ -27,16 +30,20 @@ const (
 	maxAnswer  = 64 << 10
 	timeout    = 30 * time.Second
 	maxMessage = 300
+
+	// codeOutdatedServer is for a server that wants the token itself.
+	codeOutdatedServer = "outdated_server"
 )
 
 // Request says which claim is fetched, and from where.
 type Request struct {
 	// Server is the address of the kenbun-mcp server: https, or http on
-	// loopback. The token goes there and nowhere else.
+	// loopback.
 	Server string
 	// ID is the claim's id.
 	ID string
-	// PAT proves who asks: the token with which the new one was made.
+	// PAT is the token with which the new one was made. The proof is derived from
+	// it, and it opens what comes back. It is not sent.
 	PAT client.Secret
 	// CAFile holds further certificate authorities (PEM) to trust. Empty: the
 	// system's alone.
@@ -72,8 +79,8 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Reason }
 
-// ErrInvalidServer is in the chain of the error for an address that a token may
-// not be sent to.
+// ErrInvalidServer is in the chain of the error for an address at which no claim
+// is fetched.
 var ErrInvalidServer = errors.New("the server's address must begin with https://, or with http:// on loopback, such as https://mcp.example.com, without user name, query or fragment")
 
 // Fetch fetches a claim, which can be done once. It sends the request at most
@@ -81,7 +88,7 @@ var ErrInvalidServer = errors.New("the server's address must begin with https://
 // followed.
 //
 // Errors are [*RefusedError], ErrInvalidServer, and such that are
-// client.ErrUnauthenticated or client.ErrUnavailable.
+// client.ErrUnavailable.
 func Fetch(ctx context.Context, request Request) (*Token, error) {
 	address, err := parseServer(request.Server)
 	if err != nil {
@@ -92,13 +99,22 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 		return nil, err
 	}
 	defer transport.CloseIdleConnections()
+	keys, err := claimkey.Derive(request.PAT, request.ID)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := claimkey.NormalHost(address.Host) // parseServer has seen to it
+	asked, err := json.Marshal(claimkey.Request{Version: claimkey.Version, Proof: claimkey.Prove(keys.Proof, request.ID, host)})
+	if err != nil {
+		return nil, fmt.Errorf("write the proof for a claim: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address.JoinPath(path, request.ID).String(), http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address.JoinPath(path, request.ID).String(), bytes.NewReader(asked))
 	if err != nil {
 		return nil, ErrInvalidServer
 	}
-	r.Header.Set("Authorization", "Bearer "+request.PAT.Reveal())
+	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
 	if request.UserAgent != "" {
 		r.Header.Set("User-Agent", request.UserAgent)
@@ -117,7 +133,7 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, refusal(address.Host, response.StatusCode, body)
 	}
-	return parseToken(address.Host, body)
+	return parseToken(address.Host, body, keys)
 }
 
 // parseServer reads the address of a server. Its errors never repeat the text,
@@ -125,6 +141,9 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 func parseServer(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.Hostname() == "" {
+		return nil, ErrInvalidServer
+	}
+	if _, ok := claimkey.NormalHost(u.Host); !ok {
 		return nil, ErrInvalidServer
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
@@ -184,7 +203,10 @@ func refusal(host string, status int, body []byte) error {
 	reason := plaintext.Clean(problem.Description, maxMessage)
 	switch {
 	case status == http.StatusUnauthorized:
-		return fmt.Errorf("kenbun does not accept your token: %w", client.ErrUnauthenticated)
+		return &RefusedError{Code: codeOutdatedServer, Reason: fmt.Sprintf("%s wants your token itself, which is not sent. If it is your own server, "+
+			"it runs an older kenbun-mcp: have it updated, or open the page of the claim in a browser", host)}
+	case status == http.StatusBadRequest && problem.Code == "unsupported_version":
+		return &RefusedError{Code: problem.Code, Reason: reason}
 	case status == http.StatusNotFound && problem.Code == "":
 		return &RefusedError{Reason: fmt.Sprintf("there are no claims at %s: check --server, which is the address of the MCP server without /mcp", host)}
 	case status == http.StatusNotFound, status == http.StatusGone, status == http.StatusTooManyRequests, status == http.StatusForbidden:
@@ -193,7 +215,7 @@ func refusal(host string, status int, body []byte) error {
 		}
 		return &RefusedError{Code: plaintext.Clean(problem.Code, maxMessage), Reason: reason}
 	case status >= 300 && status <= 399:
-		return fmt.Errorf("%s answers with a redirect, which is not followed since your token would go along: give the server's own address with --server", host)
+		return fmt.Errorf("%s answers with a redirect, which is not followed: give the server's own address with --server", host)
 	case status >= 500:
 		return fmt.Errorf("%s cannot give claims out right now; try again in a moment (%w)", host, client.ErrUnavailable)
 	default:
@@ -201,25 +223,25 @@ func refusal(host string, status int, body []byte) error {
 	}
 }
 
-func parseToken(host string, body []byte) (*Token, error) {
-	var answer struct {
-		ID          string     `json:"id"`
-		Name        string     `json:"name"`
-		CreatedAt   time.Time  `json:"created_at"`
-		ValidFrom   *time.Time `json:"valid_from"`
-		ExpiresAt   *time.Time `json:"expires_at"`
-		Permissions []string   `json:"permissions"`
-		Token       string     `json:"token"`
-	}
+// parseToken opens a token that was sealed for keys.
+func parseToken(host string, body []byte, keys *claimkey.Keys) (*Token, error) {
+	var answer claimkey.Answer
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("the answer of %s cannot be read: check --server", host)
 	}
-	value, err := client.ParsePAT(answer.Token)
+	if answer.Version != claimkey.Version {
+		return nil, fmt.Errorf("%s speaks another version of the protocol for claims: use the same version of kenbun-mcp here and there", host)
+	}
+	payload, err := keys.Open(answer.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("what %s answered was not sealed for your token, or was altered: it is not the server that made the claim", host)
+	}
+	value, err := client.ParsePAT(payload.Token)
 	if err != nil {
 		return nil, fmt.Errorf("the answer of %s holds no token: check --server", host)
 	}
 	return &Token{
-		ID: answer.ID, Name: answer.Name, Prefix: value.Prefix(), CreatedAt: answer.CreatedAt,
-		ValidFrom: answer.ValidFrom, ExpiresAt: answer.ExpiresAt, Permissions: answer.Permissions, Value: value,
+		ID: payload.ID, Name: payload.Name, Prefix: value.Prefix(), CreatedAt: payload.CreatedAt,
+		ValidFrom: payload.ValidFrom, ExpiresAt: payload.ExpiresAt, Permissions: payload.Permissions, Value: value,
 	}, nil
 }

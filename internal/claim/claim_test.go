@@ -2,25 +2,28 @@ package claim_test
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claim"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,14 +48,42 @@ func answering(t *testing.T, answer http.HandlerFunc) (*httptest.Server, *atomic
 
 const id = "claim_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-func TestFetch_SendsTheTokenAndReadsTheAnswer(t *testing.T) {
+// sealing answers as a server does that had pat.
+func sealing(t *testing.T, pat client.Secret, payload claimkey.Payload) string {
+	t.Helper()
+	keys, err := claimkey.Derive(pat, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := keys.Seal(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := json.Marshal(claimkey.Answer{Version: claimkey.Version, Sealed: sealed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+func TestFetch_SendsAProofAndOpensTheAnswer(t *testing.T) {
 	pat, value := randomToken(), randomToken()
+	expires := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	answer := sealing(t, pat, claimkey.Payload{ID: "pat_1", Name: "n", ExpiresAt: &expires, Token: value.Reveal()})
+	keys, err := claimkey.Derive(pat, id)
+	if err != nil {
+		t.Fatal(err)
+	}
 	server, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost || r.URL.Path != "/kenbun/claim/"+id || r.URL.RawQuery != "" ||
-			r.Header.Get("Authorization") != "Bearer "+pat.Reveal() || r.Header.Get("Accept") != "application/json" || r.Header.Get("User-Agent") != "test/1" {
+		if r.Method != http.MethodPost || r.URL.Path != "/kenbun/claim/"+id || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "" ||
+			r.Header.Get("Accept") != "application/json" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("User-Agent") != "test/1" {
 			t.Errorf("the request is %s %s with %d headers", r.Method, r.URL, len(r.Header))
 		}
-		fmt.Fprintf(w, `{"id":"pat_1","name":"n","prefix":"p","expires_at":"2030-01-02T03:04:05Z","token":%q,"more":1}`, value.Reveal())
+		var request claimkey.Request
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil || request.Version != claimkey.Version || !claimkey.Proves(request.Proof, keys.Proof, id, r.Host) {
+			t.Errorf("the request holds no proof for %s: %+v, %v", r.Host, request, err)
+		}
+		_, _ = io.WriteString(w, answer) // the test fails by what is missing
 	})
 	for _, address := range []string{server.URL + "/kenbun", server.URL + "/kenbun/"} {
 		token, err := claim.Fetch(t.Context(), claim.Request{Server: address, ID: id, PAT: pat, UserAgent: "test/1"})
@@ -65,7 +96,36 @@ func TestFetch_SendsTheTokenAndReadsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestR26_TokenGoesToTheServerAlone(t *testing.T) {
+// TestFetch_SendsNothingThatOpensAnything looks for the token and every key that is
+// derived from it in the bytes that arrive at a server.
+func TestFetch_SendsNothingThatOpensAnything(t *testing.T) {
+	pat := randomToken()
+	keys, err := claimkey.Derive(pat, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := pat.DeriveKey("kenbun-mcp claim v2", "value\x00"+id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var arrived []byte
+	server, count := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		arrived, _ = httputil.DumpRequest(r, true) // the test fails by what is missing
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	if _, err := claim.Fetch(t.Context(), claim.Request{Server: server.URL, ID: id, PAT: pat}); err == nil || count.Load() != 1 || !strings.Contains(string(arrived), "proof") {
+		t.Fatalf("%v: nothing was tried: %s", err, arrived)
+	}
+	for name, secret := range map[string][]byte{"the token": []byte(pat.Reveal()[16:]), "the key of the value": value, "the key of proofs": keys.Proof} {
+		for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret)} {
+			if strings.Contains(string(arrived), form) {
+				t.Errorf("%s arrives", name)
+			}
+		}
+	}
+}
+
+func TestR26_ProofGoesToTheServerAlone(t *testing.T) {
 	elsewhere, arrived := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		server, count := answering(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -83,7 +143,7 @@ func TestR26_TokenGoesToTheServerAlone(t *testing.T) {
 	for _, address := range []string{
 		"", "mcp.example.com", "http://mcp.example.com", "http://192.0.2.1", "http://[::ffff:127.0.0.1]", "http://localhost.example.com",
 		"ftp://mcp.example.com", "https://", "https://user:secret@mcp.example.com", "https://mcp.example.com?x=1", "https://mcp.example.com?",
-		"https://mcp.example.com#x", "https://mcp.example.com#", "https:mcp.example.com", "https://mcp.example.com:x",
+		"https://mcp.example.com#x", "https://mcp.example.com#", "https:mcp.example.com", "https://mcp.example.com:x", "https://mcp.exämple.com", "https://[fe80::1%25eth0]",
 	} {
 		_, err := claim.Fetch(t.Context(), claim.Request{Server: address, ID: id, PAT: randomToken()})
 		if !errors.Is(err, claim.ErrInvalidServer) || strings.Contains(err.Error(), "secret") {
@@ -100,6 +160,7 @@ func TestFetch_TellsWhyThereIsNoToken(t *testing.T) {
 		}
 		return string(body)
 	}
+	mine := randomToken()
 	for name, c := range map[string]struct {
 		status  int
 		body    string
@@ -107,23 +168,27 @@ func TestFetch_TellsWhyThereIsNoToken(t *testing.T) {
 		is      error
 		says    string
 	}{
-		"no such claim": {404, problem("no_such_claim", "you have no such claim"), "no_such_claim", nil, "you have no such claim"},
-		"gone":          {410, problem("claim_fetched", "somebody fetched\x1b[31m it\nbefore"), "claim_fetched", nil, "somebody fetched"},
-		"too many":      {429, problem("too_many_tries", "wait"), "too_many_tries", nil, "wait"},
-		"forbidden":     {403, "<html>", "-", nil, "refused (status 403)"},
-		"another site":  {404, "<html>", "-", nil, "there are no claims at 127.0.0.1"},
-		"unauthorized":  {401, problem("invalid_token", "x"), "", client.ErrUnauthenticated, "does not accept your token"},
-		"unavailable":   {503, "", "", client.ErrUnavailable, "try again in a moment"},
-		"unexpected":    {204, "", "", nil, "unexpected status 204"},
-		"no JSON":       {200, "<html>", "", nil, "cannot be read"},
-		"no token":      {200, "{}", "", nil, "holds no token"},
-		"endless":       {200, `{"token":"` + strings.Repeat("x", 1<<20), "", nil, "cannot be read"},
+		"no such claim":   {404, problem("no_such_claim", "you have no such claim"), "no_such_claim", nil, "you have no such claim"},
+		"gone":            {410, problem("claim_fetched", "somebody fetched\x1b[31m it\nbefore"), "claim_fetched", nil, "somebody fetched"},
+		"too many":        {429, problem("too_many_tries", "wait"), "too_many_tries", nil, "wait"},
+		"forbidden":       {403, "<html>", "-", nil, "refused (status 403)"},
+		"another site":    {404, "<html>", "-", nil, "there are no claims at 127.0.0.1"},
+		"an older server": {401, problem("missing_token", "x"), "outdated_server", nil, "wants your token itself, which is not sent"},
+		"a newer server":  {400, problem("unsupported_version", "this server speaks version 3"), "unsupported_version", nil, "version 3"},
+		"another version": {200, `{"version":3}`, "", nil, "another version of the protocol"},
+		"version 1":       {200, `{"token":"x"}`, "", nil, "another version of the protocol"},
+		"not for us":      {200, sealing(t, randomToken(), claimkey.Payload{Token: randomToken().Reveal()}), "", nil, "was not sealed for your token"},
+		"unavailable":     {503, "", "", client.ErrUnavailable, "try again in a moment"},
+		"unexpected":      {204, "", "", nil, "unexpected status 204"},
+		"no JSON":         {200, "<html>", "", nil, "cannot be read"},
+		"no token":        {200, sealing(t, mine, claimkey.Payload{Token: "x"}), "", nil, "holds no token"},
+		"endless":         {200, `{"token":"` + strings.Repeat("x", 1<<20), "", nil, "cannot be read"},
 	} {
 		server, count := answering(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body) // the test fails by what is missing
 		})
-		_, err := claim.Fetch(t.Context(), claim.Request{Server: server.URL, ID: id, PAT: randomToken()})
+		_, err := claim.Fetch(t.Context(), claim.Request{Server: server.URL, ID: id, PAT: mine})
 		if err == nil || !strings.Contains(err.Error(), c.says) || strings.ContainsAny(err.Error(), "\x1b\n") {
 			t.Errorf("%s: error %q, want one that says %q", name, err, c.says)
 			continue
@@ -149,11 +214,12 @@ func TestFetch_TellsWhyThereIsNoToken(t *testing.T) {
 }
 
 func TestR27_CertificateIsChecked(t *testing.T) {
-	value := randomToken()
+	pat, value := randomToken(), randomToken()
+	answer := sealing(t, pat, claimkey.Payload{Token: value.Reveal()})
 	var count atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		count.Add(1)
-		fmt.Fprintf(w, `{"token":%q}`, value.Reveal())
+		_, _ = io.WriteString(w, answer) // the test fails by what is missing
 	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
@@ -166,7 +232,7 @@ func TestR27_CertificateIsChecked(t *testing.T) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	token, err := claim.Fetch(t.Context(), claim.Request{Server: server.URL, ID: id, PAT: randomToken(), CAFile: file})
+	token, err := claim.Fetch(t.Context(), claim.Request{Server: server.URL, ID: id, PAT: pat, CAFile: file})
 	if err != nil || !token.Value.Equal(value) {
 		t.Errorf("with its authority: %v", err)
 	}

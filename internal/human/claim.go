@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -24,8 +25,8 @@ const (
 	// rememberedFor is how long a claim is known after it was fetched or ended,
 	// so that a second try is recognized.
 	rememberedFor = 24 * time.Hour
-	// keptForRevoking is how long the secret of a claim that nobody fetched is
-	// kept, encrypted, for the token to be revoked with it.
+	// keptForRevoking is how long a claim that nobody fetched is known, for its
+	// token to be revoked.
 	keptForRevoking = 7 * 24 * time.Hour
 
 	claimIDPrefix = "claim_"
@@ -71,17 +72,23 @@ const (
 	ClaimContested ClaimEvent = "contested"
 )
 
-// Claims delivers a new token by having it wait for the person, who proves to
-// be the one whose token made it. The answer of the tool holds the claim's id:
-// a name, by which nothing can be had without that proof.
+// Claims delivers a new token by having it wait for the user whose token made
+// it. The tool's answer holds the claim's id, which is a name: it fetches nothing
+// without a proof.
 //
-// A claim is fetched once. Whoever tries to fetch it again, with the right
-// proof, finds that somebody else had it first: the token is revoked then. So
-// it is if nobody fetches it in time.
+// The value is sealed under a key that is derived from the user's token (package
+// claimkey). While it waits, nobody can open it without that token: not whoever
+// reads the store, not even with the key of the store.
+//
+// A claim is fetched once. A second try with the right proof means that somebody
+// else may have the token, and revokes it. So does the end of the claim's time.
+// The server can do that as long as a process lives that was there when the
+// claim was made (see revokers); after that, it happens at the user's next call.
 type Claims struct {
 	store    state.Store
 	aead     cipher.AEAD
 	api      *client.Client
+	revokers *revokers
 	server   string
 	lifetime time.Duration
 	audit    tools.Auditor
@@ -111,6 +118,9 @@ func NewClaims(config ClaimsConfig) (*Claims, error) {
 	c := &Claims{
 		store: config.Store, aead: aead, api: config.API, lifetime: config.Lifetime,
 		audit: config.Auditor, log: config.Logger, observe: config.Observe, now: config.Now,
+	}
+	if c.revokers, err = newRevokers(); err != nil {
+		return nil, err
 	}
 	if c.observe == nil {
 		c.observe = func(ClaimEvent) {}
@@ -167,10 +177,30 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	if caller.ID == "" {
 		return tools.Receipt{}, errors.New("it is not known who could claim the token")
 	}
+	deriver, ok := caller.API.(claimkey.Deriver)
+	if !ok {
+		return tools.Receipt{}, errors.New("it is not known who could claim the token")
+	}
 	id := claimIDPrefix + rand.Text()
+	keys, err := claimkey.Derive(deriver, id)
+	if err != nil {
+		return tools.Receipt{}, fmt.Errorf("it is not known who could claim the token: %w", err)
+	}
+	forUser, err := keys.Seal(claimkey.Payload{
+		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ValidFrom: token.ValidFrom, ExpiresAt: token.ExpiresAt,
+		Permissions: token.Permissions, Token: token.Value.Reveal(),
+	})
+	if err != nil {
+		return tools.Receipt{}, err
+	}
+	toRevoke, err := c.sealToRevoke(ctx, token.Value)
+	if err != nil {
+		c.log.Warn("a new token could not be kept for its user", "claim", id, "cause", err)
+		return tools.Receipt{}, errCannotKeep(err)
+	}
 	deadline := c.now().Add(c.lifetime)
 	held := claim{
-		State: claimWaiting, Deadline: deadline, Value: token.Value.Reveal(),
+		State: claimWaiting, Deadline: deadline, Sealed: forUser, ProofKey: keys.Proof, ToRevoke: toRevoke, CallerPrefix: caller.TokenPrefix,
 		TokenID: token.ID, Name: token.Name, Prefix: token.Prefix, CreatedAt: token.CreatedAt,
 		ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom, Permissions: token.Permissions,
 	}
@@ -181,6 +211,9 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	c.onTheirWay.add(id, tools.JournalEntryFrom(ctx))
 	// The deadline comes first: a claim without one would never be cleared away.
 	err = c.store.Schedule(ctx, claimKey(id), held.revocable())
+	if err == nil && c.store.Shared() {
+		err = c.noteFor(ctx, caller.ID, id)
+	}
 	kept := err == nil
 	if kept {
 		kept, err = c.store.Swap(ctx, claimKey(id), nil, sealed, c.lifetime+keptForRevoking)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -23,7 +24,7 @@ type Claimed struct {
 
 // ErrNoClaim means that there is no such claim for who asks. It does not tell
 // an unknown id from somebody else's.
-var ErrNoClaim = errors.New("you have no such claim: it ended long ago, the id was not copied whole, or another token than yours made it")
+var ErrNoClaim = errors.New("you have no such claim: it ended long ago, the id was not copied whole, another token than yours made it, or the server is known by another address than the one that you gave")
 
 // errClaimsUnavailable means that the store cannot be asked. Nothing happened
 // to the claim.
@@ -76,9 +77,9 @@ func (e *GoneError) Error() string {
 	return what + "; its token was revoked, so that it is of no use to anybody. Create another one if it is still needed"
 }
 
-// Fetch gives out the token of a claim, once, to the caller whose own token
-// made it. The caller's token is checked against the API first, and nothing
-// happens to the claim if it does not work.
+// Fetch opens the token of a claim and gives it out, once, to the caller whose
+// own token made it. The caller's token is checked against the API first, and
+// nothing happens to the claim if it does not work.
 //
 // The errors are [ErrNoClaim], a [*GoneError], those of the API for the
 // caller's token, and one that is client.ErrUnavailable where the store cannot
@@ -91,47 +92,135 @@ func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Cl
 	if err := c.confirm(ctx, id, held, caller); err != nil {
 		return nil, err
 	}
-	if held.State != claimWaiting || !c.now().Before(held.Deadline) {
-		return nil, c.gone(ctx, id, held, caller)
+	var value client.Secret
+	if held.State == claimWaiting {
+		if value, err = open(id, held, caller); err != nil {
+			c.log.Error("a claim could not be opened with its owner's token", "claim", id, "caller", caller.ID, "cause", err)
+			return nil, ErrNoClaim
+		}
 	}
-	if err := c.auditable(id, caller); err != nil {
+	if err := c.giveOut(ctx, id, held, sealed, caller); err != nil {
 		return nil, err
 	}
+	return &Claimed{Token: held.token(), Value: value}, nil
+}
+
+// open opens what was sealed for the caller.
+func open(id string, held *claim, caller tools.Caller) (client.Secret, error) {
+	deriver, ok := caller.API.(claimkey.Deriver)
+	if !ok {
+		return client.Secret{}, claimkey.ErrNotSealed
+	}
+	keys, err := claimkey.Derive(deriver, id)
+	if err != nil {
+		return client.Secret{}, err
+	}
+	payload, err := keys.Open(held.Sealed)
+	if err != nil {
+		return client.Secret{}, err
+	}
+	return client.NewSecret(payload.Token), nil
+}
+
+// SealedClaim is a token that its user fetched, sealed under a key that the user
+// alone has.
+type SealedClaim struct {
+	// Sealed is for the user. See package claimkey.
+	Sealed []byte
+	held   *claim
+	owner  string
+}
+
+// FetchSealed gives out the sealed token of a claim, once, to whoever proves to
+// have the token that made it. proof has to be the one for one of hosts, the
+// names under which the request may have reached this server.
+//
+// The user's token is not checked against the API, since it is not there: a
+// proof is good for as long as the claim waits.
+//
+// The errors are those of [Claims.Fetch] but the API's.
+func (c *Claims) FetchSealed(ctx context.Context, id string, proof []byte, hosts []string) (*SealedClaim, error) {
+	held, owner, sealed, err := c.look(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !held.isProved(id, proof, hosts) {
+		c.recordStranger(ctx, id, held, tools.Caller{}, owner)
+		c.log.Warn("somebody tried to fetch a claim without the right proof", "claim", id, "owner", owner)
+		return nil, ErrNoClaim
+	}
+	if err := c.giveOut(ctx, id, held, sealed, held.owner(owner)); err != nil {
+		return nil, err
+	}
+	return &SealedClaim{Sealed: held.Sealed, held: held, owner: owner}, nil
+}
+
+// isProved reports whether proof is the right one for any of hosts.
+func (c *claim) isProved(id string, proof []byte, hosts []string) bool {
+	proved := false
+	for _, host := range hosts {
+		if len(c.ProofKey) > 0 && claimkey.Proves(proof, c.ProofKey, id, host) {
+			proved = true
+		}
+	}
+	return proved
+}
+
+// giveOut notes that a claim is given out to its owner, or tells why it is not.
+func (c *Claims) giveOut(ctx context.Context, id string, held *claim, sealed []byte, caller tools.Caller) error {
+	if held.State != claimWaiting || !c.now().Before(held.Deadline) {
+		return c.gone(ctx, id, held, caller)
+	}
+	if err := c.auditable(id, caller); err != nil {
+		return err
+	}
 	fetched := *held
-	fetched.State, fetched.Gone, fetched.Value = claimFetched, GoneFetched, ""
+	fetched.State, fetched.Gone, fetched.Sealed = claimFetched, GoneFetched, nil
 	won, err := c.replace(ctx, id, caller.ID, sealed, &fetched, rememberedFor)
 	switch {
 	case err != nil:
 		c.recordFetch(ctx, id, held, caller, tools.AuditOutcomeOf(err), tools.LeftUnknown)
-		return nil, err
+		return err
 	case !won:
-		return nil, c.lost(ctx, id, caller)
+		return c.lost(ctx, id, caller)
 	}
 	c.unschedule(ctx, id)
 	c.done(id)
 	c.recordFetch(ctx, id, held, caller, tools.OutcomeDone, tools.LeftLive)
 	c.observe(ClaimFetched)
 	c.log.Info("a claim was fetched", "claim", id, "id", held.TokenID, "caller", caller.ID)
-	return &Claimed{Token: held.token(), Value: client.NewSecret(held.Value)}, nil
+	return nil
 }
 
-// find returns the claim as it is in the store, if it is the caller's.
-func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*claim, []byte, error) {
-	if !IsClaimID(id) || caller.ID == "" {
-		return nil, nil, ErrNoClaim
+// look returns the claim as it is in the store, and whose it is.
+func (c *Claims) look(ctx context.Context, id string) (held *claim, owner string, sealed []byte, _ error) {
+	if !IsClaimID(id) {
+		return nil, "", nil, ErrNoClaim
 	}
 	sealed, ok, err := c.store.Get(ctx, claimKey(id))
 	switch {
 	case err != nil:
 		c.log.Warn("a claim could not be looked up", "claim", id, "cause", err)
-		return nil, nil, errClaimsUnavailable
+		return nil, "", nil, errClaimsUnavailable
 	case !ok:
-		return nil, nil, ErrNoClaim
+		return nil, "", nil, ErrNoClaim
 	}
-	held, owner, err := c.unseal(id, sealed)
+	held, owner, err = c.unseal(id, sealed)
 	if err != nil {
 		c.log.Error("a claim could not be opened", "claim", id, "cause", err)
+		return nil, "", nil, ErrNoClaim
+	}
+	return held, owner, sealed, nil
+}
+
+// find returns the claim as it is in the store, if it is the caller's.
+func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*claim, []byte, error) {
+	if caller.ID == "" {
 		return nil, nil, ErrNoClaim
+	}
+	held, owner, sealed, err := c.look(ctx, id)
+	if err != nil {
+		return nil, nil, err
 	}
 	if subtle.ConstantTimeCompare([]byte(owner), []byte(caller.ID)) != 1 {
 		c.recordStranger(ctx, id, held, caller, owner)
@@ -189,19 +278,37 @@ func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.
 // TakeBack revokes the token of a claim whose value was fetched and could not be
 // handed over. It needs nothing of the store.
 func (c *Claims) TakeBack(ctx context.Context, id string, claimed *Claimed, caller tools.Caller) {
-	c.observe(ClaimTakenBack)
-	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", claimed.Token.ID)
 	held := &claim{TokenID: claimed.Token.ID, Name: claimed.Token.Name, Prefix: claimed.Token.Prefix}
+	c.takeBack(ctx, id, held, caller)
+}
+
+// TakeBackSealed is [Claims.TakeBack] for a token that was given out sealed.
+func (c *Claims) TakeBackSealed(ctx context.Context, id string, claimed *SealedClaim) {
+	c.takeBack(ctx, id, claimed.held, claimed.held.owner(claimed.owner))
+}
+
+func (c *Claims) takeBack(ctx context.Context, id string, held *claim, caller tools.Caller) {
+	c.observe(ClaimTakenBack)
+	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", held.TokenID)
 	c.revoke(ctx, id, held, caller, GoneFetched, tools.ReasonNotHandedOver)
 }
 
+// revoke revokes the token of a claim as the caller, or with the token itself
+// where the caller's token is not at hand. It reports whether the token is
+// revoked. If it is not, others try.
 func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason, because tools.AuditReason) bool {
 	// What is begun for safety's sake does not end with the request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	err := caller.API.RevokeToken(ctx, held.TokenID)
+	var err error
+	if caller.API != nil {
+		err = caller.API.RevokeToken(ctx, held.TokenID)
+	} else {
+		err = c.revokeWithItself(ctx, held)
+	}
 	c.recordRevocation(ctx, id, held, caller, because, err)
 	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		c.leaveToOthers(ctx, id, caller.ID, reason)
 		c.log.Error("the token of a claim could not be revoked", "claim", id, "id", held.TokenID, "prefix", held.Prefix, "cause", err)
 		return false
 	}
@@ -227,7 +334,7 @@ func (c *Claims) settle(ctx context.Context, id, owner string, reason GoneReason
 		if held.State == claimRevoked {
 			break
 		}
-		held.State, held.Gone, held.Value = claimRevoked, reason, ""
+		held.State, held.Gone, held.Sealed, held.ToRevoke = claimRevoked, reason, nil, nil
 		done, err := c.replace(ctx, id, owner, sealed, held, rememberedFor)
 		if err == nil && done {
 			break

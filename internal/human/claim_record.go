@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // claimState is where a claim is on its way.
@@ -30,8 +31,17 @@ type claim struct {
 	Deadline time.Time  `json:"deadline"`
 	// Gone is why it cannot be fetched any more; empty while it waits.
 	Gone GoneReason `json:"gone,omitempty"`
-	// Value is empty once nobody needs it any more.
-	Value     string     `json:"value,omitempty"`
+	// Sealed is the token, sealed for its user (package claimkey). It is empty
+	// once the claim cannot be fetched any more.
+	Sealed []byte `json:"sealed,omitempty"`
+	// ProofKey is the key with which the user proves that the claim is theirs.
+	ProofKey []byte `json:"proof_key,omitempty"`
+	// ToRevoke is the value, encrypted to the revokers that were there when the
+	// claim was made (see revokers).
+	ToRevoke []byte `json:"to_revoke,omitempty"`
+	// CallerPrefix is the public part of the token that made the claim.
+	CallerPrefix string `json:"caller_prefix,omitempty"`
+
 	TokenID   string     `json:"token_id"`
 	Name      string     `json:"name"`
 	Prefix    string     `json:"prefix"`
@@ -47,6 +57,12 @@ func (c *claim) token() client.Token {
 		ID: c.TokenID, Name: c.Name, Prefix: c.Prefix, CreatedAt: c.CreatedAt,
 		ExpiresAt: c.ExpiresAt, ValidFrom: c.ValidFrom, Permissions: c.Permissions,
 	}
+}
+
+// owner is the caller for whom the claim waits, as the audit log names them. It
+// cannot act on the API.
+func (c *claim) owner(id string) tools.Caller {
+	return tools.Caller{ID: id, TokenPrefix: c.CallerPrefix}
 }
 
 // revocable is when the token can be revoked with itself, if nobody fetches it:
@@ -68,7 +84,7 @@ type envelope struct {
 // boundTo is what a box is bound to: it cannot be opened as another claim, nor
 // for another owner.
 func boundTo(id, owner string) []byte {
-	return []byte("kenbun-mcp claim v1\x00" + id + "\x00" + owner)
+	return []byte("kenbun-mcp claim v2\x00" + id + "\x00" + owner)
 }
 
 func (c *Claims) seal(id, owner string, held *claim) ([]byte, error) {

@@ -38,7 +38,7 @@ func TestA31_StoreHoldsNothingThatHelps(t *testing.T) {
 			t.Errorf("a key without our name before it: %s", line)
 		}
 		// A claim that was fetched is remembered for a day.
-		if strings.Contains(line, id) && strings.Contains(line, ":value:") && (!strings.Contains(line, ", 86") || len(line) > 2000) {
+		if strings.Contains(line, id) && strings.Contains(line, ":value:claim:") && (!strings.Contains(line, ", 86") || len(line) > 2000) {
 			t.Errorf("the fetched claim is kept otherwise: %s", line)
 		}
 	}
@@ -61,6 +61,73 @@ func TestA31_StoreHoldsNothingThatHelps(t *testing.T) {
 			t.Error("the log holds a token")
 		}
 	}
+}
+
+// TestA31_StoreAndItsKeyOpenNoWaitingValue has whoever holds a dump of the store
+// and its key look for the value, in a process that was not there when the claim
+// was made.
+func TestA31_StoreAndItsKeyOpenNoWaitingValue(t *testing.T) {
+	r := &replicas{api: kenbuntest.Start(t), redis: kenbuntest.StartRedis(t), log: &lockedBuffer{}}
+	r.ada, r.ben = r.caller(t, "ada@example.com", "ada's id"), r.caller(t, "ben@example.com", "ben's id")
+	key := state.NewKey()
+	store := storeOf(t, r, key)
+	r.here = r.claims(t, store, key.Derive("claims"))
+	created, id := r.deliver(t, r.here, r.ada, "x")
+
+	attacker := r.claims(t, store, key.Derive("claims"))
+	opened, err := attacker.OpenRecord(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := created.Value.Reveal()[16:]
+	if !strings.Contains(opened, created.ID) || strings.Contains(opened, secret) || strings.Contains(opened, base64.StdEncoding.EncodeToString([]byte(created.Value.Reveal()))) {
+		t.Errorf("the record holds the value, or nothing was tried")
+	}
+	if value, err := attacker.OpenToRevoke(t.Context(), id); err == nil {
+		t.Errorf("a process that was not there opens the copy for revoking: %d characters", len(value.Reveal()))
+	}
+	for name, pat := range map[string]tools.Caller{"another user's token": r.ben, "another token named as the owner's": {ID: r.ada.ID, API: r.ben.API}} {
+		if claimed, err := attacker.Fetch(t.Context(), id, pat); !errors.Is(err, human.ErrNoClaim) {
+			t.Errorf("%s: %v, %v", name, claimed, err)
+		}
+	}
+	if claimed, err := attacker.Fetch(t.Context(), id, r.ada); err != nil || !claimed.Value.Equal(created.Value) {
+		t.Errorf("with the user's token: %v", err)
+	}
+}
+
+// When no process lives any more that could revoke, the user's next call does.
+func TestA33_EndedClaimIsRevokedAtItsUsersNextCall(t *testing.T) {
+	r := &replicas{api: kenbuntest.Start(t), redis: kenbuntest.StartRedis(t), log: &lockedBuffer{}}
+	r.ada, r.ben = r.caller(t, "ada@example.com", "ada's id"), r.caller(t, "ben@example.com", "ben's id")
+	key := state.NewKey()
+	store := storeOf(t, r, key)
+	r.here = r.claims(t, store, key.Derive("claims"))
+	created, _ := r.deliver(t, r.here, r.ada, "x")
+	fetched, fetchedID := r.deliver(t, r.here, r.ada, "fetched")
+	next := r.claims(t, store, key.Derive("claims"))
+	if _, err := next.Fetch(t.Context(), fetchedID, r.ada); err != nil {
+		t.Fatal(err)
+	}
+	recovered := func(caller tools.Caller) []tools.Recovered {
+		t.Helper()
+		found, err := next.WithClaims(nil).Recover(t.Context(), caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	mustFind(t, recovered(r.ada)) // it waits
+	r.pass(human.MaxClaimLifetime + time.Minute)
+	if err := next.SweepDue(t.Context()); err != nil || !r.works(t, created.Value) {
+		t.Fatalf("a process that was not there revokes it: %v", err)
+	}
+	mustFind(t, recovered(r.ben))
+	mustFind(t, recovered(r.ada), tools.RecoveredRevoked)
+	if r.works(t, created.Value) || !r.works(t, fetched.Value) {
+		t.Error("the wrong token was revoked")
+	}
+	mustFind(t, recovered(r.ada))
 }
 
 // storeOf opens a test's own way into the store.

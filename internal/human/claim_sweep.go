@@ -2,6 +2,7 @@ package human
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 const (
@@ -23,6 +23,11 @@ const (
 	// maxSweepDelay bounds how long a token that could not be revoked is left
 	// alone before the next try.
 	maxSweepDelay = time.Hour
+	// passOnDelay is how long at least a claim is left alone by a replica that
+	// cannot revoke its token, for others to find it.
+	passOnDelay = 5 * time.Second
+	// passedOnFor is how long that goes on.
+	passedOnFor = time.Hour
 )
 
 // Sweep revokes the tokens of claims that nobody fetched in time, until ctx is
@@ -32,7 +37,7 @@ func (c *Claims) Sweep(ctx context.Context) {
 	defer ticker.Stop()
 	failing := false
 	for {
-		err := c.sweepDue(ctx)
+		err := errors.Join(c.Join(ctx), c.sweepDue(ctx))
 		if err != nil && ctx.Err() == nil && !failing {
 			c.log.Warn("claims that nobody fetched cannot be looked for", "cause", err)
 		}
@@ -103,7 +108,7 @@ func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 	case held.State == claimFetched || held.State == claimRevoked:
 		c.unschedule(ctx, id)
 		return
-	case now.Before(held.Deadline):
+	case held.State == claimWaiting && now.Before(held.Deadline):
 		c.postpone(ctx, id, held.Deadline)
 		return
 	}
@@ -121,21 +126,57 @@ func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 	c.revokeUnfetched(ctx, id, owner, held)
 }
 
-// revokeUnfetched revokes a token with itself as the credential: there is no
-// other that the server could use.
+// revokeWithItself revokes a token with itself as the credential. There is no
+// other that the server could use: it keeps no user's token.
+func (c *Claims) revokeWithItself(ctx context.Context, held *claim) error {
+	value, err := c.revokers.open(held.ToRevoke)
+	if err != nil {
+		return err
+	}
+	err = c.api.As(client.Credential{PAT: value}).RevokeToken(ctx, held.TokenID)
+	if errors.Is(err, client.ErrUnauthenticated) && !c.notYetValid(held) {
+		return client.ErrNotFound // it is dead already
+	}
+	return err
+}
+
+func (c *Claims) notYetValid(held *claim) bool {
+	return held.ValidFrom != nil && c.now().Before(*held.ValidFrom)
+}
+
+// leaveToOthers has a token revoked by whoever can: by a replica that sweeps, or
+// at the user's next call.
+func (c *Claims) leaveToOthers(ctx context.Context, id, owner string, reason GoneReason) {
+	sealed, ok, err := c.store.Get(ctx, claimKey(id))
+	if err != nil || !ok {
+		return
+	}
+	held, _, err := c.unseal(id, sealed)
+	if err != nil || held.State == claimRevoked || held.State == claimEnded {
+		return
+	}
+	held.State, held.Gone, held.Sealed = claimEnded, held.reasonGone(reason), nil
+	if done, err := c.replace(ctx, id, owner, sealed, held, keptForRevoking); err != nil || !done {
+		return
+	}
+	c.postpone(ctx, id, c.now())
+}
+
+// revokeUnfetched revokes the token of a claim that has ended.
 func (c *Claims) revokeUnfetched(ctx context.Context, id, owner string, held *claim) {
 	ctx, cancel := context.WithTimeout(ctx, sweepLease/2)
 	defer cancel()
-	err := c.api.As(client.Credential{PAT: client.NewSecret(held.Value)}).RevokeToken(ctx, held.TokenID)
-	notYetValid := held.ValidFrom != nil && c.now().Before(*held.ValidFrom)
-	if errors.Is(err, client.ErrUnauthenticated) && !notYetValid {
-		err = client.ErrNotFound // it is dead already
+	err := c.revokeWithItself(ctx, held)
+	if errors.Is(err, errNotARevoker) {
+		c.passOn(ctx, id, owner, held)
+		return
 	}
-	c.recordRevocation(ctx, id, held, tools.Caller{ID: owner}, tools.ReasonNeverFetched, err)
+	because := reasonToRevoke(held.reasonGone(GoneExpired))
+	c.recordRevocation(ctx, id, held, held.owner(owner), because, err)
 	if err != nil && !errors.Is(err, client.ErrNotFound) {
 		delay := min(max(c.now().Sub(held.Deadline), sweepLease), maxSweepDelay)
 		next := c.now().Add(delay)
-		if notYetValid && held.ValidFrom.After(next) {
+		if c.notYetValid(held) && held.ValidFrom.After(next) {
 			next = *held.ValidFrom
 		}
 		c.log.Error("nobody fetched a claim, and its token could not be revoked", "claim", id, "id", held.TokenID,
@@ -145,6 +186,19 @@ func (c *Claims) revokeUnfetched(ctx context.Context, id, owner string, held *cl
 	}
 	c.log.Warn("nobody fetched a claim; its token was revoked", "claim", id, "id", held.TokenID, "caller", owner)
 	c.settle(ctx, id, owner, GoneExpired)
+}
+
+// passOn leaves a claim to a replica that was there when it was made.
+func (c *Claims) passOn(ctx context.Context, id, owner string, held *claim) {
+	if c.now().Before(held.revocable().Add(passedOnFor)) {
+		var random [1]byte          // keeps replicas from coming at the same time again
+		_, _ = rand.Read(random[:]) // never fails
+		c.postpone(ctx, id, c.now().Add(passOnDelay+time.Duration(random[0])*passOnDelay/256))
+		return
+	}
+	c.log.Error("a claim has ended, and no process can revoke its token any more; it is revoked at its user's next call", "claim", id,
+		"id", held.TokenID, "prefix", held.Prefix, "caller", owner)
+	c.unschedule(ctx, id)
 }
 
 func (c *Claims) postpone(ctx context.Context, id string, until time.Time) {

@@ -140,6 +140,9 @@ func (r *replicas) claims(t *testing.T, store state.Store, key []byte) *human.Cl
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := claims.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	claims.ReachedAt("https://mcp.example.com/")
 	return claims
 }

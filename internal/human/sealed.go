@@ -12,6 +12,7 @@ import (
 	"filippo.io/age/armor"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -58,12 +59,19 @@ func (s Sealed) Check(ctx context.Context) error {
 }
 
 // Deliver encrypts the token's value to the recipient that the request named.
-func (s Sealed) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
 	to, err := recipientFrom(ctx)
 	if err != nil {
 		return tools.Receipt{}, err
 	}
-	armored, err := seal(to, token.Value)
+	host, _ := ctx.Value(serverNameKey{}).(string)
+	label := sealedLabel{Server: host, ID: token.ID, Name: token.Name, Prefix: token.Prefix}
+	if deriver, ok := caller.API.(claimkey.Deriver); ok {
+		if label.MAC, err = label.mac(deriver, token.Value); err != nil {
+			return tools.Receipt{}, err
+		}
+	}
+	armored, err := seal(labelled{to, label}, token.Value)
 	if err != nil {
 		return tools.Receipt{}, err
 	}
@@ -127,36 +135,37 @@ func seal(to age.Recipient, value client.Secret) (string, error) {
 	return sealed.String(), nil
 }
 
-// OpenSealed decrypts what the road "sealed" delivered. identities is the
-// content of an identity file as age-keygen writes it. armored may be indented
-// or quoted, and may stand among other text, as it does when it is copied out of
-// a conversation. The errors hold nothing of either.
-func OpenSealed(armored string, identities io.Reader) (client.Secret, error) {
+// OpenSealed decrypts what the road "sealed" delivered. It sends nothing to
+// anybody. identities is the content of an identity file as age-keygen writes it.
+// armored may be indented or quoted, and may stand among other text, as it does
+// when it is copied out of a conversation. The errors hold nothing of either.
+func OpenSealed(armored string, identities io.Reader) (*OpenedToken, error) {
 	keys, err := age.ParseIdentities(io.LimitReader(identities, maxSealed))
 	if err != nil {
-		return client.Secret{}, errors.New("the identity file cannot be read as one: give the file that age-keygen wrote, with the line that begins with AGE-SECRET-KEY-1")
+		return nil, errors.New("the identity file cannot be read as one: give the file that age-keygen wrote, with the line that begins with AGE-SECRET-KEY-1")
 	}
 	block, err := armoredBlock(armored)
 	if err != nil {
-		return client.Secret{}, err
+		return nil, err
 	}
-	opened, err := age.Decrypt(armor.NewReader(strings.NewReader(block)), keys...)
+	reading := &labelReader{identities: keys}
+	opened, err := age.Decrypt(armor.NewReader(strings.NewReader(block)), reading)
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &noMatch):
-		return client.Secret{}, errors.New("the sealed token is for another recipient: give the identity file that belongs to the recipient in the client's configuration")
+		return nil, errors.New("the sealed token is for another recipient: give the identity file that belongs to the recipient in the client's configuration")
 	case err != nil:
-		return client.Secret{}, errDamaged
+		return nil, errDamaged
 	}
 	value, err := io.ReadAll(io.LimitReader(opened, maxSealed))
 	if err != nil {
-		return client.Secret{}, errDamaged
+		return nil, errDamaged
 	}
 	secret, err := client.ParsePAT(string(value))
 	if err != nil {
-		return client.Secret{}, fmt.Errorf("what was sealed is no token: %w", err)
+		return nil, fmt.Errorf("what was sealed is no token: %w", err)
 	}
-	return secret, nil
+	return &OpenedToken{Value: secret, label: reading.label}, nil
 }
 
 var errDamaged = errors.New("the sealed token was damaged on the way: copy it again, whole and unchanged")

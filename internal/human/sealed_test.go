@@ -48,7 +48,7 @@ func TestSealedOpensForItsRecipientAlone(t *testing.T) {
 	mine, other := newIdentity(t), newIdentity(t)
 	token, receipt := sealedTo(t, mine)
 	opened, err := human.OpenSealed(receipt.Sealed, identityFile(mine))
-	if err != nil || !opened.Equal(token.Value) {
+	if err != nil || !opened.Value.Equal(token.Value) {
 		t.Errorf("it did not open to the same value: %v", err)
 	}
 	if _, err := human.OpenSealed(receipt.Sealed, identityFile(other)); err == nil || !strings.Contains(err.Error(), "another recipient") {
@@ -92,7 +92,7 @@ func TestSealedSurvivesCopying(t *testing.T) {
 		"out of JSON":     string(encoded),
 		"no last newline": strings.TrimSpace(receipt.Sealed),
 	} {
-		if opened, err := human.OpenSealed(text, identityFile(identity)); err != nil || !opened.Equal(token.Value) {
+		if opened, err := human.OpenSealed(text, identityFile(identity)); err != nil || !opened.Value.Equal(token.Value) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,0 +1,140 @@
+package human
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// maxNotedClaims bounds how many claims are remembered of one caller. The oldest
+// are forgotten first.
+const maxNotedClaims = 200
+
+func claimsOf(owner string) string { return "claims-of:" + owner }
+
+// noteFor remembers that a claim is a caller's, for [Claims.Recover].
+func (c *Claims) noteFor(ctx context.Context, owner, id string) error {
+	return c.changeNoted(ctx, owner, func(ids []string) []string {
+		ids = append(ids, id)
+		return ids[max(0, len(ids)-maxNotedClaims):]
+	})
+}
+
+func (c *Claims) changeNoted(ctx context.Context, owner string, change func([]string) []string) error {
+	const attempts = 20
+	for range attempts {
+		old, ids, err := c.noted(ctx, owner)
+		if err != nil {
+			return err
+		}
+		next, err := json.Marshal(change(ids))
+		if err != nil {
+			return fmt.Errorf("remember a claim: %w", err)
+		}
+		if done, err := c.store.Swap(ctx, claimsOf(owner), old, next, MaxClaimLifetime+keptForRevoking); err != nil || done {
+			return err
+		}
+	}
+	return errors.New("a caller's claims are changed by other replicas again and again")
+}
+
+func (c *Claims) noted(ctx context.Context, owner string) (old []byte, ids []string, _ error) {
+	old, ok, err := c.store.Get(ctx, claimsOf(owner))
+	if err != nil || !ok {
+		return nil, nil, err
+	}
+	if json.Unmarshal(old, &ids) != nil {
+		return old, nil, nil //nolint:nilerr // it holds no more than names, and is made anew
+	}
+	return old, ids, nil
+}
+
+// Recover revokes, as the caller, the tokens of their claims that ended when no
+// process could revoke them any more.
+func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tools.Recovered, error) {
+	if !c.store.Shared() || caller.ID == "" {
+		return nil, nil
+	}
+	_, ids, err := c.noted(ctx, caller.ID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	var found []tools.Recovered
+	var dealt []string
+	var errs []error
+	for _, id := range ids {
+		recovered, keep, err := c.recover(ctx, id, caller)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if recovered != nil {
+			found = append(found, *recovered)
+		}
+		if !keep {
+			dealt = append(dealt, id)
+		}
+	}
+	if len(dealt) > 0 {
+		errs = append(errs, c.changeNoted(ctx, caller.ID, func(ids []string) []string {
+			return slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(dealt, id) })
+		}))
+	}
+	return found, errors.Join(errs...)
+}
+
+// recover deals with one claim, and reports whether it has to be looked at again.
+func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_ *tools.Recovered, keep bool, _ error) {
+	held, owner, _, err := c.look(ctx, id)
+	switch {
+	case errors.Is(err, ErrNoClaim):
+		return nil, false, nil
+	case err != nil:
+		return nil, true, err
+	case owner != caller.ID, held.State == claimRevoked:
+		return nil, false, nil
+	case held.State == claimFetched, held.State == claimWaiting && c.now().Before(held.revocable().Add(passOnDelay)):
+		return nil, true, nil
+	}
+	reason := held.reasonGone(GoneExpired)
+	err = caller.API.RevokeToken(ctx, held.TokenID)
+	c.recordRevocation(ctx, id, held, caller, reasonToRevoke(reason), err)
+	outcome := tools.RecoveredRevoked
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		outcome = tools.RecoveredGone
+	case err != nil:
+		return nil, true, fmt.Errorf("revoke the token of an ended claim: %w", err)
+	}
+	c.settle(ctx, id, owner, reason)
+	return &tools.Recovered{TokenID: held.TokenID, Name: held.Name, Outcome: outcome}, false, nil
+}
+
+// WithClaims returns a journal that, when it recovers, also sees to the caller's
+// claims that ended. journal may be nil.
+func (c *Claims) WithClaims(journal tools.Journal) tools.Journal { return &claimJournal{journal, c} }
+
+type claimJournal struct {
+	journal tools.Journal
+	claims  *Claims
+}
+
+func (j *claimJournal) Begin(ctx context.Context, caller tools.Caller, intent tools.Intent) (tools.JournalEntry, error) {
+	if j.journal == nil {
+		return tools.JournalEntryFrom(ctx), nil // one that does nothing
+	}
+	return j.journal.Begin(ctx, caller, intent)
+}
+
+func (j *claimJournal) Recover(ctx context.Context, caller tools.Caller) ([]tools.Recovered, error) {
+	found, err := j.claims.Recover(ctx, caller)
+	if j.journal == nil {
+		return found, err
+	}
+	more, journalErr := j.journal.Recover(ctx, caller)
+	return append(found, more...), errors.Join(err, journalErr)
+}
