@@ -10,14 +10,15 @@ import (
 // SweepDue looks once for claims that came due.
 func (c *Claims) SweepDue(ctx context.Context) error { return c.sweepDue(ctx) }
 
-// OpenRecord is what the key of the store opens of a claim, as JSON.
+// OpenRecord is what the key of the store opens of a claim: all of it as JSON, and
+// after that its binary fields as they are.
 func (c *Claims) OpenRecord(ctx context.Context, id string) (string, error) {
 	held, _, _, err := c.look(ctx, id)
 	if err != nil {
 		return "", err
 	}
 	text, err := json.Marshal(held)
-	return string(text), err
+	return string(text) + string(held.Sealed) + string(held.ToRevoke) + string(held.ProofKey), err
 }
 
 // OpenToRevoke opens the copy of a value that is for revoking it.
