@@ -33,7 +33,14 @@ type deployment struct {
 	folder  string
 	project *types.Project
 	// Addresses on which the services listen instead of those that the files name.
-	replica1, replica2, redis, nginx, health string
+	redis, nginx, health string
+	// The sockets of the replicas.
+	replica1, replica2 string
+	// sockets is the folder of the sockets, if it is not the volume of the compose
+	// file.
+	sockets string
+	// workers is the user of nginx's workers, if it is not nginx's own.
+	workers string
 	// authorities trusts the certificate of nginx.
 	authorities *x509.CertPool
 }
@@ -62,7 +69,7 @@ func newDeployment(t *testing.T) *deployment {
 		}
 	}
 	d := &deployment{folder: folder}
-	for _, address := range []*string{&d.replica1, &d.replica2, &d.redis, &d.nginx, &d.health} {
+	for _, address := range []*string{&d.redis, &d.nginx, &d.health} {
 		*address = kenbuntest.FreeAddress(t)
 	}
 	if output, err := exec.Command(filepath.Join(folder, "make-secrets"), filepath.Join(folder, "secrets"), "redis:6379").CombinedOutput(); err != nil {
@@ -70,6 +77,8 @@ func newDeployment(t *testing.T) *deployment {
 	}
 	d.authorities = certify(t, filepath.Join(folder, "secrets"))
 	d.project = loadCompose(t, filepath.Join(folder, "compose.yaml"))
+	d.replica1 = d.onLoopback(t, "replica1", "/run/kenbun-mcp/1/socket")
+	d.replica2 = d.onLoopback(t, "replica2", "/run/kenbun-mcp/2/socket")
 	return d
 }
 
@@ -93,11 +102,10 @@ func loadCompose(t *testing.T, file string) *types.Project {
 // it is mounted from.
 func (d *deployment) onLoopback(t *testing.T, service, text string) string {
 	t.Helper()
-	own := map[string]string{"replica1": d.replica1, "replica2": d.replica2}[service]
 	pairs := []string{
-		"0.0.0.0:8765", own, "0.0.0.0", "127.0.0.1", "replica1:8765", d.replica1, "replica2:8765", d.replica2,
+		"0.0.0.0", "127.0.0.1",
 		"redis:6379", d.redis, "port 6379", "port " + port(d.redis),
-		"172.30.87.10", "127.0.0.1", "listen 8443", "listen " + d.nginx, "127.0.0.1:8080", d.health,
+		"listen 8443", "listen " + d.nginx, "127.0.0.1:8080", d.health,
 		"/run/nginx.pid", filepath.Join(d.folder, "nginx.pid"), "/var/log/nginx/", d.folder + "/",
 		"http {\n", "http {\n    client_body_temp_path " + d.folder + "/body;\n    proxy_temp_path " + d.folder + "/proxy;\n" +
 			"    fastcgi_temp_path " + d.folder + "/fastcgi;\n    uwsgi_temp_path " + d.folder + "/uwsgi;\n    scgi_temp_path " + d.folder + "/scgi;\n",
@@ -108,6 +116,9 @@ func (d *deployment) onLoopback(t *testing.T, service, text string) string {
 		source := volume.Source
 		if volume.Type == types.VolumeTypeVolume {
 			source = filepath.Join(d.folder, "volumes", volume.Source)
+		}
+		if volume.Source == "sockets" && d.sockets != "" {
+			source = d.sockets
 		}
 		pairs = append(pairs, volume.Target, source)
 	}

@@ -55,8 +55,8 @@ func TestReplica_AtItsEndAnswersWhoIsConnected(t *testing.T) {
 var errNoConnection = errors.New("no connection was made")
 
 // askOnce asks for the health on a connection of its own.
-func askOnce(address string) error {
-	connection, err := net.DialTimeout("tcp", address, patience)
+func askOnce(socket string) error {
+	connection, err := net.DialTimeout("unix", socket, patience)
 	if err != nil {
 		return errors.Join(errNoConnection, err)
 	}

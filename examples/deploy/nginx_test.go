@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -41,10 +43,13 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// serve serves on address until the test ends.
-func (u *upstream) serve(t *testing.T, address string) {
+// serve serves on a socket until the test ends.
+func (u *upstream) serve(t *testing.T, socket string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
+	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}

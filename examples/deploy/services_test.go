@@ -4,6 +4,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -81,11 +82,27 @@ func (d *deployment) startRedis(t *testing.T) *process {
 	return p
 }
 
+// setWorkers sets the user of nginx's workers: d.workers, or the user of the test,
+// since nginx and the replicas run as one user in their containers.
+func (d *deployment) setWorkers(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return // it runs as the user of the test
+	}
+	workers := cmp.Or(d.workers, "root")
+	file := filepath.Join(d.folder, "nginx.conf")
+	content := "user " + workers + ";\n" + d.content(t, "nginx.conf")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // startNginx starts the service nginx as Compose would.
 func (d *deployment) startNginx(t *testing.T) *process {
 	t.Helper()
 	program(t, "nginx")
 	d.adapt(t, "nginx", "nginx.conf")
+	d.setWorkers(t)
 	words := append(d.words(t, "nginx"), "-p", d.folder, "-c", filepath.Join(d.folder, "nginx.conf"), "-e", filepath.Join(d.folder, "error.log"))
 	if output, err := exec.Command(words[0], append(words[1:], "-t")...).CombinedOutput(); err != nil || bytes.Contains(output, []byte("[warn]")) {
 		t.Fatalf("nginx -t: %v: %s", err, output)
@@ -115,7 +132,7 @@ func (d *deployment) startReplica(t *testing.T, service string, variables ...str
 		t.Fatalf("there can be no folder %s", volumes)
 	}
 	p := launch(t, environment, words)
-	p.waitFor(t, "Serving MCP on http://")
+	p.waitFor(t, "Serving MCP on unix:")
 	return p
 }
 

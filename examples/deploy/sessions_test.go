@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -23,19 +25,19 @@ const (
 	sessionEra   = "2025-11-25"
 )
 
-// sender sends every request with a token, and to another address where one is
-// given.
+// sender sends every request with a token.
 type sender struct {
 	http.RoundTripper
-	pat     string
-	address func() string
+	pat string
+	// plain sends over HTTP without TLS.
+	plain bool
 }
 
 func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+s.pat)
-	if s.address != nil {
-		r.URL.Scheme, r.URL.Host, r.Host = "http", s.address(), host
+	if s.plain {
+		r.URL.Scheme = "http"
 	}
 	return s.RoundTripper.RoundTrip(r)
 }
@@ -124,10 +126,15 @@ func TestReplicas_SessionIsUnknownToTheOtherReplica(t *testing.T) {
 	replica1 := d.startReplica(t, "replica1", "KENBUN_API_URL="+api.URL)
 	d.startReplica(t, "replica2", "KENBUN_API_URL="+api.URL)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	address := d.replica1
-	s := sender{RoundTripper: transport, pat: pat, address: func() string { return address }}
+	var socket atomic.Pointer[string]
+	socket.Store(&d.replica1)
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", *socket.Load())
+		},
+		DisableKeepAlives: true, // each request goes to the socket of its time
+	}
+	s := sender{RoundTripper: transport, pat: pat, plain: true}
 	session, err := connect(t, s, sessionEra)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +143,7 @@ func TestReplicas_SessionIsUnknownToTheOtherReplica(t *testing.T) {
 	id := session.ID()
 
 	// What the other replica answers makes a client open a session there.
-	address = d.replica2
+	socket.Store(&d.replica2)
 	request, err := http.NewRequest(http.MethodPost, "https://"+host+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	if err != nil {
 		t.Fatal(err)

@@ -4,10 +4,14 @@ package deploy_test
 
 import (
 	"bufio"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
+	osuser "os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,7 +48,7 @@ func TestSystemd_UnitIsValidAndConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Only that the program is there can be seen, not where.
-	instance := filepath.Join(t.TempDir(), "kenbun-mcp@8765.service")
+	instance := filepath.Join(t.TempDir(), "kenbun-mcp@1.service")
 	unitText := strings.ReplaceAll(string(content), "/usr/local/bin/kenbun-mcp", kenbuntest.Binary(t))
 	if err := os.WriteFile(instance, []byte(unitText), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,13 +72,14 @@ func TestSystemd_ServesAsTheUnitSays(t *testing.T) {
 	d.startRedis(t)
 	u := loadUnit(t)
 	folder := d.folder
-	fill := strings.NewReplacer("%i", port(d.replica1), "%d", filepath.Join(folder, "credentials"), "%S", filepath.Join(folder, "state"),
-		"/usr/local/bin/kenbun-mcp", kenbuntest.Binary(t), "/etc/kenbun-mcp/", filepath.Join(folder, "secrets")+"/").Replace
+	fill := strings.NewReplacer("%i", "1", "%d", filepath.Join(folder, "credentials"), "%S", filepath.Join(folder, "state"),
+		"%t", filepath.Join(folder, "run"), "/usr/local/bin/kenbun-mcp", kenbuntest.Binary(t), "/etc/kenbun-mcp/", filepath.Join(folder, "secrets")+"/").Replace
 	for _, made := range []string{"credentials", filepath.Join("state", u["StateDirectory"][0])} {
 		if err := os.MkdirAll(filepath.Join(folder, made), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
+	inGroup := d.makeRuntimeFolder(t, u, fill)
 	for _, credential := range u["LoadCredential"] {
 		name, source, _ := strings.Cut(credential, ":")
 		content, err := os.ReadFile(fill(source))
@@ -96,9 +101,8 @@ func TestSystemd_ServesAsTheUnitSays(t *testing.T) {
 	for _, variable := range u["Environment"] {
 		variables = append(variables, fill(variable))
 	}
-	p := launch(t, kenbuntest.Environment(t, variables...), strings.Fields(fill(u["ExecStart"][0])))
-	p.waitFor(t, "Serving MCP on http://"+d.replica1)
-	d.replica2 = d.replica1
+	p := launch(t, kenbuntest.Environment(t, variables...), append(inGroup, strings.Fields(fill(u["ExecStart"][0]))...))
+	p.waitFor(t, "Serving MCP on unix:"+fill("%t/kenbun-mcp/%i/socket,"))
 	d.startNginx(t)
 
 	ada := user{d.client(t), api.User(t, "ada@example.com", authority.RoleMember)}
@@ -123,6 +127,36 @@ func TestSystemd_ServesAsTheUnitSays(t *testing.T) {
 	}
 }
 
+// makeRuntimeFolder makes the folder of the socket as systemd does, and returns
+// the words before a command that give it the unit's group. nginx gets the user of
+// that name. Only root can do either; others run everything as themselves.
+func (d *deployment) makeRuntimeFolder(t *testing.T, u unit, fill func(string) string) (inGroup []string) {
+	t.Helper()
+	folder := filepath.Join(d.folder, "run", fill(u["RuntimeDirectory"][0]))
+	mode, err := strconv.ParseUint(u["RuntimeDirectoryMode"][0], 8, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(folder, 0o755), os.Chmod(folder, fs.FileMode(mode))); err != nil {
+		t.Fatal(err)
+	}
+	d.sockets = filepath.Join(d.folder, "run", "kenbun-mcp")
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	program(t, "setpriv")
+	d.workers = u["Group"][0]
+	group, err := osuser.LookupGroup(d.workers)
+	if err != nil {
+		kenbuntest.SkipUnlessRequired(t, "there is no group "+d.workers+" on this machine")
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	if err := errors.Join(err, os.Chown(folder, -1, gid), os.Chmod(d.folder, 0o711)); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"setpriv", "--regid", group.Gid, "--clear-groups"}
+}
+
 // TestSystemd_FilterAllowsWhatTheProgramAsksFor runs a replica under strace and
 // compares its system calls with those that the unit allows.
 func TestSystemd_FilterAllowsWhatTheProgramAsksFor(t *testing.T) {
@@ -143,8 +177,7 @@ func TestSystemd_FilterAllowsWhatTheProgramAsksFor(t *testing.T) {
 	trace := filepath.Join(d.folder, "trace")
 	words := append([]string{"strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", trace}, d.words(t, "replica1", kenbuntest.Binary(t))...)
 	p := launch(t, kenbuntest.Environment(t, append(d.environment(t, "replica1"), "KENBUN_API_URL="+api.URL)...), words)
-	p.waitFor(t, "Serving MCP on http://")
-	d.replica2 = d.replica1
+	p.waitFor(t, "Serving MCP on unix:")
 	d.startNginx(t)
 	ada := user{d.client(t), api.User(t, "ada@example.com", authority.RoleMember)}
 	answer, err := ada.call("create_token", `{"name":"nightly","expires":"7d"}`)
