@@ -125,7 +125,7 @@ func (d *deployment) startNginx(t *testing.T) *process {
 func (d *deployment) startReplica(t *testing.T, service string, variables ...string) *process {
 	t.Helper()
 	// A test sends more than people may.
-	variables = append([]string{"KENBUN_RATE_LIMIT=0", "KENBUN_RATE_LIMIT_ADDRESS=0"}, variables...)
+	variables = append([]string{"KENBUN_RATE_LIMIT=0", "KENBUN_RATE_LIMIT_ADDRESS=0", "KENBUN_MAX_TOKENS_PER_DAY=0"}, variables...)
 	environment := kenbuntest.Environment(t, append(d.environment(t, service), variables...)...)
 	words := d.words(t, service, kenbuntest.Binary(t))
 	if volumes := filepath.Join(d.folder, "volumes", "journal"); os.MkdirAll(volumes, 0o700) != nil {
