@@ -95,10 +95,12 @@ func readList(body io.Reader, take func(*Token) error) error {
 		if n > maxEntries {
 			return &listError{reason: errTooManyEntries.Error(), cause: errTooManyEntries}
 		}
-		var token Token
+		absent := new(time.Time)
+		token := Token{LastUsedAt: absent} // null takes it away, and a time goes into it
 		if err := decoder.Decode(&token); err != nil {
 			return malformedList(err)
 		}
+		token.UsageUnknown = token.LastUsedAt == absent && absent.IsZero()
 		token.tidy()
 		if reason := incomplete(&token); reason != "" {
 			return &listError{reason: fmt.Sprintf("entry %d of the token list %s", n, reason)}

@@ -16,8 +16,11 @@ type Token struct {
 	// Prefix is the public beginning of the value, "kbn_pat_" and 8 characters.
 	Prefix    string    `json:"token_prefix"`
 	CreatedAt time.Time `json:"created_at"`
-	// LastUsedAt is nil if the token was never used.
+	// LastUsedAt is nil if the token was never used, or if that is not known.
 	LastUsedAt *time.Time `json:"last_used_at"`
+	// UsageUnknown means that the list of the API left last_used_at out, so that the
+	// token may be in use.
+	UsageUnknown bool `json:"-"`
 	// ExpiresAt is nil if the token never expires.
 	ExpiresAt *time.Time `json:"expires_at"`
 	// RevokedAt is nil unless the token was revoked.

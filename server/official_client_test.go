@@ -184,11 +184,6 @@ func TestR37_OfficialClientsPersonDecides(t *testing.T) {
 		var failure error
 		asked := 0
 		var question string
-		p := connect(t, transport, era, func(r *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
-			asked++
-			question = r.Params.Message
-			return answer, failure
-		})
 		for _, c := range []struct {
 			shows   string
 			answer  *mcp.ElicitResult
@@ -205,6 +200,12 @@ func TestR37_OfficialClientsPersonDecides(t *testing.T) {
 			{"an action of its own", &mcp.ElicitResult{Action: "yes", Content: content{"approve": true}}, nil},
 			{"a failure", nil, errors.New("no window to ask in")},
 		} {
+			// Each asks anew: what a client does not answer stays open for a while.
+			p := connect(t, transport, era, func(r *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+				asked++
+				question = r.Params.Message
+				return answer, failure
+			})
 			issued := p.api.Token(t, "ada@example.com", "asked about: "+c.shows, nil)
 			answer, failure, question = c.answer, c.failure, ""
 			before := asked

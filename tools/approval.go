@@ -19,6 +19,9 @@ const decisionTimeout = 5 * time.Minute
 type decision struct {
 	// target is the id of what it is about.
 	target string
+	// subject is what the user is not asked about again after a no, whatever is to
+	// be done with it and by which arguments. Empty: target.
+	subject string
 	// fingerprint stands for the target as the person was shown it: an answer
 	// counts for this and for nothing that the target became meanwhile.
 	fingerprint string
@@ -62,26 +65,54 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 		return c.decideDirectly(ctx, d)
 	}
 	_, answered := c.request.Params.InputResponses[decisionKey]
-	if state := c.request.Params.RequestState; state != "" && answered {
-		c.decided(VerdictNoAnswer, WayElicitation)
-		err := c.sealer.open(ctx, state, c.claims(d))
+	if state := c.request.Params.RequestState; state != "" {
+		opened, err := c.sealer.look(state, c.claims(d))
 		switch {
-		case errors.Is(err, errStateUnknown):
-			return newError(CodeUnavailable, "the answer to the question cannot be counted (%s); %s", errStateUnknown, d.question.Unchanged).
-				next("Call the tool again in a minute; the person is asked anew.").because(err)
-		case err != nil:
-			return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
-				next("Call the tool again; the person is asked anew.").because(err)
+		case answered:
+			return c.answeredAcrossRounds(ctx, d, state)
+		case err == nil && c.isOpen(ctx, opened.Question):
+			// The client has lost no more than the answer: it is the same question.
+			return asking(d, state)
 		}
-		return c.verdict(d, server.ElicitationResponse(c.request.Params.InputResponses, decisionKey))
 	}
-	state, err := c.sealer.seal(c.claims(d))
+	id, err := c.openQuestion(ctx, d)
 	if err != nil {
 		return err
 	}
+	state, err := c.sealer.sealQuestion(c.claims(d), id)
+	if err != nil {
+		return err
+	}
+	return asking(d, state)
+}
+
+func asking(d decision, state string) error {
 	return &inputRequired{
 		result: server.NewInputRequestBuilder(state).Elicit(decisionKey, d.elicitation()).ToolResult(),
 	}
+}
+
+// answeredAcrossRounds counts the answer that came with state.
+func (c *call) answeredAcrossRounds(ctx context.Context, d decision, state string) error {
+	c.decided(VerdictNoAnswer, WayElicitation)
+	err := c.sealer.open(ctx, state, c.claims(d))
+	switch {
+	case errors.Is(err, errStateOther):
+		c.withdraw(ctx, d, state)
+		return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
+			next("Call the tool again; the person is asked anew.").because(err)
+	case errors.Is(err, errStateUnknown):
+		return newError(CodeUnavailable, "the answer to the question cannot be counted (%s); %s", errStateUnknown, d.question.Unchanged).
+			next("Call the tool again in a minute; the person is asked anew.").because(err)
+	case err != nil:
+		return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
+			next("Call the tool again; the person is asked anew.").because(err)
+	}
+	opened, err := c.sealer.look(state, c.claims(d))
+	if err != nil {
+		return d.late().because(err)
+	}
+	return c.settle(ctx, d, opened.Question, c.verdict(d, server.ElicitationResponse(c.request.Params.InputResponses, decisionKey)))
 }
 
 // decideInSession asks over the client's session, as protocols before
@@ -96,6 +127,10 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	if !ok {
 		return c.decideDirectly(ctx, d)
 	}
+	id, err := c.openQuestion(ctx, d)
+	if err != nil {
+		return err
+	}
 	c.decided(VerdictNoAnswer, WayElicitation)
 	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
@@ -105,14 +140,15 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	})
 	switch {
 	case err == nil:
-		return c.verdict(d, answer)
+		err = c.verdict(d, answer)
 	case ctx.Err() != nil:
-		return ctx.Err()
+		err = ctx.Err()
 	case waiting.Err() != nil:
-		return d.late().because(err)
+		err = d.late().because(err)
 	default:
-		return c.needsPerson(d).because(err)
+		err = c.needsPerson(d).because(err)
 	}
+	return c.settle(ctx, d, id, err)
 }
 
 // decideDirectly asks the person past a client that cannot.
@@ -120,22 +156,26 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 	if c.person == nil {
 		return c.needsPerson(d)
 	}
+	id, err := c.openQuestion(ctx, d)
+	if err != nil {
+		return err
+	}
 	c.decided(VerdictNoAnswer, c.person.Way())
-	err := c.person.Decide(ctx, d.question, decisionTimeout)
+	err = c.person.Decide(ctx, d.question, decisionTimeout)
 	switch {
 	case err == nil:
 		c.decided(VerdictApproved, c.person.Way())
-		return nil
 	case ctx.Err() != nil:
-		return ctx.Err()
+		err = ctx.Err()
 	case errors.Is(err, ErrDeclined):
 		c.decided(VerdictDeclined, c.person.Way())
-		return d.refused("the person said no")
+		err = d.refused("the person said no")
 	case errors.Is(err, context.DeadlineExceeded):
-		return d.late().because(err)
+		err = d.late().because(err)
 	default:
-		return c.needsPerson(d).because(err)
+		err = c.needsPerson(d).because(err)
 	}
+	return c.settle(ctx, d, id, err)
 }
 
 func (d decision) refused(how string) *Error {

@@ -236,8 +236,8 @@ func TestR38_StateAndAnswerBelongTogether(t *testing.T) {
 	token := f.token("old laptop")
 	sealed := f.callModern(canAsk, "revoke_token", id(token.ID)).asking()
 	f.callModern(canAsk, "revoke_token", id(token.ID), state(sealed)).asking()
-	f.callModern(canAsk, "revoke_token", id(token.ID), response(agreed)).asking()
+	f.callModern(canAsk, "revoke_token", id(token.ID), response(agreed)).failed(tools.CodeRateLimited, "open already")
 	f.callModern(canAsk, "revoke_token", id(token.ID), state(sealed), `,"inputResponses":{"another":`+agreed+`}`).asking()
-	f.callModern(canAsk, "revoke_token", id(token.ID), state(""), response(agreed)).asking()
+	f.callModern(canAsk, "revoke_token", id(token.ID), state(""), response(agreed)).failed(tools.CodeRateLimited, "open already")
 	f.mustBeLive(token.ID)
 }

@@ -131,7 +131,10 @@ const (
 	VerdictApproved Verdict = "approved"
 	VerdictDeclined Verdict = "declined"
 	// VerdictNoAnswer: none came in time, or none that counts.
-	VerdictNoAnswer      Verdict = "no_answer"
+	VerdictNoAnswer Verdict = "no_answer"
+	// VerdictHeldBack: the user was not asked, since their questions are used up:
+	// they said no of late, or others are open.
+	VerdictHeldBack      Verdict = "held_back"
 	VerdictNobodyToAsk   Verdict = "nobody_to_ask"
 	VerdictTrustedClient Verdict = "trusted_client"
 )

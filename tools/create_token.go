@@ -225,9 +225,14 @@ func newTokenFacts(want client.NewToken, now time.Time) []Fact {
 	return facts
 }
 
+// newTokenSubject is what a question about a token that is not there yet is
+// about, whatever its name.
+const newTokenSubject = "a new token"
+
 func (c *call) overwriting(want client.NewToken) decision {
 	return decision{
 		target:      want.Name,
+		subject:     newTokenSubject,
 		fingerprint: digest([]byte(want.Name)),
 		question: Question{
 			Title:       "Create a kenbun token and put it in the place of another value?",
@@ -243,6 +248,7 @@ func (c *call) overwriting(want client.NewToken) decision {
 func (c *call) neverExpiring(want client.NewToken) decision {
 	return decision{
 		target:      want.Name,
+		subject:     newTokenSubject,
 		fingerprint: digest([]byte(want.Name)),
 		question: Question{
 			Title:       "Create a kenbun token that never expires?",

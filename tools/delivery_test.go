@@ -333,7 +333,7 @@ func TestR37_OverwritingAnotherValueIsForThePersonToDecide(t *testing.T) {
 	road := overwritingRoad{&faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tools.Receipt, error) {
 		return tools.Receipt{Road: "overwriting", Note: "There."}, nil
 	}}}
-	f := newFixture(t, withDeliverer(road))
+	f := newFixture(t, withDeliverer(road), withoutSilence)
 	f.call("create_token", createArguments("import", "1d")).failed(tools.CodeNeedsPerson, "no token was made")
 	f.callIn(t.Context(), f.asksWith(`{}`, declined), "create_token", createArguments("import", "1d")).failed(tools.CodeDeclined, "no token was made")
 	f.mustHaveNothingNew()

@@ -67,7 +67,7 @@ func TestR37_WhereTheClientCannotAskThePersonIsAskedDirectly(t *testing.T) {
 // A client that can ask is the one that asks.
 func TestThePageIsNotForClientsThatCanAsk(t *testing.T) {
 	p := &page{decide: func(context.Context) error { return nil }}
-	f := newFixture(t, func(c *tools.Config) { c.Person = p })
+	f := newFixture(t, func(c *tools.Config) { c.Person = p }, withoutSilence)
 	token := f.token("kept")
 	f.callIn(t.Context(), f.asksWith(`{}`, declined), "revoke_token", id(token.ID)).failed(tools.CodeDeclined)
 	f.callIn(t.Context(), f.asks(`{}`, func(context.Context) (json.RawMessage, error) {

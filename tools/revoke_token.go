@@ -237,6 +237,7 @@ func (c *call) revocation(token *client.Token) decision {
 func (c *call) revocationUnseen(id string) decision {
 	return decision{
 		target:      id,
+		subject:     "a token that is not seen",
 		fingerprint: digest([]byte("unseen " + id)),
 		question: Question{
 			Title: "Revoke this kenbun token without a look at it?",
@@ -269,6 +270,9 @@ func revokeQuestion(token *client.Token, now time.Time, prefixInUse string) Ques
 // tokenFacts are what identifies a token and tells how much hangs on it.
 func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
 	used, expires := "never", "never"
+	if token.UsageUnknown {
+		used = "not known"
+	}
 	if token.LastUsedAt != nil {
 		used = humantime.Relative(*token.LastUsedAt, now)
 	}

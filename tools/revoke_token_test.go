@@ -60,7 +60,7 @@ func TestK3_RevokedBeforeIsNoError(t *testing.T) {
 }
 
 func TestR37_A6_OnlyAPlainYesRevokes(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, withoutSilence)
 	token := f.token("old laptop")
 	for label, test := range map[string]struct {
 		answer string
@@ -103,7 +103,7 @@ func TestR37_A6_OnlyAPlainYesRevokes(t *testing.T) {
 }
 
 func TestR37_A6_BrokenAnswersRevokeNothing(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, withoutSilence)
 	token := f.token("old laptop")
 	fails := errors.New("boom at https://internal.example/secret")
 	for label, test := range map[string]struct {
@@ -139,7 +139,7 @@ func TestR37_A6_BrokenAnswersRevokeNothing(t *testing.T) {
 }
 
 func TestR37_A6_ACallThatEndsWhileThePersonThinksRevokesNothing(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, withoutSilence)
 	token := f.token("old laptop")
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := f.asks(`{}`, func(ctx context.Context) (json.RawMessage, error) {

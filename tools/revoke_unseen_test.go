@@ -60,7 +60,7 @@ func TestRevokingNeedsNoList(t *testing.T) {
 }
 
 func TestRevokingWithoutAListNeedsADecision(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, withoutSilence)
 	token := f.token("leaked")
 	f.proxy.instead(withList(badLists["fails"]))
 	f.callIn(t.Context(), f.asksWith(`{}`, declined), "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "the person said no")

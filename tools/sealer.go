@@ -28,6 +28,8 @@ type sealed struct {
 	Claims  claims    `json:"claims"`
 	Expires time.Time `json:"expires"`
 	Nonce   string    `json:"nonce"`
+	// Question is the id of the question in the budget, where it has one.
+	Question string `json:"question,omitempty"`
 }
 
 // Why a state does not count. The texts are shown to models.
@@ -97,11 +99,15 @@ func (s *sealer) share(key []byte, once Once) error {
 
 var stateContext = []byte("kenbun-mcp decision v1")
 
-func (s *sealer) seal(about claims) (string, error) {
+func (s *sealer) seal(about claims) (string, error) { return s.sealQuestion(about, "") }
+
+// sealQuestion seals a state that belongs to the question id of the budget.
+func (s *sealer) sealQuestion(about claims, id string) (string, error) {
 	plain, err := json.Marshal(sealed{
-		Claims:  about,
-		Expires: s.clock().Add(decisionTimeout),
-		Nonce:   rand.Text(),
+		Claims:   about,
+		Expires:  s.clock().Add(decisionTimeout),
+		Nonce:    rand.Text(),
+		Question: id,
 	})
 	if err != nil {
 		return "", fmt.Errorf("seal a question: %w", err)
@@ -112,27 +118,11 @@ func (s *sealer) seal(about claims) (string, error) {
 // open reports whether state was sealed for about, in time, and not opened
 // before.
 func (s *sealer) open(ctx context.Context, state string, about claims) error {
-	box, err := base64.RawURLEncoding.DecodeString(state)
-	// Decoding passes over line breaks and loose bits at the end.
-	if err != nil || base64.RawURLEncoding.EncodeToString(box) != state {
-		return errStateAltered
-	}
-	plain, err := s.aead.Open(nil, nil, box, stateContext)
+	opened, err := s.look(state, about)
 	if err != nil {
-		return errStateAltered
+		return err
 	}
-	var opened sealed
-	if err := json.Unmarshal(plain, &opened); err != nil {
-		return errStateAltered
-	}
-	now := s.clock()
-	if !now.Before(opened.Expires) {
-		return errStateExpired
-	}
-	if opened.Claims != about {
-		return errStateOther
-	}
-	first, err := s.once(ctx, opened.Nonce, opened.Expires.Sub(now))
+	first, err := s.once(ctx, opened.Nonce, opened.Expires.Sub(s.clock()))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", errStateUnknown, err)
@@ -140,6 +130,30 @@ func (s *sealer) open(ctx context.Context, state string, about claims) error {
 		return errStateUsed
 	}
 	return nil
+}
+
+// look returns what was sealed into state, if that was for about and in time. It
+// does not use it up.
+func (s *sealer) look(state string, about claims) (opened sealed, err error) {
+	box, err := base64.RawURLEncoding.DecodeString(state)
+	// Decoding passes over line breaks and loose bits at the end.
+	if err != nil || base64.RawURLEncoding.EncodeToString(box) != state {
+		return opened, errStateAltered
+	}
+	plain, err := s.aead.Open(nil, nil, box, stateContext)
+	if err != nil {
+		return opened, errStateAltered
+	}
+	if err := json.Unmarshal(plain, &opened); err != nil {
+		return opened, errStateAltered
+	}
+	if !s.clock().Before(opened.Expires) {
+		return opened, errStateExpired
+	}
+	if opened.Claims != about {
+		return opened, errStateOther
+	}
+	return opened, nil
 }
 
 // onceHere remembers nonce in the memory of this process until its state has

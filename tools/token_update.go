@@ -166,6 +166,15 @@ func (u tokenUpdate) narrows() bool {
 	return false
 }
 
+func (u tokenUpdate) narrowsIn(field string) bool {
+	for _, d := range u.differences {
+		if d.field == field {
+			return d.narrows
+		}
+	}
+	return false
+}
+
 func (u tokenUpdate) widensIn(field string) bool {
 	for _, d := range u.differences {
 		if d.field == field {
@@ -217,6 +226,9 @@ func (c *call) updateQuestion(token *client.Token, update tokenUpdate) Question 
 	if update.widens() {
 		question.Title = "Give this kenbun token more than it has?"
 		consequences = append(consequences, "Whoever holds its value can then do more, or for longer.")
+	}
+	if !update.widens() {
+		consequences = append(consequences, "Whatever uses the token, or finds it by its name, may stop working. It can be given back.")
 	}
 	if (row.InUse || row.MayBeInUse) && update.narrows() {
 		consequences = append(consequences, "This is the token that is in use here: what it loses may not be had back from here, and you may have to mend it in kenbun or with another token.")

@@ -13,6 +13,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 // Config is what a [Toolbox] is made from.
@@ -40,6 +41,9 @@ type Config struct {
 	// Once tells whether an answer comes for the first time, among all replicas
 	// of a server. Nil: this process remembers by itself.
 	Once Once
+	// Questions keeps the budgets of questions, shared by all replicas of a server.
+	// Nil: they are kept in the memory of this process.
+	Questions approval.Store
 	// Policy is the operator's ceiling.
 	Policy Policy
 	// Extensions tells that the API can do what kenbun does not document: narrow a
@@ -77,9 +81,12 @@ type Toolbox struct {
 	log           *slog.Logger
 	clock         func() time.Time
 	sealer        *sealer
-	changes       *changes
-	creations     *changes
-	rotations     *rotations
+	budget        *approval.Budget
+	// earlier keeps the ends that tokens had before a tool took from them.
+	earlier   approval.Store
+	changes   *changes
+	creations *changes
+	rotations *rotations
 }
 
 // New returns a toolbox. It fails on a policy that means nothing.
@@ -115,6 +122,13 @@ func New(config Config) (*Toolbox, error) {
 	}
 	b.recoveries = newRecoveries(b.journal, b.clock)
 	b.sealer = newSealer(b.clock)
+	questions, earlier := config.Questions, config.Questions
+	if questions == nil {
+		// Apart, so that neither takes the other's room.
+		questions, earlier = approval.NewMemory(), approval.NewMemory()
+	}
+	b.earlier = earlier
+	b.budget = approval.NewBudget(questions, b.clock)
 	if err := b.sealer.share(config.StateKey, config.Once); err != nil {
 		return nil, err
 	}

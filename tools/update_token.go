@@ -16,7 +16,7 @@ func updateToken() *Tool {
 		Name:  "update_token",
 		Title: "Change a personal access token",
 		Description: "Changes the name, permissions, start or end of one of the user's tokens; its value and what is left out stay. " +
-			"Giving a token less happens at once; giving it more, or taking from the token that the server runs on, the person decides.",
+			"The user decides about giving a token more, and about any change of one that is in use, was used within 30 days or would stop within 7.",
 		Toolset:   ToolsetTokens,
 		Effect:    Alters,
 		Needs:     []Need{NeedDecisionToWiden},
@@ -82,7 +82,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayChange(); err != nil {
 		return nil, err
 	}
-	if update.widens() || c.inUse(token) && update.narrows() {
+	if update.widens() || c.disrupts(token, update) {
 		if err := c.decide(ctx, c.updating(token, update)); err != nil {
 			return nil, err
 		}
@@ -105,6 +105,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, updateFailed(err)
 	}
 	c.acted(OutcomeDone, leftOf(updated, c.now))
+	c.rememberEnd(ctx, token, update)
 	c.logger.Info("token changed", "id", id, "prefix", publicPrefix(updated), "changed", update.changed())
 	return updatedResult(updated, update, c.now), nil
 }
@@ -139,7 +140,7 @@ func (c *call) mayUpdate(ctx context.Context, token *client.Token, update tokenU
 		return err
 	}
 	if update.widensIn(fieldExpires) {
-		if err := c.policy.checkExtension(token, update.expires); err != nil {
+		if err := c.policy.checkExtension(token, update.expires); err != nil && !c.hadEnd(ctx, token, update.expires) {
 			return err
 		}
 	}

@@ -70,16 +70,13 @@ func TestS5_NarrowingNeedsNobody(t *testing.T) {
 		check     func(client.Token) bool
 	}{
 		{changes(token.ID, "name", `"nightly import"`), []string{"name"}, func(t client.Token) bool { return t.Name == "nightly import" }},
-		{changes(token.ID, "expires", `"7d"`), []string{"expires"}, func(t client.Token) bool { return time.Until(*t.ExpiresAt) < 8*24*time.Hour }},
+		{changes(token.ID, "expires", `"8d"`), []string{"expires"}, func(t client.Token) bool { return time.Until(*t.ExpiresAt) < 9*24*time.Hour }},
 		{changes(token.ID, "permissions", `["write:leads","read:leads","read:tokens"]`), []string{"permissions"},
 			func(t client.Token) bool {
 				return slices.Equal(t.Permissions, []string{"read:leads", "read:tokens", "write:leads"})
 			}},
-		{changes(token.ID, "permissions", `["read:leads"]`, "valid_from", `"1d"`), []string{"valid_from", "permissions"},
-			func(t client.Token) bool {
-				return slices.Equal(t.Permissions, []string{"read:leads"}) && t.ValidFrom.After(time.Now())
-			}},
-		{changes(token.ID, "valid_from", `"2d"`), []string{"valid_from"}, func(t client.Token) bool { return t.ValidFrom.After(time.Now().Add(47 * time.Hour)) }},
+		{changes(token.ID, "permissions", `["read:leads"]`), []string{"permissions"},
+			func(t client.Token) bool { return slices.Equal(t.Permissions, []string{"read:leads"}) }},
 		{changes(token.ID, "permissions", `["read:leads"]`, "name", `"nightly import"`), []string{}, func(client.Token) bool { return true }},
 	} {
 		var got updated
@@ -100,7 +97,7 @@ func TestS5_TheValueStaysAndWhatItMayDoCountsAtOnce(t *testing.T) {
 	if _, err := own.ListTokens(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.call("update_token", changes(token.ID, "permissions", `["read:leads"]`)).ok(nil)
+	f.callIn(t.Context(), f.asksWith(`{}`, agreed), "update_token", changes(token.ID, "permissions", `["read:leads"]`)).ok(nil)
 	if _, err := own.ListTokens(t.Context()); err == nil {
 		t.Error("the token may still list tokens")
 	}
@@ -137,7 +134,7 @@ func narrowToken(f *fixture) *client.CreatedToken {
 func TestS5_A1_WideningIsThePersonsDecision(t *testing.T) {
 	for label, arguments := range widening {
 		t.Run(label, func(t *testing.T) {
-			f := newExtendedFixture(t, allowNever)
+			f := newExtendedFixture(t, allowNever, withoutSilence)
 			token := narrowToken(f)
 			asIs := func() {
 				t.Helper()
@@ -154,6 +151,8 @@ func TestS5_A1_WideningIsThePersonsDecision(t *testing.T) {
 			sealed := f.callModern(`{"elicitation":{}}`, "update_token", arguments(token.ID)).asking()
 			f.callModern(`{"elicitation":{}}`, "update_token", changes(token.ID, "permissions", `["read:leads","write:tokens"]`), state(sealed), response(agreed)).
 				failed(tools.CodeDeclined)
+			asIs()
+			f.callModern(`{"elicitation":{}}`, "update_token", arguments(token.ID), state(sealed), response(declined)).failed(tools.CodeDeclined)
 			asIs()
 
 			session := f.asksWith(`{}`, agreed)
@@ -219,10 +218,10 @@ func TestS5_ATokenThatChangedMeanwhileIsLeftAlone(t *testing.T) {
 
 // The token that the call runs on may lock the assistant and the person out.
 func TestR40_NarrowingTheTokenInUseAsks(t *testing.T) {
-	f := newExtendedFixture(t)
+	f := newExtendedFixture(t, withoutSilence)
 	own := f.listedID("first")
 	for _, arguments := range []string{
-		changes(own, "permissions", `["read:leads"]`), changes(own, "expires", `"1d"`), changes(own, "valid_from", `"1d"`),
+		changes(own, "permissions", `["read:leads"]`), changes(own, "expires", `"1d"`), changes(own, "valid_from", `"1d"`), changes(own, "name", `"laptop"`),
 	} {
 		f.call("update_token", arguments).failed(tools.CodeNeedsPerson)
 		session := f.asksWith(`{}`, declined)
@@ -234,9 +233,8 @@ func TestR40_NarrowingTheTokenInUseAsks(t *testing.T) {
 	if got := f.listed()[own]; got.Permissions != nil || got.ExpiresAt != nil || got.ValidFrom != nil {
 		t.Errorf("the token in use is %+v", got)
 	}
-	f.call("update_token", changes(own, "name", `"laptop"`)).ok(nil)
 	f.callIn(t.Context(), f.asksWith(`{}`, agreed), "update_token", changes(own, "permissions", `["read:tokens"]`)).ok(nil)
-	f.call("update_token", changes(own, "name", `"desktop"`)).failed(tools.CodeForbidden)
+	f.callIn(t.Context(), f.asksWith(`{}`, agreed), "update_token", changes(own, "name", `"desktop"`)).failed(tools.CodeForbidden)
 }
 
 func TestS5_TheOperatorsCeilingHolds(t *testing.T) {
@@ -353,4 +351,69 @@ func TestS5_ChangesAreCounted(t *testing.T) {
 		f.call("update_token", changes(token.ID, "name", name)).ok(nil)
 	}
 	f.call("update_token", changes(token.ID, "name", `"c"`)).failed(tools.CodeRateLimited, "2 changes a minute")
+}
+
+// What hangs on a token is not taken away without the user, and can be given back.
+func TestR37_LessIsADecisionWhereItMayBeAnOutage(t *testing.T) {
+	f := newExtendedFixture(t)
+	used, idle := f.made(client.NewToken{Name: "daily import"}), f.made(client.NewToken{Name: "idle"})
+	f.proxy.instead(rewriting(t, func(row map[string]json.RawMessage) {
+		if string(row["id"]) == quoted(used.ID) {
+			row["last_used_at"] = json.RawMessage(quoted(time.Now().Add(-29 * 24 * time.Hour).UTC().Format(time.RFC3339)))
+		}
+	}))
+	for _, arguments := range []string{
+		changes(used.ID, "expires", `"300d"`), changes(used.ID, "name", `"harmless"`), changes(used.ID, "permissions", `["read:leads"]`),
+		changes(idle.ID, "expires", `"6d"`), changes(idle.ID, "valid_from", `"1d"`),
+	} {
+		f.call("update_token", arguments).failed(tools.CodeNeedsPerson)
+	}
+	session := f.asksWith(`{}`, agreed)
+	f.callIn(t.Context(), session, "update_token", changes(used.ID, "name", `"harmless"`, "expires", `"6d"`)).ok(nil)
+	asked := session.asked()
+	if len(asked) != 1 || !strings.Contains(asked[0].Message, `was "daily import", becomes "harmless"`) || !strings.Contains(asked[0].Message, "may stop working") {
+		t.Errorf("the user was asked %+v", asked)
+	}
+	// The operator allows no token that never expires, but this one did not.
+	f.callIn(t.Context(), session, "update_token", changes(used.ID, "name", `"daily import"`, "expires", `"never"`)).ok(nil)
+	if got := f.listed()[used.ID]; got.ExpiresAt != nil || got.Name != "daily import" {
+		t.Errorf("the token is not as it was: %+v", got)
+	}
+	f.callIn(t.Context(), session, "update_token", changes(f.token30("short").ID, "expires", `"never"`)).failed(tools.CodeForbidden, "never expire")
+}
+
+// A list that does not say when a token was used does not say that it was not.
+func TestR37_UnknownUseCountsAsUse(t *testing.T) {
+	f := newExtendedFixture(t)
+	token := f.token30("import")
+	rename := changes(token.ID, "name", `"nightly"`)
+	f.proxy.instead(rewriting(t, func(row map[string]json.RawMessage) { delete(row, "last_used_at") }))
+	f.call("update_token", rename).failed(tools.CodeNeedsPerson)
+	session := f.asksWith(`{}`, declined)
+	f.callIn(t.Context(), session, "update_token", rename).failed(tools.CodeDeclined)
+	if asked := session.asked(); len(asked) != 1 || !strings.Contains(asked[0].Message, "Last used: not known") {
+		t.Errorf("the user was asked %+v", asked)
+	}
+	f.proxy.instead(nil)
+	f.call("update_token", rename).ok(nil)
+}
+
+// A no is followed by silence for the token, whatever is asked about it.
+func TestR37_AfterANoTheUserIsNotAskedAgain(t *testing.T) {
+	f := newExtendedFixture(t)
+	token := f.token30("old laptop")
+	session := f.asksWith(`{}`, declined)
+	for i := range 200 {
+		a := f.callIn(t.Context(), session, "revoke_token", id(token.ID))
+		if i > 0 {
+			a.failed(tools.CodeDeclined, "the user said no", "was not revoked")
+		}
+	}
+	f.callIn(t.Context(), session, "rotate_token", id(token.ID)).failed(tools.CodeDeclined, "the user said no")
+	f.callIn(t.Context(), session, "update_token", changes(token.ID, "expires", `"200d"`)).failed(tools.CodeDeclined, "the user said no")
+	f.callModern(canAsk, "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "the user said no")
+	if n := len(session.asked()); n != 1 {
+		t.Errorf("the user was asked %d times", n)
+	}
+	f.mustBeLive(token.ID)
 }

@@ -102,7 +102,7 @@ func needs(tool *tools.Tool) string {
 	for _, need := range tool.Needs {
 		words = append(words, map[tools.Need]string{
 			tools.NeedDelivery: "gets the secret", tools.NeedDecision: "decides",
-			tools.NeedDecisionToWiden: "decides where it gets more",
+			tools.NeedDecisionToWiden: "decides where it gets more or may stop working",
 		}[need])
 	}
 	if len(words) == 0 {

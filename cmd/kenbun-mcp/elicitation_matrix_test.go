@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -29,25 +31,38 @@ var elicitationMatrix = []struct {
 
 func TestWhoIsAskedByWhatTheClientDeclares(t *testing.T) {
 	api := kenbuntest.Start(t)
-	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	target := api.Token(t, "ada@example.com", "target", nil)
-	narrow := narrowedToken(t, api, pat)
 	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL="+api.URL, "KENBUN_API_EXTENSIONS=true")
 	address := startHTTP(t, environment)
-	for _, test := range []struct{ tool, arguments, question, command string }{
-		{"revoke_token", fmt.Sprintf(`{"id":%q}`, target.ID), "Revoke this kenbun token?", "kenbun-mcp tokens revoke " + target.ID},
-		{"update_token", fmt.Sprintf(`{"id":%q,"permissions":["all"]}`, narrow.ID), "more than it has", "kenbun-mcp tokens update " + narrow.ID + " --permissions all"},
-	} {
-		t.Run(test.tool, func(t *testing.T) {
-			expectAsked(t, address, pat, environment, test.tool, test.arguments, test.question, test.command)
+	t.Run("revoke_token", func(t *testing.T) {
+		expectAsked(t, api, address, environment, func(t *testing.T, user, _ string) asking {
+			target := api.Token(t, user, "target", nil)
+			return asking{
+				"revoke_token", fmt.Sprintf(`{"id":%q}`, target.ID), "Revoke this kenbun token?", "kenbun-mcp tokens revoke " + target.ID,
+				func() error { _, err := api.As(t, target.Value).Me(t.Context()); return err },
+			}
 		})
-	}
-	if _, err := api.As(t, target.Value).Me(t.Context()); err != nil {
-		t.Errorf("nobody said yes, and the token is dead: %v", err)
-	}
-	if _, err := api.As(t, narrow.Value.Reveal()).OrgUnits(t.Context()); err == nil {
-		t.Error("nobody said yes, and the token was widened")
-	}
+	})
+	t.Run("update_token", func(t *testing.T) {
+		expectAsked(t, api, address, environment, func(t *testing.T, _, pat string) asking {
+			narrow := narrowedToken(t, api, pat)
+			return asking{
+				"update_token", fmt.Sprintf(`{"id":%q,"permissions":["all"]}`, narrow.ID), "more than it has",
+				"kenbun-mcp tokens update " + narrow.ID + " --permissions all",
+				func() error {
+					if _, err := api.As(t, narrow.Value.Reveal()).OrgUnits(t.Context()); err == nil {
+						return errors.New("the token was widened")
+					}
+					return nil
+				},
+			}
+		})
+	})
+}
+
+// asking is a call that asks, and what must hold without a yes.
+type asking struct {
+	tool, arguments, question, command string
+	unchanged                          func() error
 }
 
 // narrowedToken makes a token for the user of pat that may read leads alone.
@@ -61,27 +76,37 @@ func narrowedToken(t *testing.T, api *kenbuntest.API, pat string) *client.Create
 	return created
 }
 
-func expectAsked(t *testing.T, address, pat string, environment []string, tool, arguments, question, command string) {
+// expectAsked has a user of their own ask in each way: a question that is open
+// holds others back.
+func expectAsked(t *testing.T, api *kenbuntest.API, address string, environment []string, about func(t *testing.T, user, pat string) asking) {
 	t.Helper()
 	for _, row := range elicitationMatrix {
-		for way, ask := range map[string]func(t *testing.T) string{
-			"stdio, handshake": func(t *testing.T) string {
+		for way, ask := range map[string]func(t *testing.T, pat, tool, arguments string) string{
+			"stdio, handshake": func(t *testing.T, pat, tool, arguments string) string {
 				return runProgram(t, with(environment, "KENBUN_PAT="+pat), handshake(row.declares)+toolCall(2, tool, arguments), "stdio").stdout
 			},
-			"stdio, stateless": func(t *testing.T) string {
+			"stdio, stateless": func(t *testing.T, pat, tool, arguments string) string {
 				return runProgram(t, with(environment, "KENBUN_PAT="+pat), statelessCall(row.declares, tool, arguments)+"\n", "stdio").stdout
 			},
-			"HTTP, handshake": func(t *testing.T) string { return askOverSession(t, address, pat, row.declares, tool, arguments) },
-			"HTTP, stateless": func(t *testing.T) string {
+			"HTTP, handshake": func(t *testing.T, pat, tool, arguments string) string {
+				return askOverSession(t, address, pat, row.declares, tool, arguments)
+			},
+			"HTTP, stateless": func(t *testing.T, pat, tool, arguments string) string {
 				return postMCP(t, address, pat, statelessCall(row.declares, tool, arguments))
 			},
 		} {
 			t.Run(row.declares+" over "+way, func(t *testing.T) {
-				got := ask(t)
-				asked := strings.Contains(got, "elicitation/create") && strings.Contains(got, question)
-				refused := strings.Contains(got, "needs_person") && strings.Contains(got, command)
+				user := strings.ToLower(rand.Text()) + "@example.com"
+				pat := api.User(t, user, authority.RoleMember)
+				a := about(t, user, pat)
+				got := ask(t, pat, a.tool, a.arguments)
+				asked := strings.Contains(got, "elicitation/create") && strings.Contains(got, a.question)
+				refused := strings.Contains(got, "needs_person") && strings.Contains(got, a.command)
 				if asked != row.asked || !row.asked && !refused {
 					t.Errorf("asked %t, want %t; refused with the command %t: %s", asked, row.asked, refused, got)
+				}
+				if err := a.unchanged(); err != nil {
+					t.Errorf("nobody said yes: %v", err)
 				}
 			})
 		}

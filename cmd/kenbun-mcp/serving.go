@@ -139,6 +139,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		Auditor:       auditor,
 		StateKey:      shared.decisionKey(),
 		Once:          shared.onceAmongReplicas(),
+		Questions:     shared.questions(),
 		Policy:        policy,
 		Extensions:    c.extended || f.apiExtensions,
 		APIAddress:    c.api.BaseURL(),

@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 // endingTimeout bounds how long tokens that nobody can fetch any more are tried
@@ -87,6 +88,15 @@ func (s *sharedState) onceAmongReplicas() tools.Once {
 	return func(ctx context.Context, nonce string, keep time.Duration) (bool, error) {
 		return state.Once(ctx, s.store, "decision:"+nonce, keep)
 	}
+}
+
+// questions keeps the budgets of questions for all replicas. Nil: each process
+// keeps its own.
+func (s *sharedState) questions() approval.Store {
+	if s == nil || !s.store.Shared() {
+		return nil
+	}
+	return s.store
 }
 
 // decisionKey seals questions that are with the client. Nil: a random key, which

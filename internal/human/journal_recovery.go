@@ -318,7 +318,7 @@ func (r *recoveryRun) isHeld(token *client.Token) bool {
 	if p := r.caller.TokenPrefix; p != "" && strings.HasPrefix(token.Prefix, p) {
 		return true
 	}
-	return token.LastUsedAt != nil
+	return token.LastUsedAt != nil || token.UsageUnknown
 }
 
 // dealByName finds the token of an entry without an id. Only one that can be no

@@ -52,6 +52,9 @@ type page struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	// asks is what the page asks, nil for a page that asks nothing.
+	asks *questionContent
+
 	mu      sync.Mutex
 	content content // nil once the page is over
 	acting  bool
@@ -63,7 +66,9 @@ type page struct {
 
 func newPage(content content, ends time.Time) *page {
 	ctx, cancel := context.WithCancel(context.Background())
+	asks, _ := content.(*questionContent)
 	return &page{
+		asks: asks,
 		path: "/" + rand.Text(), csrf: rand.Text(), ends: ends,
 		ctx: ctx, cancel: cancel, content: content, done: make(chan struct{}),
 	}

@@ -110,6 +110,8 @@ type notice struct {
 	// Tone is "good", "bad" or "": how the page looks.
 	Tone  string
 	Lines []string
+	// Waiting are questions that the user may go on to.
+	Waiting []waitingQuestion
 }
 
 func newNotice(status int, title, tone string, lines ...string) view {
