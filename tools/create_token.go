@@ -78,6 +78,9 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.deliverer.Check(ctx); err != nil {
 		return nil, cannotDeliver(err, "no token was made")
 	}
+	if err := c.maySendNewToken(ctx); err != nil {
+		return nil, err
+	}
 	if err := c.decideOnCreation(ctx, want); err != nil {
 		return nil, err
 	}
@@ -87,6 +90,7 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	}
 	created, receipt, err := c.mint(ctx, want, c.deliver)
 	if err != nil {
+		c.thrownAway(ctx, err)
 		return nil, err
 	}
 	return createdResult(created, receipt, c.now), nil

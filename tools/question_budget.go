@@ -66,6 +66,33 @@ func (c *call) heldBack(d decision, held *approval.HeldBackError) *Error {
 	return e.because(held)
 }
 
+// maySendNewToken reports an error while the user wants no new tokens: they threw
+// one away, or said no to one.
+func (c *call) maySendNewToken(ctx context.Context) error {
+	held, err := c.budget.Silence(ctx, c.caller.ID, digest([]byte(newTokenSubject)))
+	switch {
+	case err != nil:
+		return newError(CodeUnavailable, "whether the user wants a new token cannot be found out right now; no token was made").
+			next("Call the tool again in a minute.").because(err)
+	case held == nil || held.Why != approval.SaidNo:
+		return nil
+	}
+	c.decided(VerdictHeldBack, "")
+	return c.heldBack(decision{
+		question: Question{Unchanged: "no token was made"}, command: "kenbun-mcp tokens create" + c.terminalFlags,
+	}, held)
+}
+
+// thrownAway counts a token that the user did not want as a no to further ones.
+func (c *call) thrownAway(ctx context.Context, err error) {
+	if e, ok := asError(err); !ok || e.Code != CodeDeclined {
+		return
+	}
+	if err := c.budget.Note(context.WithoutCancel(ctx), c.caller.ID, digest([]byte(newTokenSubject)), approval.Declined); err != nil {
+		c.logger.Warn("that the user threw a token away could not be noted", "cause", err)
+	}
+}
+
 // withdraw ends the question of state if it is about the same call, and its target
 // is not what it was.
 func (c *call) withdraw(ctx context.Context, d decision, state string) {

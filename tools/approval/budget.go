@@ -177,6 +177,25 @@ func (b *Budget) Settle(ctx context.Context, caller, id string, outcome Outcome)
 	})
 }
 
+// Silence returns why caller is not asked about target right now, nil if they may
+// be. Questions that are open do not count.
+func (b *Budget) Silence(ctx context.Context, caller, target string) (held *HeldBackError, err error) {
+	err = b.change(ctx, caller, func(r *record, now time.Time) error {
+		held = (&record{Silent: r.Silent}).holdsBack(Question{Target: target}, now)
+		return errUnchanged
+	})
+	return held, err
+}
+
+// Note counts a no of caller to target that was not the answer to a question, such
+// as a new token that they threw away.
+func (b *Budget) Note(ctx context.Context, caller, target string, outcome Outcome) error {
+	return b.change(ctx, caller, func(r *record, now time.Time) error {
+		r.note(target, outcome, now)
+		return nil
+	})
+}
+
 // errUnchanged ends a change that only looks.
 var errUnchanged = errors.New("nothing to store")
 

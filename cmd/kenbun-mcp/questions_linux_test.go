@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -176,5 +176,22 @@ func TestR37_ASessionAsksOnceAfterANo(t *testing.T) {
 	got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat), input, "stdio")
 	if n := strings.Count(got.stdout, "elicitation/create"); n != 1 {
 		t.Errorf("%d questions were put for one target", n)
+	}
+}
+
+// A token that the user throws away is a no to further ones.
+func TestR37_AfterATokenWasThrownAwayNoPageOpens(t *testing.T) {
+	user, browser := newClicker(t, url.Values{"choice": {"discard"}})
+	environment := append(kenbuntest.Environment(t, browser...), "KENBUN_DELIVER=page")
+	c := startStdioProgram(t, environment, "--embedded", "--embedded-store", "memory")
+	c.ask(t, initialize)
+	if answer := c.ask(t, toolCall(2, "create_token", `{"name":"first try","expires":"7d"}`)); !strings.Contains(answer, "does not want the token") {
+		t.Errorf("a token that is thrown away is answered with %s", answer)
+	}
+	if answer := c.ask(t, toolCall(3, "create_token", `{"name":"second try","expires":"8d"}`)); !strings.Contains(answer, "declined: the user said no") {
+		t.Errorf("another token is answered with %s", answer)
+	}
+	if n := len(user.seen); n != 1 {
+		t.Errorf("%d pages were opened", n)
 	}
 }
