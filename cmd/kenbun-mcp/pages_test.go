@@ -26,6 +26,9 @@ type clicker struct {
 	t *testing.T
 	// fields are what the person sends on each page, beside the page's own token.
 	fields url.Values
+	// before, if there is one, is called with each address before the person goes
+	// there, and with the form before it is sent.
+	before func(address string, form url.Values)
 	// seen is what the pages showed after the click.
 	seen chan string
 }
@@ -81,6 +84,7 @@ func (c *clicker) click(address string) string {
 		if err != nil || arrival == nil {
 			return "the file leads nowhere: " + string(content)
 		}
+		c.prepare(string(arrival[1]), nil)
 		page, err := http.Get(string(arrival[1]))
 		if err != nil {
 			return err.Error()
@@ -93,6 +97,7 @@ func (c *clicker) click(address string) string {
 		}
 		address = string(arrival[1][:bytes.LastIndexByte(arrival[1], '/')]) + string(path[1])
 	}
+	c.prepare(address, nil)
 	page, err := http.Get(address)
 	if err != nil {
 		return err.Error()
@@ -107,6 +112,7 @@ func (c *clicker) click(address string) string {
 	for name, values := range c.fields {
 		form[name] = values
 	}
+	c.prepare(address, form)
 	answer, err := http.PostForm(address, form)
 	if err != nil {
 		return string(shown) + err.Error()
@@ -117,6 +123,12 @@ func (c *clicker) click(address string) string {
 		return string(shown) + err.Error()
 	}
 	return string(shown) + string(after)
+}
+
+func (c *clicker) prepare(address string, form url.Values) {
+	if c.before != nil {
+		c.before(address, form)
+	}
 }
 
 func TestDemoShowsThePageWhereABrowserIs(t *testing.T) {
