@@ -212,13 +212,13 @@ func jsonNumber(i int) string {
 // A yes to one reader and a no to another is no answer.
 func TestR30_AnswersOfThePersonAreReadInOneWayOnly(t *testing.T) {
 	h := serveHTTP(t)
-	target := h.api.Token(t, "ada@example.com", "old", nil)
 	session := h.session(t, bearer(h.pat), asksPeople)
 	for _, result := range []string{
 		`{"action":"decline","ACTION":"accept","content":{"approve":true}}`,
 		`{"Action":"accept","content":{"approve":true}}`,
 		`{"action":"accept","content":{"approve":false},"Content":{"approve":true}}`,
 	} {
+		target := h.api.Token(t, "ada@example.com", "old", nil) // one that nobody was asked about
 		s := h.open(t, "POST", session, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
 		question := s.next()
 		if answer := h.post(t, session, `{"jsonrpc":"2.0","id":`+string(question.ID)+`,"result":`+result+`}`); answer.status != http.StatusAccepted {

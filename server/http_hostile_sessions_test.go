@@ -168,7 +168,6 @@ func TestSessions_AnswersThatComeTwice(t *testing.T) {
 // Nothing but a yes is a yes.
 func TestSessions_AnswersOfTheWrongKind(t *testing.T) {
 	h := serveHTTP(t)
-	target := h.api.Token(t, "ada@example.com", "old", nil)
 	session := h.session(t, bearer(h.pat), asksPeople)
 	for _, answer := range []string{
 		`"result":null`, `"result":true`, `"result":1`, `"result":"accept"`, `"result":[]`, `"result":["accept"]`, `"result":{}`,
@@ -179,6 +178,7 @@ func TestSessions_AnswersOfTheWrongKind(t *testing.T) {
 		`"error":{"code":-32600,"message":"x"}`, `"error":"x"`, `"result":{"action":"accept","content":{"approve":true}},"error":{"code":1,"message":"x"}`,
 		`"result":{"action":"accept","content":{"x":"` + strings.Repeat("x", 1<<20-200) + `"}}`,
 	} {
+		target := h.api.Token(t, "ada@example.com", "old", nil) // one that nobody was asked about
 		waiting, question := h.asked(t, session, target.ID)
 		if sent := h.post(t, session, `{"jsonrpc":"2.0","id":`+question+`,`+answer+`}`); sent.status != http.StatusAccepted {
 			t.Errorf("%.60s: status %d, %s", answer, sent.status, sent.body)
@@ -187,7 +187,11 @@ func TestSessions_AnswersOfTheWrongKind(t *testing.T) {
 			t.Errorf("%.60s: %s", answer, got.text())
 		}
 		waiting.ends()
+		if !h.works(t, target.Value) {
+			t.Errorf("%.60s: the token was revoked", answer)
+		}
 	}
+	target := h.api.Token(t, "ada@example.com", "old", nil)
 	// Numbers that are the question's for some readers.
 	waiting, question := h.asked(t, session, target.ID)
 	for _, id := range []string{`"` + question + `"`, question + ".0", question + "e0", "-" + question, "0", "[" + question + "]"} {
