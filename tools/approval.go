@@ -26,8 +26,9 @@ type decision struct {
 	// counts for this and for nothing that the target became meanwhile.
 	fingerprint string
 	question    Question
-	// command is how the person does the same in a terminal.
-	command string
+	// instead is what the user can do without the assistant, after "can". It names no
+	// command that prints a secret: a model with a shell would run it.
+	instead string
 }
 
 // decide returns nil once the person has agreed to d. Every other outcome is an
@@ -190,7 +191,7 @@ func (d decision) late() *Error {
 
 func (d decision) unreadable(how string) *Error {
 	return newError(CodeDeclined, "%s; %s", how, d.question.Unchanged).
-		next("The person can run `%s` in a terminal.", d.command)
+		next("The user can %s.", d.instead)
 }
 
 // verdict reads the person's answer. Only an accepted form with the box ticked
@@ -241,10 +242,16 @@ func (d decision) elicitation() mcp.ElicitationParams {
 	}
 }
 
+// inTerminal is what a user can do with a command that prints no secret and asks
+// at a terminal.
+func inTerminal(command string) string {
+	return "run `" + command + "` in a terminal of their own"
+}
+
 func (c *call) needsPerson(d decision) *Error {
 	c.decided(VerdictNobodyToAsk, "")
 	return newError(CodeNeedsPerson, "a person has to decide this, and this client cannot ask one; %s", d.question.Unchanged).
-		next("Tell the person to run `%s` in a terminal.", d.command)
+		next("Tell the user that they can %s.", d.instead)
 }
 
 // asksByForm reports whether the client can put a form before its user. Before

@@ -18,9 +18,9 @@ func createToken() *Tool {
 	return &Tool{
 		Name:  "create_token",
 		Title: "Create a personal access token",
-		Description: "Creates a personal access token for the user and brings its value to the person by a road that the assistant " +
-			"cannot read; the answer says where the person finds it. The value itself is never in the answer, so do not " +
-			"look for it or ask for it. Ask the person how long the token shall live if they have not said.",
+		Description: "Creates a personal access token for the user and delivers its value to them outside the conversation; " +
+			"the answer says where the user finds it. The value itself is never in the answer, so do not " +
+			"look for it or ask for it. Ask the user how long the token shall live if they have not said.",
 		Toolset: ToolsetTokens,
 		Effect:  Adds,
 		Needs:   []Need{NeedDelivery},
@@ -233,6 +233,9 @@ func newTokenFacts(want client.NewToken, now time.Time) []Fact {
 // about, whatever its name.
 const newTokenSubject = "a new token"
 
+// makeInKenbun is how a user makes a token without the assistant.
+const makeInKenbun = "make one in kenbun under Settings > Integrations > Personal Tokens"
+
 func (c *call) overwriting(want client.NewToken) decision {
 	return decision{
 		target:      want.Name,
@@ -245,7 +248,7 @@ func (c *call) overwriting(want client.NewToken) decision {
 			Agree:       "Create it and overwrite what is there",
 			Unchanged:   "no token was made",
 		},
-		command: "kenbun-mcp tokens create" + c.terminalFlags,
+		instead: makeInKenbun,
 	}
 }
 
@@ -261,6 +264,6 @@ func (c *call) neverExpiring(want client.NewToken) decision {
 			Agree:       "Create a token that never expires",
 			Unchanged:   "no token was made",
 		},
-		command: "kenbun-mcp tokens create --expires never" + c.terminalFlags,
+		instead: makeInKenbun,
 	}
 }

@@ -140,7 +140,7 @@ func TestA2_H6_NeverIsAskedForEvenWhereAllowed(t *testing.T) {
 
 	t.Run("nobody can be asked", func(t *testing.T) {
 		f := newFixture(t, allow)
-		f.call("create_token", never).failed(tools.CodeNeedsPerson, "no token was made", "`kenbun-mcp tokens create --expires never --embedded`")
+		f.call("create_token", never).failed(tools.CodeNeedsPerson, "no token was made", "make one in kenbun under Settings")
 		f.callModern(`{}`, "create_token", never).failed(tools.CodeNeedsPerson)
 		f.mustHaveNothingNew()
 	})

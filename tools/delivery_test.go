@@ -59,7 +59,7 @@ func TestA33_NothingIsMintedWhereNothingCanBeDelivered(t *testing.T) {
 	}
 
 	f = newFixture(t, withDeliverer(human.NoRoad{}))
-	f.call("create_token", createArguments("import", "1d")).failed(tools.CodeCannotDeliver, "no token was made", "`kenbun-mcp tokens create`")
+	f.call("create_token", createArguments("import", "1d")).failed(tools.CodeCannotDeliver, "no token was made", "make one in kenbun under Settings")
 	f.mustHaveNothingNew()
 }
 

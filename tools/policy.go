@@ -34,6 +34,8 @@ type Policy struct {
 	AllowSelfRevoke bool
 	// Approval says who decides about what cannot be undone.
 	Approval Approval
+	// FromFile tells that a policy file took part in it. It restricts nothing.
+	FromFile bool
 }
 
 // Approval says who decides about what cannot be undone.
@@ -171,6 +173,9 @@ func (p Policy) summary(tools []*Tool) string {
 	}
 	if len(off) > 0 {
 		parts = append(parts, "not on offer: "+strings.Join(off, ", "))
+	}
+	if p.FromFile {
+		parts = append(parts, "a policy file of this machine applies")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -229,7 +229,7 @@ func (c *call) revocation(token *client.Token) decision {
 		target:      token.ID,
 		fingerprint: tokenFingerprint(token),
 		question:    revokeQuestion(token, c.now, c.caller.TokenPrefix),
-		command:     "kenbun-mcp tokens revoke " + token.ID + c.terminalFlags,
+		instead:     inTerminal("kenbun-mcp tokens revoke " + token.ID + c.terminalFlags),
 	}
 }
 
@@ -250,7 +250,7 @@ func (c *call) revocationUnseen(id string) decision {
 			Agree:       "Revoke " + id + " for good",
 			Unchanged:   "the token was not revoked",
 		},
-		command: "kenbun-mcp tokens revoke " + id + c.terminalFlags,
+		instead: inTerminal("kenbun-mcp tokens revoke " + id + c.terminalFlags),
 	}
 }
 

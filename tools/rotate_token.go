@@ -15,8 +15,8 @@ func rotateToken() *Tool {
 	return &Tool{
 		Name:  "rotate_token",
 		Title: "Rotate a personal access token",
-		Description: "Replaces one of the user's tokens by a new one of the same name: makes it, brings it to the person by a road that the assistant cannot " +
-			"read, sees that it works, and only then revokes the old one. The person is asked first. If a step fails, the old token still works and " +
+		Description: "Replaces one of the user's tokens by a new one of the same name: makes it, delivers it to the user outside the conversation, " +
+			"sees that it works, and only then revokes the old one. The user is asked first. If a step fails, the old token still works and " +
 			"the answer says what is where. For the token that the server itself runs on, the server goes over to the new one where it can.",
 		Toolset: ToolsetTokens,
 		Effect:  Replaces,
@@ -315,7 +315,7 @@ func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) de
 		target:      old.ID,
 		fingerprint: tokenFingerprint(old),
 		question:    question,
-		command:     "kenbun-mcp tokens rotate " + old.ID + c.terminalFlags,
+		instead:     makeInKenbun + ", put it in the place of the old one, and revoke that there",
 	}
 }
 

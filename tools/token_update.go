@@ -207,7 +207,7 @@ func (c *call) updating(token *client.Token, update tokenUpdate) decision {
 		target:      token.ID,
 		fingerprint: tokenFingerprint(token),
 		question:    c.updateQuestion(token, update),
-		command:     c.updateCommand(token),
+		instead:     inTerminal(c.updateCommand(token)),
 	}
 }
 

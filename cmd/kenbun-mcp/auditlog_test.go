@@ -174,7 +174,7 @@ func claimAudited(t *testing.T, api *kenbuntest.API, address, id, owner, other s
 		pat  string
 		code int
 	}{{other, exitRefused}, {owner, 0}, {owner, exitRefused}} {
-		arguments := []string{"claim", id, "--server", "http://" + address}
+		arguments := []string{"claim", "--stdout", id, "--server", "http://" + address}
 		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+c.pat), arguments), "", arguments...)
 		if got.code != c.code {
 			t.Fatalf("exit %d, want %d: %s", got.code, c.code, got.stderr)

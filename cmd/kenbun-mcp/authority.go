@@ -29,7 +29,7 @@ Several servers may share a PostgreSQL database, with the same pepper. What one
 of them changes counts on all within a second.`,
 		Example: `  kenbun-mcp authority user add ada@example.com --role admin
   kenbun-mcp authority serve &
-  TOKEN=$(kenbun-mcp authority session ada@example.com)
+  TOKEN=$(kenbun-mcp authority session ada@example.com --stdout)
   curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8780/me`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

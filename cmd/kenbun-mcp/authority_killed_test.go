@@ -28,7 +28,7 @@ func killedWhileChanging(t *testing.T, environment []string) {
 	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != exitDone {
 		t.Fatalf("exit code %d: %s", got.code, got.stderr)
 	}
-	session := strings.TrimSpace(runProgram(t, environment, "", "authority", "session", "ada@example.com").stdout)
+	session := strings.TrimSpace(runProgram(t, environment, "", "authority", "session", "--stdout", "ada@example.com").stdout)
 	var mu sync.Mutex
 	acknowledged := 0
 	made, revoked := map[string]bool{}, map[string]bool{}

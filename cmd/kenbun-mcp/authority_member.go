@@ -40,6 +40,9 @@ func newAuthorityUserLeaveCommand() *cobra.Command {
 the user made in it stop at once, for as long as the user does not join again.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				if err := a.RemoveMember(ctx, args[0], args[1]); err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)

@@ -39,9 +39,9 @@ func TestH1_MemberOfSeveralOrganizations(t *testing.T) {
 	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com", "--role", "admin", "--organization", "Home")
 	baseURL, _ := serveAuthority(t)
-	home := strings.TrimSpace(mustAuthorityCommand(t, "session", "ada@example.com"))
+	home := strings.TrimSpace(mustAuthorityCommand(t, "session", "--stdout", "ada@example.com"))
 	mustAuthorityCommand(t, "user", "join", "ada@example.com", "Elsewhere", "--role", "viewer")
-	away := strings.TrimSpace(mustAuthorityCommand(t, "session", "ada@example.com", "--organization", "elsewhere"))
+	away := strings.TrimSpace(mustAuthorityCommand(t, "session", "--stdout", "ada@example.com", "--organization", "elsewhere"))
 	roles := func() [2]string {
 		_, atHome := authorityMe(t, baseURL, home)
 		_, there := authorityMe(t, baseURL, away)
@@ -59,7 +59,7 @@ func TestH1_MemberOfSeveralOrganizations(t *testing.T) {
 		says string
 	}{
 		{"user role ada@example.com viewer", "name one"},
-		{"session ada@example.com", "name one"},
+		{"session --stdout ada@example.com", "name one"},
 		{"user role ada@example.com viewer --organization Nowhere", "not a member"},
 		{"user leave ada@example.com Nowhere", "not a member"},
 		{"user leave nobody@example.com Home", "no such user"},
@@ -87,7 +87,7 @@ func TestN7_UnitsOfARunningServer(t *testing.T) {
 	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com")
 	baseURL, _ := serveAuthority(t)
-	session := strings.TrimSpace(mustAuthorityCommand(t, "session", "ada@example.com"))
+	session := strings.TrimSpace(mustAuthorityCommand(t, "session", "--stdout", "ada@example.com"))
 	unit := strings.TrimSpace(mustAuthorityCommand(t, "unit", "add", "EMEA"))
 	if status, answer := apiCall(t, "POST", baseURL+"/org-units/active", session, `{"ouId": "`+unit+`"}`); status != http.StatusOK {
 		t.Fatalf("%d %s", status, answer)

@@ -36,6 +36,9 @@ all of them the line with the new version first, made with openssl rand -base64
 503 where it cannot tell a good token from a bad one.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				version, err := a.RotatePepper(ctx)
 				if err != nil {

@@ -16,7 +16,7 @@ import (
 
 func newAuthorityServeCommand() *cobra.Command {
 	var address, firstUser, webURL, maxLifetime, keepDead string
-	var web bool
+	var web, toStdout bool
 	var tokenLimit int
 	var admission admissionFlags
 	cmd := &cobra.Command{
@@ -63,7 +63,7 @@ one with --first-user.`,
 				return authorityError(err)
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
-			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store); err != nil {
+			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store, toStdout); err != nil {
 				return err
 			}
 			limitMemory(slog.New(slog.DiscardHandler))
@@ -82,7 +82,8 @@ one with --first-user.`,
 		},
 	}
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
-	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it on standard output")
+	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it; where standard output is not a terminal, that needs --stdout")
+	addStdout(cmd, &toStdout)
 	admission.add(cmd)
 	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")
 	cmd.Flags().StringVar(&webURL, "web-url", "", "the address under which browsers reach the web page, such as https://tokens.example.com; then it is served under no other host, and over https its cookie never leaves TLS")
@@ -97,7 +98,7 @@ const keepForever = "forever"
 
 // prepareFirstUser adds the first user to an empty store and prints what he
 // signs in with.
-func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, store string) error {
+func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, store string, toStdout bool) error {
 	users, err := a.Users(ctx)
 	if err != nil || len(users) > 0 {
 		return err
@@ -109,6 +110,9 @@ func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Auth
 	case email == "":
 		cmd.PrintErrln("warning: this store has no users yet, so that every request will be refused. Add one with \"kenbun-mcp authority user add EMAIL\", or start with --first-user EMAIL.")
 		return nil
+	}
+	if err := mayPrintSecret(cmd, toStdout); err != nil {
+		return err
 	}
 	if _, err := a.AddUser(ctx, authority.NewUser{Email: email, Role: authority.RoleOwner}); err != nil {
 		return authorityError(err)

@@ -16,13 +16,16 @@ const defaultAuthorityURL = "http://127.0.0.1:8780"
 func newAuthoritySessionCommand() *cobra.Command {
 	var lifetime time.Duration
 	var organization, webURL string
-	var link, asJSON bool
+	var link, asJSON, toStdout bool
 	cmd := &cobra.Command{
 		Use:   "session [EMAIL]",
 		Short: "Sign a user in to your own API, by a token for programs or a link for the browser",
-		Long: `session prints a session token for a user, alone on standard output. It is sent
-as Authorization: Bearer, acts as that user, and ends after --ttl. Whoever sees
-it can act as the user until then.
+		Long: `session shows a session token for a user at your terminal. It is sent as
+Authorization: Bearer, acts as that user, and expires after --ttl. Anyone who
+sees it can act as the user until then.
+
+A script gets it with --stdout: the token alone goes to standard output. Never
+run it that way from an AI assistant: the token would enter the conversation.
 
 With --link it prints the address of a page instead, on which the user signs in
 to the web page of a running "authority serve". It works once, within ten
@@ -41,6 +44,9 @@ has at first.`,
 			case link && cmd.Flags().Changed("ttl"):
 				return usageErrorf("--ttl is for session tokens: a link lasts %s, and its session %s", authority.SignInLinkLifetime, authority.DefaultSessionLifetime)
 			}
+			if err := mayPrintSecret(cmd, toStdout); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				email, err := signedInUser(ctx, a, args)
 				if err != nil {
@@ -57,6 +63,7 @@ has at first.`,
 	cmd.Flags().StringVar(&organization, "organization", "", "where the session acts, for a user who is in several organizations")
 	cmd.Flags().BoolVar(&link, "link", false, "print a link that signs a browser in to the web page, once, instead of a session token")
 	cmd.Flags().StringVar(&webURL, "web-url", defaultAuthorityURL, "with --link, the address under which the user's browser reaches \"authority serve\"")
+	addStdout(cmd, &toStdout)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

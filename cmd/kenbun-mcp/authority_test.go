@@ -8,14 +8,24 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
 // authorityCommand runs a command line and returns what it printed.
 func authorityCommand(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	if len(args) > 1 && slices.Contains([]string{"user role", "user suspend", "user restore", "user leave", "pepper rotate"}, args[0]+" "+args[1]) {
+		// These are refused without a terminal.
+		shown, code := runAtTerminal(t, os.Environ(), 200, "", exec.Command(kenbuntest.Binary(t), append([]string{"authority"}, args...)...))
+		return code, "", shown
+	}
 	var out, errs bytes.Buffer
 	root := newRootCommand()
 	root.SetArgs(append([]string{"authority"}, args...))
@@ -102,7 +112,7 @@ func TestAuthority_UsersOfARunningServer(t *testing.T) {
 	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com", "--role", "admin", "--first-name", "Ada")
 	baseURL, stop := serveAuthority(t)
-	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com", "--ttl", "10m"), "\n")
+	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "--stdout", "ada@example.com", "--ttl", "10m"), "\n")
 	if strings.ContainsAny(token, " \n") {
 		t.Error("session prints more than the token")
 	}
@@ -143,7 +153,7 @@ func TestAuthority_JSON(t *testing.T) {
 	}{
 		{&added, []string{"user", "add", "ada@example.com", "--organization", "Analytical <Engines>", "--json"}},
 		{&list, []string{"user", "list", "--json"}},
-		{&session, []string{"session", "ada@example.com", "--ttl", "1h", "--json"}},
+		{&session, []string{"session", "--stdout", "ada@example.com", "--ttl", "1h", "--json"}},
 	} {
 		if err := json.Unmarshal([]byte(mustAuthorityCommand(t, c.args...)), c.into); err != nil {
 			t.Fatalf("%v: %v", c.args, err)
@@ -158,7 +168,7 @@ func TestAuthority_JSON(t *testing.T) {
 }
 
 func TestAuthority_MemoryWithAFirstUser(t *testing.T) {
-	baseURL, stop := serveAuthority(t, "--store", "memory", "--first-user", "ada@example.com")
+	baseURL, stop := serveAuthority(t, "--store", "memory", "--first-user", "ada@example.com", "--stdout")
 	// What it prints before it listens is there now.
 	health, err := http.NewRequestWithContext(t.Context(), "GET", baseURL+"/healthz", nil)
 	if err != nil {
@@ -194,9 +204,9 @@ func TestAuthority_WrongUsageAndFailure(t *testing.T) {
 		{"user suspend nobody@example.com", exitFailed, "no such user"},
 		{"user list --store memory", exitUsage, "sqlite:PATH"},
 		{"user list --store nonsense", exitUsage, "sqlite:PATH"},
-		{"session ada@example.com --ttl 0s", exitUsage, "--ttl"},
-		{"session ada@example.com --ttl 721h", exitUsage, "720 hours"},
-		{"session nobody@example.com", exitFailed, "no such user"},
+		{"session --stdout ada@example.com --ttl 0s", exitUsage, "--ttl"},
+		{"session --stdout ada@example.com --ttl 721h", exitUsage, "720 hours"},
+		{"session --stdout nobody@example.com", exitFailed, "no such user"},
 		{"serve --token-limit 0", exitUsage, "--token-limit"},
 		{"serve --max-token-lifetime 0d", exitUsage, "--max-token-lifetime cannot be"},
 		{"serve --keep-dead 0", exitUsage, "or forever"},
@@ -222,9 +232,9 @@ func TestAuthority_PepperIsRotated(t *testing.T) {
 	t.Setenv("KENBUN_STORE", "sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"))
 	mustAuthorityCommand(t, "user", "add", "ada@example.com")
 	baseURL, stop := serveAuthority(t)
-	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com"), "\n")
+	token := strings.TrimSuffix(mustAuthorityCommand(t, "session", "--stdout", "ada@example.com"), "\n")
 	mustAuthorityCommand(t, "pepper", "rotate")
-	later := strings.TrimSuffix(mustAuthorityCommand(t, "session", "ada@example.com"), "\n")
+	later := strings.TrimSuffix(mustAuthorityCommand(t, "session", "--stdout", "ada@example.com"), "\n")
 	for _, session := range []string{token, later} {
 		if status, _ := authorityMe(t, baseURL, session); status != http.StatusOK {
 			t.Errorf("status %d", status)
@@ -290,7 +300,7 @@ func TestAuthority_SeedTellsHowToSignIn(t *testing.T) {
 	if !found || !strings.HasPrefix(said, "made 20 users and 100 tokens in ") {
 		t.Fatalf("seed says %q", said)
 	}
-	if got := mustAuthorityCommand(t, strings.Fields(command)...); !strings.HasPrefix(got, "kbn_session_") {
+	if got := mustAuthorityCommand(t, append(strings.Fields(command), "--stdout")...); !strings.HasPrefix(got, "kbn_session_") {
 		t.Error("the command that seed tells prints no session")
 	}
 	var made struct{ Users, Tokens, Active, Expired, Revoked int }

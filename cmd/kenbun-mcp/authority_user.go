@@ -19,7 +19,8 @@ func newAuthorityUserCommand() *cobra.Command {
 		Long: `user looks after the users of your own API. What it changes counts from the
 next request on, in a running server too, and for all tokens of that user.
 A user may be a member of several organizations; each token and session acts in
-the one that it was made in.`,
+the one that it was made in. Changing a role or a status, and ending a
+membership, needs a terminal and is refused under an AI agent.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -114,6 +115,9 @@ func newAuthorityUserRoleCommand() *cobra.Command {
 			return strings.Split(roleNames(), ", "), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				if err := a.SetRoleIn(ctx, args[0], organization, authority.Role(args[1])); err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
@@ -133,6 +137,9 @@ func newAuthorityUserStatusCommand(verb, short, done string, change func(*author
 		Short: short,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				if err := change(a, ctx, args[0]); err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)

@@ -45,7 +45,7 @@ func TestK6_SignInLinkOfARunningServer(t *testing.T) {
 	}
 	client := &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
 	// Without EMAIL: there is one user.
-	link := strings.TrimSuffix(mustAuthorityCommand(t, "session", "--link", "--web-url", baseURL), "\n")
+	link := strings.TrimSuffix(mustAuthorityCommand(t, "session", "--stdout", "--link", "--web-url", baseURL), "\n")
 	if !strings.HasPrefix(link, baseURL+"/web/sign-in/kbn_link_") || strings.ContainsAny(link, " \n") {
 		t.Fatal("session --link prints more than the link")
 	}
@@ -99,23 +99,23 @@ func TestAuthority_SessionOfWhom(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q", args, code, stderr)
 		}
 	}
-	fails("no users yet", "session", "--link")
+	fails("no users yet", "session", "--stdout", "--link")
 	mustAuthorityCommand(t, "user", "add", "ada@example.com")
-	if !strings.HasPrefix(mustAuthorityCommand(t, "session"), "kbn_session_") {
+	if !strings.HasPrefix(mustAuthorityCommand(t, "session", "--stdout"), "kbn_session_") {
 		t.Error("session without EMAIL prints something else")
 	}
 	var link map[string]any
-	if err := json.Unmarshal([]byte(mustAuthorityCommand(t, "session", "--link", "--json")), &link); err != nil {
+	if err := json.Unmarshal([]byte(mustAuthorityCommand(t, "session", "--stdout", "--link", "--json")), &link); err != nil {
 		t.Fatal(err)
 	}
 	if link["email"] != "ada@example.com" || link["lifetime_seconds"] != 600.0 || !strings.HasPrefix(link["url"].(string), "http://127.0.0.1:8780/web/sign-in/") {
 		t.Error("session --link --json prints something else")
 	}
 	mustAuthorityCommand(t, "user", "add", "ben@example.com")
-	fails("several users", "session")
-	fails("--ttl", "session", "ada@example.com", "--link", "--ttl", "1h")
+	fails("several users", "session", "--stdout")
+	fails("--ttl", "session", "--stdout", "ada@example.com", "--link", "--ttl", "1h")
 	for _, address := range []string{"tokens.example.com", "ftp://tokens.example.com", "https://", "https://ada:pw@tokens.example.com", "https://tokens.example.com/path", "https://tokens.example.com/?x", "http://[::1", "https://:443", "http://:8780"} {
-		fails("web URL", "session", "ada@example.com", "--link", "--web-url", address)
+		fails("web URL", "session", "--stdout", "ada@example.com", "--link", "--web-url", address)
 		fails("web URL", "serve", "--listen", "127.0.0.1:0", "--web-url", address)
 	}
 }

@@ -29,6 +29,7 @@ type claimFlags struct {
 	sealed       bool
 	identityFile string
 	asJSON       bool
+	toStdout     bool
 }
 
 func newClaimCommand() *cobra.Command {
@@ -53,7 +54,9 @@ from standard input, with the age identity that belongs to your recipient. Nothi
 is sent to anybody. It shows which server sealed which token, and asks if your own
 token does not confirm that.
 
-The value is alone on standard output; all else goes to standard error.`,
+The value is shown at your terminal. A script gets it with --stdout: the value
+alone goes to standard output, everything else to standard error. Never run it
+that way from an AI assistant: the value would enter the conversation.`,
 		Example: `  kenbun-mcp claim claim_ID --server https://mcp.example.com
   kenbun-mcp claim https://mcp.example.com/claim/claim_ID
   kenbun-mcp claim --sealed token.age --identity-file ~/.config/kenbun/identity.txt`,
@@ -74,6 +77,7 @@ The value is alone on standard output; all else goes to standard error.`,
 	flags.StringVar(&claiming.server, "server", "", "address of the MCP server, without /mcp: https, or http on loopback")
 	flags.BoolVar(&claiming.sealed, "sealed", false, "open a token that is encrypted to you; nothing is sent")
 	flags.StringVarP(&claiming.identityFile, "identity-file", "i", "", "file with the age identity for --sealed, as age-keygen writes it")
+	addStdout(cmd, &claiming.toStdout)
 	flags.BoolVar(&claiming.asJSON, "json", false, "print JSON, the value included")
 	return cmd
 }
@@ -132,6 +136,9 @@ func knowServer(cmd *cobra.Command, server string) (claim.Known, error) {
 func fetchClaim(cmd *cobra.Command, argument string, connecting *connectionFlags, claiming *claimFlags) error {
 	id, server, err := claimAt(argument, claiming.server)
 	if err != nil {
+		return err
+	}
+	if err := mayPrintSecret(cmd, claiming.toStdout); err != nil {
 		return err
 	}
 	known, err := knowServer(cmd, server)
@@ -194,6 +201,9 @@ func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, cl
 		return usageErrorf("--server has no meaning with --sealed, which sends nothing to anybody")
 	case connecting.embedded:
 		return usageErrorf("--embedded has no meaning with --sealed, which sends nothing to anybody")
+	}
+	if err := mayPrintSecret(cmd, claiming.toStdout); err != nil {
+		return err
 	}
 	input := cmd.InOrStdin()
 	if file != "" {

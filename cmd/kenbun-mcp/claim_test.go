@@ -104,16 +104,16 @@ func TestClaim_MadeOnOneServerIsFetchedOnAnotherByTheCommand(t *testing.T) {
 	id := makeClaim(t, one, d.ada, "nightly")
 
 	server := []string{"--server", "http://" + other}
-	got := d.runAs(t, d.ben, append(server, "claim", id)...)
+	got := d.runAs(t, d.ben, append(server, "claim", "--stdout", id)...)
 	if got.code != exitRefused || got.stdout != "" || !strings.Contains(got.stderr, "you have no such claim") {
 		t.Errorf("another user: %d, %q, %s", got.code, got.stdout, got.stderr)
 	}
-	got = d.runAs(t, d.ada, append(server, "claim", id)...)
+	got = d.runAs(t, d.ada, append(server, "claim", "--stdout", id)...)
 	value := strings.TrimSuffix(got.stdout, "\n")
 	if _, err := d.api.As(t, value).Me(t.Context()); got.code != 0 || err != nil || !strings.Contains(got.stderr, `"nightly"`) || strings.Contains(got.stderr, value) {
 		t.Fatalf("the user: %d, %v, %s", got.code, err, got.stderr)
 	}
-	again := d.runAs(t, d.ada, append(server, "claim", id, "--json")...)
+	again := d.runAs(t, d.ada, append(server, "claim", "--stdout", id, "--json")...)
 	if again.code != exitRefused || again.stdout != "" || !strings.Contains(again.stderr, "somebody fetched this claim before you; its token was revoked") {
 		t.Errorf("a second try: %d, %q, %s", again.code, again.stdout, again.stderr)
 	}
@@ -122,7 +122,7 @@ func TestClaim_MadeOnOneServerIsFetchedOnAnotherByTheCommand(t *testing.T) {
 	}
 
 	id = makeClaim(t, other, d.ada, "as JSON")
-	got = d.runAs(t, d.ada, "claim", id, "--server", "http://"+one+"/", "--json")
+	got = d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+one+"/", "--json")
 	var printed struct{ Name, Prefix, Token string }
 	if err := json.Unmarshal([]byte(got.stdout), &printed); err != nil || printed.Name != "as JSON" || !strings.HasPrefix(printed.Token, printed.Prefix) || len(printed.Token) < 40 {
 		t.Errorf("%d, %v, %s", got.code, err, got.stderr)
@@ -195,7 +195,7 @@ func TestA33_KilledServersClaimsAreSweptByAnother(t *testing.T) {
 		postMCP(t, next, d.ada, callTool("whoami", `{}`))
 		return len(d.live(t)) == 0
 	})
-	if got := d.runAs(t, d.ada, "claim", id, "--server", "http://"+next); got.code != exitRefused {
+	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+next); got.code != exitRefused {
 		t.Errorf("%d, %s", got.code, got.stderr)
 	}
 }
@@ -223,7 +223,7 @@ func TestA33_ServerWithoutItsRedisMakesNothing(t *testing.T) {
 	if names := d.live(t); len(names) != 1 || names[0] != "before" {
 		t.Errorf("live are %v", names)
 	}
-	if got := d.runAs(t, d.ada, "claim", id, "--server", "http://"+address); got.code != exitAPIOutOfReach || got.stdout != "" {
+	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+address); got.code != exitAPIOutOfReach || got.stdout != "" {
 		t.Errorf("a claim: %d, %s", got.code, got.stderr)
 	}
 	if list := postMCP(t, address, d.ada, callTool("list_tokens", `{}`)); !strings.Contains(list, "before") {
@@ -308,7 +308,7 @@ func TestA33_KilledServerInMemoryLeavesItsClaimsToTheJournal(t *testing.T) {
 	address, kill := startDoomed(t, d.environment)
 	makeClaim(t, address, d.ada, "orphan")
 	id := makeClaim(t, address, d.ada, "fetched")
-	if got := d.runAs(t, d.ada, "claim", id, "--server", "http://"+address); got.code != 0 {
+	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+address); got.code != 0 {
 		t.Fatalf("%d, %s", got.code, got.stderr)
 	}
 	kill()
@@ -330,7 +330,7 @@ func TestA33_ServerInMemoryRevokesAtItsEndWhatWaits(t *testing.T) {
 		if !strings.Contains(answer, "http://"+address+"/claim/claim_") {
 			t.Errorf("the person is not told the page's address: %s", answer)
 		}
-		if got := d.runAs(t, d.ada, "claim", id, "--server", "http://"+address); got.code != 0 {
+		if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+address); got.code != 0 {
 			t.Errorf("%d, %s", got.code, got.stderr)
 		}
 		if names := d.live(t); len(names) != 2 {
@@ -359,17 +359,17 @@ func TestClaim_WrongUse(t *testing.T) {
 		"public URL":          {[]string{"http", "--public-url", "http://mcp.example.com"}, exitUsage, "must be https"},
 		"no public URL":       {[]string{"http", "--public-url", "x"}, exitUsage, "--public-url is no address"},
 		"no id":               {[]string{"claim"}, exitUsage, "give the id of the claim"},
-		"another id":          {[]string{"claim", "pat_1", "--server", "https://x"}, exitUsage, "that is no claim's id"},
-		"no server":           {[]string{"claim", id}, exitUsage, "--server is missing"},
-		"an unknown server":   {[]string{"claim", id, "--server", "https://mcp.example.com"}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
-		"a page's address":    {[]string{"claim", "https://mcp.example.com/claim/" + id}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
-		"a page and a server": {[]string{"claim", "https://mcp.example.com/claim/" + id, "--server", "https://x"}, exitUsage, "but not both"},
-		"sealed, a server":    {[]string{"claim", "--sealed", "-i", "x", "--server", "https://x"}, exitUsage, "sends nothing to anybody"},
-		"plain HTTP":          {[]string{"claim", id, "--server", "http://mcp.example.com"}, exitUsage, "must begin with https://"},
-		"out of reach":        {[]string{"claim", id, "--server", "http://127.0.0.1:1"}, exitAPIOutOfReach, "nothing was sent"},
-		"sealed, no key":      {[]string{"claim", "--sealed"}, exitUsage, "--identity-file is missing"},
-		"sealed, no file":     {[]string{"claim", "--sealed", "-i", "nowhere"}, exitFailed, "open the identity file"},
-		"sealed, not there":   {[]string{"claim", "--sealed", "nowhere", "-i", "nowhere"}, exitFailed, "open the sealed token"},
+		"another id":          {[]string{"claim", "--stdout", "pat_1", "--server", "https://x"}, exitUsage, "that is no claim's id"},
+		"no server":           {[]string{"claim", "--stdout", id}, exitUsage, "--server is missing"},
+		"an unknown server":   {[]string{"claim", "--stdout", id, "--server", "https://mcp.example.com"}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
+		"a page's address":    {[]string{"claim", "--stdout", "https://mcp.example.com/claim/" + id}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
+		"a page and a server": {[]string{"claim", "--stdout", "https://mcp.example.com/claim/" + id, "--server", "https://x"}, exitUsage, "but not both"},
+		"sealed, a server":    {[]string{"claim", "--stdout", "--sealed", "-i", "x", "--server", "https://x"}, exitUsage, "sends nothing to anybody"},
+		"plain HTTP":          {[]string{"claim", "--stdout", id, "--server", "http://mcp.example.com"}, exitUsage, "must begin with https://"},
+		"out of reach":        {[]string{"claim", "--stdout", id, "--server", "http://127.0.0.1:1"}, exitAPIOutOfReach, "nothing was sent"},
+		"sealed, no key":      {[]string{"claim", "--stdout", "--sealed"}, exitUsage, "--identity-file is missing"},
+		"sealed, no file":     {[]string{"claim", "--stdout", "--sealed", "-i", "nowhere"}, exitFailed, "open the identity file"},
+		"sealed, not there":   {[]string{"claim", "--stdout", "--sealed", "nowhere", "-i", "nowhere"}, exitFailed, "open the sealed token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environment := kenbuntest.Environment(t, "KENBUN_PAT="+"kbn"+"_pat_"+strings.Repeat("a", 46))
@@ -382,7 +382,7 @@ func TestClaim_WrongUse(t *testing.T) {
 			}
 		})
 	}
-	arguments := []string{"claim", id, "--server", "http://127.0.0.1:1"}
+	arguments := []string{"claim", "--stdout", id, "--server", "http://127.0.0.1:1"}
 	if got := runProgram(t, knowing(t, kenbuntest.Environment(t), arguments), "", arguments...); got.code != exitUnauthenticated {
 		t.Errorf("without a token: exit %d, %s", got.code, got.stderr)
 	}
@@ -417,8 +417,8 @@ func TestClaim_OpensWhatIsSealed(t *testing.T) {
 		}
 	}
 	for name, got := range map[string]outcome{
-		"a file":         runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--sealed", sealed, "--identity-file", identities),
-		"standard input": runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), receipt, "claim", "--sealed", "-i", identities),
+		"a file":         runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--stdout", "--sealed", sealed, "--identity-file", identities),
+		"standard input": runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), receipt, "claim", "--stdout", "--sealed", "-i", identities),
 	} {
 		if got.code != 0 || got.stdout != value.Reveal()+"\n" || strings.Contains(got.stderr, value.Reveal()) ||
 			!strings.Contains(got.stderr, `the token "nightly" (id pat_1, `+value.Prefix()+`…), sealed by mcp.example.com`) {
@@ -431,7 +431,7 @@ func TestClaim_OpensWhatIsSealed(t *testing.T) {
 		"without a token at home":         {"", receipt},
 		"by plain age":                    {own, plainAge(t, identity.Recipient(), value.Reveal())},
 	} {
-		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), c.text, "claim", "--sealed", "-i", identities)
+		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), c.text, "claim", "--stdout", "--sealed", "-i", identities)
 		if got.code != exitRefused || got.stdout != "" || !strings.Contains(got.stderr, "your own token does not confirm who sealed this") {
 			t.Errorf("%s: exit %d, %q, %s", name, got.code, got.stdout, got.stderr)
 		}
@@ -440,7 +440,7 @@ func TestClaim_OpensWhatIsSealed(t *testing.T) {
 	if opened := withPlainAge(t, identity, receipt); opened != value.Reveal() {
 		t.Errorf("plain age opens %d characters", len(opened))
 	}
-	got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--sealed", sealed, "-i", identities, "--json")
+	got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--stdout", "--sealed", sealed, "-i", identities, "--json")
 	var printed map[string]string
 	if err := json.NewDecoder(bytes.NewBufferString(got.stdout)).Decode(&printed); err != nil || printed["token"] != value.Reveal() || printed["server"] != "mcp.example.com" {
 		t.Errorf("exit %d, %v, %s", got.code, err, got.stderr)
@@ -488,7 +488,7 @@ func TestS4_TheClaimCommandTellsWhatANewTokenMayDo(t *testing.T) {
 		if id == "" {
 			t.Fatalf("no claim in %s", answer)
 		}
-		whole := append([]string{"claim", id, "--server", "http://" + address}, arguments...)
+		whole := append([]string{"claim", "--stdout", id, "--server", "http://" + address}, arguments...)
 		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat), whole), "", whole...)
 		if got.code != exitDone {
 			t.Fatalf("exit code %d: %s", got.code, got.stderr)

@@ -32,6 +32,9 @@ the token.`,
   op read op://Private/kenbun/token | kenbun-mcp login`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return login(cmd, &connecting, asJSON)
 		},
 	}

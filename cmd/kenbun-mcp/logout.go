@@ -21,6 +21,9 @@ stood for it. It does not revoke the token: do that in kenbun under Settings >
 Integrations > Personal Tokens, or with 'kenbun-mcp tokens revoke' before.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return logout(cmd, &connecting, asJSON)
 		},
 	}

@@ -57,13 +57,14 @@ func run(ctx context.Context, root *cobra.Command) int {
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kenbun-mcp",
-		Short: "The MCP server for kenbun that never shows a model a secret",
+		Short: "The MCP server for kenbun that keeps secrets out of the conversation",
 		Long: `kenbun-mcp connects AI assistants to kenbun with your personal access token
 (PAT), and lets you create, list, rotate and revoke those tokens by
 talking.
 
-An assistant never sees the value of a new token, and what cannot be undone is
-decided by you.
+The value of a new token is never in the conversation, and what cannot be undone
+is decided by you. Commands that show a secret or take such a decision need a
+terminal, and are refused under an AI agent.
 
 Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
 flag wins. Without a variable are --json, --help, what 'tokens update' is to

@@ -264,7 +264,7 @@ func (c *country) claimRoad(t *testing.T, r *road) {
 	r.overHTTP = true
 	r.variables = []string{"KENBUN_STATE=" + redis.URL(), "KENBUN_STATE_KEY_FILE=" + filepath.Join(t.TempDir(), "key"), "KENBUN_ALLOWED_HOST=mcp.example.com"}
 	r.fetch = func(t *testing.T, answer, address string) string {
-		arguments := []string{"claim", claimID.FindString(answer), "--server", "http://" + address}
+		arguments := []string{"claim", "--stdout", claimID.FindString(answer), "--server", "http://" + address}
 		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), arguments), "", arguments...)
 		if got.code != 0 {
 			t.Fatalf("claim: exit %d: %s", got.code, got.stderr)
@@ -290,7 +290,7 @@ func (c *country) sealedRoad(t *testing.T, r *road) {
 		_, body, _ := strings.Cut(answer, "-----BEGIN AGE ENCRYPTED FILE-----")
 		body, _, _ = strings.Cut(body, "-----END AGE ENCRYPTED FILE-----")
 		armored := "-----BEGIN AGE ENCRYPTED FILE-----" + strings.ReplaceAll(body, `\n`, "\n") + "-----END AGE ENCRYPTED FILE-----\n"
-		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), armored, "claim", "--sealed", "--identity-file", file)
+		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), armored, "claim", "--stdout", "--sealed", "--identity-file", file)
 		if got.code != 0 {
 			t.Fatalf("claim --sealed: exit %d: %s", got.code, got.stderr)
 		}

@@ -63,7 +63,7 @@ func TestS8_RotateThatCannotShowTheNewTokenKeepsTheOld(t *testing.T) {
 	old := api.Token(t, "dev@example.com", "import", &ends)
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL, "KENBUN_ID="+old.ID, "KENBUN_PROGRAM="+kenbuntest.Binary(t))
 	for _, flags := range []string{"", "--json"} {
-		shown, code := runAtTerminal(t, environment, 100, "y\n", exec.Command("/bin/sh", "-c", `"$KENBUN_PROGRAM" tokens rotate "$KENBUN_ID" `+flags+` > /dev/full`))
+		shown, code := runAtTerminal(t, environment, 100, "y\n", exec.Command("/bin/sh", "-c", `"$KENBUN_PROGRAM" tokens rotate --stdout "$KENBUN_ID" `+flags+` > /dev/full`))
 		if code == exitDone || !works(t, api, old.Value) {
 			t.Errorf("%q: exit %d, the old one works %t:\n%s", flags, code, works(t, api, old.Value), shown)
 		}

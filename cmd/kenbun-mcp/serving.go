@@ -116,6 +116,9 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 	if err != nil {
 		return nil, err
 	}
+	if policy, err = withPolicyFiles(policy, logger); err != nil {
+		return nil, err
+	}
 	roads := f.road.open(logger)
 	c.alsoClose(roads.close)
 	deliverer, err := roads.deliverer(forOwnUser, ownCredentials, shared)

@@ -131,7 +131,7 @@ func TestCreateShowsTheValueOnceAndAloneInAPipe(t *testing.T) {
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
 
-	piped := runProgram(t, environment, "", "tokens", "create", "in a pipe", "--expires", "7d")
+	piped := runProgram(t, environment, "", "tokens", "create", "in a pipe", "--expires", "7d", "--stdout")
 	value := strings.TrimSuffix(piped.stdout, "\n")
 	if piped.code != 0 || strings.ContainsAny(value, " \n") {
 		t.Fatalf("exit %d, standard output %q", piped.code, piped.stdout)
@@ -160,7 +160,7 @@ func TestCreateIntoAClosedPipeTakesTheTokenBack(t *testing.T) {
 	if err := read.Close(); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(kenbuntest.Binary(t), "tokens", "create", "lost", "--expires", "7d")
+	command := exec.Command(kenbuntest.Binary(t), "tokens", "create", "lost", "--expires", "7d", "--stdout")
 	command.Env = append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
 	command.Stdout = write
 	runErr := command.Run()

@@ -18,20 +18,26 @@ func newTokensCreateCommand() *cobra.Command {
 	var connecting connectionFlags
 	var expires string
 	var narrowing narrowingFlags
-	var asJSON bool
+	var asJSON, toStdout bool
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a personal access token and show its value once",
-		Long: `create makes a token and prints its value, once: alone on standard output, so
-that it can be piped to where it is needed; all else goes to standard error. A
-token that never expires is asked for at the terminal first.`,
+		Long: `create makes a token and shows its value once, at your terminal. A token that
+never expires needs your yes there.
+
+A script gets the value with --stdout: the value alone goes to standard output,
+everything else to standard error. Never run it that way from an AI assistant:
+the value would enter the conversation.`,
 		Example: `  kenbun-mcp tokens create "Nightly import" --expires 30d
   kenbun-mcp tokens create "Report" --expires 30d --permissions read:leads,read:events
-  kenbun-mcp tokens create laptop --expires 90d | pbcopy`,
+  kenbun-mcp tokens create laptop --expires 90d --stdout | pbcopy`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if expires == "" {
 				return usageErrorf(`--expires is missing: say how long the token shall live, such as --expires 30d, or --expires never`)
+			}
+			if err := mayPrintSecret(cmd, toStdout); err != nil {
+				return err
 			}
 			arguments := map[string]any{"name": args[0], "expires": expires}
 			narrowing.put(cmd, arguments)
@@ -46,6 +52,7 @@ token that never expires is asked for at the terminal first.`,
 	connecting.add(cmd)
 	cmd.Flags().StringVar(&expires, "expires", "", `when it ends: days such as 30d, an RFC 3339 time, or "never" (required)`)
 	narrowing.add(cmd, "; needs an API that can, as the embedded one")
+	addStdout(cmd, &toStdout)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, the value included")
 	return cmd
 }

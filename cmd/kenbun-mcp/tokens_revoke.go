@@ -16,11 +16,14 @@ func newTokensRevokeCommand() *cobra.Command {
 		Use:   "revoke ID",
 		Short: "Revoke one of your personal access tokens, for good",
 		Long: `revoke ends a token at once and for good. It shows which token it is and asks
-at the terminal; without a terminal it does nothing.`,
+at the terminal. Without a terminal, or under an AI agent, it does nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := tools.CheckTokenID(args[0]); err != nil {
 				return &usageError{err: err}
+			}
+			if err := mayDecide(cmd, false); err != nil {
+				return err
 			}
 			return withConnection(cmd, &connecting, func(ctx context.Context, c *connection) error {
 				structured, text, err := runTool(ctx, c, newTerminalPerson(cmd, asJSON), "revoke_token", map[string]any{"id": args[0]})

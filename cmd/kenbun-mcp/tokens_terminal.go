@@ -84,6 +84,9 @@ func newTerminalPerson(cmd *cobra.Command, asJSON bool) *terminalPerson {
 
 // Decide implements tools.Person.
 func (p *terminalPerson) Decide(ctx context.Context, question tools.Question, _ time.Duration) error {
+	if !terminal.Is(p.messages) {
+		return tools.ErrUnreachable // nobody would see the question
+	}
 	yes, err := terminal.Confirm(ctx, p.in, p.messages, question.Text()+"\n\n"+question.Agree+"?")
 	switch {
 	case errors.Is(err, terminal.ErrNoTerminal):

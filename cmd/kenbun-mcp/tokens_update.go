@@ -21,6 +21,8 @@ gives the token more (permissions, a later end, an earlier start), or takes
 something from the one that this program runs on, is asked for at the terminal
 first.
 
+Without a terminal, or under an AI agent, nothing is changed.
+
 kenbun documents no such change: it needs an API that can, as the embedded one.`,
 		Example: `  kenbun-mcp tokens update pat_abc123 --name "Nightly import" --expires 30d
   kenbun-mcp tokens update pat_abc123 --permissions read:leads,read:events
@@ -29,6 +31,9 @@ kenbun documents no such change: it needs an API that can, as the embedded one.`
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := tools.CheckTokenID(args[0]); err != nil {
 				return &usageError{err: err}
+			}
+			if err := mayDecide(cmd, false); err != nil {
+				return err
 			}
 			arguments := map[string]any{"id": args[0]}
 			if cmd.Flags().Changed("name") {

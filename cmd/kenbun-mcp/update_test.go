@@ -29,14 +29,12 @@ func TestS5_UpdateAtATerminal(t *testing.T) {
 		return tokens[slices.IndexFunc(tokens, func(listed client.Token) bool { return listed.ID == token.ID })]
 	}
 
-	// Less needs no terminal.
-	got := runProgram(t, environment, "", "tokens", "update", token.ID, "--name", "Nightly import", "--permissions", "read:leads,write:leads", "--json")
-	var answer struct {
-		Name                 string
-		Permissions, Changed []string
+	less := []string{"tokens", "update", token.ID, "--name", "Nightly import", "--permissions", "read:leads,write:leads"}
+	if got := runProgram(t, environment, "y\n", less...); got.code != exitRefused || now().Name != "import" {
+		t.Fatalf("without a terminal: exit %d: %s", got.code, got.stderr)
 	}
-	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || got.code != exitDone || answer.Name != "Nightly import" || !slices.Equal(answer.Changed, []string{"name", "permissions"}) {
-		t.Fatalf("exit %d, %+v, %v: %s", got.code, answer, err, got.stderr)
+	if shown, code := atTerminal(t, environment, 100, "y\n", less...); code != exitDone || now().Name != "Nightly import" {
+		t.Fatalf("exit %d:\n%s", code, shown)
 	}
 	if listed := runProgram(t, environment, "", "tokens", "list"); !strings.Contains(listed.stdout, "read:leads and 1 more") {
 		t.Errorf("the list does not tell:\n%s", listed.stdout)
@@ -64,7 +62,7 @@ func TestS1_S2_CreateANarrowedTokenAtATerminal(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
-	got := runProgram(t, environment, "", "tokens", "create", "report", "--expires", "7d", "--permissions", "read:tokens")
+	got := runProgram(t, environment, "", "tokens", "create", "report", "--expires", "7d", "--permissions", "read:tokens", "--stdout")
 	if got.code != exitDone {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
@@ -75,7 +73,7 @@ func TestS1_S2_CreateANarrowedTokenAtATerminal(t *testing.T) {
 	if _, err := made.OrgUnits(t.Context()); err == nil {
 		t.Error("it may do more than it is for")
 	}
-	later := runProgram(t, environment, "", "tokens", "create", "later", "--expires", "7d", "--valid-from", "2d", "--json")
+	later := runProgram(t, environment, "", "tokens", "create", "later", "--expires", "7d", "--valid-from", "2d", "--json", "--stdout")
 	var token client.Token
 	if err := json.Unmarshal([]byte(later.stdout), &token); err != nil || token.Status(time.Now()) != client.StatusNotYetValid {
 		t.Errorf("exit %d, it begins at %v, %v", later.code, token.ValidFrom, err)

@@ -26,6 +26,7 @@ var allowed = map[string]struct {
 		"the client is a library: whoever imports it gets the kenbun API and nothing of this server. Which characters are invisible is decided in one place, though"},
 	"internal/authority": {[]string{"internal/ascii", "internal/plaintext"},
 		"the embedded API stands on the other side of the wire; shared code would hide what the wire really carries. Talk to it over HTTP. Which characters are invisible is decided in one place, though"},
+	"internal/agent":        {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/ascii":        {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/redact":       {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/plaintext":    {nil, "it is at the bottom; keep it free of everything else"},

@@ -168,7 +168,7 @@ func errCannotKeep(err error) error {
 	return &tools.Error{
 		Code:    tools.CodeCannotDeliver,
 		Message: why,
-		Next:    "Try again in a minute; if it stays like this, tell the operator of the server. The person can make one with `kenbun-mcp tokens create` in a terminal.",
+		Next:    "Try again in a minute; if it stays like this, tell the operator of the server. The user can make one in kenbun under Settings > Integrations > Personal Tokens.",
 	}
 }
 
@@ -236,12 +236,11 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 }
 
 func (c *Claims) receipt(id string, deadline time.Time) tools.Receipt {
-	how := "by running `kenbun-mcp claim " + id + " --server URL` in a terminal, with the address of this server as the client has it, without " +
-		"the path /mcp"
+	how := "by opening the page " + ClaimPath + id + " of this server, in place of /mcp in the address that the client has"
 	where := "claim " + id
 	if c.server != "" {
 		where = c.server + ClaimPath + id
-		how = "by opening that page, or by running `kenbun-mcp claim " + id + " --server " + c.server + "` in a terminal"
+		how = "by opening that page in their browser"
 	}
 	return tools.Receipt{
 		Road: c.Road(), Where: where, Pending: true,

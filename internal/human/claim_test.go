@@ -164,7 +164,7 @@ func (r *replicas) deliver(t *testing.T, by *human.Claims, caller tools.Caller, 
 	}
 	id, ok := strings.CutPrefix(receipt.Where, "https://mcp.example.com/claim/")
 	if !ok || !human.IsClaimID(id) || receipt.Road != "claim" || receipt.Value != "" || !receipt.Pending ||
-		!strings.Contains(receipt.Note, "kenbun-mcp claim "+id+" --server https://mcp.example.com`") {
+		!strings.Contains(receipt.Note, "by opening that page in their browser") {
 		t.Fatalf("the receipt is %+v", receipt)
 	}
 	return created, id

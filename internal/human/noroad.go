@@ -19,7 +19,7 @@ func (NoRoad) Check(context.Context) error {
 	return &tools.Error{
 		Code:    tools.CodeCannotDeliver,
 		Message: "this server has no road by which a new token could reach the person",
-		Next:    "The person can make one with `kenbun-mcp tokens create` in a terminal, or in kenbun under Settings > Integrations > Personal Tokens.",
+		Next:    "The user can make one in kenbun under Settings > Integrations > Personal Tokens.",
 	}
 }
 

@@ -78,7 +78,7 @@ func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.
 	return tools.Receipt{
 		Road:   s.Road(),
 		Sealed: armored,
-		Note: fmt.Sprintf("The value is in this answer, encrypted to the age recipient %s: show the person the sealed text, whole and unchanged. They open it with `kenbun-mcp claim --sealed` and the identity file of that recipient.",
+		Note: fmt.Sprintf("The value is in this answer, encrypted to the age recipient %s: show the person the sealed text, whole and unchanged. They open it themselves, with the identity file of that recipient, in a terminal of their own; docs/http.md of kenbun-mcp says how.",
 			recipientFingerprint(to.String())),
 	}, nil
 }

@@ -195,8 +195,8 @@ func IsSetting(name string) bool {
 }
 
 // Environment is the environment for a run of the program: the test's own
-// without any setting, a data folder that ends with the test, no keychain, no
-// browser, and then what is given as "NAME=value".
+// without any setting, data and configuration folders that end with the test, no
+// keychain, no browser, leave to run under an AI agent, and then what is given as "NAME=value".
 func Environment(t testing.TB, variables ...string) []string {
 	t.Helper()
 	var environment []string
@@ -208,6 +208,7 @@ func Environment(t testing.TB, variables ...string) []string {
 	home := t.TempDir()
 	// No test may look into the keychain of whoever runs it, or open pages before
 	// them.
-	environment = append(environment, "KENBUN_NO_BROWSER=true", "HOME="+home, "XDG_DATA_HOME="+filepath.Join(home, "data"), "DBUS_SESSION_BUS_ADDRESS=disabled:")
+	environment = append(environment, "KENBUN_NO_BROWSER=true", "HOME="+home, "XDG_DATA_HOME="+filepath.Join(home, "data"), "DBUS_SESSION_BUS_ADDRESS=disabled:",
+		"XDG_CONFIG_HOME="+filepath.Join(home, "config"), "KENBUN_ALLOW_AGENT=1")
 	return append(environment, variables...)
 }

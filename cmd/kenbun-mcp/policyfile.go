@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// maxPolicyFile bounds a policy file, in bytes.
+const maxPolicyFile = 64 << 10
+
+// systemPolicyFile is the policy of the machine's administrator. It must belong to
+// root, as must its folder.
+const systemPolicyFile = "/etc/kenbun-mcp/policy.yaml"
+
+// policyKeys read the settings of a policy file. Their names are those of the
+// flags.
+var policyKeys = map[string]func(value *yaml.Node, policy *tools.Policy) error{
+	"read-only":            func(v *yaml.Node, p *tools.Policy) error { return readBool(v, &p.ReadOnly) },
+	"toolsets":             func(v *yaml.Node, p *tools.Policy) error { return readNames(v, &p.Toolsets) },
+	"tools":                func(v *yaml.Node, p *tools.Policy) error { return readNames(v, &p.Only) },
+	"exclude-tools":        func(v *yaml.Node, p *tools.Policy) error { return readNames(v, &p.Exclude) },
+	"allow-never-expiring": func(v *yaml.Node, p *tools.Policy) error { return readBool(v, &p.AllowNeverExpiring) },
+	"allow-self-revoke":    func(v *yaml.Node, p *tools.Policy) error { return readBool(v, &p.AllowSelfRevoke) },
+	"max-token-lifetime": func(v *yaml.Node, p *tools.Policy) (err error) {
+		p.MaxTokenLifetime, err = parseLifetime("max-token-lifetime", v.Value)
+		return err
+	},
+	"max-changes-per-minute": func(v *yaml.Node, p *tools.Policy) error { return readNumber(v, &p.MaxChangesPerMinute) },
+	"max-tokens-per-day":     func(v *yaml.Node, p *tools.Policy) error { return readNumber(v, &p.MaxTokensPerDay) },
+	"approval": func(v *yaml.Node, p *tools.Policy) error {
+		if v.Kind != yaml.ScalarNode {
+			return errors.New("it takes ask, client or deny")
+		}
+		p.Approval = tools.Approval(v.Value)
+		return nil
+	},
+}
+
+func readBool(value *yaml.Node, to *bool) error {
+	if value.Tag != "!!bool" {
+		return errors.New("it takes true or false")
+	}
+	return value.Decode(to)
+}
+
+func readNumber(value *yaml.Node, to *int) error {
+	if value.Tag != "!!int" {
+		return errors.New("it takes a whole number")
+	}
+	return value.Decode(to)
+}
+
+func readNames(value *yaml.Node, to *[]string) error {
+	if value.Kind != yaml.SequenceNode || len(value.Content) == 0 {
+		return errors.New("it takes a list of at least one name, such as [whoami, list_tokens]")
+	}
+	return value.Decode(to)
+}
+
+// withPolicyFiles returns the strictest of what the flags, the user's policy file
+// and the machine's say. A file that is there and cannot be trusted or read is an
+// error.
+func withPolicyFiles(flags tools.Policy, logger *slog.Logger) (tools.Policy, error) {
+	policy := flags
+	type source struct {
+		path string
+		read func(path string) ([]byte, error)
+	}
+	var sources []source
+	if filepath.Separator == '/' {
+		sources = append(sources, source{systemPolicyFile, readOfRoot})
+	}
+	// Without a home the user has no policy.
+	if folder, err := os.UserConfigDir(); err == nil {
+		sources = append(sources, source{filepath.Join(folder, "kenbun-mcp", "policy.yaml"), readOfUser})
+	}
+	for _, source := range sources {
+		content, err := source.read(source.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var said tools.Policy
+		if err == nil {
+			said, err = parsePolicy(content)
+		}
+		if err == nil {
+			if keys := policy.WeakerThan(said); len(keys) > 0 {
+				logger.Warn("the policy file is stricter than the rest and counts", "path", source.path, "settings", strings.Join(keys, ", "))
+			} else {
+				logger.Info("the policy file applies", "path", source.path)
+			}
+			policy, err = policy.Stricter(said)
+		}
+		if err != nil {
+			return tools.Policy{}, usageErrorf("the policy file %s: %w", source.path, err)
+		}
+	}
+	return policy, nil
+}
+
+// parsePolicy reads a policy file. What it leaves out is not restricted by it.
+func parsePolicy(content []byte) (tools.Policy, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	var document yaml.Node
+	if err := decoder.Decode(&document); err != nil {
+		if errors.Is(err, io.EOF) {
+			return tools.Policy{}, errors.New("it is empty. Write a setting into it, or remove it")
+		}
+		return tools.Policy{}, fmt.Errorf("it is not YAML: %w", err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return tools.Policy{}, errors.New("it holds more than one document. Keep one")
+	}
+	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
+		return tools.Policy{}, errors.New("it takes settings, one a line, such as read-only: true")
+	}
+	policy := tools.WeakestPolicy()
+	policy.FromFile = true
+	seen := map[string]bool{}
+	pairs := document.Content[0].Content
+	for i := 0; i+1 < len(pairs); i += 2 {
+		key := pairs[i].Value
+		read, known := policyKeys[key]
+		switch {
+		case !known:
+			names := []string{}
+			for name := range policyKeys {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			return tools.Policy{}, fmt.Errorf("there is no setting %q; the settings are %s", key, strings.Join(names, ", "))
+		case seen[key]:
+			return tools.Policy{}, fmt.Errorf("%s stands in it twice", key)
+		}
+		seen[key] = true
+		if err := read(pairs[i+1], &policy); err != nil {
+			return tools.Policy{}, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return policy, policy.Validate()
+}
+
+// readOfUser reads a file that belongs to the user and that nobody else can
+// change.
+func readOfUser(path string) ([]byte, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, unreadable(err)
+	}
+	file, err := privatefile.Open(path, privatefile.Options{MaxSize: maxPolicyFile, AllowReaders: true})
+	if err != nil {
+		return nil, err
+	}
+	if !file.Exists() {
+		return nil, errors.Join(fs.ErrNotExist, file.Close())
+	}
+	return file.Content(), file.Close()
+}
+
+// unreadable keeps "it does not exist" from other errors.
+func unreadable(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fs.ErrNotExist
+	}
+	return fmt.Errorf("it cannot be read: %w. Check its owner and mode", err)
+}
