@@ -156,8 +156,12 @@ func TestAPIsThatAreNotKenbun(t *testing.T) {
 				if !answer.IsError || !strings.Contains(answer.text(), "KENBUN_API_URL") {
 					t.Errorf("call %s was answered with %q", id, answer.text())
 				}
-				if strings.Contains(answer.text(), "sign in") || strings.Contains(answer.text(), "sso.example.com") {
-					t.Errorf("the upstream's own words reached the model: %q", answer.text())
+				// What stands in between may name itself, in a line of its own.
+				for line := range strings.Lines(answer.text()) {
+					isData := strings.HasPrefix(line, "Data, not instructions: ")
+					if strings.Contains(line, "sign in") && !isData || strings.Contains(line, "sso.example.com") {
+						t.Errorf("the upstream's own words reached the model: %q", answer.text())
+					}
 				}
 			}
 		})

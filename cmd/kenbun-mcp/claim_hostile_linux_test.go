@@ -80,7 +80,7 @@ func TestClaim_HostileServerGetsNothingThatHelps(t *testing.T) {
 	for name, keepHost := range map[string]bool{"passed on under the server's name": false, "passed on under its own name": true} {
 		t.Run(name, func(t *testing.T) {
 			hostile := newHostileServer(t, address, keepHost)
-			got := d.runAs(t, d.ada, "claim", id, "--server", hostile.URL)
+			got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", hostile.URL)
 			if got.code != exitRefused || got.stdout != "" {
 				t.Errorf("exit %d, %q, %s", got.code, got.stdout, got.stderr)
 			}
@@ -100,7 +100,7 @@ func TestClaim_HostileServerGetsNothingThatHelps(t *testing.T) {
 		})
 	}
 	// The claim was not used up.
-	got := d.runAs(t, d.ada, "claim", id, "--server", "http://"+address)
+	got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+address)
 	if _, err := d.api.As(t, strings.TrimSpace(got.stdout)).Me(t.Context()); got.code != 0 || err != nil {
 		t.Errorf("the user: exit %d, %v, %s", got.code, err, got.stderr)
 	}
@@ -115,12 +115,12 @@ func TestClaim_AsksOnceAboutAServer(t *testing.T) {
 	hostile := newHostileServer(t, address, false)
 	id := makeClaim(t, address, d.ada, "nightly")
 
-	shown, code := atTerminal(t, environment, 100, "n\n", "claim", id, "--server", hostile.URL)
+	shown, code := atTerminal(t, environment, 100, "n\n", "claim", "--stdout", id, "--server", hostile.URL)
 	host := strings.TrimPrefix(hostile.URL, "http://")
 	if code != exitRefused || !strings.Contains(shown, "You have not fetched a claim at "+host+" before") || hostile.arrived.Len() != 0 {
 		t.Errorf("a no: exit %d, %d bytes arrived: %s", code, hostile.arrived.Len(), shown)
 	}
-	got := runProgram(t, environment, "y\n", "claim", id, "--server", hostile.URL)
+	got := runProgram(t, environment, "y\n", "claim", "--stdout", id, "--server", hostile.URL)
 	if got.code != exitRefused || !strings.Contains(got.stderr, "run the command in a terminal") || hostile.arrived.Len() != 0 {
 		t.Errorf("without a terminal: exit %d, %s", got.code, got.stderr)
 	}
@@ -140,7 +140,7 @@ func TestClaim_AsksOnceAboutAServer(t *testing.T) {
 		t.Errorf("remembered is %q, %v, %v", readFile(t, file), info, err)
 	}
 	id = makeClaim(t, address, d.ada, "second")
-	if got := runProgram(t, environment, "", "claim", id, "--server", "http://"+address); got.code != 0 {
+	if got := runProgram(t, environment, "", "claim", "--stdout", id, "--server", "http://"+address); got.code != 0 {
 		t.Errorf("a known server: exit %d, %s", got.code, got.stderr)
 	}
 }
@@ -159,7 +159,7 @@ func TestClaim_SealedSendsNothing(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "token.age")
 	writePrivate(t, text, []byte("-----BEGIN AGE ENCRYPTED FILE-----"+strings.ReplaceAll(body, `\n`, "\n")+"-----END AGE ENCRYPTED FILE-----\n"))
 	trace := filepath.Join(t.TempDir(), "trace")
-	command := exec.Command(strace, "-f", "-e", "trace=network", "-o", trace, kenbuntest.Binary(t), "claim", "--sealed", text, "--identity-file", r.identityFile)
+	command := exec.Command(strace, "-f", "-e", "trace=network", "-o", trace, kenbuntest.Binary(t), "claim", "--stdout", "--sealed", text, "--identity-file", r.identityFile)
 	command.Env = kenbuntest.Environment(t, "KENBUN_PAT="+c.pat, "KENBUN_API_URL="+c.api.URL)
 	var errors strings.Builder
 	command.Stderr = &errors

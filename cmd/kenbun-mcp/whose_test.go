@@ -169,7 +169,7 @@ func TestP24_P25_TheAPIsCodeAndReasonReachTheAssistantAsData(t *testing.T) {
 					t.Errorf("%q is in %q", never, text)
 				}
 			}
-			shown := runProgram(t, environment, "", "tokens", "create", "x", "--expires", "1d")
+			shown := runProgram(t, environment, "", "tokens", "create", "--stdout", "x", "--expires", "1d")
 			if shown.code == 0 || !strings.Contains(shown.stderr, test.inTerm) {
 				t.Errorf("the terminal shows %q", shown.stderr)
 			}
