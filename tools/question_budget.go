@@ -42,10 +42,10 @@ func (c *call) heldBack(d decision, held *approval.HeldBackError) *Error {
 	switch held.Why {
 	case approval.SaidNo:
 		e = newError(CodeDeclined, "the user said no %s, and is not asked about this again before then: %s; %s", humantime.Relative(held.At, c.now), until, d.question.Unchanged).
-			next("Leave it at that. If the user wants it after all, they can run `%s` in a terminal.", d.command)
+			next("Leave it at that. If the user wants it after all, they can %s.", d.instead)
 	case approval.NotAnswered:
 		e = newError(CodeDeclined, "the user was asked about this and did not answer; they can be asked again %s; %s", until, d.question.Unchanged).
-			next("Wait until the user is there. They can also run `%s` in a terminal.", d.command)
+			next("Wait until the user is there. They can also %s.", d.instead)
 	case approval.NotReached:
 		e = c.needsPerson(d)
 		c.decided(VerdictHeldBack, "")
@@ -60,7 +60,7 @@ func (c *call) heldBack(d decision, held *approval.HeldBackError) *Error {
 			next("Ask the user to answer those first, then call again.")
 	default:
 		e = newError(CodeDeclined, "the user said no to too many questions of late, and is asked nothing new before then: %s; %s", until, d.question.Unchanged).
-			next("Leave it at that. If the user wants it after all, they can run `%s` in a terminal.", d.command)
+			next("Leave it at that. If the user wants it after all, they can %s.", d.instead)
 	}
 	e.RetryAfter = max(held.Until.Sub(c.now), 0)
 	return e.because(held)
@@ -79,7 +79,7 @@ func (c *call) maySendNewToken(ctx context.Context) error {
 	}
 	c.decided(VerdictHeldBack, "")
 	return c.heldBack(decision{
-		question: Question{Unchanged: "no token was made"}, command: "kenbun-mcp tokens create" + c.terminalFlags,
+		question: Question{Unchanged: "no token was made"}, instead: makeInKenbun,
 	}, held)
 }
 
