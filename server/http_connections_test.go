@@ -266,9 +266,9 @@ func TestA23_StreamThatWaitsIsNotCutOff(t *testing.T) {
 			served = listen(t, h, handler, limit, guard)
 			trust(served, certificate.Pool())
 		}
-		target := h.api.Token(t, "ada@example.com", "old", nil)
 		session := served.session(t, bearer(h.pat), asksPeople)
 		for range 2 { // the second on a connection that was used before
+			target := h.api.Token(t, "ada@example.com", "old", nil)
 			s := served.open(t, "POST", session, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
 			question := s.next()
 			time.Sleep(700 * time.Millisecond) // longer than the limit of a write

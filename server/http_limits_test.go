@@ -141,9 +141,9 @@ func TestR25_CallThatWaitsForThePersonIsNotCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	served := listen(t, h, handler)
-	target := h.api.Token(t, "ada@example.com", "old", nil)
 	session := served.session(t, bearer(h.pat), asksPeople)
 	for range 2 { // the second on a connection that was used before
+		target := h.api.Token(t, "ada@example.com", "old", nil)
 		s := served.open(t, "POST", session, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
 		question := s.next()
 		time.Sleep(1200 * time.Millisecond) // longer than any time limit for reading

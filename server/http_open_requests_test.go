@@ -61,13 +61,13 @@ func TestA22_WhatOneUserHasOpenIsBounded(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})
-	target := h.api.Token(t, "ada@example.com", "old", nil)
 	ben := h.api.User(t, "ben@example.com", authority.RoleMember)
 	session := h.session(t, bearer(h.pat), asksPeople)
 	for _, c := range []struct{ padding, want int }{
 		{0, server.MaxOpenRequests}, {1 << 19, server.MaxOpenBytes / (1<<19 + 400)},
 	} {
 		// One of the requests is a question to the person.
+		target := h.api.Token(t, "ada@example.com", "old", nil)
 		asking := h.open(t, "POST", session, call(t, 1, "revoke_token", map[string]any{"id": target.ID}))
 		question := asking.next()
 		open, end := fill(t, h, begun, h.pat, c.padding, c.want+10)
