@@ -60,8 +60,9 @@ var remedies = map[Cause]struct {
 	CauseProxyRefused:     {advice: "check HTTPS_PROXY, or let NO_PROXY name the host"},
 	CauseProxyUnreachable: {advice: "check HTTPS_PROXY"},
 
-	CauseNoSuchHost:        {advice: "check the API address (KENBUN_API_URL), and that the network (DNS, VPN) is up"},
-	CauseConnectionRefused: {advice: "check the API address and its port (KENBUN_API_URL), and HTTPS_PROXY if the network needs a proxy"},
+	CauseNoSuchHost: {advice: "check the API address (KENBUN_API_URL), and that the network (DNS, VPN) is up"},
+	// An API that restarts refuses connections, too.
+	CauseConnectionRefused: {advice: "check the API address and its port (KENBUN_API_URL), and HTTPS_PROXY if the network needs a proxy", passes: true},
 	CauseUnreachable:       {advice: "check the network, and HTTPS_PROXY if it needs a proxy", passes: true},
 	CauseNotLoopback:       {advice: "use https:// in the API address (KENBUN_API_URL)"},
 

@@ -39,8 +39,13 @@ func answering(t testing.TB, status *atomic.Int32, count *atomic.Int32) *client.
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		count.Add(1)
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(int(status.Load()))
-		_, _ = w.Write([]byte("[]")) // the test fails by what is missing
+		code := int(status.Load())
+		w.WriteHeader(code)
+		body := "[]"
+		if code >= 400 {
+			body = `{"error":"refused"}`
+		}
+		_, _ = w.Write([]byte(body)) // the test fails by what is missing
 	}))
 	t.Cleanup(api.Close)
 	c, err := client.New(client.WithBaseURL(api.URL), client.WithRetry(0, 0, 0))

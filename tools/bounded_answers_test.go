@@ -79,8 +79,9 @@ func TestR24_ListsOfTheAPIReachNoModelUncut(t *testing.T) {
 func TestR40_AShortPrefixCountsAsInUse(t *testing.T) {
 	f := newExtendedFixture(t)
 	own, other := f.listedID("first"), f.token30("import").ID
-	for label, cut := range map[string]int{"none": 0, "the literal": 8, "a part": 12} {
-		t.Run(label, func(t *testing.T) {
+	// A token in use cannot give itself a later end: each is nearer than the last.
+	for _, cut := range []int{12, 8, 0} {
+		t.Run(fmt.Sprintf("%d characters", cut), func(t *testing.T) {
 			f.t = t
 			f.proxy.instead(rewriting(t, func(row map[string]json.RawMessage) {
 				if string(row["name"]) == `"first"` {

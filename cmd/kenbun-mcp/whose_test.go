@@ -42,7 +42,7 @@ func TestP21_TheCauseAndTheSettingThatHelpsReachAssistantLogAndTerminal(t *testi
 		waits       bool
 	}{
 		"unknown CA":          {[]string{"KENBUN_API_URL=" + secure.URL}, "unknown_ca", []string{"certificate of ", "cannot be verified", "KENBUN_CA_FILE"}, false},
-		"nobody listens":      {[]string{"KENBUN_API_URL=http://" + closed}, "connection_refused", []string{"could not connect to " + closed, "connection refused", "KENBUN_API_URL"}, false},
+		"nobody listens":      {[]string{"KENBUN_API_URL=http://" + closed}, "connection_refused", []string{"could not connect to " + closed, "connection refused", "KENBUN_API_URL"}, true},
 		"not TLS":             {[]string{"KENBUN_API_URL=" + strings.Replace(plain.URL, "http:", "https:", 1)}, "not_tls", []string{"does not speak TLS", "KENBUN_API_URL"}, false},
 		"proxy that is away":  {[]string{"HTTPS_PROXY=http://" + closed}, "proxy_unreachable", []string{"proxy on the way to api.kenbun.io", "HTTPS_PROXY"}, false},
 		"proxy wants a login": {[]string{"HTTPS_PROXY=" + login.URL}, "proxy_login", []string{"wants a login", "HTTPS_PROXY"}, false},
