@@ -59,6 +59,8 @@ type call struct {
 	now       time.Time
 	logger    *slog.Logger
 	trail     trail
+	// accountKey is the account under which changes count. Empty: not known yet.
+	accountKey string
 }
 
 // token finds the caller's own token id, as it is now.

@@ -72,7 +72,7 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.grantable(ctx, want.Permissions); err != nil {
 		return nil, err
 	}
-	if err := c.mayCreate(); err != nil {
+	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.deliverer.Check(ctx); err != nil {
@@ -85,7 +85,7 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 
-	if err := c.countCreation(); err != nil {
+	if err := c.countCreation(ctx); err != nil {
 		return nil, err
 	}
 	created, receipt, err := c.mint(ctx, want, c.deliver)

@@ -100,7 +100,7 @@ func newFixtureOn(t *testing.T, api *kenbuntest.API, options ...option) *fixture
 }
 
 // newFixtureSharing is another toolbox for the same user, as in another process.
-func newFixtureSharing(t *testing.T, with *fixture) *fixture {
+func newFixtureSharing(t *testing.T, with *fixture, options ...option) *fixture {
 	t.Helper()
 	f := &fixture{t: t, api: with.api, left: &record{}, callers: &switchedCallers{}, pat: with.pat, proxy: with.proxy, folder: with.folder}
 	f.client = newClient(t, f.proxy.URL)
@@ -109,7 +109,11 @@ func newFixtureSharing(t *testing.T, with *fixture) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	toolbox, err := tools.New(tools.Config{Callers: f.callers, Deliverer: road, Policy: unhurriedPolicy(), APIAddress: f.proxy.URL})
+	config := tools.Config{Callers: f.callers, Deliverer: road, Policy: unhurriedPolicy(), APIAddress: f.proxy.URL}
+	for _, change := range options {
+		change(&config)
+	}
+	toolbox, err := tools.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 // withoutSilence lets a test ask about the same target again. Open questions
 // count as ever.
-func withoutSilence(c *tools.Config) { c.Questions = noSilence{approval.NewMemory()} }
+func withoutSilence(c *tools.Config) { c.Shared = noSilence{approval.NewMemory()} }
 
 // noSilence is a store that forgets which targets are silent.
 type noSilence struct{ *approval.Memory }

@@ -61,7 +61,7 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayRevoke(token, unread); err != nil {
 		return nil, err
 	}
-	if err := c.mayChange(); err != nil {
+	if err := c.mayChange(ctx); err != nil {
 		return nil, err
 	}
 	d := c.revocation(token)
@@ -89,7 +89,7 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 				next("Call the tool again; the person is asked anew.")
 		}
 	}
-	if err := c.countChange(); err != nil {
+	if err := c.countChange(ctx); err != nil {
 		return nil, err
 	}
 	c.inDoubt()

@@ -71,7 +71,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayCreate(); err != nil {
+	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
 	handOver, keepsOld, err := c.roadFor(ctx, old)
@@ -82,7 +82,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 
-	release, err := c.rotations.begin(ctx, c.caller.ID+" "+id)
+	release, err := c.rotations.lock(ctx, c.caller.ID+" "+id)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not rotated").
 			next("Call the tool again; the person is asked anew.")
 	}
-	if err := c.countCreation(); err != nil {
+	if err := c.countCreation(ctx); err != nil {
 		return nil, err
 	}
 	created, receipt, err := c.mint(ctx, client.NewToken{

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/changelimit"
 )
 
 // Config is what a [Toolbox] is made from.
@@ -41,9 +42,9 @@ type Config struct {
 	// Once tells whether an answer comes for the first time, among all replicas
 	// of a server. Nil: this process remembers by itself.
 	Once Once
-	// Questions keeps the budgets of questions, shared by all replicas of a server.
-	// Nil: they are kept in the memory of this process.
-	Questions approval.Store
+	// Shared keeps what all replicas of a server count together: questions and
+	// changes. Nil: they are kept in the memory of this process.
+	Shared approval.Store
 	// Policy is the operator's ceiling.
 	Policy Policy
 	// Extensions tells that the API can do what kenbun does not document: narrow a
@@ -84,9 +85,13 @@ type Toolbox struct {
 	budget        *approval.Budget
 	// earlier keeps the ends that tokens had before a tool took from them.
 	earlier   approval.Store
-	changes   *changes
-	creations *changes
-	rotations *rotations
+	changes   *changelimit.Limit
+	creations *changelimit.Limit
+	accounts  *accounts
+	// rotations lets one rotation of a token run at a time in this process, so that
+	// a token has one successor. Between processes the API decides: only one of two
+	// can revoke the old token.
+	rotations *keyedLock
 }
 
 // New returns a toolbox. It fails on a policy that means nothing.
@@ -105,7 +110,8 @@ func New(config Config) (*Toolbox, error) {
 		keeper:        config.Keeper,
 		journal:       config.Journal,
 		auditor:       config.Auditor,
-		rotations:     newRotations(),
+		accounts:      newAccounts(),
+		rotations:     newKeyedLock(),
 		tools:         Available(config.Extensions),
 		policy:        config.Policy,
 		apiAddress:    config.APIAddress,
@@ -122,18 +128,20 @@ func New(config Config) (*Toolbox, error) {
 	}
 	b.recoveries = newRecoveries(b.journal, b.clock)
 	b.sealer = newSealer(b.clock)
-	questions, earlier := config.Questions, config.Questions
+	questions, earlier := config.Shared, config.Shared
+	var counts changelimit.Store = config.Shared
 	if questions == nil {
 		// Apart, so that neither takes the other's room.
 		questions, earlier = approval.NewMemory(), approval.NewMemory()
+		counts = changelimit.NewMemory(b.clock)
 	}
 	b.earlier = earlier
 	b.budget = approval.NewBudget(questions, b.clock)
 	if err := b.sealer.share(config.StateKey, config.Once); err != nil {
 		return nil, err
 	}
-	b.changes = newChanges(b.policy.MaxChangesPerMinute, changesWindow, b.clock)
-	b.creations = newChanges(b.policy.MaxTokensPerDay, creationsWindow, b.clock)
+	b.changes = changelimit.New(counts, "changes", b.policy.MaxChangesPerMinute, changesWindow, b.clock)
+	b.creations = changelimit.New(counts, "creations", b.policy.MaxTokensPerDay, creationsWindow, b.clock)
 	return b, nil
 }
 

@@ -79,7 +79,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayUpdate(ctx, token, update); err != nil {
 		return nil, err
 	}
-	if err := c.mayChange(); err != nil {
+	if err := c.mayChange(ctx); err != nil {
 		return nil, err
 	}
 	if update.widens() || c.disrupts(token, update) {
@@ -97,7 +97,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 				next("Call the tool again; the person is asked anew.")
 		}
 	}
-	if err := c.countChange(); err != nil {
+	if err := c.countChange(ctx); err != nil {
 		return nil, err
 	}
 	updated, err := c.caller.API.UpdateToken(ctx, id, update.change)

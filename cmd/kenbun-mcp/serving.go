@@ -142,7 +142,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		Auditor:       auditor,
 		StateKey:      shared.decisionKey(),
 		Once:          shared.onceAmongReplicas(),
-		Questions:     shared.questions(),
+		Shared:        shared.counts(),
 		Policy:        policy,
 		Extensions:    c.extended || f.apiExtensions,
 		APIAddress:    c.api.BaseURL(),

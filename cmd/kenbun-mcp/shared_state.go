@@ -90,9 +90,9 @@ func (s *sharedState) onceAmongReplicas() tools.Once {
 	}
 }
 
-// questions keeps the budgets of questions for all replicas. Nil: each process
-// keeps its own.
-func (s *sharedState) questions() approval.Store {
+// counts keeps what all replicas count together: questions and changes. Nil: each
+// process counts its own.
+func (s *sharedState) counts() approval.Store {
 	if s == nil || !s.store.Shared() {
 		return nil
 	}
