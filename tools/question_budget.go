@@ -8,6 +8,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
@@ -64,6 +65,24 @@ func (c *call) heldBack(d decision, held *approval.HeldBackError) *Error {
 	}
 	e.RetryAfter = max(held.Until.Sub(c.now), 0)
 	return e.because(held)
+}
+
+// maySilently reports an error while the user wants nothing done with token: they
+// said no to something of late.
+func (c *call) maySilently(ctx context.Context, token *client.Token) error {
+	held, err := c.budget.Silence(ctx, c.caller.ID, digest([]byte(token.ID)))
+	switch {
+	case err != nil:
+		return newError(CodeUnavailable, "whether the user wants changes of this token cannot be found out right now; the token was not changed").
+			next("Call the tool again in a minute.").because(err)
+	case held == nil || held.Why != approval.SaidNo:
+		return nil
+	}
+	c.decided(VerdictHeldBack, "")
+	return c.heldBack(decision{
+		question: Question{Unchanged: "the token was not changed"},
+		instead:  inTerminal("kenbun-mcp tokens update " + token.ID + c.terminalFlags),
+	}, held)
 }
 
 // maySendNewToken reports an error while the user wants no new tokens: they threw

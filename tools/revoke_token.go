@@ -237,7 +237,6 @@ func (c *call) revocation(token *client.Token) decision {
 func (c *call) revocationUnseen(id string) decision {
 	return decision{
 		target:      id,
-		subject:     "a token that is not seen",
 		fingerprint: digest([]byte("unseen " + id)),
 		question: Question{
 			Title: "Revoke this kenbun token without a look at it?",

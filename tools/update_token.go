@@ -82,7 +82,14 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayChange(ctx); err != nil {
 		return nil, err
 	}
-	if update.widens() || c.disrupts(token, update) {
+	asks := update.widens() || c.disrupts(token, update)
+	if !asks {
+		// A no to one change of a token is a no to the next one, too.
+		if err := c.maySilently(ctx, token); err != nil {
+			return nil, err
+		}
+	}
+	if asks {
 		if err := c.decide(ctx, c.updating(token, update)); err != nil {
 			return nil, err
 		}

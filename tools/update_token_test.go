@@ -395,7 +395,8 @@ func TestR37_UnknownUseCountsAsUse(t *testing.T) {
 		t.Errorf("the user was asked %+v", asked)
 	}
 	f.proxy.instead(nil)
-	f.call("update_token", rename).ok(nil)
+	// With the use known nobody is asked. (After the no, the first token is left alone.)
+	f.call("update_token", changes(f.token30("second import").ID, "name", `"weekly"`)).ok(nil)
 }
 
 // A no is followed by silence for the token, whatever is asked about it.
@@ -412,6 +413,11 @@ func TestR37_AfterANoTheUserIsNotAskedAgain(t *testing.T) {
 	f.callIn(t.Context(), session, "rotate_token", id(token.ID)).failed(tools.CodeDeclined, "the user said no")
 	f.callIn(t.Context(), session, "update_token", changes(token.ID, "expires", `"200d"`)).failed(tools.CodeDeclined, "the user said no")
 	f.callModern(canAsk, "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "the user said no")
+	// Neither a change that needs no question nor a list that fails is a way round it.
+	f.callIn(t.Context(), session, "update_token", changes(token.ID, "expires", `"20d"`)).failed(tools.CodeDeclined, "the user said no", "was not changed")
+	f.proxy.instead(withList(badLists["fails"]))
+	f.callIn(t.Context(), session, "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "the user said no", "was not revoked")
+	f.proxy.instead(nil)
 	if n := len(session.asked()); n != 1 {
 		t.Errorf("the user was asked %d times", n)
 	}

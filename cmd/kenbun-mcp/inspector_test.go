@@ -160,7 +160,12 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("rotate_token answered %q", refused.text())
 	}
-	call("update_token", `{"id":"`+created.Structured.ID+`","permissions":["read:leads","read:tokens"]}`, 0)
+	refused = call("update_token", `{"id":"`+created.Structured.ID+`","permissions":["read:leads","read:tokens"]}`, 5)
+	if !strings.Contains(refused.text(), "needs_person") {
+		t.Errorf("less for a token that was just used: update_token answered %q", refused.text())
+	}
+	unused := call("create_token", `{"name":"unused","expires":"30d"}`, 0)
+	call("update_token", `{"id":"`+unused.Structured.ID+`","permissions":["read:leads","read:tokens"]}`, 0)
 	refused = call("update_token", `{"id":"`+created.Structured.ID+`","permissions":["all"]}`, 5)
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("update_token answered %q", refused.text())
