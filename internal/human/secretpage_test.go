@@ -106,7 +106,7 @@ func TestR1_NothingButThePageHoldsTheValueOrTheAddress(t *testing.T) {
 	post(t, shown.address, formOf(t, shown.address, "choice", "show"))
 	discarded := h.deliver(t.Context(), t, atLeisure)
 	post(t, discarded.address, formOf(t, discarded.address, "choice", "discard"))
-	late := h.deliver(t.Context(), t, time.Millisecond)
+	late := h.deliver(t.Context(), t, 3*time.Second) // time for the test to follow the file to the page
 	for _, d := range []delivery{shown, discarded, late} {
 		end := d.wait(t)
 		everything := fmt.Sprintf("%+v %v %#v %s", end.receipt, end.err, end.err, h.log)
