@@ -82,14 +82,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayChange(ctx); err != nil {
 		return nil, err
 	}
-	asks := update.widens() || c.disrupts(token, update)
-	if !asks {
-		// A no to one change of a token is a no to the next one, too.
-		if err := c.maySilently(ctx, token); err != nil {
-			return nil, err
-		}
-	}
-	if asks {
+	if update.widens() || c.disrupts(token, update) {
 		if err := c.decide(ctx, c.updating(token, update)); err != nil {
 			return nil, err
 		}
@@ -103,6 +96,9 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 			return nil, newError(CodeDeclined, "the token was changed by somebody else after the person was asked; it was not changed by this call").
 				next("Call the tool again; the person is asked anew.")
 		}
+	} else if err := c.maySilently(ctx, token); err != nil {
+		// A no to one change of a token is a no to the next one, too.
+		return nil, err
 	}
 	if err := c.countChange(ctx); err != nil {
 		return nil, err
