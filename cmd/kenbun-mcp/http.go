@@ -65,7 +65,7 @@ in a folder that is yours alone, they need no key.`,
 	serving.audit.add(cmd, "standard output")
 	flags := cmd.Flags()
 	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on (port 0 takes a free one), or unix:PATH")
-	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `as whom calls run: "caller", each with the token of its request, or "server", with this server's own, on loopback or a unix socket only`)
+	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `which user calls run as: "caller", with the token of each request, or "server", with this server's own, on loopback or a unix socket only`)
 	flags.StringVar(&reaching.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
 	flags.StringSliceVar(&reaching.allowedHosts, "allowed-host", nil, "further Host names to answer under, beside loopback ones")
 	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com")
