@@ -6,8 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -45,7 +43,6 @@ func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificat
 		return nil, err
 	}
 	files.current, files.seen = certificate, read
-	files.warnOfReaders()
 	files.warnOfEnd(files.looked)
 	return files, nil
 }
@@ -105,7 +102,6 @@ func (c *CertificateFiles) certificate() *tls.Certificate {
 	}
 	c.current, c.toldOfEnd = certificate, false
 	c.log.Info("a new TLS certificate is in use")
-	c.warnOfReaders()
 	c.warnOfEnd(now)
 	return c.current
 }
@@ -113,15 +109,8 @@ func (c *CertificateFiles) certificate() *tls.Certificate {
 // read returns what the files hold; nothing for one that cannot be read.
 func (c *CertificateFiles) read() (pair, error) {
 	cert, certErr := readPEM(c.certFile)
-	key, keyErr := readPEM(c.keyFile)
+	key, keyErr := readKeyPEM(c.keyFile)
 	return pair{cert, key}, errors.Join(certErr, keyErr)
-}
-
-func (c *CertificateFiles) warnOfReaders() {
-	info, err := os.Stat(c.keyFile)
-	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
-		c.log.Warn("other users of this machine can read the TLS private key: run chmod 600 on it", "file", c.keyFile)
-	}
 }
 
 // warnOfEnd tells once that the certificate in use has ended. It is used

@@ -10,7 +10,12 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
+
+// maxKeyFile bounds the file of a private key, in bytes.
+const maxKeyFile = 1 << 20
 
 // pair is the content of a certificate's file and of its key's.
 type pair struct{ cert, key []byte }
@@ -24,15 +29,30 @@ func hasEnded(certificate *tls.Certificate, now time.Time) bool {
 // readPEM words what is wrong with a file that cannot be read.
 func readPEM(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
+	return content, pemFileError(file, err)
+}
+
+// readKeyPEM is readPEM for a private key, which other users must not be able to
+// read or write.
+func readKeyPEM(file string) ([]byte, error) {
+	content, err := privatefile.ReadSecret(file, maxKeyFile)
+	return content, pemFileError(file, err)
+}
+
+func pemFileError(file string, err error) error {
+	var unsafeFile *privatefile.UnsafeError
 	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unsafeFile):
+		return fmt.Errorf("the TLS private key cannot be used: %w", err)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s does not exist", file)
+		return fmt.Errorf("%s does not exist", file)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s cannot be read: this process has no right to", file)
-	case err != nil:
-		return nil, fmt.Errorf("%s cannot be read: see that it is a plain file", file)
+		return fmt.Errorf("%s cannot be read: this process has no right to", file)
+	default:
+		return fmt.Errorf("%s cannot be read: see that it is a plain file", file)
 	}
-	return content, nil
 }
 
 func parsePair(p pair) (*tls.Certificate, error) {

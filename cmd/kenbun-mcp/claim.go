@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,12 +17,16 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/claim"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // maxSealedInput bounds what is read of a sealed token, in bytes.
 const maxSealedInput = 1 << 20
+
+// maxIdentityFile bounds the file with the age identity, in bytes.
+const maxIdentityFile = 1 << 20
 
 // claimFlags say where a new token waits.
 type claimFlags struct {
@@ -218,12 +223,11 @@ func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, cl
 	if err != nil {
 		return fmt.Errorf("read the sealed token: %w", err)
 	}
-	identities, err := os.Open(claiming.identityFile)
+	identities, err := privatefile.ReadSecretOnce(cmd.Context(), claiming.identityFile, maxIdentityFile)
 	if err != nil {
-		return fmt.Errorf("open the identity file: %w", err)
+		return fmt.Errorf("read the identity file: %w", err)
 	}
-	defer func() { _ = identities.Close() }() // it was only read
-	opened, err := human.OpenSealed(string(armored), identities)
+	opened, err := human.OpenSealed(string(armored), bytes.NewReader(identities))
 	if err != nil {
 		return err
 	}

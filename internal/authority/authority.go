@@ -218,7 +218,7 @@ func (a *Authority) openFile(ctx context.Context, path string, source pepperSour
 	}
 	// Two processes that open a new file together would both migrate it and
 	// would each make a pepper, one of which would be lost.
-	lock, err := lockFile(ctx, path+".lock")
+	lock, err := lockFile(ctx, path)
 	if err != nil {
 		return err
 	}

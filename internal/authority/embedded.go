@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 const (
@@ -125,7 +126,7 @@ func (e *Embedded) firstStart(ctx context.Context) (_ string, err error) {
 	if e.patFile == "" {
 		return e.mintFirst(ctx)
 	}
-	lock, err := lockFile(ctx, e.patFile+".lock")
+	lock, err := lockFile(ctx, e.patFile)
 	if err != nil {
 		return "", err
 	}
@@ -175,13 +176,13 @@ func (e *Embedded) mintFirst(ctx context.Context) (string, error) {
 	return issued.Value, nil
 }
 
+// maxPATFile bounds the file of the kept token, in bytes.
+const maxPATFile = 4 << 10
+
 func readPATFile(path string) (string, error) {
-	content, err := os.ReadFile(path)
+	content, err := privatefile.ReadSecret(path, maxPATFile)
 	if err != nil {
 		return "", fmt.Errorf("read the kept token: %w", err)
-	}
-	if err := requirePrivateFile(path); err != nil {
-		return "", err
 	}
 	pat := strings.TrimSpace(string(content))
 	if pat == "" {

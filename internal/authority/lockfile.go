@@ -6,32 +6,33 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 // lockRetry is how often a lock that another process holds is tried again. It
 // is held for milliseconds, and only while a store is opened.
 const lockRetry = 5 * time.Millisecond
 
-var errLockHeld = errors.New("another process holds the lock")
-
 // fileLock is an exclusive lock that the operating system releases when its
 // holder ends, however it ends. The file itself stays: to remove it would let
 // two holders lock two files of the same name.
 type fileLock struct{ file *os.File }
 
+// lockFile waits for the lock that stands for the file at path.
 func lockFile(ctx context.Context, path string) (*fileLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := privatefile.OpenLock(path)
 	if err != nil {
 		return nil, fmt.Errorf("the lock file cannot be made, name a folder that you may write to: %w", err)
 	}
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
 	for {
-		err := tryLock(f)
+		err := privatefile.TryLock(f)
 		if err == nil {
 			return &fileLock{file: f}, nil
 		}
-		if !errors.Is(err, errLockHeld) {
+		if !errors.Is(err, privatefile.ErrLocked) {
 			return nil, errors.Join(fmt.Errorf("lock the file %s: %w", path, err), f.Close())
 		}
 		select {

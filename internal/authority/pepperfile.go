@@ -2,15 +2,19 @@ package authority
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
+
+// maxPepperFile bounds the pepper file, in bytes.
+const maxPepperFile = 1 << 20
 
 // pepperSource is where the peppers come from: a file, or the text of one. If
 // neither is named there is one for the life of the process.
@@ -31,19 +35,15 @@ func pepperBeside(database string) string {
 }
 
 // read returns the peppers, or fs.ErrNotExist if the file is missing.
-func (s pepperSource) read() (_ keyring, err error) {
+func (s pepperSource) read() (keyring, error) {
 	if s.text != "" {
 		return s.parse(strings.NewReader(s.text))
 	}
-	f, err := os.Open(s.file)
+	content, err := privatefile.ReadSecret(s.file, maxPepperFile)
 	if err != nil {
-		return nil, fmt.Errorf("open the pepper file: %w", err)
+		return nil, fmt.Errorf("read the pepper file: %w", err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := requirePrivateFile(s.file); err != nil {
-		return nil, err
-	}
-	return s.parse(f)
+	return s.parse(bytes.NewReader(content))
 }
 
 // parse reads a line for each pepper: its version, a space or a colon, the key

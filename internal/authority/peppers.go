@@ -179,7 +179,7 @@ func (a *Authority) RotatePepper(ctx context.Context) (version int64, err error)
 	if file == "" || a.peppers.source.text != "" {
 		return 0, &InvalidError{Field: "pepper", Problem: "is in no file that could be added to: append a line with the next version where it is kept, and start again"}
 	}
-	lock, err := lockFile(ctx, file+".lock")
+	lock, err := lockFile(ctx, file)
 	if err != nil {
 		return 0, err
 	}

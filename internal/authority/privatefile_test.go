@@ -60,6 +60,7 @@ func TestR36_FilesOfOthersAreRefused(t *testing.T) {
 		"folder writable by all": {func(_ *testing.T, dir string) error { return os.Chmod(dir, 0o777) }, "chmod go-w"},
 		"folder of a group":      {func(_ *testing.T, dir string) error { return os.Chmod(dir, 0o770) }, "chmod go-w"},
 		"readable database":      {func(_ *testing.T, dir string) error { return writeMode(filepath.Join(dir, "kenbun.db"), 0o644) }, "chmod 600"},
+		"writable pepper":        {func(_ *testing.T, dir string) error { return writeMode(filepath.Join(dir, "pepper"), 0o620) }, "chmod 600"},
 		"readable pepper":        {func(_ *testing.T, dir string) error { return writeMode(filepath.Join(dir, "pepper"), 0o640) }, "chmod 600"},
 		"linked database": {func(t *testing.T, dir string) error {
 			return os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), filepath.Join(dir, "kenbun.db"))
@@ -82,7 +83,12 @@ func TestR36_FilesOfOthersAreRefused(t *testing.T) {
 	}
 }
 
-// writeMode makes a file with exactly that mode, whatever the umask.
+// writeMode makes a file with exactly that mode, whatever the umask. Where root
+// runs the test, the file gets a group that root is not in.
 func writeMode(path string, mode fs.FileMode) error {
-	return errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, mode))
+	err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, mode))
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, os.Chown(path, -1, 54321))
+	}
+	return err
 }

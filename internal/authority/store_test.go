@@ -241,7 +241,7 @@ func TestOpen_WaitsForTheLockNoLongerThanAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "kenbun.db")
-	lock, err := lockFile(t.Context(), path+".lock")
+	lock, err := lockFile(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

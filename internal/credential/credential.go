@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 // maxRead bounds what is read of a file or a command, in bytes; a token is far
@@ -130,28 +130,9 @@ func (s *Source) session() (client.Secret, error) {
 
 // readToken reads a file that holds a token and perhaps the end of its line.
 func readToken(path string) (string, error) {
-	// Looked at before it is opened: to open a pipe that nobody writes to would
-	// wait forever.
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return "", plainFileError(err)
-	case info.IsDir():
-		return "", errors.New("it is a folder, not a file")
-	case !info.Mode().IsRegular():
-		return "", errors.New("it is a device or a pipe, which cannot be read at each use; give a plain file")
-	}
-	file, err := os.Open(path)
+	data, err := privatefile.ReadSecret(path, maxRead)
 	if err != nil {
 		return "", plainFileError(err)
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	data, err := io.ReadAll(io.LimitReader(file, maxRead+1))
-	switch {
-	case err != nil:
-		return "", plainFileError(err)
-	case len(data) > maxRead:
-		return "", errors.New("the file is too large to hold a token and nothing else")
 	}
 	return withoutLineEnd(data), nil
 }
@@ -159,7 +140,10 @@ func readToken(path string) (string, error) {
 // plainFileError says what is wrong with a file without its path, which may be
 // nobody's business but the operator's.
 func plainFileError(err error) error {
+	var unsafeFile *privatefile.UnsafeError
 	switch {
+	case errors.As(err, &unsafeFile):
+		return errors.New(unsafeFile.WithoutPath())
 	case errors.Is(err, os.ErrNotExist):
 		return errors.New("the file does not exist")
 	case errors.Is(err, os.ErrPermission):

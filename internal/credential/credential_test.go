@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -162,11 +163,30 @@ func TestFilesThatCannotHoldATokenAreRefused(t *testing.T) {
 	folder := t.TempDir()
 	missing := filepath.Join(folder, "missing")
 	refuses(t, newSource(t, credential.Config{PATFile: missing}), "KENBUN_PAT_FILE: the file does not exist", folder)
-	refuses(t, newSource(t, credential.Config{PATFile: folder}), "it is a folder", folder)
+	refuses(t, newSource(t, credential.Config{PATFile: folder}), "the file is a folder", folder)
 	large := fileWith(t, strings.Repeat("a", 64<<10+1))
 	refuses(t, newSource(t, credential.Config{PATFile: large}), "too large", large)
 	refuses(t, newSource(t, credential.Config{PATFile: fileWith(t, strings.Repeat("a", 64<<10))}), "no kenbun personal access token")
 	refuses(t, newSource(t, credential.Config{PATFile: os.DevNull}), "a device or a pipe")
+}
+
+func TestR36_TokenFilesThatOthersCanReachAreRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no mode bits")
+	}
+	for mode, says := range map[os.FileMode]string{0o644: "has mode 0644: other users can read it", 0o602: "has mode 0602: other users can write to it"} {
+		pat := newPAT()
+		file := fileWith(t, pat)
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, newSource(t, credential.Config{PATFile: file}), "KENBUN_PAT_FILE: the file "+says+". Run chmod 600 on it", file, pat)
+		refuses(t, newSource(t, credential.Config{PAT: pat, SessionFile: file}), "KENBUN_SESSION_TOKEN_FILE: the file "+says+". Run chmod 600 on it", file, pat)
+		source := newSource(t, credential.Config{PATFile: file})
+		if _, err := source.Replaceable(t.Context()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("mode %o can be replaced: %v", mode, err)
+		}
+	}
 }
 
 func TestSessionTokenComesAlong(t *testing.T) {

@@ -42,7 +42,7 @@ func (s *Source) Replaceable(ctx context.Context) (place string, err error) {
 }
 
 func probeFile(path string) error {
-	f, err := privatefile.Open(path, privatefile.Options{MaxSize: maxRead, AllowReaders: true})
+	f, err := privatefile.Open(path, privatefile.Options{MaxSize: maxRead})
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (s *Source) Replace(ctx context.Context, pat client.Secret) (place string, 
 		if _, err := readToken(s.config.PATFile); err != nil {
 			return "KENBUN_PAT_FILE", fmt.Errorf("KENBUN_PAT_FILE: %w", err)
 		}
-		if err := replaceFile(s.config.PATFile, pat, privatefile.Options{MaxSize: maxRead, AllowReaders: true}); err != nil {
+		if err := replaceFile(s.config.PATFile, pat, privatefile.Options{MaxSize: maxRead}); err != nil {
 			return "KENBUN_PAT_FILE", fmt.Errorf("KENBUN_PAT_FILE: %w", err)
 		}
 		return "KENBUN_PAT_FILE", nil

@@ -50,9 +50,6 @@ func TestReplaceInAFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(newPAT()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(file, 0o644); err != nil {
-		t.Fatal(err)
-	}
 	next := replaces(t, newSource(t, credential.Config{PATFile: file}), "KENBUN_PAT_FILE")
 	content, err := os.ReadFile(file)
 	if err != nil || string(content) != next+"\n" {

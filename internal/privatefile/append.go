@@ -62,6 +62,9 @@ func appendTo(root *os.Root, name string) (*os.File, error) {
 		case err != nil:
 			return nil, errors.Join(Explain("the file cannot be looked at", err), file.Close())
 		case os.SameFile(info, opened):
+			if problem := fileProblem(opened, false); problem != "" {
+				return nil, errors.Join(errors.New(problem), file.Close())
+			}
 			return file, nil
 		}
 		if err := file.Close(); err != nil {

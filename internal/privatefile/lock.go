@@ -1,6 +1,29 @@
 package privatefile
 
-import "errors"
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
 
 // ErrLocked means that another holds the lock.
 var ErrLocked = errors.New("another process holds the lock")
+
+// OpenLock opens the file whose lock, by [TryLock], stands for the file at path,
+// and makes it if there is none. No other user can open it, so that none can hold
+// the lock. It is path with ".lock" after it if nobody else can write to the
+// folder, which must be there, and otherwise a file in kenbun-mcp/locks in the
+// user's cache folder. It stays after use: if it were removed, two processes could
+// lock two files of the same name.
+func OpenLock(path string) (*os.File, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(filepath.Dir(absolute))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // nothing is written to the folder through it
+	return openLockFile(root, filepath.Base(absolute))
+}

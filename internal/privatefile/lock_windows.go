@@ -34,3 +34,7 @@ func Unlock(f *os.File) error {
 func openLock(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile("."+name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 }
+
+func openLockFile(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+}

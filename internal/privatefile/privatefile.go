@@ -106,7 +106,7 @@ func (f *File) Close() error {
 func (f *File) Lock(ctx context.Context) error {
 	lock, err := openLock(f.root, f.name)
 	if err != nil {
-		return Explain("the folder of the file cannot be locked", err)
+		return fmt.Errorf("the file cannot be locked: %w", err)
 	}
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
@@ -150,6 +150,9 @@ func (f *File) read() error {
 		return Explain("the file cannot be looked at", err)
 	case !os.SameFile(info, opened):
 		return errors.New("the file was exchanged while it was opened: see who does that, and try again")
+	}
+	if problem := fileProblem(opened, f.options.AllowReaders); problem != "" {
+		return errors.New(problem)
 	}
 	content, err := io.ReadAll(io.LimitReader(file, f.options.MaxSize+1))
 	switch {

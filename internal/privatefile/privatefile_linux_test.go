@@ -1,4 +1,4 @@
-package privatefile
+package privatefile_test
 
 import (
 	"os"
@@ -7,14 +7,17 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 func TestA33_FullDiskIsNoticedAndChangesNothing(t *testing.T) {
 	disk := kenbuntest.SmallDisk(t)
 	path := filepath.Join(disk, "secret")
-	mustWrite(t, path, "old", 0o600)
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	kenbuntest.FillDisk(t, filepath.Join(disk, "ballast"))
-	f, err := Open(path, Options{MaxSize: megabyte})
+	f, err := privatefile.Open(path, privatefile.Options{MaxSize: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +26,9 @@ func TestA33_FullDiskIsNoticedAndChangesNothing(t *testing.T) {
 			t.Errorf("%s: %v", action, err)
 		}
 	}
-	mustHold(t, path, "old")
+	if content, err := os.ReadFile(path); err != nil || string(content) != "old" {
+		t.Errorf("the file holds %q, %v", content, err)
+	}
 	entries, err := os.ReadDir(disk)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("the disk holds %v, %v", entries, err)

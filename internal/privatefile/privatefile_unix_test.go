@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 func mustHaveMode(t *testing.T, path string, want fs.FileMode) {
@@ -158,7 +158,7 @@ func TestA44_FoldersInWhichOthersCanExchangeFilesAreRefused(t *testing.T) {
 
 func TestA44_WhatBelongsToOthersIsRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
-		kenbuntest.SkipUnlessRequired(t, "only root can give a file to another user")
+		require.SkipUnlessRequired(t, "only root can give a file to another user")
 	}
 	path := filepath.Join(t.TempDir(), "secret")
 	mustWrite(t, path, "theirs", 0o600)

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -54,22 +53,12 @@ func LoadKey(file string) (*Key, error) {
 	return readKey(file)
 }
 
-func readKey(file string) (_ *Key, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, privatefile.Explain("the key file "+file+" cannot be opened", err)
+func readKey(file string) (*Key, error) {
+	text, err := privatefile.ReadSecret(file, 1<<10)
+	var unsafeFile *privatefile.UnsafeError
+	if errors.As(err, &unsafeFile) {
+		return nil, fmt.Errorf("the key cannot be used: %w", err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	// What was opened is looked at, and not the name: secrets that an
-	// orchestrator puts in place are symbolic links.
-	info, err := f.Stat()
-	if err != nil {
-		return nil, privatefile.Explain("the key file "+file+" cannot be looked at", err)
-	}
-	if problem := exposure(info); problem != "" {
-		return nil, fmt.Errorf("the key file %s %s", file, problem)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 1<<10))
 	if err != nil {
 		return nil, privatefile.Explain("the key file "+file+" cannot be read", err)
 	}
@@ -81,20 +70,6 @@ func readKey(file string) (_ *Key, err error) {
 	key := &Key{}
 	copy(key.secret[:], decoded)
 	return key, nil
-}
-
-// exposure says what is wrong with the file of a secret. Its group may read it,
-// since that is how orchestrators hand secrets to a process that is not root.
-func exposure(info fs.FileInfo) string {
-	switch {
-	case !info.Mode().IsRegular():
-		return "is not a regular file: name the file itself"
-	case !ownedByUserOrRoot(info):
-		return "belongs to another user: use a file of your own"
-	case readableByOthers(info):
-		return "can be read or changed by other users: run chmod 600 on it"
-	}
-	return ""
 }
 
 // writeKey writes a new file that is there with all of its content or not at

@@ -69,7 +69,7 @@ func TestR36_KeyFileOfOthersIsRefused(t *testing.T) {
 		says    string
 	}{
 		"fine":                {good, 0o600, ""},
-		"readable by a group": {good, 0o640, ""},
+		"readable by a group": {good, 0o640, "chmod 600"},
 		"readable by all":     {good, 0o604, "chmod 600"},
 		"writable by a group": {good, 0o620, "chmod 600"},
 		"empty":               {"", 0o600, "does not hold a key"},
@@ -87,6 +87,12 @@ func TestR36_KeyFileOfOthersIsRefused(t *testing.T) {
 			}
 			if err := os.Chmod(file, c.mode); err != nil {
 				t.Fatal(err)
+			}
+			if os.Geteuid() == 0 {
+				// A group that root is not in.
+				if err := os.Chown(file, -1, 54321); err != nil {
+					t.Fatal(err)
+				}
 			}
 			_, err := state.LoadKey(file)
 			switch {

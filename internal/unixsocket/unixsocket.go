@@ -65,7 +65,7 @@ func Listen(ctx context.Context, path string, access Access) (net.Listener, erro
 	if err := checkFolder(folder, access); err != nil {
 		return nil, err
 	}
-	lock, err := lock(path + ".lock")
+	lock, err := lock(path)
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +104,9 @@ func checkFolder(folder string, access Access) error {
 // lock keeps another process from using the same path until it is closed. The
 // system releases it when this process ends, however it ends.
 func lock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	file, err := privatefile.OpenLock(path)
 	if err != nil {
-		return nil, privatefile.Explain("the lock file beside the socket cannot be opened", err)
+		return nil, fmt.Errorf("the socket cannot be locked: %w", err)
 	}
 	err = privatefile.TryLock(file)
 	if err == nil {
