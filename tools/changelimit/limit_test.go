@@ -78,6 +78,45 @@ func TestARecordIsBoundedAndNeverForgetsEarly(t *testing.T) {
 	take(t, l, "ada", 0)
 }
 
+// Two changes that share a time have that of the later one.
+func TestMergedChangesCountUntilTheLaterEnds(t *testing.T) {
+	c := &clock{time.Now()}
+	const limit = 1001 // one more than a record has entries
+	l := changelimit.New(changelimit.NewMemory(c.Now), "changes", limit, time.Hour, c.Now)
+	take(t, l, "ada", 0)
+	c.advance(time.Minute)
+	for range limit - 1 {
+		take(t, l, "ada", 0)
+	}
+	take(t, l, "ada", time.Hour)
+	c.advance(time.Hour - 1)
+	take(t, l, "ada", 1)
+}
+
+// A change that another process counted in between is not lost.
+func TestAChangeOfAnotherProcessIsNotLost(t *testing.T) {
+	c := &clock{time.Now()}
+	store := changelimit.NewMemory(c.Now)
+	other := changelimit.New(store, "changes", 2, time.Minute, c.Now)
+	l := changelimit.New(&interrupted{Memory: store, by: func() { take(t, other, "ada", 0) }}, "changes", 2, time.Minute, c.Now)
+	take(t, l, "ada", 0)
+	take(t, l, "ada", time.Minute)
+}
+
+// interrupted has something else happen before the first swap.
+type interrupted struct {
+	*changelimit.Memory
+	by func()
+}
+
+func (s *interrupted) Swap(ctx context.Context, key string, old, next []byte, keep time.Duration) (bool, error) {
+	if by := s.by; by != nil {
+		s.by = nil
+		by()
+	}
+	return s.Memory.Swap(ctx, key, old, next, keep)
+}
+
 type sizes struct {
 	*changelimit.Memory
 	largest int
