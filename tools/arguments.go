@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
 // arguments are the values of a call that passed the check against the tool's
 // parameters, defaults filled in: a string for Text, an int for Integer, a
-// []string for List.
+// []string for List. An optional argument that says nothing is not among them.
 type arguments map[string]any
 
 func (a arguments) text(name string) string {
@@ -54,6 +57,9 @@ func (t *Tool) parseArguments(raw json.RawMessage) (arguments, error) {
 		p := t.parameter(member.name)
 		if p == nil {
 			return nil, t.unknownArgument(member.name)
+		}
+		if p.absent(member.value) {
+			continue
 		}
 		value, err := p.decode(member.value)
 		if err != nil {
@@ -100,6 +106,27 @@ func (t *Tool) parameterNames() string {
 		names[i] = fmt.Sprintf("%q", p.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// absent reports whether raw, the value of an argument that may be left out,
+// means that it is. Some clients send every argument that a schema has. They
+// write null for what the model left out, or "". An empty list is not absent:
+// permissions of [] must not come to mean all permissions.
+func (p *Parameter) absent(raw json.RawMessage) bool {
+	if p.Required {
+		return false
+	}
+	return string(raw) == "null" || p.Kind != List && isBlankText(raw, p.Kind == Integer)
+}
+
+// isBlankText reports whether raw is an empty text. Where trim is set, blanks
+// alone are empty, too.
+func isBlankText(raw json.RawMessage, trim bool) bool {
+	var s string
+	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return false
+	}
+	return s == "" || trim && strings.TrimSpace(s) == ""
 }
 
 func (p *Parameter) decode(raw json.RawMessage) (any, error) {
@@ -159,13 +186,26 @@ func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 	return s, nil
 }
 
+// digits is the form in which a text can stand for a whole number.
+var digits = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^-?[0-9]{1,20}(\.0+)?$`) })
+
+// decodeInteger takes a number. Where the argument is optional it takes digits
+// in a text as well, since some models put quotes around every value.
 func (p *Parameter) decodeInteger(raw json.RawMessage) (any, error) {
 	allowed := fmt.Sprintf("Give a whole number from %d to %d, without quotes.", p.Min, p.Max)
-	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
+	number := string(raw)
+	if raw[0] == '"' && !p.Required {
+		number = ""
+		_ = json.Unmarshal(raw, &number) // the text is valid JSON
+		if number = strings.TrimSpace(number); !digits().MatchString(number) {
+			return nil, invalidArgument("%q cannot be %s", p.Name, shown(string(raw), 40)).next("%s", allowed)
+		}
+	}
+	if c := number[0]; c != '-' && (c < '0' || c > '9') {
 		return nil, invalidArgument("%q must be a number, not %s", p.Name, jsonKind(raw)).next("%s", allowed)
 	}
-	var n float64
-	if json.Unmarshal(raw, &n) != nil || n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
 		return nil, invalidArgument("%q cannot be %s", p.Name, shown(string(raw), 40)).next("%s", allowed)
 	}
 	return int(n), nil

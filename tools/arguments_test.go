@@ -10,7 +10,7 @@ import (
 )
 
 func TestR30_A40_WrongArgumentsAreRefusedAndTaught(t *testing.T) {
-	f := newFixture(t)
+	f := newExtendedFixture(t)
 	const create = `{"name":"import","expires":"30d"`
 	long := strings.Repeat("x", 600)
 	for _, test := range []struct {
@@ -44,15 +44,26 @@ func TestR30_A40_WrongArgumentsAreRefusedAndTaught(t *testing.T) {
 		{"an argument where there are none", "whoami", `{"verbose":true}`, []string{`no argument "verbose"`, "no arguments"}},
 
 		{"a status in another case", "list_tokens", `{"status":"Active"}`, []string{`"status" cannot be "Active"`, "active, expired, revoked, not_yet_valid, all"}},
-		{"an empty status", "list_tokens", `{"status":""}`, []string{"active, expired, revoked, not_yet_valid, all"}},
-		{"a number in quotes", "list_tokens", `{"limit":"50"}`, []string{`"limit" must be a number, not text`, "from 1 to 200, without quotes"}},
+		{"a blank status", "list_tokens", `{"status":" "}`, []string{"active, expired, revoked, not_yet_valid, all"}},
+		{"a word for a number", "list_tokens", `{"limit":"fifty"}`, []string{`"limit" cannot be "fifty"`, "from 1 to 200, without quotes"}},
+		{"digits and more", "list_tokens", `{"limit":"5.0x"}`, []string{`"limit" cannot be "5.0x"`, "from 1 to 200"}},
+		{"a fraction in quotes", "list_tokens", `{"limit":"1.5"}`, []string{`"limit" cannot be "1.5"`, "from 1 to 200"}},
+		{"one too many in quotes", "list_tokens", `{"limit":"201"}`, []string{`"limit" cannot be "201"`, "from 1 to 200"}},
+		{"digits of another script", "list_tokens", `{"limit":"٥"}`, []string{`"limit" cannot be "٥"`, "from 1 to 200"}},
+		{"no permissions at all", "create_token", create + `,"permissions":[]}`, []string{`"permissions" has 0 entries`, "leave it out"}},
+		{"a text for permissions", "create_token", create + `,"permissions":""}`, []string{`"permissions" must be a list of texts, not text`}},
+		{"null among permissions", "create_token", create + `,"permissions":[null]}`, []string{`"permissions" must hold texts in quotes, not null`}},
+		{"an empty name", "create_token", `{"name":"","expires":"30d"}`, []string{`"name" is empty`}},
+		{"an empty expiry", "create_token", `{"name":"import","expires":""}`, []string{`"expires" cannot be ""`}},
+		{"null for an id", "revoke_token", `{"id":null}`, []string{`"id" must be text in quotes, not null`}},
+		{"an empty id", "revoke_token", `{"id":""}`, []string{`"id"`}},
 		{"a fraction", "list_tokens", `{"limit":1.5}`, []string{`"limit" cannot be 1.5`, "from 1 to 200"}},
 		{"zero", "list_tokens", `{"limit":0}`, []string{`"limit" cannot be 0`}},
 		{"less than zero", "list_tokens", `{"unused_days":-1}`, []string{`"unused_days" cannot be -1`, "from 1 to 36500"}},
 		{"one too many", "list_tokens", `{"limit":201}`, []string{`"limit" cannot be 201`, "from 1 to 200"}},
 		{"more than an int", "list_tokens", `{"limit":9223372036854775808}`, []string{`"limit" cannot be 9223372036854775808`}},
 		{"a huge number", "list_tokens", `{"limit":1e300}`, []string{`"limit" cannot be 1e300`, "from 1 to 200"}},
-		{"null for a number", "list_tokens", `{"limit":null}`, []string{`"limit" must be a number, not null`}},
+		{"true for a number", "list_tokens", `{"limit":true}`, []string{`"limit" must be a number, not true or false`}},
 		{"a list for a number", "list_tokens", `{"limit":[50]}`, []string{`not a list`}},
 
 		{"an agreement by the model", "revoke_token", `{"id":"pat_1","confirm":true}`, []string{`no argument "confirm"`}},

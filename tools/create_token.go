@@ -72,11 +72,11 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.grantable(ctx, want.Permissions); err != nil {
 		return nil, err
 	}
-	if err := c.mayCreate(ctx); err != nil {
-		return nil, err
-	}
 	if err := c.deliverer.Check(ctx); err != nil {
 		return nil, cannotDeliver(err, "no token was made")
+	}
+	if err := c.mayCreate(ctx); err != nil {
+		return nil, err
 	}
 	if err := c.maySendNewToken(ctx); err != nil {
 		return nil, err

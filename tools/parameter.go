@@ -11,7 +11,10 @@ type Parameter struct {
 	Name        string
 	Description string
 	Kind        Kind
-	Required    bool
+	// Required arguments are taken strictly. An optional one is also left out by
+	// null and, unless it is a List, by an empty text. Digits in a text are the
+	// number for it. The schema does not say so, to stay without unions.
+	Required bool
 	// Choices, if any, are the only values of a Text.
 	Choices []string
 	// MaxLength bounds a Text, and each item of a List, in characters (code

@@ -71,11 +71,11 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayCreate(ctx); err != nil {
-		return nil, err
-	}
 	handOver, keepsOld, err := c.roadFor(ctx, old)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.decide(ctx, c.rotation(old, expires, keepsOld || awaits(c.deliverer))); err != nil {

@@ -66,7 +66,7 @@ func (i inspector) run(t *testing.T, arguments ...string) ([]byte, int) {
 func TestInspectorListsAndCallsEveryTool(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_DELIVER=file", "KENBUN_API_EXTENSIONS=true")
+	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_DELIVER=file", "KENBUN_API_EXTENSIONS=true", "KENBUN_MAX_CHANGES_PER_MINUTE=100")
 	i := newInspector(t, with(environment, "MCP_INSPECTOR_SECRET_STORE=memory"))
 
 	// Tokens go through files: argument lists are for everybody to see.
@@ -78,7 +78,7 @@ func TestInspectorListsAndCallsEveryTool(t *testing.T) {
 			"type": "stdio", "command": kenbuntest.Binary(t), "args": []string{"stdio"},
 			"env": map[string]string{
 				"KENBUN_API_URL": api.URL, "KENBUN_API_EXTENSIONS": "true", "KENBUN_PAT_FILE": tokenFile,
-				"KENBUN_DELIVER": "file", "KENBUN_DELIVER_DIR": filepath.Join(folder, "tokens"),
+				"KENBUN_DELIVER": "file", "KENBUN_MAX_CHANGES_PER_MINUTE": "100", "KENBUN_DELIVER_DIR": filepath.Join(folder, "tokens"),
 			},
 		},
 		"http": map[string]any{
@@ -166,7 +166,7 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	}
 	unused := call("create_token", `{"name":"unused","expires":"30d"}`, 0)
 	call("update_token", `{"id":"`+unused.Structured.ID+`","permissions":["read:leads","read:tokens"]}`, 0)
-	refused = call("update_token", `{"id":"`+created.Structured.ID+`","permissions":["all"]}`, 5)
+	refused = call("update_token", `{"id":"`+unused.Structured.ID+`","permissions":["all"]}`, 5)
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("update_token answered %q", refused.text())
 	}

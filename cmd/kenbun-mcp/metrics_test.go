@@ -28,27 +28,6 @@ func get(t *testing.T, address string) string {
 	return string(body)
 }
 
-// openSession opens a session of an older protocol.
-func openSession(t *testing.T, address, pat string) {
-	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, "http://"+address+"/mcp", strings.NewReader(initialize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "application/json, text/event-stream")
-	request.Header.Set("X-API-Key", pat)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A request is counted before its answer ends.
-	_, err = io.Copy(io.Discard, response.Body)
-	if closing := response.Body.Close(); err != nil || closing != nil || response.Header.Get("Mcp-Session-Id") == "" {
-		t.Fatalf("status %d, %v, %v", response.StatusCode, err, closing)
-	}
-}
-
 // metricsAddress is where the program says that it tells metrics.
 func metricsAddress(t *testing.T, log string) string {
 	t.Helper()

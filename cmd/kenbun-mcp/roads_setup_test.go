@@ -50,7 +50,7 @@ func newWitness(t *testing.T, api *kenbuntest.API) *witness {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { w.asked(); r.SetURL(target) },
+		Rewrite:        func(p *httputil.ProxyRequest) { w.askedToMake(p.In); p.SetURL(target) },
 		ModifyResponse: w.see,
 	}}
 	go func() { _ = server.Serve(listener) }()
@@ -84,7 +84,10 @@ func (w *witness) see(response *http.Response) error {
 	return nil
 }
 
-func (w *witness) asked() {
+func (w *witness) askedToMake(r *http.Request) {
+	if r.Method != http.MethodPost {
+		return
+	}
 	w.mu.Lock()
 	onAsked := w.onAsked
 	w.onAsked = nil
@@ -94,7 +97,7 @@ func (w *witness) asked() {
 	}
 }
 
-func (w *witness) whenAsked(do func()) {
+func (w *witness) whenAskedToMake(do func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onAsked = do

@@ -67,9 +67,8 @@ func TestA33_ARoadThatBreaksDownLeavesNothing(t *testing.T) {
 			continue // what was found good cannot go bad
 		}
 		t.Run(name, func(t *testing.T) {
-			// The API is asked after the road was found open, and before anything is
-			// made.
-			c.witness.whenAsked(func() { r.destroy(t) })
+			// By then the method was found to work, and nothing is made yet.
+			c.witness.whenAskedToMake(func() { r.destroy(t) })
 			said, _ := c.create(t, r)
 			if !strings.Contains(said, "revoked at once") {
 				t.Errorf("the answer is %s", said)

@@ -31,6 +31,9 @@ func newTokensListCommand() *cobra.Command {
   kenbun-mcp tokens list --status all --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if filter.Status == "" {
+				filter.Status = string(client.StatusActive)
+			}
 			if !slices.Contains(tools.TokenStatuses, filter.Status) {
 				return usageErrorf("--status cannot be %q; use one of %s", filter.Status, strings.Join(tools.TokenStatuses, ", "))
 			}

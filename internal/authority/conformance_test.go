@@ -64,11 +64,11 @@ func (c conformance) history(t *rapid.T, n int) {
 			t.Fatal(err)
 		}
 		u := &modelUser{id: user.ID, role: role, member: true}
-		issued, err := c.IssueToken(c.t.Context(), user.ID, "first", nil)
-		if err != nil {
-			t.Fatal(err)
+		h.issue(u, "first", nil)
+		if i == 0 {
+			soon := h.now().Add(48 * time.Hour).Truncate(time.Second)
+			h.issue(u, "short-lived", &soon)
 		}
-		u.tokens = []*modelToken{{owner: u, id: issued.ID, value: issued.Value, name: "first"}}
 		h.model.users = append(h.model.users, u)
 	}
 	actions := []func(){h.create, h.create, h.revoke, h.revokeLine, h.update, h.update, h.list, h.advance, h.changeUser, h.changeUser}
@@ -78,6 +78,27 @@ func (c conformance) history(t *rapid.T, n int) {
 	}
 	for _, u := range h.model.users {
 		h.verify(u.tokens...)
+		h.compareBounds(u)
+	}
+}
+
+// compareBounds looks at the latest expiry that each token can give. It is not on
+// the wire, and few histories are long enough to meet it there.
+func (h *history) compareBounds(u *modelUser) {
+	stored, err := h.tokensOf(h.conformance.t.Context(), u.id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	got := map[string]*time.Time{}
+	for _, t := range stored {
+		got[t.id] = t.renewableUntil
+	}
+	for _, t := range u.tokens {
+		is, want := got[t.id], t.until
+		// The model's clock has microseconds, of which a bound has ten.
+		if (is == nil) != (want == nil) || is != nil && is.Sub(*want).Abs() > 10*time.Microsecond {
+			h.t.Fatalf("%s gives an expiry until %v, the model says %v", t.id, is, want)
+		}
 	}
 }
 
@@ -85,6 +106,16 @@ type history struct {
 	conformance
 	t     *rapid.T
 	model model
+}
+
+// issue makes a token that was made with none.
+func (h *history) issue(u *modelUser, name string, end *time.Time) {
+	now := h.now()
+	issued, err := h.IssueToken(h.conformance.t.Context(), u.id, name, end)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	u.tokens = append(u.tokens, &modelToken{owner: u, id: issued.ID, value: issued.Value, name: name, end: end, until: chainEnd(now, end)})
 }
 
 func (h *history) now() time.Time { return h.clock.Now().Truncate(time.Microsecond) }

@@ -13,6 +13,9 @@ import (
 // bound: nothing that is made or extended with a token of the chain expires later
 // than lineageFactor times the lifetime that the first was made for. Rotation
 // works until then. After that, the user makes a new token in a session.
+//
+// A change of a token can lower its bound and never raises it. Otherwise, a token
+// of the chain could shorten one that has no bound, and go on with that.
 
 // lineageFactor is how many times the lifetime of its first token a chain lasts.
 const lineageFactor = 10
@@ -42,13 +45,45 @@ func (as identity) boundFor(now time.Time, expires *time.Time) (*time.Time, erro
 	return as.renewableUntil, nil
 }
 
+// boundAfter returns the bound of a token that was t and that as has changed to
+// updated at now: the earliest of the bound of t, the one that its new expiry
+// sets, and the one of as. A change that gives t no more time and no permissions
+// leaves the bound as it is.
+func (as identity) boundAfter(now time.Time, t token, change tokenChange, updated token) *time.Time {
+	bound := t.renewableUntil
+	if change.expires.given {
+		bound = earliest(bound, lineageBound(now, updated.expiresAt))
+	}
+	if change.expires.given || change.addsPermissions(t) {
+		bound = earliest(bound, as.renewableUntil)
+	}
+	return bound
+}
+
+// earliest returns the earlier of two bounds, of which nil is none.
+func earliest(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
+}
+
+// mayAddPermissions refuses a change that adds permissions to a token that
+// outlives the bound of as: as would hold them for longer than it may.
+func (as identity) mayAddPermissions(t token, change tokenChange, updated token) error {
+	if as.renewableUntil == nil || !change.addsPermissions(t) || !outlives(updated.expiresAt, *as.renewableUntil) {
+		return nil
+	}
+	return cannotAddForLonger(*as.renewableUntil)
+}
+
 // mayExtend refuses a new expiry of t by which as would outlive its bound, or
 // itself.
 func (as identity) mayExtend(t token, expires *time.Time) error {
 	switch {
 	case as.renewableUntil == nil, t.expiresAt != nil && !outlives(expires, *t.expiresAt):
 		return nil
-	case t.id == as.credentialID:
+	case t.id == as.credentialID && t.expiresAt != nil:
 		return &InvalidError{Field: "expires_at", Problem: "cannot be later than it is: a token that expires does not extend itself. Make a new one with it, or extend it in a session"}
 	case outlives(expires, *as.renewableUntil):
 		return as.beyondBound()

@@ -19,7 +19,7 @@ func named(name string, ends time.Time) string {
 }
 
 // A token that rotates itself as often as it can comes to an end.
-func TestAShortLivedTokenCannotLastForEver(t *testing.T) {
+func TestR15_AShortLivedTokenCannotLastForEver(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		first := f.user("ada@example.com", RoleMember)
@@ -56,6 +56,55 @@ func TestAShortLivedTokenCannotLastForEver(t *testing.T) {
 		}
 		// With a token that never expires, or in a session, there is no bound.
 		wantStatus(t, f.asked(first.Value, `{"name":"for ever"}`), http.StatusCreated)
+	})
+}
+
+// A token that expires could use another one to last longer: one that has no
+// bound, and is shortened or given permissions by it.
+func TestR15_AShortLivedTokenCannotLastForEverInAnotherOne(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		f := newFixture(t, Config{Store: store})
+		first := f.user("ada@example.com", RoleMember)
+		day := 24 * time.Hour
+		weekly := decode[row](t, f.asked(first.Value, named("weekly", f.clock.Now().Add(7*day))))
+		target := decode[row](t, f.asked(first.Value, `{"name":"target"}`))
+		change := func(with, id, body string) answer {
+			t.Helper()
+			return f.send("PATCH", "/settings/tokens/"+id, body, bearer(with))
+		}
+		ends := func(in time.Duration) string {
+			return fmt.Sprintf(`{"expires_at":%q}`, f.clock.Now().Add(in).UTC().Format(time.RFC3339))
+		}
+		wantStatus(t, change(weekly.Token, target.ID, `{"name":"renamed"}`), http.StatusOK)
+		wantStatus(t, f.asked(target.Token, `{"name":"for ever"}`), http.StatusCreated) // a name bounds nothing
+
+		// Shortened to a day: it lasts no more than ten, whatever it does.
+		wantStatus(t, change(weekly.Token, target.ID, ends(day)), http.StatusOK)
+		wantProblem(t, change(target.Token, target.ID, `{"expires_at":null}`), http.StatusBadRequest, "invalid_request")
+		wantProblem(t, change(target.Token, target.ID, ends(2*day)), http.StatusBadRequest, "invalid_request")
+		wantProblem(t, f.asked(target.Token, `{"name":"for ever"}`), http.StatusBadRequest, "invalid_request")
+		wantProblem(t, f.asked(target.Token, named("long", f.clock.Now().Add(11*day))), http.StatusBadRequest, "invalid_request")
+		wantStatus(t, f.asked(target.Token, named("short", f.clock.Now().Add(9*day))), http.StatusCreated)
+
+		// Shortened to less than the bound of the one that did it: that bound holds.
+		other := decode[row](t, f.asked(first.Value, `{"name":"other"}`))
+		wantStatus(t, change(weekly.Token, other.ID, ends(69*day)), http.StatusOK)
+		wantProblem(t, f.asked(other.Token, named("long", f.clock.Now().Add(71*day))), http.StatusBadRequest, "invalid_request")
+
+		// A later change never raises a bound, not even of one without any.
+		wantStatus(t, change(first.Value, target.ID, `{"expires_at":null}`), http.StatusOK)
+		wantProblem(t, f.asked(target.Token, `{"name":"for ever"}`), http.StatusBadRequest, "invalid_request")
+		wantStatus(t, change(target.Token, target.ID, ends(5*day)), http.StatusOK) // less is allowed
+
+		// Nor does it last in the permissions of one that never expires.
+		readsLeads := f.narrowed(first.Value, readLeads)
+		for _, body := range []string{`{"permissions":null}`, `{"permissions":["read:leads","write:tokens"]}`} {
+			wantProblem(t, change(weekly.Token, readsLeads.ID, body), http.StatusForbidden, "forbidden")
+		}
+		wantStatus(t, change(first.Value, readsLeads.ID, ends(30*day)), http.StatusOK)
+		wantStatus(t, change(weekly.Token, readsLeads.ID, `{"permissions":null}`), http.StatusOK)
+		wantProblem(t, f.asked(readsLeads.Token, named("long", f.clock.Now().Add(71*day))), http.StatusBadRequest, "invalid_request")
+		wantStatus(t, f.asked(readsLeads.Token, named("short", f.clock.Now().Add(69*day))), http.StatusCreated)
 	})
 }
 

@@ -43,6 +43,14 @@ func chainEnd(now time.Time, end *time.Time) *time.Time {
 	return &last
 }
 
+// first is the earlier of two ends of chains.
+func first(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && later(a, *b) {
+		return b
+	}
+	return a
+}
+
 func later(end *time.Time, than time.Time) bool { return end == nil || end.After(than) }
 
 func (t *modelToken) active(now time.Time) bool {
@@ -150,6 +158,11 @@ type patch struct {
 	only     []string
 }
 
+// adds tells whether it gives t permissions that t does not have.
+func (p patch) adds(t *modelToken) bool {
+	return p.newRight && t.only != nil && (p.only == nil || !subset(p.only, t.only))
+}
+
 func (m *model) update(by, target *modelToken, p patch, now time.Time) (status int) {
 	if refused := by.may("write:tokens", now); refused != 0 {
 		return refused
@@ -167,8 +180,10 @@ func (m *model) update(by, target *modelToken, p patch, now time.Time) (status i
 		return http.StatusForbidden
 	case p.newEnd && p.end != nil && target.begin != nil && !target.begin.Before(*p.end):
 		return http.StatusBadRequest
-	case p.newEnd && by.until != nil && (target.end == nil || later(p.end, *target.end)) && (target == by || later(p.end, *by.until)):
+	case p.newEnd && by.until != nil && (target.end == nil || later(p.end, *target.end)) && (target == by && target.end != nil || later(p.end, *by.until)):
 		return http.StatusBadRequest
+	case p.adds(target) && by.until != nil && later(target.end, *by.until):
+		return http.StatusForbidden
 	case p.newEnd && !target.active(now) && m.full(by.owner, now):
 		return http.StatusConflict
 	}
@@ -177,9 +192,10 @@ func (m *model) update(by, target *modelToken, p patch, now time.Time) (status i
 	}
 	if p.newEnd {
 		target.end = p.end
-		if by.until == nil {
-			target.until = chainEnd(now, p.end)
-		}
+		target.until = first(target.until, chainEnd(now, p.end))
+	}
+	if p.newEnd || p.adds(target) {
+		target.until = first(target.until, by.until)
 	}
 	if p.newRight {
 		target.only = p.only

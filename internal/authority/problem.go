@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // problem is a refused or failed request. Its message tells a programmer what
@@ -85,6 +86,16 @@ func cannotWiden() *problem {
 		status: http.StatusForbidden, code: "forbidden",
 		message: "a narrowed token changes tokens within its own permissions only: use a session or a token that is not narrowed",
 		header:  http.Header{"Www-Authenticate": {bearerRealm + `, error="insufficient_scope"`}},
+	}
+}
+
+// cannotAddForLonger answers a token that adds permissions to one that expires
+// after bound.
+func cannotAddForLonger(bound time.Time) *problem {
+	return &problem{
+		status: http.StatusForbidden, code: "forbidden",
+		message: "the token in use expires, and adds permissions only to tokens that expire by " + bound.UTC().Format(time.RFC3339) +
+			": use a session or a token that never expires",
 	}
 }
 

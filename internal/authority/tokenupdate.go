@@ -32,6 +32,14 @@ func (c tokenChange) empty() bool {
 	return !c.name.given && !c.validFrom.given && !c.expires.given && !c.permissions.given
 }
 
+// addsPermissions reports whether the change gives t permissions that it lacks.
+func (c tokenChange) addsPermissions(t token) bool {
+	if !c.permissions.given || t.permissions == nil {
+		return false
+	}
+	return c.permissions.value == nil || !c.permissions.value.within(t.permissions)
+}
+
 // apply returns what becomes of a token. What is not changed is not looked at
 // again, so that an expired token can be renamed.
 func (c tokenChange) apply(t token, now time.Time) (token, error) {
@@ -109,10 +117,11 @@ func (a *Authority) updateToken(ctx context.Context, as identity, id string, cha
 			if err := a.mayLive(t, updated.expiresAt); err != nil {
 				return err
 			}
-			if as.renewableUntil == nil {
-				updated.renewableUntil = lineageBound(now, updated.expiresAt)
-			}
 		}
+		if err := as.mayAddPermissions(t, change, updated); err != nil {
+			return err
+		}
+		updated.renewableUntil = as.boundAfter(now, t, change, updated)
 		if expired(t.expiresAt, now) && !expired(updated.expiresAt, now) {
 			if err := a.makeRoom(ctx, tx, as.userID, now); err != nil {
 				return err

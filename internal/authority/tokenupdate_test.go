@@ -86,7 +86,7 @@ func TestS4_ListShowsValidityAndRights(t *testing.T) {
 	got := f.send("GET", "/settings/tokens", "", bearer(caller.Value))
 	sameForm(t, `[
 		{"id": "a", "name": "b", "token_prefix": "c", "created_at": "2026-03-28T10:00:00Z", "last_used_at": null, "expires_at": "2026-03-28T10:00:00Z", "revoked_at": null,
-			"valid_from": "2026-03-28T10:00:00Z", "permissions": ["d"]},
+			"valid_from": "2026-03-28T10:00:00Z", "permissions": ["d"], "parent_id": "e"},
 		{"id": "a", "name": "b", "token_prefix": "c", "created_at": "2026-03-28T10:00:00Z", "last_used_at": "2026-03-28T10:00:00Z", "expires_at": null, "revoked_at": null}]`, got.body)
 	listed := decode[[]row](t, got)[0]
 	if *listed.ValidFrom != "2026-04-01T00:00:00Z" || *listed.ExpiresAt != "2026-05-01T00:00:00Z" || listed.Permissions[0] != "read:leads" {

@@ -176,7 +176,7 @@ func TestK3_AFormThatTheEndOfItsSessionOvertakes(t *testing.T) {
 			values.Set(name, value)
 		}
 		_, session, _ := strings.Cut(visit.cookie, "=")
-		as, err := f.authenticate(t.Context(), session)
+		as, err := f.verify(t.Context(), webSession, session)
 		if err != nil {
 			t.Fatal(err)
 		}

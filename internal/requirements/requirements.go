@@ -51,7 +51,7 @@ var security = []Requirement{
 	{ID: "R12", Text: "A node that revoked a token refuses it at the next verification."},
 	{ID: "R13", Text: "Other nodes refuse a revoked token within seconds. A node that cannot hear of revocations asks the database.", With: []string{"N5"}},
 	{ID: "R14", Text: "All tokens of a suspended or removed user stop.", With: []string{"H1"}},
-	{ID: "R15", Text: "A narrowed token makes no wider one, and a token that is revoked while it makes another leaves none behind.", With: []string{"H2", "K3"}},
+	{ID: "R15", Text: "A narrowed token makes no wider one, and one that expires makes neither itself nor another last for ever. A token that is revoked while it makes another leaves none behind.", With: []string{"H2", "K3"}},
 	{ID: "R16", Text: "Another user's token id looks like one that does not exist, for every method."},
 	{ID: "R17", Text: "A body cannot set the owner, id, digest, creation time or last use of a token."},
 	{ID: "R18", Text: "Answers hold listed fields only. Unknown fields of the API are dropped."},
