@@ -31,7 +31,7 @@ of them changes counts on all within a second.`,
   kenbun-mcp authority serve &
   TOKEN=$(kenbun-mcp authority session ada@example.com --stdout)
   curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8780/me`,
-		Args: cobra.NoArgs,
+		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH", "memory", or postgres://user@host:port/database for several nodes; give an address with a password in the environment (default a file in your data folder)`)

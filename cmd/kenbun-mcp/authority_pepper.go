@@ -14,7 +14,7 @@ func newAuthorityPepperCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pepper",
 		Short: "Change the key under which tokens are hashed",
-		Args:  cobra.NoArgs,
+		Args:  commandsOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newAuthorityPepperRotateCommand(), newAuthorityPepperListCommand())

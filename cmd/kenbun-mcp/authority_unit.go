@@ -16,7 +16,7 @@ func newAuthorityUnitCommand() *cobra.Command {
 		Long: `unit looks after the Organizational Units of your own API. Each organization
 begins with one. Which one a member works in, the member chooses with POST
 /org-units/active.`,
-		Args: cobra.NoArgs,
+		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newAuthorityUnitAddCommand())

@@ -21,7 +21,7 @@ next request on, in a running server too, and for all tokens of that user.
 A user may be a member of several organizations; each token and session acts in
 the one that it was made in. Changing a role or a status, and ending a
 membership, is refused under an AI agent.`,
-		Args: cobra.NoArgs,
+		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(

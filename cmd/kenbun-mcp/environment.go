@@ -5,11 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // environmentName is the environment variable that stands for a flag.
 func environmentName(flag string) string {
-	return "KENBUN_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return settings.Prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // bindEnvironment gives each flag that was not on the command line the value of

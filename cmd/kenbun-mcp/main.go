@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
@@ -81,14 +83,23 @@ out of reach, 5 refused or declined.`,
 		Version:       version(),
 		// Without a command there is nothing to do but explain.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Args: cobra.NoArgs,
+		Args: commandsOnly,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			markStarted(cmd)
+			if err := checkNames(cmd, os.Environ()); err != nil {
+				return err
+			}
 			return bindEnvironment(cmd, os.LookupEnv)
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asTaken(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) {
+			return unknownFlag(cmd, unknown)
+		}
+		return asTaken(err)
+	})
 	root.SetVersionTemplate("kenbun-mcp {{.Version}}\n")
 	root.AddCommand(
 		newStdioCommand(),

@@ -6,7 +6,7 @@ func newTokensCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tokens",
 		Short: "List, create, change, revoke and rotate your personal access tokens",
-		Args:  cobra.NoArgs,
+		Args:  commandsOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTokensListCommand(), newTokensCreateCommand(), newTokensRevokeCommand(), newTokensRotateCommand(), newTokensUpdateCommand())

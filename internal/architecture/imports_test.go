@@ -30,6 +30,7 @@ var allowed = map[string]struct {
 	"internal/ascii":        {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/redact":       {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/plaintext":    {nil, "it is at the bottom; keep it free of everything else"},
+	"internal/settings":     {[]string{"internal/plaintext"}, "it holds the rules for what users write, and reads no flags"},
 	"internal/humantime":    {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/terminal":     {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/architecture": {nil, "it only reads source files"},

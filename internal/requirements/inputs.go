@@ -3,6 +3,7 @@ package requirements
 // inputs are classes of what users and their surroundings really send.
 var inputs = []Requirement{
 	{ID: "P1", Text: "For an optional argument, null and an empty text mean that it is left out, and digits in a text mean the number. Lists and required arguments stay strict."},
+	{ID: "P18", Text: "A variable or a flag that looks like a setting and is none is named, with the one that was meant. One that looks like a restriction ends the start."},
 	{ID: "P20", Text: "A setting that cannot be read is refused by name at the start. Nothing goes past a proxy that was asked for."},
 	{ID: "P21", Text: "The cause of a failed request, and the setting that helps, reach the assistant, the terminal and the log. Waiting is advised only where it helps."},
 	{ID: "P22", Text: "A token is said to be revoked only if the API's own list shows it. Otherwise the outcome is unknown, and the token is named as perhaps alive."},

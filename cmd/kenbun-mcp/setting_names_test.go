@@ -1,0 +1,96 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+)
+
+func TestP18_AnUnknownSettingIsNamedWithTheOneThatWasMeant(t *testing.T) {
+	for variable, says := range map[string]string{
+		"KENBUN_TOKEN":   "Did you mean KENBUN_PAT?",
+		"KENBUN_API_KEY": "Did you mean KENBUN_PAT?",
+		"KENBUN_JSON":    "The flag --json has no variable",
+		"KENBUN_STDOUT":  "The flag --stdout has no variable",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			got := runProgram(t, kenbuntest.Environment(t, variable+"=canary-value"), "", "stdio")
+			if got.code != exitDone || !strings.Contains(got.stderr, "warning: "+variable) || !strings.Contains(got.stderr, says) {
+				t.Errorf("exit code %d, and standard error is %q, want %q in it", got.code, got.stderr, says)
+			}
+			if strings.Contains(got.stdout+got.stderr, "canary-value") {
+				t.Error("the value is shown")
+			}
+		})
+	}
+}
+
+func TestP18_AMisspelledRestrictionEndsTheStart(t *testing.T) {
+	for variable, meant := range map[string]string{
+		"KENBUN_READONLY=1":   "KENBUN_READ_ONLY",
+		"KENBUN_APROVAL=deny": "KENBUN_APPROVAL",
+		"kenbun_read_only=1":  "KENBUN_READ_ONLY",
+		"KENBUN_NO_REVOKE=1":  "",
+		"KENBUN_ALLOW_AGNT=0": "",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			got := runProgram(t, kenbuntest.Environment(t, variable), initialize, "stdio")
+			name, _, _ := strings.Cut(variable, "=")
+			if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, name+" is not a setting") {
+				t.Errorf("exit code %d, answers %q, and standard error is %q", got.code, got.stdout, got.stderr)
+			}
+			if meant != "" && !strings.Contains(got.stderr, "Did you mean "+meant+"?") {
+				t.Errorf("standard error is %q, want %s in it", got.stderr, meant)
+			}
+			if strings.Contains(got.stderr, allowAgentVariable) {
+				t.Error("an agent is told how it is allowed")
+			}
+		})
+	}
+	t.Run("http", func(t *testing.T) {
+		if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_ALLOWED_ORIGINS=https://a.example"), "", "http", "--listen", "127.0.0.1:0"); got.code != exitUsage {
+			t.Errorf("exit code %d: %s", got.code, got.stderr)
+		}
+	})
+}
+
+func TestP18_WhatIsNoSettingOfOursIsLeftAlone(t *testing.T) {
+	environment := kenbuntest.Environment(t,
+		"KENBUN_READONLY=", "KENBUN_TOOLS=", "KENBUN_LISTEN=127.0.0.1:1", "KENBUN_NAME=of another command", "OTHER_READONLY=1",
+		"KENBUN_MCP_SERVICE_HOST=10.0.0.1", "KENBUN_TOOLS_PORT=tcp://10.0.0.1:8765")
+	if got := runProgram(t, environment, "", "stdio"); got.code != exitDone || got.stderr != "" {
+		t.Errorf("exit code %d, and standard error is %q", got.code, got.stderr)
+	}
+	for _, words := range [][]string{{"version"}, {"completion", "bash"}, {"help", "tokens"}, {"__complete", "tok"}} {
+		if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_READONLY=1"), "", words...); got.code != exitDone || strings.Contains(got.stderr, "READONLY") {
+			t.Errorf("%v: exit code %d, and standard error is %q", words, got.code, got.stderr)
+		}
+	}
+}
+
+func TestP18_AMisspelledFlagOrCommandIsNamedWithTheOneThatWasMeant(t *testing.T) {
+	for line, says := range map[string]string{
+		"stdio --readonly":              "Did you mean --read-only?",
+		"stdio --read_only":             "Did you mean --read-only?",
+		"stdio --aproval=deny":          "Did you mean --approval?",
+		"stdio --disabled-tools=whoami": "Did you mean --exclude-tools?",
+		"stdio --url=x":                 "Did you mean --api-url?",
+		"stdio --token=canary-value":    "No flag takes a token",
+		"stdio --api-key canary-value":  "No flag takes a token",
+		"whoami --pat canary-value":     "No flag takes a token",
+		"tokens list --statsu=all":      "Did you mean --status?",
+		"tokens lst":                    "Did you mean 'kenbun-mcp tokens list'?",
+		"toknes list":                   "Did you mean 'kenbun-mcp tokens'?",
+		"authority user ad":             "Did you mean 'kenbun-mcp authority user add'?",
+		"stdio --zzzzzz":                "unknown flag: --zzzzzz\n",
+	} {
+		got := runProgram(t, kenbuntest.Environment(t), "", strings.Fields(line)...)
+		if got.code != exitUsage || !strings.Contains(got.stderr, says) {
+			t.Errorf("%s: exit code %d, and standard error is %q, want %q in it", line, got.code, got.stderr, says)
+		}
+		if strings.Contains(got.stderr, "canary-value") {
+			t.Errorf("%s: the value is shown", line)
+		}
+	}
+}
