@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -200,26 +199,14 @@ func TestATokenIsTakenInOnAPage(t *testing.T) {
 func TestATokenIsTakenInThroughTheClient(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
-	command := exec.Command(kenbuntest.Binary(t), "stdio")
-	command.Env = kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL)
-	in, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	program := startStdioProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL))
 	send := func(line string) {
-		if _, err := io.WriteString(in, line); err != nil {
+		if _, err := io.WriteString(program.in, line); err != nil {
 			t.Fatal(err)
 		}
 	}
 	send(handshake(`{"elicitation":{"url":{}}}`) + toolCall(2, "whoami", "{}"))
-	lines := bufio.NewScanner(out)
+	lines := bufio.NewScanner(program.out)
 	answered := false
 	for lines.Scan() {
 		expectNoSecret(t, "what the client sees", lines.Text(), pat)
@@ -243,12 +230,12 @@ func TestATokenIsTakenInThroughTheClient(t *testing.T) {
 			send(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"action":"accept"}}` + "\n")
 		case string(m.ID) == "2":
 			answered = strings.Contains(lines.Text(), "email: ada@example.com")
-			if err := in.Close(); err != nil {
+			if err := program.in.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := command.Wait(); err != nil || !answered {
+	if err := program.Wait(); err != nil || !answered {
 		t.Errorf("whoami was answered %t; the server ended with %v", answered, err)
 	}
 }

@@ -25,26 +25,42 @@ const maxPolicyFile = 64 << 10
 // root, as must its folder.
 const systemPolicyFile = "/etc/kenbun-mcp/policy.yaml"
 
+// filePolicy is what one policy file says.
+type filePolicy struct {
+	tools.Policy
+	delivery deliveryBounds
+}
+
 // policyKeys read the settings of a policy file. Their names are those of the
 // flags.
-var policyKeys = map[string]func(value *yaml.Node, policy *tools.Policy) error{
-	"read-only":            func(v *yaml.Node, p *tools.Policy) error { return readBool(v, &p.ReadOnly) },
-	"toolsets":             func(v *yaml.Node, p *tools.Policy) error { return readNames(v, &p.Toolsets) },
-	"tools":                func(v *yaml.Node, p *tools.Policy) error { return readNames(v, &p.Only) },
-	"exclude-tools":        func(v *yaml.Node, p *tools.Policy) error { return readNames(v, &p.Exclude) },
-	"allow-never-expiring": func(v *yaml.Node, p *tools.Policy) error { return readBool(v, &p.AllowNeverExpiring) },
-	"allow-self-revoke":    func(v *yaml.Node, p *tools.Policy) error { return readBool(v, &p.AllowSelfRevoke) },
-	"max-token-lifetime": func(v *yaml.Node, p *tools.Policy) (err error) {
+var policyKeys = map[string]func(value *yaml.Node, policy *filePolicy) error{
+	"read-only":            func(v *yaml.Node, p *filePolicy) error { return readBool(v, &p.ReadOnly) },
+	"toolsets":             func(v *yaml.Node, p *filePolicy) error { return readNames(v, &p.Toolsets) },
+	"tools":                func(v *yaml.Node, p *filePolicy) error { return readNames(v, &p.Only) },
+	"exclude-tools":        func(v *yaml.Node, p *filePolicy) error { return readNames(v, &p.Exclude) },
+	"allow-never-expiring": func(v *yaml.Node, p *filePolicy) error { return readBool(v, &p.AllowNeverExpiring) },
+	"allow-self-revoke":    func(v *yaml.Node, p *filePolicy) error { return readBool(v, &p.AllowSelfRevoke) },
+	"max-token-lifetime": func(v *yaml.Node, p *filePolicy) (err error) {
 		p.MaxTokenLifetime, err = parseLifetime("max-token-lifetime", v.Value)
 		return err
 	},
-	"max-changes-per-minute": func(v *yaml.Node, p *tools.Policy) error { return readNumber(v, &p.MaxChangesPerMinute) },
-	"max-tokens-per-day":     func(v *yaml.Node, p *tools.Policy) error { return readNumber(v, &p.MaxTokensPerDay) },
-	"approval": func(v *yaml.Node, p *tools.Policy) error {
+	"max-changes-per-minute": func(v *yaml.Node, p *filePolicy) error { return readNumber(v, &p.MaxChangesPerMinute) },
+	"max-tokens-per-day":     func(v *yaml.Node, p *filePolicy) error { return readNumber(v, &p.MaxTokensPerDay) },
+	"approval": func(v *yaml.Node, p *filePolicy) error {
 		if v.Kind != yaml.ScalarNode {
 			return errors.New("it takes ask, client or deny")
 		}
 		p.Approval = tools.Approval(v.Value)
+		return nil
+	},
+	"deliver":          func(v *yaml.Node, p *filePolicy) error { return readMethods(v, &p.delivery.methods) },
+	"deliver-dir":      func(v *yaml.Node, p *filePolicy) error { return readPath(v, &p.delivery.dir) },
+	"deliver-env-file": func(v *yaml.Node, p *filePolicy) error { return readPath(v, &p.delivery.envFile) },
+	"journal-dir": func(v *yaml.Node, p *filePolicy) error {
+		if v.Value != noJournal {
+			return errors.New("it takes none, which lets the flag be none")
+		}
+		p.delivery.noJournal = true
 		return nil
 	},
 }
@@ -72,9 +88,9 @@ func readNames(value *yaml.Node, to *[]string) error {
 
 // withPolicyFiles returns the strictest of what the flags, the user's policy file
 // and the machine's say. A file that is there and cannot be trusted or read is an
-// error.
-func withPolicyFiles(flags tools.Policy, logger *slog.Logger) (tools.Policy, error) {
-	policy := flags
+// error, as are flags for delivery that a file does not allow.
+func (f *servingFlags) withPolicyFiles(flags tools.Policy, logger *slog.Logger) (tools.Policy, error) {
+	policy, given := flags, f.road
 	type source struct {
 		path string
 		read func(path string) ([]byte, error)
@@ -92,17 +108,20 @@ func withPolicyFiles(flags tools.Policy, logger *slog.Logger) (tools.Policy, err
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		var said tools.Policy
+		var said filePolicy
 		if err == nil {
 			said, err = parsePolicy(content)
 		}
 		if err == nil {
-			if keys := policy.WeakerThan(said); len(keys) > 0 {
+			err = said.delivery.bound(given, f.journal, &f.road)
+		}
+		if err == nil {
+			if keys := policy.WeakerThan(said.Policy); len(keys) > 0 {
 				logger.Warn("the policy file is stricter than the rest and counts", "path", source.path, "settings", strings.Join(keys, ", "))
 			} else {
 				logger.Info("the policy file applies", "path", source.path)
 			}
-			policy, err = policy.Stricter(said)
+			policy, err = policy.Stricter(said.Policy)
 		}
 		if err != nil {
 			return tools.Policy{}, usageErrorf("the policy file %s: %w", source.path, err)
@@ -111,23 +130,24 @@ func withPolicyFiles(flags tools.Policy, logger *slog.Logger) (tools.Policy, err
 	return policy, nil
 }
 
-// parsePolicy reads a policy file. What it leaves out is not restricted by it.
-func parsePolicy(content []byte) (tools.Policy, error) {
+// parsePolicy reads a policy file. It does not restrict what it leaves out, but for
+// delivery: there the safe methods count.
+func parsePolicy(content []byte) (filePolicy, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document yaml.Node
 	if err := decoder.Decode(&document); err != nil {
 		if errors.Is(err, io.EOF) {
-			return tools.Policy{}, errors.New("it is empty. Write a setting into it, or remove it")
+			return filePolicy{}, errors.New("it is empty. Write a setting into it, or remove it")
 		}
-		return tools.Policy{}, fmt.Errorf("it is not YAML: %w", err)
+		return filePolicy{}, fmt.Errorf("it is not YAML: %w", err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return tools.Policy{}, errors.New("it holds more than one document. Keep one")
+		return filePolicy{}, errors.New("it holds more than one document. Keep one")
 	}
 	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		return tools.Policy{}, errors.New("it takes settings, one a line, such as read-only: true")
+		return filePolicy{}, errors.New("it takes settings, one a line, such as read-only: true")
 	}
-	policy := tools.WeakestPolicy()
+	policy := filePolicy{Policy: tools.WeakestPolicy(), delivery: safeDelivery()}
 	policy.FromFile = true
 	seen := map[string]bool{}
 	pairs := document.Content[0].Content
@@ -141,13 +161,13 @@ func parsePolicy(content []byte) (tools.Policy, error) {
 				names = append(names, name)
 			}
 			slices.Sort(names)
-			return tools.Policy{}, fmt.Errorf("there is no setting %q; the settings are %s", key, strings.Join(names, ", "))
+			return filePolicy{}, fmt.Errorf("there is no setting %q; the settings are %s", key, strings.Join(names, ", "))
 		case seen[key]:
-			return tools.Policy{}, fmt.Errorf("%s stands in it twice", key)
+			return filePolicy{}, fmt.Errorf("%s stands in it twice", key)
 		}
 		seen[key] = true
 		if err := read(pairs[i+1], &policy); err != nil {
-			return tools.Policy{}, fmt.Errorf("%s: %w", key, err)
+			return filePolicy{}, fmt.Errorf("%s: %w", key, err)
 		}
 	}
 	return policy, policy.Validate()

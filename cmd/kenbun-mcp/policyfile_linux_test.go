@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
@@ -70,6 +72,12 @@ func TestAPolicyFileThatCannotBeTrustedEndsTheStart(t *testing.T) {
 		"two documents":       {"read-only: true\n---\nread-only: false\n", 0o600, "more than one"},
 		"no settings":         {"read-only\n", 0o600, "settings"},
 		"writable by others":  {"read-only: true\n", 0o622, "other users"},
+		"an unknown method":   {"deliver: [mail]\n", 0o600, "the methods are page, keychain"},
+		"no method":           {"deliver: []\n", 0o600, "at least one method"},
+		"one method alone":    {"deliver: page\n", 0o600, "at least one method"},
+		"a relative folder":   {"deliver-dir: tokens\n", 0o600, "a path from the root on"},
+		"a relative env file": {"deliver-env-file: .env\n", 0o600, "a path from the root on"},
+		"a journal's folder":  {"journal-dir: /tmp\n", 0o600, "it takes none"},
 		"no tool is left":     {"tools: [list_tokens]\n", 0o600, "in common"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,6 +93,66 @@ func TestAPolicyFileThatCannotBeTrustedEndsTheStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Flags that put new tokens where the model reads them need the policy file's
+// consent, if there is a file.
+func TestR1_PolicyFileBoundsDelivery(t *testing.T) {
+	folder := t.TempDir()
+	for name, c := range map[string]struct {
+		content string
+		flags   string
+		says    string
+	}{
+		"inline":                       {"read-only: false", "--deliver inline", "--deliver inline is not allowed. Use page, keychain, file"},
+		"env-file":                     {"read-only: false", "--deliver env-file --deliver-env-file F/.env", "--deliver env-file is not allowed"},
+		"another folder":               {"read-only: false", "--deliver file --deliver-dir F/repo", "--deliver-dir is not allowed"},
+		"another folder, by default":   {"read-only: false", "--deliver-dir F/repo", "--deliver-dir is not allowed"},
+		"another folder than the file": {"deliver-dir: F/tokens", "--deliver-dir F/repo", "--deliver-dir is not allowed"},
+		"another file":                 {"deliver: [env-file]\ndeliver-env-file: F/.env", "--deliver env-file --deliver-env-file F/repo/.env", "--deliver-env-file is not the file"},
+		"no journal":                   {"read-only: false", "--journal-dir none", "--journal-dir none is not allowed"},
+		"a method that is left out":    {"deliver: [page]", "--deliver file", "--deliver file is not allowed. Use page,"},
+		"no default is left":           {"deliver: [inline]", "", "a policy file allows none of the methods"},
+		"inline, agreed to":            {"deliver: [inline]", "--deliver inline", ""},
+		"env-file, agreed to":          {"deliver: [env-file]\ndeliver-env-file: F/.env", "--deliver env-file", ""},
+		"no journal, agreed to":        {"journal-dir: none", "--journal-dir none", ""},
+		"the folder of the file":       {"deliver-dir: F/tokens", "--deliver file --deliver-dir F/tokens/", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFolder := strings.NewReplacer("F/", folder+"/").Replace
+			environment := withPolicy(t, inFolder(c.content)+"\n", 0o600)
+			got := runProgram(t, environment, initialize, append([]string{"stdio", "--embedded", "--embedded-store", "memory"}, strings.Fields(inFolder(c.flags))...)...)
+			switch {
+			case c.says == "" && (got.code != exitDone || got.stdout == ""):
+				t.Errorf("exit %d: %s", got.code, got.stderr)
+			case c.says != "" && (got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, c.says)):
+				t.Errorf("exit %d, %q: %s", got.code, got.stdout, got.stderr)
+			}
+		})
+	}
+	// Environment variables are flags, too; and the http command reads the file as well.
+	environment := append(withPolicy(t, "read-only: false\n", 0o600), "KENBUN_DELIVER=inline")
+	for _, arguments := range [][]string{{"stdio"}, {"http", "--listen", "127.0.0.1:0", "--identity", "server"}} {
+		got := runProgram(t, environment, initialize, append(arguments, "--embedded", "--embedded-store", "memory")...)
+		if got.code != exitUsage || !strings.Contains(got.stderr, "--deliver inline is not allowed") {
+			t.Errorf("%s: exit %d: %s", arguments[0], got.code, got.stderr)
+		}
+	}
+}
+
+// Without a flag, new tokens take the methods and the folder of the policy file.
+func TestR1_PolicyFileSetsTheDefaultOfDelivery(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "tokens")
+	environment := withPolicy(t, "deliver: [file, env-file]\ndeliver-dir: "+folder+"\n", 0o600)
+	got := runProgram(t, environment, initialize+`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"create_token","arguments":{"name":"nightly","expires":"7d"}}}`+"\n",
+		"stdio", "--embedded", "--embedded-store", "memory")
+	if got.code != exitDone {
+		t.Fatalf("exit %d: %s", got.code, got.stderr)
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil || len(files) != 1 {
+		t.Errorf("the folder of the policy file holds %v, %v: %s", files, err, answers(t, got.stdout)["2"])
 	}
 }
 
@@ -105,7 +173,9 @@ func TestThePolicyFileOfTheMachine(t *testing.T) {
 			script := `set -e; mount -t tmpfs tmpfs /etc; mkdir -m 755 /etc/kenbun-mcp; echo 'exclude-tools: [revoke_token]' >/etc/kenbun-mcp/policy.yaml
 				chmod 644 /etc/kenbun-mcp/policy.yaml; ` + c.prepare + `
 				exec "$KENBUN_PROGRAM" stdio --embedded --embedded-store memory`
-			command := exec.Command("unshare", "--mount", "/bin/sh", "-c", script)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			command := exec.CommandContext(ctx, "unshare", "--mount", "/bin/sh", "-c", script)
 			command.Env = kenbuntest.Environment(t, "KENBUN_PROGRAM="+kenbuntest.Binary(t))
 			command.Stdin = strings.NewReader(initialize + `{"jsonrpc":"2.0","id":2,"method":"tools/list"}` + "\n")
 			var stdout, stderr strings.Builder

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -135,4 +136,56 @@ func answers(t *testing.T, stdout string) map[string]json.RawMessage {
 		byID[string(message.ID)] = message.Result
 	}
 	return byID
+}
+
+// child is the program while it serves over stdio. It is killed when the test ends.
+type child struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startStdioProgram(t *testing.T, environment []string, arguments ...string) child {
+	t.Helper()
+	command := exec.Command(kenbuntest.Binary(t), append([]string{"stdio"}, arguments...)...)
+	command.Env = environment
+	return startChild(t, command)
+}
+
+// startChild starts a command whose standard input and output the test holds.
+func startChild(t *testing.T, command *exec.Cmd) child {
+	t.Helper()
+	if command.Stderr == nil {
+		command.Stderr = os.Stderr
+	}
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // it may have ended
+		if command.ProcessState == nil {
+			_ = command.Wait() // it was killed
+		}
+	})
+	return child{command, in, bufio.NewReader(out)}
+}
+
+func (c child) ask(t *testing.T, line string) string {
+	t.Helper()
+	if _, err := io.WriteString(c.in, line); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -31,21 +30,9 @@ func TestR37_ManyCallsOpenOneTab(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho tab >> "+tabs+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(kenbuntest.Binary(t), "stdio")
-	command.Env = kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat, "BROWSER="+script, "KENBUN_NO_BROWSER=")
-	in, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
-	lines := bufio.NewScanner(out)
+	program := startStdioProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat, "BROWSER="+script, "KENBUN_NO_BROWSER="))
+	in := program.in
+	lines := bufio.NewScanner(program.out)
 	lines.Buffer(nil, 1<<20)
 	if _, err := in.Write([]byte(initialize)); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,9 @@ const (
 	roadInline   = "inline"
 )
 
+// everyMethod are the values of --deliver.
+var everyMethod = []string{roadPage, roadKeychain, roadFile, roadEnvFile, roadClaim, roadSealed, roadInline}
+
 // roadFlags say how new tokens and questions reach the person.
 type roadFlags struct {
 	deliver     string
@@ -34,6 +38,8 @@ type roadFlags struct {
 	envFile     string
 	envName     string
 	noBrowser   bool
+	// forbidden are methods that a policy file does not allow.
+	forbidden []string
 }
 
 func (f *roadFlags) add(cmd *cobra.Command) {
@@ -113,18 +119,24 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 
 func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tools.Deliverer, error) {
 	switch {
-	case !ownCredentials && shared != nil && shared.claims != nil:
+	case !ownCredentials && shared != nil && shared.claims != nil && !slices.Contains(r.flags.forbidden, roadClaim):
 		return shared.claims, nil
 	case !ownCredentials:
 		return human.NoRoad{}, nil
 	}
 	var open []tools.Deliverer
 	for _, road := range []string{roadPage, roadKeychain, roadFile} {
+		if slices.Contains(r.flags.forbidden, road) {
+			continue
+		}
 		deliverer, err := r.localRoad(road)
 		if err != nil {
 			return nil, err
 		}
 		open = append(open, deliverer)
+	}
+	if len(open) == 0 {
+		return nil, usageErrorf("a policy file allows none of the methods page, keychain and file: choose one that it allows with --deliver")
 	}
 	return human.NewFirstRoad(open...), nil
 }

@@ -116,7 +116,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 	if err != nil {
 		return nil, err
 	}
-	if policy, err = withPolicyFiles(policy, logger); err != nil {
+	if policy, err = f.withPolicyFiles(policy, logger); err != nil {
 		return nil, err
 	}
 	roads := f.road.open(logger)

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,52 +13,6 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
-
-// child is the program while it serves over stdio.
-type child struct {
-	*exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
-}
-
-func startStdioProgram(t *testing.T, environment []string, arguments ...string) child {
-	t.Helper()
-	command := exec.Command(kenbuntest.Binary(t), append([]string{"stdio"}, arguments...)...)
-	command.Env = environment
-	return startChild(t, command)
-}
-
-func startChild(t *testing.T, command *exec.Cmd) child {
-	t.Helper()
-	if command.Stderr == nil {
-		command.Stderr = os.Stderr
-	}
-	in, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = command.Process.Kill() }) // it has ended unless the test failed
-	return child{command, in, bufio.NewReader(out)}
-}
-
-func (c child) ask(t *testing.T, line string) string {
-	t.Helper()
-	if _, err := io.WriteString(c.in, line); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := c.out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer
-}
 
 // peakMemory is the most that the process held in memory, in bytes.
 func (c child) peakMemory(t *testing.T) int64 {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -33,6 +34,7 @@ func runAtTerminal(t *testing.T, environment []string, columns uint16, input str
 		t.Fatal(err)
 	}
 	defer func() { _ = screen.Close() }()
+	defer endsIn(t, 90*time.Second, command)()
 	if _, err := screen.WriteString(input); err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +46,16 @@ func runAtTerminal(t *testing.T, environment []string, columns uint16, input str
 		t.Fatal(err)
 	}
 	return strings.ReplaceAll(string(shown), "\r\n", "\n"), command.ProcessState.ExitCode()
+}
+
+// endsIn fails the test and kills a command that waits for something that does not
+// come, unless it is stopped before.
+func endsIn(t *testing.T, limit time.Duration, command *exec.Cmd) (stop func() bool) {
+	t.Helper()
+	return time.AfterFunc(limit, func() {
+		t.Errorf("%q does not end", command.Args)
+		_ = command.Process.Kill() // it may have ended just now
+	}).Stop
 }
 
 func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
@@ -90,6 +102,7 @@ func brokenOff(t *testing.T, environment []string, arguments ...string) (string,
 		t.Fatal(err)
 	}
 	defer func() { _ = screen.Close() }()
+	defer endsIn(t, 90*time.Second, command)()
 	var shown strings.Builder
 	part := make([]byte, 1024)
 	for {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -222,30 +220,13 @@ func TestTraces_ASilentCollectorHoldsUpNoEnd(t *testing.T) {
 // after a call.
 func endOfATracedCall(t *testing.T, environment []string) time.Duration {
 	t.Helper()
-	command := exec.Command(kenbuntest.Binary(t), "stdio")
-	command.Env = environment
-	in, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(in, tracedCall(1, "whoami", `{}`)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
+	program := startStdioProgram(t, environment)
+	program.ask(t, tracedCall(1, "whoami", `{}`))
 	began := time.Now()
-	if err := command.Process.Signal(os.Interrupt); err != nil {
+	if err := program.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Wait(); err != nil {
+	if err := program.Wait(); err != nil {
 		t.Error(err)
 	}
 	return time.Since(began)
