@@ -86,6 +86,16 @@ func (e *RevokeError) Error() string {
 // Unwrap returns the reason: an [*Error] in all cases, and never [ErrNotFound].
 func (e *RevokeError) Unwrap() error { return e.reason }
 
+// RetryAfter is how long the API asked to wait before the list can be read, and zero
+// if it asked for nothing.
+func (e *RevokeError) RetryAfter() time.Duration {
+	var api *Error
+	if errors.As(e.look, &api) {
+		return api.RetryAfter
+	}
+	return 0
+}
+
 // Is reports whether target is [ErrOutcomeUnknown].
 func (e *RevokeError) Is(target error) bool { return target == ErrOutcomeUnknown }
 

@@ -31,6 +31,20 @@ type decision struct {
 	instead string
 }
 
+// permit returns nil if d may be done: after the user's yes if asks is set, and
+// else unless they said no to something about the same target of late.
+func (c *call) permit(ctx context.Context, d decision, asks bool) error {
+	if !asks || c.policy.Approval == ApprovalClient {
+		if err := c.touch(ctx, d); err != nil {
+			return err
+		}
+	}
+	if !asks {
+		return nil
+	}
+	return c.decide(ctx, d)
+}
+
 // decide returns nil once the person has agreed to d. Every other outcome is an
 // error: an *inputRequired while the question is on its way to the person, an
 // *Error where the answer was no, or was no answer, or nobody could be asked.
@@ -76,11 +90,11 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 			return asking(d, state)
 		}
 	}
-	id, err := c.openQuestion(ctx, d)
+	question, err := c.open(ctx, d)
 	if err != nil {
 		return err
 	}
-	state, err := c.sealer.sealQuestion(c.claims(d), id)
+	state, err := c.sealer.seal(c.claims(d), question)
 	if err != nil {
 		return err
 	}
@@ -128,7 +142,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	if !ok {
 		return c.decideDirectly(ctx, d)
 	}
-	id, err := c.openQuestion(ctx, d)
+	question, err := c.open(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -149,7 +163,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	default:
 		err = c.needsPerson(d).because(err)
 	}
-	return c.settle(ctx, d, id, err)
+	return c.settle(ctx, d, question, err)
 }
 
 // decideDirectly asks the person past a client that cannot.
@@ -157,7 +171,7 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 	if c.person == nil {
 		return c.needsPerson(d)
 	}
-	id, err := c.openQuestion(ctx, d)
+	question, err := c.open(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -176,7 +190,7 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 	default:
 		err = c.needsPerson(d).because(err)
 	}
-	return c.settle(ctx, d, id, err)
+	return c.settle(ctx, d, question, err)
 }
 
 func (d decision) refused(how string) *Error {

@@ -30,7 +30,7 @@ func runAudited(t *testing.T, tool string, arguments func(old string) string, ca
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			f, book := newAuditedFixture(t, c.options...)
-			old := f.token30("old").ID
+			old := f.idle("old").ID
 			if c.before != nil {
 				c.before(t, f, old)
 			}

@@ -7,6 +7,9 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 // Connector lets a person give the server a token of their own, past client and
@@ -54,12 +57,30 @@ func (b *Toolbox) callerOf(ctx context.Context, tool *Tool, request mcp.CallTool
 		if errors.As(connected, &asking) {
 			return Caller{}, connected
 		}
-		b.log.Info("the person gave no token", "request_id", RequestID(ctx), "tool", tool.Name, "cause", connected)
-		e := Unauthenticated(err)
-		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, connected)
-		return Caller{}, e.because(connected)
+		b.log.Info("the user gave no token", "request_id", RequestID(ctx), "tool", tool.Name, "cause", connected)
+		return Caller{}, b.notConnected(err, connected)
 	}
 	return b.callers.Caller(ctx)
+}
+
+// notConnected adds to cause, why there is no token, what became of the page for
+// it.
+func (b *Toolbox) notConnected(cause, connected error) *Error {
+	e := Unauthenticated(cause).because(connected)
+	var held *approval.HeldBackError
+	if !errors.As(connected, &held) {
+		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, connected)
+		return e
+	}
+	now := b.clock()
+	e.RetryAfter = max(held.Until.Sub(now), 0)
+	when := fmt.Sprintf("%s (%s)", humantime.Relative(held.Until, now), timestamp(&held.Until))
+	if held.Why == approval.SaidNo {
+		e.Message = fmt.Sprintf("%s; the user said no to the page for it %s, and is not offered one before then: %s", e.Message, humantime.Relative(held.At, now), when)
+	} else {
+		e.Message = fmt.Sprintf("%s; the user was offered a page for it and gave no token; one can be offered again %s", e.Message, when)
+	}
+	return e
 }
 
 // connectionAnswer is the key of the client's answer to the offer of a page.
@@ -67,45 +88,123 @@ const connectionAnswer = "connect"
 
 const connectMessage = "kenbun needs a personal access token of yours. It goes from the page to this server on your machine, and never into the conversation."
 
-// connect offers a page to the person and waits until it was filled in.
+// connectAccount has the offers of a page in the budget of questions: nobody can
+// tell yet who the user is.
+const connectAccount = "connect"
+
+// connect offers a page to the user and waits until it was filled in. While it is
+// open, other calls wait for it too, and the user is asked once. After a no, none
+// is offered for a while.
 func (b *Toolbox) connect(ctx context.Context, tool *Tool, request mcp.CallToolRequest) error {
-	offer, err := b.connector.Offer(ctx)
-	if err != nil {
-		return err
+	if question, err := b.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
+		return b.awaitToken(ctx, question, err)
 	}
+	id, err := b.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, decisionTimeout)
+	var held *approval.HeldBackError
 	switch {
-	case server.IsModernRequest(ctx):
-		err = b.offerAcrossRounds(ctx, offer, tool, request)
-	default:
-		err = offerInSession(ctx, offer)
-	}
-	if err != nil {
+	case errors.As(err, &held) && held.Why == approval.AlreadyOpen:
+		return b.awaitToken(ctx, openQuestion{}, nil)
+	case err != nil:
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
-	defer cancel()
-	return offer.Wait(waiting)
+	question := openQuestion{Account: connectAccount, ID: id}
+	offer, err := b.connector.Offer(ctx)
+	if err == nil {
+		err = b.offer(ctx, offer, question, tool)
+	}
+	var asking *inputRequired
+	if errors.As(err, &asking) {
+		return err
+	}
+	return b.awaitToken(ctx, question, err)
 }
 
-func (b *Toolbox) offerAcrossRounds(ctx context.Context, offer Offer, tool *Tool, request mcp.CallToolRequest) error {
+// awaitToken waits for the page that is open unless asked, how the offer of it
+// went, is an error. It ends the question if there is one.
+func (b *Toolbox) awaitToken(ctx context.Context, question openQuestion, asked error) error {
+	err := asked
+	if err == nil {
+		var offer Offer
+		if offer, err = b.connector.Offer(ctx); err == nil {
+			waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
+			defer cancel()
+			err = offer.Wait(waiting)
+		}
+	}
+	if question.ID == "" {
+		return err
+	}
+	outcome := approval.Unanswered
+	switch {
+	case err == nil:
+		outcome = approval.Agreed
+	case errors.Is(err, ErrDeclined):
+		outcome = approval.Declined
+	case errors.Is(err, ErrUnreachable):
+		outcome = approval.Unreachable
+	}
+	if err := b.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
+		b.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
+	}
+	return err
+}
+
+// offer shows the page to the user, through the client or past it.
+func (b *Toolbox) offer(ctx context.Context, offer Offer, question openQuestion, tool *Tool) error {
+	if !server.IsModernRequest(ctx) {
+		return offerInSession(ctx, offer)
+	}
 	info := server.RequestProtocolInfoFromContext(ctx)
 	if info == nil || info.ClientCapabilities == nil || !asksByURL(info.ClientCapabilities.Elicitation) {
 		return offer.Show(ctx)
 	}
-	about := claims{Tool: tool.Name, Target: connectionAnswer, Fingerprint: digest([]byte(offer.URL()))}
-	if _, answered := request.Params.InputResponses[connectionAnswer]; answered && request.Params.RequestState != "" {
-		if err := b.sealer.open(ctx, request.Params.RequestState, about); err != nil {
-			return err
-		}
-		return accepted(server.ElicitationResponse(request.Params.InputResponses, connectionAnswer))
-	}
-	state, err := b.sealer.seal(about)
+	state, err := b.sealer.seal(offerClaims(tool, offer), question)
 	if err != nil {
 		return err
 	}
+	return offering(offer, state)
+}
+
+func offerClaims(tool *Tool, offer Offer) claims {
+	return claims{Tool: tool.Name, Target: connectionAnswer, Fingerprint: digest([]byte(offer.URL()))}
+}
+
+func offering(offer Offer, state string) error {
 	return &inputRequired{
 		result: server.NewInputRequestBuilder(state).Elicit(connectionAnswer, connectElicitation(offer)).ToolResult(),
 	}
+}
+
+// offerAnswered reads the client's answer to an offer across rounds. No question
+// means that the call brings none. The error is why the user is not on the way to
+// the page, or the same offer again where only the answer is missing.
+func (b *Toolbox) offerAnswered(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (openQuestion, error) {
+	state := request.Params.RequestState
+	if state == "" || !server.IsModernRequest(ctx) {
+		return openQuestion{}, nil
+	}
+	offer, err := b.connector.Offer(ctx)
+	if err != nil {
+		return openQuestion{}, err
+	}
+	about := offerClaims(tool, offer)
+	opened, err := b.sealer.look(state, about)
+	_, answered := request.Params.InputResponses[connectionAnswer]
+	switch {
+	case err != nil && answered:
+		return openQuestion{}, err
+	case err != nil:
+		return openQuestion{}, nil //nolint:nilerr // the state is of another question: the user is asked anew
+	case answered:
+		if err := b.sealer.open(ctx, state, about); err != nil {
+			return openQuestion{}, err
+		}
+		return opened.Question, accepted(server.ElicitationResponse(request.Params.InputResponses, connectionAnswer))
+	}
+	if open, err := b.budget.IsOpen(ctx, opened.Question.Account, opened.Question.ID); err != nil || !open {
+		return openQuestion{}, err
+	}
+	return openQuestion{}, offering(offer, state)
 }
 
 func offerInSession(ctx context.Context, offer Offer) error {

@@ -41,9 +41,9 @@ func (l *letterBox) Wait(context.Context) error {
 }
 
 // unconnected is a fixture without a token, and the way to one.
-func unconnected(t *testing.T, box *letterBox) *fixture {
+func unconnected(t *testing.T, box *letterBox, options ...option) *fixture {
 	t.Helper()
-	f := newFixture(t, func(c *tools.Config) { c.Connector = box })
+	f := newFixture(t, append(options, func(c *tools.Config) { c.Connector = box })...)
 	box.callers, box.caller = f.callers, f.as(f.pat)
 	f.callers.mu.Lock()
 	f.callers.err = tools.Unauthenticated(fmt.Errorf("%w: set KENBUN_PAT", tools.ErrNotConnected))

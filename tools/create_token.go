@@ -78,9 +78,6 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.maySendNewToken(ctx); err != nil {
-		return nil, err
-	}
 	if err := c.decideOnCreation(ctx, want); err != nil {
 		return nil, err
 	}
@@ -202,6 +199,7 @@ func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) error
 			return cannotDeliver(err, "no token was made")
 		}
 	}
+	asks := true
 	var d decision
 	switch {
 	case want.ExpiresAt == nil:
@@ -209,12 +207,14 @@ func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) error
 	case lost != "":
 		d = c.overwriting(want)
 	default:
-		return nil
+		// It needs no question. The user may have thrown the last one away.
+		d = decision{subject: newTokenSubject, question: Question{Unchanged: "no token was made"}, instead: makeInKenbun}
+		asks = false
 	}
 	if lost != "" {
 		d.question.Facts = append(d.question.Facts, Fact{Label: "It takes the place of", Value: lost})
 	}
-	return c.decide(ctx, d)
+	return c.permit(ctx, d, asks)
 }
 
 // newTokenFacts are what a person should know of a token that is not there yet.

@@ -159,6 +159,15 @@ func (f *fixture) token30(name string) authority.Issued {
 	return f.api.Token(f.t, ada, name, &ends)
 }
 
+// idle gives the user of the fixture one more token, for thirty days, which was made
+// sixty days ago and is not used.
+func (f *fixture) idle(name string) authority.Issued {
+	f.t.Helper()
+	f.api.Shift(-60 * 24 * time.Hour)
+	defer f.api.Shift(0)
+	return f.token30(name)
+}
+
 // listed is what the API itself says about the user's tokens, by id.
 func (f *fixture) listed() map[string]client.Token {
 	f.t.Helper()

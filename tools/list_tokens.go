@@ -49,7 +49,7 @@ func listTokens() *Tool {
 const tokenRowSchema = `{"type":"object","properties":{` +
 	`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
 	`"status":{"type":"string"},"created_at":{"type":"string"},` +
-	`"last_used_at":{"type":"string","description":"Absent: never used."},` +
+	`"last_used_at":{"type":"string","description":"Absent: no use is recorded."},` +
 	`"expires_at":{"type":"string","description":"Absent: never expires."},` +
 	`"revoked_at":{"type":"string"},` +
 	`"in_use":{"type":"boolean","description":"True for the token that this server runs on."},"may_be_in_use":{"type":"boolean"},` +

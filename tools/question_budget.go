@@ -8,32 +8,63 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
-// openQuestion opens the question of d in the caller's budget. The error says why the
-// user is not asked.
-func (c *call) openQuestion(ctx context.Context, d decision) (id string, err error) {
-	subject := d.subject
-	if subject == "" {
-		subject = d.target
+// openQuestion names a question in the budget of an account.
+type openQuestion struct {
+	// Account is kept with the id: the API may say only later who the user is.
+	Account string `json:"account"`
+	ID      string `json:"id"`
+}
+
+// open opens the question of d. The error says why the user is not asked.
+func (c *call) open(ctx context.Context, d decision) (openQuestion, error) {
+	var id string
+	account, err := c.enter(ctx, d, "the user may be asked", func(account string) (err error) {
+		id, err = c.budget.Begin(ctx, approval.Question{
+			Account: account, Key: digest(mustMarshal(c.claims(d))), Target: d.targetKey(),
+		}, decisionTimeout)
+		return err
+	})
+	return openQuestion{Account: account, ID: id}, err
+}
+
+// touch reports an error while the user wants nothing done with the target of d.
+func (c *call) touch(ctx context.Context, d decision) error {
+	_, err := c.enter(ctx, d, "the user wants this", func(account string) error { return c.budget.Touch(ctx, account, d.targetKey()) })
+	return err
+}
+
+// enter is the one way to the target of a decision: it asks the budget of the
+// user's account whether the target may be asked about, or touched. whether
+// completes the sentence for a budget that does not answer.
+func (c *call) enter(ctx context.Context, d decision, whether string, ask func(account string) error) (account string, err error) {
+	if account, err = c.account(ctx); err != nil {
+		return "", err
 	}
-	id, err = c.budget.Begin(ctx, approval.Question{
-		Caller: c.caller.ID, Key: digest(mustMarshal(c.claims(d))), Target: digest([]byte(subject)),
-	}, decisionTimeout)
+	err = ask(account)
 	var held *approval.HeldBackError
 	switch {
 	case err == nil:
-		return id, nil
+		return account, nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
 	case errors.As(err, &held):
 		c.decided(VerdictHeldBack, "")
 		return "", c.heldBack(d, held)
-	default:
-		return "", newError(CodeUnavailable, "whether the user may be asked cannot be found out right now; %s", d.question.Unchanged).
-			next("Call the tool again in a minute.").because(err)
 	}
+	return "", newError(CodeUnavailable, "whether %s cannot be found out right now; %s", whether, d.question.Unchanged).
+		next("Call the tool again in a minute.").because(err)
+}
+
+// targetKey is the target of d as the budget knows it.
+func (d decision) targetKey() string {
+	if d.subject != "" {
+		return digest([]byte(d.subject))
+	}
+	return digest([]byte(d.target))
 }
 
 // heldBack says why the question of d is not put, and when it can be.
@@ -67,47 +98,17 @@ func (c *call) heldBack(d decision, held *approval.HeldBackError) *Error {
 	return e.because(held)
 }
 
-// maySilently reports an error while the user wants nothing done with token: they
-// said no to something of late.
-func (c *call) maySilently(ctx context.Context, token *client.Token) error {
-	held, err := c.budget.Silence(ctx, c.caller.ID, digest([]byte(token.ID)))
-	switch {
-	case err != nil:
-		return newError(CodeUnavailable, "whether the user wants changes of this token cannot be found out right now; the token was not changed").
-			next("Call the tool again in a minute.").because(err)
-	case held == nil || held.Why != approval.SaidNo:
-		return nil
-	}
-	c.decided(VerdictHeldBack, "")
-	return c.heldBack(decision{
-		question: Question{Unchanged: "the token was not changed"},
-		instead:  inTerminal("kenbun-mcp tokens update " + token.ID + c.terminalFlags),
-	}, held)
-}
-
-// maySendNewToken reports an error while the user wants no new tokens: they threw
-// one away, or said no to one.
-func (c *call) maySendNewToken(ctx context.Context) error {
-	held, err := c.budget.Silence(ctx, c.caller.ID, digest([]byte(newTokenSubject)))
-	switch {
-	case err != nil:
-		return newError(CodeUnavailable, "whether the user wants a new token cannot be found out right now; no token was made").
-			next("Call the tool again in a minute.").because(err)
-	case held == nil || held.Why != approval.SaidNo:
-		return nil
-	}
-	c.decided(VerdictHeldBack, "")
-	return c.heldBack(decision{
-		question: Question{Unchanged: "no token was made"}, instead: makeInKenbun,
-	}, held)
-}
-
 // thrownAway counts a token that the user did not want as a no to further ones.
 func (c *call) thrownAway(ctx context.Context, err error) {
 	if e, ok := asError(err); !ok || e.Code != CodeDeclined {
 		return
 	}
-	if err := c.budget.Note(context.WithoutCancel(ctx), c.caller.ID, digest([]byte(newTokenSubject)), approval.Declined); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	account, err := c.account(ctx)
+	if err == nil {
+		err = c.budget.Note(ctx, account, digest([]byte(newTokenSubject)), approval.Declined)
+	}
+	if err != nil {
 		c.logger.Warn("that the user threw a token away could not be noted", "cause", err)
 	}
 }
@@ -117,7 +118,7 @@ func (c *call) thrownAway(ctx context.Context, err error) {
 func (c *call) withdraw(ctx context.Context, d decision, state string) {
 	opened, _ := c.sealer.look(state, c.claims(d))
 	asked, now := opened.Claims, c.claims(d)
-	if opened.Question == "" || asked.Caller != now.Caller || asked.Tool != now.Tool || asked.Arguments != now.Arguments {
+	if opened.Question.ID == "" || asked.Caller != now.Caller || asked.Tool != now.Tool || asked.Arguments != now.Arguments {
 		return
 	}
 	outcome := approval.Withdrawn
@@ -125,20 +126,20 @@ func (c *call) withdraw(ctx context.Context, d decision, state string) {
 	if answer != nil && (answer.Action == mcp.ElicitationResponseActionDecline || answer.Action == mcp.ElicitationResponseActionCancel) {
 		outcome = approval.Declined
 	}
-	if err := c.budget.Settle(context.WithoutCancel(ctx), c.caller.ID, opened.Question, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
+	if err := c.budget.Settle(context.WithoutCancel(ctx), opened.Question.Account, opened.Question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
 		c.logger.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
 	}
 }
 
-// isOpen reports whether the question id still waits for its answer.
-func (c *call) isOpen(ctx context.Context, id string) bool {
-	is, err := c.budget.IsOpen(ctx, c.caller.ID, id)
+// isOpen reports whether a question still waits for its answer.
+func (c *call) isOpen(ctx context.Context, question openQuestion) bool {
+	is, err := c.budget.IsOpen(ctx, question.Account, question.ID)
 	return err == nil && is
 }
 
-// settle ends the question id, whose answer led to result. A yes counts only if
-// the question was open until now, whatever the clock says.
-func (c *call) settle(ctx context.Context, d decision, id string, result error) error {
+// settle ends a question whose answer led to result. A yes counts only if the
+// question was open until now, whatever the clock says.
+func (c *call) settle(ctx context.Context, d decision, question openQuestion, result error) error {
 	outcome := approval.Unanswered
 	switch c.trail.verdict {
 	case VerdictApproved:
@@ -148,7 +149,7 @@ func (c *call) settle(ctx context.Context, d decision, id string, result error) 
 	case VerdictNobodyToAsk:
 		outcome = approval.Unreachable
 	}
-	err := c.budget.Settle(context.WithoutCancel(ctx), c.caller.ID, id, outcome)
+	err := c.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome)
 	switch {
 	case result != nil:
 		if err != nil && !errors.Is(err, approval.ErrNotOpen) {

@@ -78,9 +78,9 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 		asked := tokenFingerprint(token)
 		now, gone, err := c.tokenToRevoke(ctx, id)
 		switch {
+		case gone || isRateLimited(err): // the list is; the token was seen, and no id is given to another
 		case err != nil:
 			return nil, err
-		case gone: // the list is; the token was seen, and no id is given to another
 		case now.RevokedAt != nil:
 			c.acted(OutcomeUnchanged, LeftRevoked)
 			return revokedResult(now, c.now, "already_revoked"), nil
@@ -114,7 +114,8 @@ const lookTimeout = 10 * time.Second
 
 // tokenToRevoke finds the token id. A token that has to be revoked does not wait
 // for a list that fails, is out of bounds or slow: unread reports that nothing
-// but the id is known.
+// but the id is known. Where the API is asked too often it waits: the model could
+// bring that about, and the user would decide about a token that they are not shown.
 func (c *call) tokenToRevoke(ctx context.Context, id string) (token *client.Token, unread bool, err error) {
 	looking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -125,12 +126,21 @@ func (c *call) tokenToRevoke(ctx context.Context, id string) (token *client.Toke
 	}
 	if failed, ok := asError(err); ok && ctx.Err() == nil {
 		switch failed.Code {
-		case CodeUnavailable, CodeForbidden, CodeRateLimited:
+		case CodeUnavailable, CodeForbidden:
 			c.logger.Warn("a token is revoked without a look at it", "id", id, "cause", err)
 			return &client.Token{ID: id}, true, nil
+		case CodeRateLimited:
+			failed.Message += "; the token was not revoked"
+			failed.Next = fmt.Sprintf("Wait, then call again. If it cannot wait, the user can revoke it in kenbun under Settings > Integrations > Personal Tokens.%s", noNewToken)
+			return nil, false, failed
 		}
 	}
 	return nil, false, err
+}
+
+func isRateLimited(err error) bool {
+	e, ok := asError(err)
+	return ok && e.Code == CodeRateLimited
 }
 
 // mayRevoke keeps the token in use from being revoked where the operator does
@@ -168,7 +178,7 @@ func (c *call) notRevoked(err error, token *client.Token) *Error {
 	if !errors.As(err, &unknown) {
 		return e
 	}
-	e.Code, e.RetryAfter = CodeOutcomeUnknown, 0
+	e.Code, e.RetryAfter = CodeOutcomeUnknown, unknown.RetryAfter()
 	e.Message = fmt.Sprintf("it is not certain that the token %s is revoked: %s. %s", token.ID, whatIsListed(unknown), e.Message)
 	if prefix := publicPrefix(token); prefix != "" {
 		e.Message = strings.Replace(e.Message, token.ID, prefix+" (id "+token.ID+")", 1)
@@ -268,13 +278,7 @@ func revokeQuestion(token *client.Token, now time.Time, prefixInUse string) Ques
 
 // tokenFacts are what identifies a token and tells how much hangs on it.
 func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
-	used, expires := "never", "never"
-	if token.UsageUnknown {
-		used = "not known"
-	}
-	if token.LastUsedAt != nil {
-		used = humantime.Relative(*token.LastUsedAt, now)
-	}
+	expires := "never"
 	if token.ExpiresAt != nil {
 		expires = humantime.Relative(*token.ExpiresAt, now)
 	}
@@ -282,7 +286,7 @@ func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
 		nameFact("Name", row.Name),
 		{Label: "Begins with", Value: row.Prefix},
 		{Label: "Created", Value: humantime.Relative(token.CreatedAt, now)},
-		{Label: "Last used", Value: used},
+		{Label: "Last used", Value: usedWords(token, now)},
 		{Label: "Expires", Value: expires},
 	}
 	if row.Status == string(client.StatusNotYetValid) {
@@ -298,4 +302,18 @@ func tokenFacts(token *client.Token, row TokenRow, now time.Time) []Fact {
 		facts = append(facts, Fact{Label: "In use", Value: "this may be the token that is in use here: kenbun shows too little of it to tell"})
 	}
 	return facts
+}
+
+// usedWords says when token was last used. Of a token that was made lately, a use
+// may not be recorded yet.
+func usedWords(token *client.Token, now time.Time) string {
+	switch {
+	case token.UsageUnknown:
+		return "not known"
+	case token.LastUsedAt != nil:
+		return humantime.Relative(*token.LastUsedAt, now)
+	case mayBeUsed(token, now):
+		return "no use is recorded, which can take a while"
+	}
+	return "never"
 }

@@ -1,6 +1,8 @@
 package tools_test
 
 import (
+	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -13,7 +15,6 @@ import (
 var badLists = map[string]proxying{
 	"fails":         answering(http.StatusInternalServerError, "application/json", `{}`),
 	"is refused":    answering(http.StatusForbidden, "application/json", `{}`),
-	"is limited":    answering(http.StatusTooManyRequests, "application/json", `{}`, "Retry-After", "120"),
 	"breaks off":    func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) },
 	"is no list":    answering(http.StatusOK, "text/html", "<html>"),
 	"is of a bomb":  answering(http.StatusOK, "application/json", `[{"name":"`+strings.Repeat("x", 1<<20)),
@@ -57,6 +58,33 @@ func TestRevokingNeedsNoList(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A model could ask so often that the list is refused, and the user would decide
+// about a token that they are not shown.
+func TestR37_RevokingWaitsForAListThatIsAskedForTooOften(t *testing.T) {
+	limited := withList(answering(http.StatusTooManyRequests, "application/json", `{}`, "Retry-After", "120"))
+	f := newFixture(t)
+	token := f.token("leaked")
+	f.proxy.instead(limited)
+	session := f.asksWith(`{}`, agreed)
+	for _, unseen := range []string{token.ID, "pat_invented"} {
+		f.callIn(t.Context(), session, "revoke_token", id(unseen)).failed(tools.CodeRateLimited, "was not revoked", "Personal Tokens", "\nWait: 120 seconds")
+	}
+	if n := len(session.asked()); n != 0 {
+		t.Errorf("the user was asked %d times", n)
+	}
+	f.proxy.instead(nil)
+	f.mustBeLive(token.ID)
+	// A token that the user was shown does not wait. Whether it is revoked, the list
+	// says later.
+	session = f.asks(`{}`, func(context.Context) (json.RawMessage, error) {
+		f.proxy.instead(limited)
+		return json.RawMessage(agreed), nil
+	})
+	f.callIn(t.Context(), session, "revoke_token", id(token.ID)).failed(tools.CodeOutcomeUnknown, token.ID, "\nWait: 120 seconds")
+	f.proxy.instead(nil)
+	f.mustBeRevoked(token.ID)
 }
 
 func TestRevokingWithoutAListNeedsADecision(t *testing.T) {

@@ -28,8 +28,8 @@ type sealed struct {
 	Claims  claims    `json:"claims"`
 	Expires time.Time `json:"expires"`
 	Nonce   string    `json:"nonce"`
-	// Question is the id of the question in the budget, where it has one.
-	Question string `json:"question,omitempty"`
+	// Question is the question in the budget, where it has one.
+	Question openQuestion `json:"question,omitzero"`
 }
 
 // Why a state does not count. The texts are shown to models.
@@ -99,15 +99,13 @@ func (s *sealer) share(key []byte, once Once) error {
 
 var stateContext = []byte("kenbun-mcp decision v1")
 
-func (s *sealer) seal(about claims) (string, error) { return s.sealQuestion(about, "") }
-
-// sealQuestion seals a state that belongs to the question id of the budget.
-func (s *sealer) sealQuestion(about claims, id string) (string, error) {
+// seal returns a state for about, which belongs to question.
+func (s *sealer) seal(about claims, question openQuestion) (string, error) {
 	plain, err := json.Marshal(sealed{
 		Claims:   about,
 		Expires:  s.clock().Add(decisionTimeout),
 		Nonce:    rand.Text(),
-		Question: id,
+		Question: question,
 	})
 	if err != nil {
 		return "", fmt.Errorf("seal a question: %w", err)

@@ -43,11 +43,7 @@ func (f TokenFilter) matches(token *client.Token, now time.Time) bool {
 		return false
 	}
 	if f.UnusedDays > 0 {
-		last := token.CreatedAt
-		if token.LastUsedAt != nil {
-			last = *token.LastUsedAt
-		}
-		if now.Sub(last) < time.Duration(f.UnusedDays)*day {
+		if now.Sub(lastSign(token)) < time.Duration(f.UnusedDays)*day {
 			return false
 		}
 	}

@@ -16,7 +16,7 @@ func updateToken() *Tool {
 		Name:  "update_token",
 		Title: "Change a personal access token",
 		Description: "Changes the name, permissions, start or end of one of the user's tokens; its value and what is left out stay. " +
-			"The user decides about giving a token more, and about any change of one that is in use, was used within 30 days or would stop within 7.",
+			"The user decides about giving a token more, and about any change of one that is in use, was made or used within 30 days or would stop within 7.",
 		Toolset:   ToolsetTokens,
 		Effect:    Alters,
 		Needs:     []Need{NeedDecisionToWiden},
@@ -82,10 +82,12 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayChange(ctx); err != nil {
 		return nil, err
 	}
-	if update.widens() || c.disrupts(token, update) {
-		if err := c.decide(ctx, c.updating(token, update)); err != nil {
-			return nil, err
-		}
+	asks := update.widens() || c.disrupts(token, update)
+	// A no to one change of a token is a no to the next one, too.
+	if err := c.permit(ctx, c.updating(token, update), asks); err != nil {
+		return nil, err
+	}
+	if asks {
 		// The person may have thought for minutes: what is changed must still be
 		// what was shown.
 		asked := tokenFingerprint(token)
@@ -96,9 +98,6 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 			return nil, newError(CodeDeclined, "the token was changed by somebody else after the person was asked; it was not changed by this call").
 				next("Call the tool again; the person is asked anew.")
 		}
-	} else if err := c.maySilently(ctx, token); err != nil {
-		// A no to one change of a token is a no to the next one, too.
-		return nil, err
 	}
 	if err := c.countChange(ctx); err != nil {
 		return nil, err
@@ -108,7 +107,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, updateFailed(err)
 	}
 	c.acted(OutcomeDone, leftOf(updated, c.now))
-	c.rememberEnd(ctx, token, update)
+	c.rememberEnd(ctx, token, updated)
 	c.logger.Info("token changed", "id", id, "prefix", publicPrefix(updated), "changed", update.changed())
 	return updatedResult(updated, update, c.now), nil
 }

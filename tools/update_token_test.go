@@ -60,10 +60,11 @@ func day(n int) string {
 	return time.Now().AddDate(0, 0, n).UTC().Truncate(time.Second).Format(time.RFC3339)
 }
 
-// What a token loses, nobody is asked about; a client that cannot ask is enough.
+// What an idle token loses, nobody is asked about; a client that cannot ask is
+// enough.
 func TestS5_NarrowingNeedsNobody(t *testing.T) {
 	f := newExtendedFixture(t)
-	token := f.token30("import")
+	token := f.idle("import")
 	for _, test := range []struct {
 		arguments string
 		changed   []string
@@ -303,7 +304,7 @@ func TestS5_WrongArgumentsOfAChangeTeach(t *testing.T) {
 // Where the API does not tell which permissions there are, its own answer counts.
 func TestS1_PermissionsThatTheAPIDoesNotTellAreSent(t *testing.T) {
 	f := newExtendedFixture(t)
-	token := f.token30("import")
+	token := f.idle("import")
 	f.proxy.refuse(http.MethodGet, "/me", http.StatusForbidden)
 	f.call("update_token", changes(token.ID, "permissions", `["read:everything"]`)).failed(tools.CodeInvalidArgument, "does not accept")
 	f.call("update_token", changes(token.ID, "permissions", `["read:leads"]`)).ok(nil)
@@ -326,7 +327,7 @@ func TestS5_AnExpiredTokenMayHaveANewEnd(t *testing.T) {
 
 func TestS5_ChangesThatFail(t *testing.T) {
 	f := newExtendedFixture(t)
-	token := f.token30("import")
+	token := f.idle("import")
 	for status, want := range map[int]struct {
 		code  tools.Code
 		words []string
@@ -346,7 +347,7 @@ func TestS5_ChangesThatFail(t *testing.T) {
 
 func TestS5_ChangesAreCounted(t *testing.T) {
 	f := newExtendedFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 2 }), withClock(&settableClock{now: time.Now()}))
-	token := f.token30("import")
+	token := f.idle("import")
 	for _, name := range []string{`"a"`, `"b"`} {
 		f.call("update_token", changes(token.ID, "name", name)).ok(nil)
 	}
@@ -385,7 +386,7 @@ func TestR37_LessIsADecisionWhereItMayBeAnOutage(t *testing.T) {
 // A list that does not say when a token was used does not say that it was not.
 func TestR37_UnknownUseCountsAsUse(t *testing.T) {
 	f := newExtendedFixture(t)
-	token := f.token30("import")
+	token := f.idle("import")
 	rename := changes(token.ID, "name", `"nightly"`)
 	f.proxy.instead(rewriting(t, func(row map[string]json.RawMessage) { delete(row, "last_used_at") }))
 	f.call("update_token", rename).failed(tools.CodeNeedsPerson)
@@ -396,13 +397,64 @@ func TestR37_UnknownUseCountsAsUse(t *testing.T) {
 	}
 	f.proxy.instead(nil)
 	// With the use known nobody is asked. (After the no, the first token is left alone.)
-	f.call("update_token", changes(f.token30("second import").ID, "name", `"weekly"`)).ok(nil)
+	f.call("update_token", changes(f.idle("second import").ID, "name", `"weekly"`)).ok(nil)
+}
+
+// Nothing says how soon a use is recorded: a token without one that was made lately
+// may be in use.
+func TestR37_ATokenThatWasMadeLatelyCountsAsUsed(t *testing.T) {
+	clock := &settableClock{now: time.Now()}
+	f := newExtendedFixture(t, withClock(clock), withoutSilence)
+	token := f.api.Token(t, ada, "import", nil)
+	rename := changes(token.ID, "name", `"nightly"`)
+	clock.advance(29 * 24 * time.Hour)
+	f.call("update_token", rename).failed(tools.CodeNeedsPerson)
+	const recorded = "Last used: no use is recorded, which can take a while"
+	for tool, arguments := range map[string]string{"update_token": rename, "revoke_token": id(token.ID), "rotate_token": `{"id":` + quoted(token.ID) + `,"expires":"7d"}`} {
+		session := f.asksWith(`{}`, declined)
+		f.callIn(t.Context(), session, tool, arguments).failed(tools.CodeDeclined)
+		if asked := session.asked(); len(asked) != 1 || !strings.Contains(asked[0].Message, recorded) {
+			t.Errorf("%s: the user was asked %+v", tool, asked)
+		}
+	}
+	clock.advance(2 * 24 * time.Hour)
+	f.call("update_token", rename).ok(nil)
+	session := f.asksWith(`{}`, declined)
+	f.callIn(t.Context(), session, "revoke_token", id(token.ID)).failed(tools.CodeDeclined)
+	if asked := session.asked(); len(asked) != 1 || !strings.Contains(asked[0].Message, "Last used: never") {
+		t.Errorf("the user was asked %+v", asked)
+	}
+}
+
+// An end is given back only while it is the one that the tool set.
+func TestR37_AnEndThatSomebodyElseChangedIsNotGivenBack(t *testing.T) {
+	f := newExtendedFixture(t)
+	session := f.asksWith(`{}`, agreed)
+	never := f.api.Token(t, ada, "import", nil)
+	giveBack := changes(never.ID, "expires", `"never"`)
+	f.callIn(t.Context(), session, "update_token", changes(never.ID, "expires", `"300d"`)).ok(nil)
+	own := f.api.As(t, f.pat)
+	for _, end := range []time.Time{time.Now().Add(200 * 24 * time.Hour), time.Now().Add(340 * 24 * time.Hour)} {
+		if _, err := own.UpdateToken(t.Context(), never.ID, client.TokenChange{ExpiresAt: &end}); err != nil {
+			t.Fatal(err)
+		}
+		f.callIn(t.Context(), session, "update_token", giveBack).failed(tools.CodeForbidden, "never expire")
+	}
+	// What the tool sets in steps counts as a whole, in both directions.
+	steps := f.api.Token(t, ada, "steps", nil)
+	for _, expires := range []string{`"300d"`, `"200d"`, `"250d"`, `"never"`} {
+		f.callIn(t.Context(), session, "update_token", changes(steps.ID, "expires", expires)).ok(nil)
+	}
+	// What it gave back is no earlier end of anything.
+	f.callIn(t.Context(), session, "update_token", changes(never.ID, "expires", `"100d"`)).ok(nil)
+	f.callIn(t.Context(), session, "update_token", changes(never.ID, "expires", quoted(day(339)))).ok(nil)
+	f.callIn(t.Context(), session, "update_token", giveBack).failed(tools.CodeForbidden, "never expire")
 }
 
 // A no is followed by silence for the token, whatever is asked about it.
 func TestR37_AfterANoTheUserIsNotAskedAgain(t *testing.T) {
 	f := newExtendedFixture(t)
-	token := f.token30("old laptop")
+	token := f.idle("old laptop")
 	session := f.asksWith(`{}`, declined)
 	for i := range 200 {
 		a := f.callIn(t.Context(), session, "revoke_token", id(token.ID))

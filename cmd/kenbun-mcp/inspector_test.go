@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
@@ -164,9 +165,12 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("less for a token that was just used: update_token answered %q", refused.text())
 	}
-	unused := call("create_token", `{"name":"unused","expires":"30d"}`, 0)
-	call("update_token", `{"id":"`+unused.Structured.ID+`","permissions":["read:leads","read:tokens"]}`, 0)
-	refused = call("update_token", `{"id":"`+unused.Structured.ID+`","permissions":["all"]}`, 5)
+	api.Shift(-60 * 24 * time.Hour)
+	ends := time.Now().Add(30 * 24 * time.Hour)
+	idle := api.Token(t, "ada@example.com", "idle", &ends)
+	api.Shift(0)
+	call("update_token", `{"id":"`+idle.ID+`","permissions":["read:leads","read:tokens"]}`, 0)
+	refused = call("update_token", `{"id":"`+idle.ID+`","permissions":["all"]}`, 5)
 	if !strings.Contains(refused.text(), "needs_person") {
 		t.Errorf("update_token answered %q", refused.text())
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The budget of a caller.
+// The budget of an account.
 const (
 	// MaxOpen is how many questions may be open at once.
 	MaxOpen = 2
@@ -24,7 +24,7 @@ const (
 
 	// remembered is how long a no counts when the next one comes.
 	remembered = 24 * time.Hour
-	// maxTargets bounds the targets that are remembered for one caller. While as
+	// maxTargets bounds the targets that are remembered for one account. While as
 	// many are silent, nothing else is asked.
 	maxTargets = 64
 	// maxTries bounds how often a change to the budget is tried again because
@@ -53,8 +53,9 @@ const (
 
 // Question names what a user is asked.
 type Question struct {
-	// Caller is whose budget it is.
-	Caller string
+	// Account is whose budget it is: that of a user, or of a token of which the user
+	// is not known.
+	Account string
 	// Key names the question: the same call about the same target has the same.
 	Key string
 	// Target names what it is about, whatever is to be done with it.
@@ -70,7 +71,7 @@ const (
 	AlreadyOpen Why = iota
 	// TargetOpen means that another question about the same target does.
 	TargetOpen
-	// TooManyOpen means that the caller has MaxOpen questions open.
+	// TooManyOpen means that the account has MaxOpen questions open.
 	TooManyOpen
 	// SaidNo means that the user said no to a question about the target.
 	SaidNo
@@ -114,7 +115,7 @@ func NewBudget(store Store, clock func() time.Time) *Budget {
 	return &Budget{store: store, clock: clock}
 }
 
-// record is the budget of one caller, as it is stored. Times are milliseconds
+// record is the budget of one account, as it is stored. Times are milliseconds
 // since 1970.
 type record struct {
 	// Revision makes each stored value another.
@@ -143,7 +144,7 @@ type silent struct {
 // must not be put, and with another error where that cannot be found out.
 func (b *Budget) Begin(ctx context.Context, q Question, limit time.Duration) (id string, err error) {
 	id = rand.Text()
-	err = b.change(ctx, q.Caller, func(r *record, now time.Time) error {
+	err = b.change(ctx, q.Account, func(r *record, now time.Time) error {
 		if held := r.holdsBack(q, now); held != nil {
 			return held
 		}
@@ -153,19 +154,19 @@ func (b *Budget) Begin(ctx context.Context, q Question, limit time.Duration) (id
 	return id, err
 }
 
-// IsOpen reports whether the question id of caller waits for its answer.
-func (b *Budget) IsOpen(ctx context.Context, caller, id string) (is bool, err error) {
-	err = b.change(ctx, caller, func(r *record, _ time.Time) error {
+// IsOpen reports whether the question id of account waits for its answer.
+func (b *Budget) IsOpen(ctx context.Context, account, id string) (is bool, err error) {
+	err = b.change(ctx, account, func(r *record, _ time.Time) error {
 		is = slices.ContainsFunc(r.Open, func(o open) bool { return o.ID == id })
 		return errUnchanged
 	})
 	return is, err
 }
 
-// Settle ends the question id of caller, exactly once. It returns [ErrNotOpen]
+// Settle ends the question id of account, exactly once. It returns [ErrNotOpen]
 // for one that was ended before or has run out, whatever the clock says now.
-func (b *Budget) Settle(ctx context.Context, caller, id string, outcome Outcome) error {
-	return b.change(ctx, caller, func(r *record, now time.Time) error {
+func (b *Budget) Settle(ctx context.Context, account, id string, outcome Outcome) error {
+	return b.change(ctx, account, func(r *record, now time.Time) error {
 		i := slices.IndexFunc(r.Open, func(o open) bool { return o.ID == id })
 		if i < 0 {
 			return ErrNotOpen
@@ -177,20 +178,22 @@ func (b *Budget) Settle(ctx context.Context, caller, id string, outcome Outcome)
 	})
 }
 
-// Silence returns why caller is not asked about target right now, nil if they may
-// be. Questions that are open do not count.
-func (b *Budget) Silence(ctx context.Context, caller, target string) (held *HeldBackError, err error) {
-	err = b.change(ctx, caller, func(r *record, now time.Time) error {
-		held = (&record{Silent: r.Silent}).holdsBack(Question{Target: target}, now)
+// Touch fails with a *[HeldBackError] while the user of account wants nothing done
+// with target: they said no to something about it of late. It is for what needs no
+// question, and opens none.
+func (b *Budget) Touch(ctx context.Context, account, target string) error {
+	return b.change(ctx, account, func(r *record, now time.Time) error {
+		if held := r.silence(target, now); held != nil && held.Why == SaidNo {
+			return held
+		}
 		return errUnchanged
 	})
-	return held, err
 }
 
-// Note counts a no of caller to target that was not the answer to a question, such
+// Note counts a no of account to target that was not the answer to a question, such
 // as a new token that they threw away.
-func (b *Budget) Note(ctx context.Context, caller, target string, outcome Outcome) error {
-	return b.change(ctx, caller, func(r *record, now time.Time) error {
+func (b *Budget) Note(ctx context.Context, account, target string, outcome Outcome) error {
+	return b.change(ctx, account, func(r *record, now time.Time) error {
 		r.note(target, outcome, now)
 		return nil
 	})
@@ -199,9 +202,9 @@ func (b *Budget) Note(ctx context.Context, caller, target string, outcome Outcom
 // errUnchanged ends a change that only looks.
 var errUnchanged = errors.New("nothing to store")
 
-// change applies do to the budget of caller. Nothing is stored if do fails.
-func (b *Budget) change(ctx context.Context, caller string, do func(r *record, now time.Time) error) error {
-	key := "questions:" + caller
+// change applies do to the budget of account. Nothing is stored if do fails.
+func (b *Budget) change(ctx context.Context, account string, do func(r *record, now time.Time) error) error {
+	key := "questions:" + account
 	for range maxTries {
 		old, ok, err := b.store.Get(ctx, key)
 		if err != nil {
@@ -298,28 +301,28 @@ func (r *record) forgetOne() {
 	r.Silent = slices.Delete(r.Silent, first, first+1)
 }
 
+// silence returns why target is not asked about now, nil if it may be. Open
+// questions do not count.
+func (r *record) silence(target string, now time.Time) *HeldBackError {
+	i := slices.IndexFunc(r.Silent, func(s silent) bool { return s.Target == target && now.UnixMilli() < s.Until })
+	if i < 0 {
+		return nil
+	}
+	s := r.Silent[i]
+	why := SaidNo
+	switch s.Outcome {
+	case Unanswered:
+		why = NotAnswered
+	case Unreachable:
+		why = NotReached
+	}
+	return &HeldBackError{Why: why, At: time.UnixMilli(s.At), Until: time.UnixMilli(s.Until)}
+}
+
 // holdsBack returns why q must not be put now, nil if it may be.
 func (r *record) holdsBack(q Question, now time.Time) *HeldBackError {
-	full := 0
-	var soonest int64
-	for _, s := range r.Silent {
-		if now.UnixMilli() >= s.Until {
-			continue
-		}
-		if s.Target == q.Target {
-			why := SaidNo
-			switch s.Outcome {
-			case Unanswered:
-				why = NotAnswered
-			case Unreachable:
-				why = NotReached
-			}
-			return &HeldBackError{Why: why, At: time.UnixMilli(s.At), Until: time.UnixMilli(s.Until)}
-		}
-		full++
-		if soonest == 0 || s.Until < soonest {
-			soonest = s.Until
-		}
+	if held := r.silence(q.Target, now); held != nil {
+		return held
 	}
 	for _, o := range r.Open {
 		switch {
@@ -335,6 +338,17 @@ func (r *record) holdsBack(q Question, now time.Time) *HeldBackError {
 			ends = min(ends, o.Ends)
 		}
 		return &HeldBackError{Why: TooManyOpen, Until: time.UnixMilli(ends)}
+	}
+	full := 0
+	var soonest int64
+	for _, s := range r.Silent {
+		if now.UnixMilli() >= s.Until {
+			continue
+		}
+		full++
+		if soonest == 0 || s.Until < soonest {
+			soonest = s.Until
+		}
 	}
 	if full >= maxTargets-MaxOpen {
 		return &HeldBackError{Why: TooManySilent, Until: time.UnixMilli(soonest)}

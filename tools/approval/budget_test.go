@@ -14,7 +14,7 @@ type clock struct{ now time.Time }
 func (c *clock) Now() time.Time { return c.now }
 
 func about(target string) approval.Question {
-	return approval.Question{Caller: "ada", Key: "revoke " + target, Target: target}
+	return approval.Question{Account: "ada", Key: "revoke " + target, Target: target}
 }
 
 func heldBack(t *testing.T, b *approval.Budget, q approval.Question, why approval.Why) time.Time {
@@ -61,11 +61,11 @@ func TestTwoQuestionsAreOpenAtMost(t *testing.T) {
 	b := approval.NewBudget(approval.NewMemory(), c.Now)
 	begin(t, b, about("a"))
 	heldBack(t, b, about("a"), approval.AlreadyOpen)
-	heldBack(t, b, approval.Question{Caller: "ada", Key: "rotate a", Target: "a"}, approval.TargetOpen)
+	heldBack(t, b, approval.Question{Account: "ada", Key: "rotate a", Target: "a"}, approval.TargetOpen)
 	begin(t, b, about("b"))
 	heldBack(t, b, about("c"), approval.TooManyOpen)
 	eve := about("c")
-	eve.Caller = "eve"
+	eve.Account = "eve"
 	begin(t, b, eve)
 	// Those that nobody answers count, for less.
 	c.now = c.now.Add(5*time.Minute + time.Millisecond)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Store keeps one value for each caller. Where several processes share one, they
+// Store keeps one value for each account. Where several processes share one, they
 // share the budget.
 type Store interface {
 	// Get returns the value at key. ok is false if there is none.
