@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +38,7 @@ type endpoint struct {
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	mergeVersions(r.Header)
 	switch {
 	case r.Method == http.MethodPost:
 		e.post(w, r)
@@ -48,6 +51,22 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.listen(w, r)
 	default:
 		e.endSession(w, r)
+	}
+}
+
+// mergeVersions makes one version of the protocol of one that the header names
+// several times, on lines of its own or in a list: something between client and
+// server has added what the client sent already. Different versions stay, and are
+// refused.
+func mergeVersions(header http.Header) {
+	lines := header.Values(mcp.HeaderProtocolVersion)
+	if len(lines) == 0 {
+		return
+	}
+	named := strings.Split(strings.Join(lines, ","), ",")
+	first := strings.TrimSpace(named[0])
+	if !slices.ContainsFunc(named, func(version string) bool { return strings.TrimSpace(version) != first }) {
+		header.Set(mcp.HeaderProtocolVersion, first)
 	}
 }
 
@@ -73,11 +92,13 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 		e.lost(writeMessage(w, http.StatusBadRequest, bad.answer()))
 		return
 	}
-	if mcp.IsModernProtocol(m.metaVersion) || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
+	initializing := m.Method == string(mcp.MethodInitialize) && m.isRequest()
+	// A client that greets speaks a version that has sessions, whatever its header
+	// asks for: the answer names the version.
+	if mcp.IsModernProtocol(m.metaVersion) || !initializing && mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
 		e.postStateless(w, r, m)
 		return
 	}
-	initializing := m.Method == string(mcp.MethodInitialize) && m.isRequest()
 	if !initializing && !e.speaks(w, r) {
 		return
 	}

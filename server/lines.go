@@ -2,6 +2,8 @@ package server
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 )
@@ -9,7 +11,13 @@ import (
 // maxLine bounds one JSON-RPC message over stdio, in bytes.
 const maxLine = 4 << 20
 
-var errLineTooLong = errors.New("the message is longer than 4 MiB")
+// lineTooLong means that a line was passed over.
+type lineTooLong struct {
+	// id is that of the request in the line, where it could be read.
+	id json.RawMessage
+}
+
+func (*lineTooLong) Error() string { return "the message is longer than 4 MiB" }
 
 // lineReader reads lines of bounded length. A line that is too long is passed
 // over without being held in memory.
@@ -19,20 +27,23 @@ func newLineReader(r io.Reader) *lineReader {
 	return &lineReader{bufio.NewReaderSize(r, 64<<10)}
 }
 
-// next returns the next line without its end, errLineTooLong for one that was
+// next returns the next line without its end, a *lineTooLong for one that was
 // passed over, or io.EOF. A last line without an end counts as a line.
 func (l *lineReader) next() ([]byte, error) {
 	var line []byte
 	for {
 		part, err := l.r.ReadSlice('\n')
 		if len(line)+len(part) > maxLine+1 {
+			var request idFinder
+			request.write(bytes.TrimPrefix(line, byteOrderMark))
+			request.write(part)
 			if errors.Is(err, bufio.ErrBufferFull) {
-				err = l.skip()
+				err = l.skip(&request)
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
 				return nil, err
 			}
-			return nil, errLineTooLong
+			return nil, &lineTooLong{request.found()}
 		}
 		line = append(line, part...)
 		switch {
@@ -48,9 +59,11 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
-func (l *lineReader) skip() error {
+// skip passes over the rest of a line, and has request look at it.
+func (l *lineReader) skip(request *idFinder) error {
 	for {
-		_, err := l.r.ReadSlice('\n')
+		part, err := l.r.ReadSlice('\n')
+		request.write(part)
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return err
 		}

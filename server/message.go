@@ -81,8 +81,21 @@ var (
 // parseMessage reads one JSON-RPC message. What two readers might understand
 // differently is refused, since what is checked here is what the library does
 // later: names that come twice or in another case, text that is not UTF-8, and
-// anything behind the message (RFC 8259, sections 4 and 8).
+// anything behind the message (RFC 8259, sections 4 and 8). A byte order mark in
+// front is skipped. The error has the id of the request wherever it can be read.
 func parseMessage(text []byte) (*message, *badMessage) {
+	text = bytes.TrimPrefix(text, byteOrderMark)
+	m, bad := parseUnmarked(text)
+	if bad != nil && bad.id == nil {
+		bad.id = findID(text)
+	}
+	return m, bad
+}
+
+// byteOrderMark is what some programs write before text in UTF-8.
+var byteOrderMark = []byte("\ufeff")
+
+func parseUnmarked(text []byte) (*message, *badMessage) {
 	if problem := tooCostly(text, maxDepth, maxValues); problem != "" {
 		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: problem}
 	}
@@ -105,11 +118,15 @@ func parseMessage(text []byte) (*message, *badMessage) {
 	if problem := m.ambiguity(); problem != "" {
 		return nil, &badMessage{code: mcp.INVALID_REQUEST, text: problem, id: m.ID}
 	}
-	if len(m.Params) > 0 && m.Params[0] == '{' {
+	switch {
+	case len(m.Params) > 0 && m.Params[0] == '{':
 		if err := m.readParams(); err != nil {
 			err.id = m.ID
 			return nil, err
 		}
+	case len(m.Params) > 0 && (m.Method == string(mcp.MethodPing) || strings.HasSuffix(m.Method, "/list")) && isEmptyArray(m.Params):
+		// Some languages write an empty object so. These methods need no parameter.
+		m.setParams(json.RawMessage("{}"))
 	}
 	return m, nil
 }
@@ -141,15 +158,19 @@ func (m *message) readParams() *badMessage {
 	}
 	_ = json.Unmarshal(params["name"], &m.name) // what is no text is no name
 	m.uri = params["uri"]
-	meta := params["_meta"]
-	if len(meta) == 0 || meta[0] != '{' {
-		return nil
+	if meta := params["_meta"]; len(meta) > 0 && meta[0] == '{' {
+		if m.meta, err = readObject(meta, nil); err != nil {
+			return err
+		}
+		_ = json.Unmarshal(m.meta[mcp.MetaKeyProtocolVersion], &m.metaVersion) // what is no text is no version
 	}
-	if m.meta, err = readObject(meta, nil); err != nil {
-		return err
-	}
-	_ = json.Unmarshal(m.meta[mcp.MetaKeyProtocolVersion], &m.metaVersion) // what is no text is no version
+	m.dropUnused(params)
 	return nil
+}
+
+func isEmptyArray(text json.RawMessage) bool {
+	var values []json.RawMessage
+	return text[0] == '[' && json.Unmarshal(text, &values) == nil && len(values) == 0
 }
 
 // answerNames are those of a person's answer to a question.

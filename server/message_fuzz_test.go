@@ -177,7 +177,7 @@ func FuzzA22_LinesAreReadWholeOrNotAtAll(f *testing.F) {
 		for i, reader := range readers {
 			lines := newLineReader(reader)
 			if afterHuge {
-				if line, err := lines.next(); !errors.Is(err, errLineTooLong) || line != nil {
+				if line, err := lines.next(); !errors.As(err, new(*lineTooLong)) || line != nil {
 					t.Fatalf("a line over the limit: %d bytes, %v", len(line), err)
 				}
 			}

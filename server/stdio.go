@@ -107,9 +107,10 @@ func (c *stdioConnection) readAll(ctx context.Context, in io.Reader) error {
 	lines := newLineReader(in)
 	for ctx.Err() == nil {
 		line, err := lines.next()
+		var tooLong *lineTooLong
 		switch {
-		case errors.Is(err, errLineTooLong):
-			c.write(errorResponse(nil, mcp.INVALID_REQUEST, "the message is longer than 4 MiB and was not read"))
+		case errors.As(err, &tooLong):
+			c.write(errorResponse(tooLong.id, mcp.INVALID_REQUEST, "the message is longer than 4 MiB and was not read"))
 			continue
 		case errors.Is(err, io.EOF):
 			return nil

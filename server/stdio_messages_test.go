@@ -106,10 +106,10 @@ func TestStdio_WhatIsNoRequestGetsAnErrorAndTheStreamGoesOn(t *testing.T) {
 		id   string
 		code int
 	}{
-		{`{"jsonrpc":"2.0","id":1,"method":`, "null", mcp.PARSE_ERROR},
+		{`{"jsonrpc":"2.0","id":1,"method":`, "1", mcp.PARSE_ERROR},
 		{"not JSON", "null", mcp.PARSE_ERROR},
 		{"\x00\xff\xfe", "null", mcp.PARSE_ERROR},
-		{`{"jsonrpc":"2.0","id":1,"method":"ping"} {"jsonrpc":"2.0","id":2,"method":"ping"}`, "null", mcp.PARSE_ERROR},
+		{`{"jsonrpc":"2.0","id":1,"method":"ping"} {"jsonrpc":"2.0","id":2,"method":"ping"}`, "1", mcp.PARSE_ERROR},
 		{`[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"}]`, "null", mcp.INVALID_REQUEST},
 		{`[]`, "null", mcp.INVALID_REQUEST},
 		{`5`, "null", mcp.INVALID_REQUEST},
@@ -209,14 +209,14 @@ func TestA22_StdioLineAtTheLimitAndBeyondIt(t *testing.T) {
 		t.Errorf("a line of 4 MiB: error %d", m.Error.Code)
 	}
 	p.send(padded(2, 4<<20+1), request(t, 3, "ping", nil))
-	if m := p.answer("null"); m.Error == nil || m.Error.Code != mcp.INVALID_REQUEST {
+	if m := p.answer("2"); m.Error == nil || m.Error.Code != mcp.INVALID_REQUEST {
 		t.Errorf("a line of 4 MiB + 1: %+v", m.Error)
 	}
 	p.answer("3")
 	// A last line that is too long, and has no end.
 	p.sendRaw(padded(4, 5<<20))
 	rest := p.rest()
-	if m := rest["null"]; len(rest) != 1 || m.Error == nil {
+	if m := rest["4"]; len(rest) != 1 || m.Error == nil {
 		t.Errorf("answers %v", rest)
 	}
 }

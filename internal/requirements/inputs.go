@@ -3,6 +3,10 @@ package requirements
 // inputs are classes of what users and their surroundings really send.
 var inputs = []Requirement{
 	{ID: "P1", Text: "For an optional argument, null and an empty text mean that it is left out, and digits in a text mean the number. Lists and required arguments stay strict."},
+	{ID: "P2", Text: "A part of a client's introduction that nothing uses is not judged. One that is used and has the wrong form was not declared."},
+	{ID: "P3", Text: "A protocol version that the header says twice is one version. Initialize negotiates down from any version."},
+	{ID: "P4", Text: "An error carries the id of the request wherever it can be read. A byte order mark before a message is skipped."},
+	{ID: "P6", Text: "Each wrong way of giving a token has a reason with a name and an explanation, the same over HTTP, over stdio and in a terminal. Legal blanks are accepted."},
 	{ID: "P18", Text: "A variable or a flag that looks like a setting and is none is named, with the one that was meant. One that looks like a restriction ends the start."},
 	{ID: "P20", Text: "A setting that cannot be read is refused by name at the start. Nothing goes past a proxy that was asked for."},
 	{ID: "P21", Text: "The cause of a failed request, and the setting that helps, reach the assistant, the terminal and the log. Waiting is advised only where it helps."},

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxIDLength bounds the id that is found in a message that cannot be read, in
+// bytes. What clients send has a few.
+const maxIDLength = 1 << 10
+
+// idFinder finds the id of a request in text that is no message, so that the client
+// does not wait for an answer for ever: text that is cut off, too long or not
+// valid JSON. Text is written to it in parts, and nothing but the id is kept.
+//
+// It follows no more of JSON than what keeps the members of the outermost object
+// apart.
+type idFinder struct {
+	depth    int
+	inString bool
+	escaped  bool
+	// name is the last string of the outermost object before a colon.
+	name []byte
+	// value is the value of a member that may be the id.
+	value []byte
+	// of tells what the scanner is in, within the outermost object.
+	of part
+	// id is what was found, and ids is how many ids there are.
+	id  []byte
+	ids int
+	// answer tells that the text is the answer to a question of the server's. Its
+	// id is the server's own.
+	answer bool
+	// over tells that the outermost object has ended, or that there is none.
+	over bool
+}
+
+// part is a part of the outermost object.
+type part int
+
+const (
+	beforeName part = iota
+	inName
+	beforeValue
+	inID
+	inOther
+)
+
+// findID returns the id of the request in text, nil if none can be told.
+func findID(text []byte) json.RawMessage {
+	var f idFinder
+	f.write(text)
+	return f.found()
+}
+
+// found returns the id of the request that was written so far, nil if none can be
+// told.
+func (f *idFinder) found() json.RawMessage {
+	if f.of == inID && len(f.value) > 1 && f.value[0] == '"' && !f.inString {
+		f.endMember() // the text ends behind a whole id
+	}
+	id := bytes.TrimSpace(f.id)
+	if f.of == inID || f.ids != 1 || f.answer || len(id) == 0 || len(id) > maxIDLength || !utf8.Valid(id) || !json.Valid(id) {
+		return nil
+	}
+	if kind := jsontext.Value(id).Kind(); kind != '"' && kind != '0' {
+		return nil
+	}
+	return id
+}
+
+func (f *idFinder) write(text []byte) {
+	for _, c := range text {
+		if !f.over {
+			f.next(c)
+		}
+	}
+}
+
+func (f *idFinder) next(c byte) {
+	switch {
+	case f.inString:
+		f.keep(c)
+		switch {
+		case f.escaped:
+			f.escaped = false
+		case c == '\\':
+			f.escaped = true
+		case c == '"':
+			f.inString = false
+			if f.depth == 1 && f.of == inName {
+				f.of = beforeValue
+			}
+		}
+	case f.depth == 0 && c != '{':
+		f.over = c > ' '
+	case c == '"':
+		f.inString = true
+		if f.depth == 1 && f.of == beforeName {
+			f.of, f.name = inName, f.name[:0]
+		}
+		f.beginValue()
+		f.keep(c)
+	case c == '{' || c == '[':
+		f.beginValue()
+		f.keep(c)
+		f.depth++
+	case c == '}' || c == ']':
+		if f.depth--; f.depth == 0 {
+			f.endMember()
+			f.over = true
+			return
+		}
+		f.keep(c)
+	case c == ',' && f.depth == 1:
+		f.endMember()
+	case c == ':' && f.depth == 1:
+	case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+		f.beginValue()
+		f.keep(c)
+	}
+}
+
+// beginValue notes that the value of a member begins, if one is due.
+func (f *idFinder) beginValue() {
+	if f.depth != 1 || f.of != beforeValue {
+		return
+	}
+	f.of = inOther
+	var name string
+	if json.Unmarshal(f.name, &name) != nil {
+		return
+	}
+	switch name {
+	case "id":
+		f.of, f.value = inID, f.value[:0]
+	case "result", "error":
+		f.answer = true
+	}
+}
+
+// keep adds a byte to the name or to the id that the scanner is in.
+func (f *idFinder) keep(c byte) {
+	switch {
+	case f.of == inName && len(f.name) <= maxIDLength:
+		f.name = append(f.name, c)
+	case f.of == inID && len(f.value) <= maxIDLength:
+		f.value = append(f.value, c)
+	}
+}
+
+func (f *idFinder) endMember() {
+	if f.of == inID {
+		f.id, f.value = f.value, nil
+		f.ids++
+	}
+	f.of = beforeName
+}
