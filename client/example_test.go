@@ -60,7 +60,7 @@ func ExampleParsePAT() {
 	pat, err := client.ParsePAT(examplePAT().Reveal())
 	fmt.Println(pat, err)
 	// Output:
-	// the token begins with "Bearer "; leave that word out and give the token alone
+	// the token has something before it, such as the word Bearer or the name of a header or a variable; leave that out and give the token alone
 	// [redacted] <nil>
 }
 

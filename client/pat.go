@@ -2,6 +2,8 @@ package client
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -15,24 +17,59 @@ const (
 	patMaxLen    = 200
 )
 
-// TokenProblem says what is wrong with the form of a token.
+// TokenProblem names what is wrong with a token, or with the way in which it was
+// given. The set is closed, and the values are stable: they stand in logs and in
+// the answers of servers.
 type TokenProblem string
 
-// What [ParsePAT] can find.
+// The problems. [ParsePAT] finds those from TokenEmpty on. The ones before are for
+// callers that look for a token in the head of a request or in settings.
 const (
-	TokenEmpty            TokenProblem = "empty"
+	TokenMissing     TokenProblem = "missing_token"
+	TokenNoScheme    TokenProblem = "missing_scheme"
+	TokenWrongScheme TokenProblem = "wrong_scheme"
+	TokenTwice       TokenProblem = "two_tokens"
+
+	TokenEmpty            TokenProblem = "empty_token"
+	TokenUnexpanded       TokenProblem = "unexpanded_variable"
 	TokenPlaceholder      TokenProblem = "placeholder"
+	TokenQuoted           TokenProblem = "quoted_token"
 	TokenWhiteSpace       TokenProblem = "white_space"
-	TokenBearerPrefix     TokenProblem = "bearer_prefix"
-	TokenOtherProduct     TokenProblem = "other_product"
+	TokenNamed            TokenProblem = "name_before_token"
+	TokenOtherProduct     TokenProblem = "other_kind"
 	TokenWrongPrefix      TokenProblem = "wrong_prefix"
-	TokenTooShort         TokenProblem = "too_short"
-	TokenTooLong          TokenProblem = "too_long"
+	TokenTooShort         TokenProblem = "token_cut_short"
+	TokenTooLong          TokenProblem = "token_too_long"
 	TokenIllegalCharacter TokenProblem = "illegal_character"
 )
 
-// TokenFormError tells why a text is no kenbun personal access token. It never
-// holds the text.
+// tokenProblems has what to tell a user about each problem. The texts have no
+// quotation mark and no backslash, which a challenge cannot hold (RFC 6750, section
+// 3).
+var tokenProblems = map[TokenProblem]string{
+	TokenMissing:          "no kenbun token was given",
+	TokenNoScheme:         "the word Bearer is missing: write Bearer, a space and the token in the Authorization header",
+	TokenWrongScheme:      "the token comes with another scheme than Bearer, such as Basic or Token; write Bearer in an Authorization header, and the token alone everywhere else",
+	TokenTwice:            "more than one token was given; give exactly one",
+	TokenEmpty:            "the token is empty; create one in kenbun under Settings > Integrations > Personal Tokens",
+	TokenUnexpanded:       "a variable stands in place of the token, and nothing has filled it in; set the variable where the client starts, or put the real token there",
+	TokenPlaceholder:      "the token is a placeholder that was never filled in; put the real token there",
+	TokenQuoted:           "the token has a quotation mark or a bracket around it; give the token alone",
+	TokenWhiteSpace:       "the token has white space or a line break in it; copy the token alone, in one piece",
+	TokenNamed:            "the token has something before it, such as the word Bearer or the name of a header or a variable; leave that out and give the token alone",
+	TokenTooShort:         "the token is too short, so a part of it is missing; copy it again as a whole, or create a new one if it is no longer shown",
+	TokenTooLong:          "the token is too long, so something else was copied with it; copy the token alone",
+	TokenIllegalCharacter: "the token has a character in it that no kenbun token has; copy the token alone",
+	TokenWrongPrefix:      "this is no kenbun personal access token, which begins with " + patPrefix,
+}
+
+// TokenProblems returns every problem.
+func TokenProblems() []TokenProblem {
+	return append(slices.Sorted(maps.Keys(tokenProblems)), TokenOtherProduct)
+}
+
+// TokenFormError tells why a text is no kenbun personal access token, or why none
+// was found. It never holds the text.
 type TokenFormError struct {
 	Problem TokenProblem
 	// Product names whose token it seems to be, for TokenOtherProduct.
@@ -41,26 +78,10 @@ type TokenFormError struct {
 
 // Error tells what is wrong and what to do.
 func (e *TokenFormError) Error() string {
-	switch e.Problem {
-	case TokenEmpty:
-		return "the token is empty; create one in kenbun under Settings > Integrations > Personal Tokens"
-	case TokenPlaceholder:
-		return "the token is a placeholder that was never filled in; put the real token there"
-	case TokenWhiteSpace:
-		return "the token has white space or a line break in it; copy the token alone, in one piece"
-	case TokenBearerPrefix:
-		return `the token begins with "Bearer "; leave that word out and give the token alone`
-	case TokenOtherProduct:
-		return fmt.Sprintf("this looks like a %s; a kenbun personal access token begins with %q", e.Product, patPrefix)
-	case TokenTooShort:
-		return "the token is too short, so a part of it is missing; copy it again as a whole, or create a new one if it is no longer shown"
-	case TokenTooLong:
-		return "the token is too long, so something else was copied with it; copy the token alone"
-	case TokenIllegalCharacter:
-		return "the token has a character in it that no kenbun token has, such as a quotation mark; copy the token alone"
-	default:
-		return fmt.Sprintf("this is no kenbun personal access token, which begins with %q", patPrefix)
+	if e.Problem == TokenOtherProduct {
+		return fmt.Sprintf("this looks like a %s; a kenbun personal access token begins with %s", e.Product, patPrefix)
 	}
+	return tokenProblems[e.Problem]
 }
 
 // ParsePAT checks the form of a personal access token and wraps it. The form
@@ -82,25 +103,18 @@ func ParsePAT(text string) (Secret, error) {
 }
 
 func checkPAT(text string) TokenProblem {
-	if text == "" {
-		return TokenEmpty
-	}
 	opaque, ok := strings.CutPrefix(text, patPrefix)
 	if !ok {
 		return checkForeign(text)
 	}
 	for i := range len(opaque) {
 		if !isTokenByte(opaque[i]) {
-			if strings.ContainsFunc(opaque, unicode.IsSpace) {
-				return TokenWhiteSpace
-			}
-			if isPlaceholder(opaque) {
-				return TokenPlaceholder
-			}
-			return TokenIllegalCharacter
+			return checkIllegal(text, opaque)
 		}
 	}
 	switch {
+	case opaque != "" && isFilling(opaque):
+		return TokenPlaceholder
 	case len(opaque) < patMinLen:
 		return TokenTooShort
 	case len(opaque) > patMaxLen:
@@ -109,32 +123,117 @@ func checkPAT(text string) TokenProblem {
 	return ""
 }
 
+// checkIllegal finds the likeliest mistake in a text that begins as a kenbun token
+// does and goes on with something that none has.
+func checkIllegal(text, opaque string) TokenProblem {
+	switch {
+	case strings.Count(text, patPrefix) > 1:
+		return TokenTwice
+	case isVariable(opaque):
+		return TokenUnexpanded
+	case strings.ContainsFunc(opaque, unicode.IsSpace):
+		return TokenWhiteSpace
+	case isPlaceholder(opaque):
+		return TokenPlaceholder
+	}
+	if bare := strings.Trim(text, quotes); bare != text && checkPAT(bare) == "" {
+		return TokenQuoted
+	}
+	return TokenIllegalCharacter
+}
+
 // checkForeign finds the likeliest mistake in a text that does not begin as a
 // kenbun token does.
 func checkForeign(text string) TokenProblem {
 	trimmed := strings.TrimSpace(text)
+	bare := strings.Trim(trimmed, quotes)
+	before, _, found := strings.Cut(bare, patPrefix)
+	before = strings.TrimRight(before, quotes)
+	words := strings.Fields(before)
 	switch {
-	case trimmed == "":
+	case trimmed == "" || bare == "" && trimmed != "<>":
 		return TokenEmpty
-	case len(trimmed) > 6 && strings.EqualFold(trimmed[:6], "bearer") && unicode.IsSpace(rune(trimmed[6])):
-		return TokenBearerPrefix
-	case productOf(trimmed) != "":
+	case isVariable(trimmed) || isVariable(bare):
+		return TokenUnexpanded
+	case strings.Count(text, patPrefix) > 1:
+		return TokenTwice
+	case len(words) > 0 && strings.EqualFold(words[0], "bearer") && strings.ContainsFunc(bare, unicode.IsSpace),
+		found && len(words) > 0 && strings.EqualFold(words[len(words)-1], "bearer"),
+		found && strings.HasSuffix(strings.TrimSpace(before), ":"), found && strings.HasSuffix(before, "="):
+		return TokenNamed
+	case len(words) == 1 && strings.HasSuffix(before, " ") && found, hasOtherScheme(bare):
+		return TokenWrongScheme
+	case productOf(bare) != "":
 		return TokenOtherProduct
 	case isPlaceholder(trimmed):
 		return TokenPlaceholder
 	case strings.HasPrefix(trimmed, patPrefix), strings.ContainsFunc(text, unicode.IsSpace):
 		return TokenWhiteSpace
-	case strings.HasPrefix(strings.Trim(trimmed, "\"'`"), patPrefix):
-		return TokenIllegalCharacter
+	case strings.HasPrefix(bare, patPrefix):
+		return TokenQuoted
 	case strings.HasPrefix(patPrefix, trimmed):
 		return TokenTooShort
 	}
 	return TokenWrongPrefix
 }
 
+// quotes are what stands around a value that was copied out of a program or a
+// document.
+const quotes = "\"'`<>()[]“”‘’„‚«»‹›"
+
+// hasOtherScheme reports whether text begins with a scheme of HTTP authentication
+// other than Bearer and goes on behind it.
+func hasOtherScheme(text string) bool {
+	scheme, _, more := strings.Cut(text, " ")
+	return more && slices.Contains([]string{
+		"basic", "token", "digest", "apikey", "api-key", "key", "jwt", "oauth", "negotiate", "ntlm", "dpop", "hmac", "aws4-hmac-sha256",
+	}, strings.TrimSuffix(strings.ToLower(scheme), ":"))
+}
+
+// isVariable reports whether text is how a shell, a client's settings or a template
+// names a value, or what a program makes of a value that is not there.
+func isVariable(text string) bool {
+	for _, mark := range []string{"${", "$(", "{{", "#{", "<%"} {
+		if strings.Contains(text, mark) {
+			return true
+		}
+	}
+	for _, begin := range []string{"$", "env:", "op://", "process.env.", "os.environ", "!secret", "input:"} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	switch {
+	case slices.Contains([]string{"undefined", "null", "None", "nil", "NaN", "[object Object]", "object Object"}, text):
+		return true
+	case len(text) > 2 && (text[0] == '%' && text[len(text)-1] == '%' || text[0] == '{' && text[len(text)-1] == '}'):
+		return true
+	}
+	return isVariableName(text) && !isPlaceholder(text)
+}
+
+// isVariableName reports whether text is written as names of environment variables
+// are: in capital letters with an underscore.
+func isVariableName(text string) bool {
+	return len(text) >= len(patPrefix) && !strings.EqualFold(text[:len(patPrefix)], patPrefix) && strings.Contains(text, "_") &&
+		strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
+// isFilling reports whether text is what documents write in place of secret
+// characters.
+func isFilling(text string) bool { return strings.Trim(text, "*.…xX_-") == "" }
+
 func isPlaceholder(text string) bool {
-	return strings.HasPrefix(text, "<") || strings.HasPrefix(text, "$") || strings.HasPrefix(text, "{{") ||
-		strings.Trim(text, "*.…xX") == ""
+	if isFilling(text) || strings.HasPrefix(text, "<") && !strings.HasPrefix(text, "<"+patPrefix) {
+		return true
+	}
+	lower := strings.ToLower(strings.Trim(text, quotes))
+	for _, begin := range []string{"your", "my-", "my_", "insert", "replace", "changeme", "change-", "change_", "enter-", "enter_", "paste", "put-", "put_"} {
+		if strings.HasPrefix(lower, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // productOf names the product whose tokens begin as text does, "" if unknown.
@@ -158,6 +257,9 @@ func productOf(text string) string {
 		{"hf_", "Hugging Face token (hf_)"},
 		{"AKIA", "AWS access key (AKIA)"},
 		{"sxp_", "kenbun share token (sxp_)"},
+		{redact.Session, "token of a signed-in session (" + redact.Session + ")"},
+		{redact.Link, "sign-in link of kenbun (" + redact.Link + ")"},
+		{redact.ServerKey, "key of a kenbun-mcp server (" + redact.ServerKey + ")"},
 		{"eyJ", "signed-in session (a JWT)"},
 	} {
 		if strings.HasPrefix(text, known.prefix) {

@@ -20,8 +20,8 @@ func TestN9_ParsePATTellsWhatIsWrong(t *testing.T) {
 		{"space before", " " + good, TokenWhiteSpace, "white space"},
 		{"line break inside", good[:20] + "\n" + good[20:], TokenWhiteSpace, "white space"},
 		{"no-break space at the end", good + "\u00a0", TokenWhiteSpace, "white space"},
-		{"Bearer in front", "Bearer " + good, TokenBearerPrefix, "Bearer"},
-		{"bearer and tab", "bearer\t" + good, TokenBearerPrefix, "Bearer"},
+		{"Bearer in front", "Bearer " + good, TokenNamed, "Bearer"},
+		{"bearer and tab", "bearer\t" + good, TokenNamed, "Bearer"},
 		{"GitHub", "ghp_" + opaque, TokenOtherProduct, "GitHub"},
 		{"GitHub fine-grained", "github_pat_" + opaque, TokenOtherProduct, "kbn_pat_"},
 		{"GitLab", "glpat-" + opaque, TokenOtherProduct, "GitLab"},
@@ -33,12 +33,30 @@ func TestN9_ParsePATTellsWhatIsWrong(t *testing.T) {
 		{"cut in the prefix", "kbn_p", TokenTooShort, "too short"},
 		{"prefix alone", patPrefix, TokenTooShort, "too short"},
 		{"too long", patPrefix + strings.Repeat("a", patMaxLen+1), TokenTooLong, "too long"},
-		{"quoted", `"` + good + `"`, TokenIllegalCharacter, "quotation"},
-		{"quote at the end", good + `"`, TokenIllegalCharacter, "character"},
+		{"quoted", `"` + good + `"`, TokenQuoted, "quotation"},
+		{"quote at the end", good + `"`, TokenQuoted, "quotation"},
+		{"typographic quotes", "“" + good + "”", TokenQuoted, "quotation"},
+		{"angle brackets", "<" + good + ">", TokenQuoted, "bracket"},
+		{"quotes with nothing in them", `""`, TokenEmpty, "empty"},
+		{"Bearer and a variable", "Bearer ${KENBUN_PAT}", TokenUnexpanded, "variable"},
+		{"Basic", "Basic " + opaque, TokenWrongScheme, "Bearer"},
+		{"Token", "Token " + good, TokenWrongScheme, "Bearer"},
+		{"any other word", "PAT " + good, TokenWrongScheme, "Bearer"},
+		{"a header", "Authorization: Bearer " + good, TokenNamed, "header"},
+		{"another header", "X-API-Key: " + good, TokenNamed, "header"},
+		{"an assignment", "KENBUN_PAT=" + good, TokenNamed, "variable"},
+		{"an export", "export KENBUN_PAT='" + good + "'", TokenNamed, "variable"},
+		{"two tokens", good + "," + good, TokenTwice, "exactly one"},
+		{"two headers in one", good + ", Bearer " + good, TokenTwice, "exactly one"},
+		{"kenbun's session", "kbn_" + "session_" + opaque, TokenOtherProduct, "session"},
+		{"sign-in link", "kbn_" + "link_" + opaque, TokenOtherProduct, "link"},
+		{"key of a server", "kms" + "_" + opaque, TokenOtherProduct, "kenbun-mcp server"},
 		{"umlaut", good[:20] + "ä" + good[20:], TokenIllegalCharacter, "character"},
 		{"NUL", good + "\x00", TokenIllegalCharacter, "character"},
 		{"placeholder", "<your-token>", TokenPlaceholder, "placeholder"},
-		{"unexpanded variable", "${KENBUN_PAT}", TokenPlaceholder, "placeholder"},
+		{"words of a document", "your-kenbun-token", TokenPlaceholder, "placeholder"},
+		{"words of a document in capitals", "YOUR_TOKEN_HERE", TokenPlaceholder, "placeholder"},
+		{"crosses", patPrefix + strings.Repeat("x", 32), TokenPlaceholder, "placeholder"},
 		{"documentation ellipsis", patPrefix + "...", TokenPlaceholder, "placeholder"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -57,6 +75,33 @@ func TestN9_ParsePATTellsWhatIsWrong(t *testing.T) {
 				t.Error("the error repeats the token")
 			}
 		})
+	}
+}
+
+// What clients leave of a variable that is not set where they run.
+func TestP6_AVariableThatNobodyFilledInIsNamedAsOne(t *testing.T) {
+	for _, text := range []string{
+		"$KENBUN_PAT", "${KENBUN_PAT}", "${KENBUN_PAT:-}", "%KENBUN_PAT%", "$env:KENBUN_PAT", "${env:KENBUN_PAT}", "${input:kenbun-pat}", "{env:KENBUN_PAT}",
+		"{KENBUN_PAT}", "{{KENBUN_PAT}}", "${{ secrets.KENBUN_PAT }}", "{{ .Values.pat }}", "$(cat token)", "#{KENBUN_PAT}#", "<%= ENV['KENBUN_PAT'] %>",
+		"env:KENBUN_PAT", "op://vault/kenbun/pat", "process.env.KENBUN_PAT", "KENBUN_PAT", "undefined", "null", "None", "[object Object]",
+		`"${KENBUN_PAT}"`, " ${KENBUN_PAT} ", patPrefix + "${KENBUN_PAT}", "Bearer ${KENBUN_PAT}",
+	} {
+		_, err := ParsePAT(text)
+		var form *TokenFormError
+		if !errors.As(err, &form) || form.Problem != TokenUnexpanded || !strings.Contains(err.Error(), "variable") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestP6_EveryProblemHasASentenceOfItsOwn(t *testing.T) {
+	said := map[string]TokenProblem{}
+	for _, problem := range TokenProblems() {
+		text := (&TokenFormError{Problem: problem, Product: "token of something else"}).Error()
+		if other, twice := said[text]; twice || len(text) < 20 {
+			t.Errorf("%s says %q, and so does %s", problem, text, other)
+		}
+		said[text] = problem
 	}
 }
 

@@ -26,7 +26,7 @@ func TestCommandThatGivesNoToken(t *testing.T) {
 		"cat " + fileWith(t, pat) + "; exit 1":   "exit code 1",
 		"/nowhere/at/all":                        "exit code 127",
 		"echo not signed in":                     "white space",
-		"cat " + fileWith(t, pat+"\n"+pat):       "white space",
+		"cat " + fileWith(t, pat+"\n"+pat):       "more than one token",
 		"echo " + pat[:8] + "; echo problem >&2": "too short",
 	} {
 		refuses(t, newSource(t, credential.Config{PATCommand: line}), word, pat[16:], line)
