@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/text/unicode/norm"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 const opCreateToken = "create token"
@@ -178,7 +178,7 @@ func mismatch(status int, got *createAnswer, wanted createRequest) string {
 		return "the new token's value is not of the form of a kenbun token"
 	case got.Prefix != "" && (len(got.Prefix) < len(patPrefix) || !strings.HasPrefix(got.Value.Reveal(), got.Prefix)):
 		return "the new token's prefix is not that of its value"
-	case !isSameName(got.Name, wanted.Name):
+	case !plaintext.SameName(got.Name, wanted.Name):
 		return "the new token has another name than asked for (name)"
 	case got.RevokedAt != nil:
 		return "the new token is revoked already"
@@ -190,12 +190,6 @@ func mismatch(status int, got *createAnswer, wanted createRequest) string {
 		return fmt.Sprintf("the new token expires later than asked for: expires_at is %s in place of %s. An API that rounds it up takes the rounded time as it is", timeText(got.ExpiresAt), timeText(wanted.ExpiresAt))
 	}
 	return wider(&got.Token, wanted.ValidFrom, wanted.Permissions)
-}
-
-// isSameName compares names as people read them. An API may store another of the
-// normal forms in which Unicode writes the same text.
-func isSameName(got, wanted string) bool {
-	return got == wanted || norm.NFC.String(got) == norm.NFC.String(wanted)
 }
 
 // isNoLater reports whether a token that was to end at wanted ends then or, to the

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // What can go wrong, for [errors.Is]. An error of this package matches at most
@@ -193,11 +195,11 @@ func (e *CreateError) Error() string {
 	ids := strings.Join(e.TokenIDs, ", ")
 	switch e.Outcome {
 	case OutcomeNotCreated:
-		fmt.Fprintf(&b, "; no new token named %q is in the list, so it can be tried again", e.Name)
+		fmt.Fprintf(&b, "; no new token named %s is in the list, so it can be tried again", plaintext.Quote(e.Name))
 	case OutcomeRevoked:
 		fmt.Fprintf(&b, "; the token that was made (%s) has been revoked, so it can be tried again", ids)
 	default:
-		fmt.Fprintf(&b, "; a token named %q may be live: look for it in kenbun under Settings > Integrations > Personal Tokens", e.Name)
+		fmt.Fprintf(&b, "; a token named %s may be live: look for it in kenbun under Settings > Integrations > Personal Tokens", plaintext.Quote(e.Name))
 		if ids != "" {
 			fmt.Fprintf(&b, " (id %s)", ids)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // settleTime bounds the clearing up after a create in doubt.
@@ -78,7 +80,7 @@ func (l *lostToken) look(ctx context.Context) ([]Token, error) {
 	err := l.caller.readTokens(ctx, opCreateToken, func() func(*Token) error {
 		found = nil
 		return func(t *Token) error {
-			if len(found) < maxCandidates && isSameName(t.Name, l.wanted.Name) && t.RevokedAt == nil && t.LastUsedAt == nil && l.isNew(t.ID) {
+			if len(found) < maxCandidates && plaintext.SameName(t.Name, l.wanted.Name) && t.RevokedAt == nil && t.LastUsedAt == nil && l.isNew(t.ID) {
 				found = append(found, *t)
 			}
 			return nil

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
@@ -22,7 +21,8 @@ const (
 // NewToken is what a token to be created should be like.
 type NewToken struct {
 	// Name is a label for people: 1 to 100 characters (code points), not beginning
-	// or ending in white space, without control and invisible characters.
+	// or ending in white space, without control and invisible characters. Joiners and
+	// variation selectors may be where a script or an emoji needs them.
 	Name string
 	// ExpiresAt is when the token ends, nil for never. It must be in the future; it
 	// is sent in UTC, cut to whole seconds.
@@ -144,10 +144,8 @@ func checkName(name string) error {
 	if n := utf8.RuneCountInString(name); n > maxNameRunes {
 		return fmt.Errorf("the name of the token has %d characters; at most %d are allowed", n, maxNameRunes)
 	}
-	for _, r := range name {
-		if !plaintext.IsVisible(r) || unicode.IsSpace(r) && r != ' ' && !unicode.Is(unicode.Zs, r) {
-			return fmt.Errorf("the name of the token holds the invisible character %U; leave it out", r)
-		}
+	if unseen, found := plaintext.FindUnseen(name); found {
+		return fmt.Errorf("the name of the token holds %v; leave it out", unseen)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 const opUpdateToken = "update token"
@@ -179,7 +181,7 @@ func (c TokenChange) missed(id string, got *Token, req updateRequest) string {
 	switch {
 	case got.ID != id:
 		return "the answer is about another token"
-	case c.Name != "" && !isSameName(got.Name, c.Name):
+	case c.Name != "" && !plaintext.SameName(got.Name, c.Name):
 		return "the token has another name than asked for"
 	case expires != nil && !isNoLater(got.ExpiresAt, expires), c.NeverExpires && got.ExpiresAt != nil:
 		return fmt.Sprintf("the token ends at another time than asked for (expires_at is %s)", timeText(got.ExpiresAt))

@@ -2,7 +2,6 @@ package client
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
@@ -26,29 +25,20 @@ func cleanMessage(text string, secret Secret) string {
 	}
 	var b strings.Builder
 	space := false
-	for _, r := range text {
+	for part := range plaintext.Parts(text) {
 		switch {
-		case unicode.IsSpace(r):
+		case part.IsSpace():
 			space = b.Len() > 0
-		case r != utf8.RuneError && !plaintext.IsVisible(r):
-		default:
+		case part.Seen, part.First == utf8.RuneError:
 			if space {
 				b.WriteByte(' ')
 				space = false
 			}
-			b.WriteRune(r)
+			b.WriteString(strings.ToValidUTF8(part.Text, string(utf8.RuneError)))
 		}
 	}
 	// Only now, when nothing can hide in the middle of a token any more.
-	clean := redactTokens(b.String(), secret)
-	runes := 0
-	for i := range clean {
-		if runes == maxMessageRunes-1 && len([]rune(clean[i:])) > 1 {
-			return clean[:i] + "…"
-		}
-		runes++
-	}
-	return clean
+	return plaintext.Cut(redactTokens(b.String(), secret), maxMessageRunes)
 }
 
 // redactTokens takes out secret itself and whatever looks like a kenbun token, a

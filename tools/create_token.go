@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
@@ -158,11 +157,12 @@ func createdResult(created *client.CreatedToken, receipt Receipt, now time.Time)
 // written.
 func checkName(name string) error {
 	const howto = `Give a name that says what the token is for, such as "Nightly import - build server".`
+	unseen, isUnseen := plaintext.FindUnseen(name)
 	switch {
 	case strings.TrimSpace(name) == "":
 		return invalidArgument(`"name" is empty`).next(howto)
-	case !utf8.ValidString(name) || !plaintext.Visible(name):
-		return invalidArgument(`"name" has characters that cannot be seen (line breaks, control or direction characters)`).next(howto)
+	case isUnseen:
+		return invalidArgument(`"name" holds a character that cannot be seen: %v`, unseen).next("Leave it out.")
 	case redact.Holds(name):
 		return invalidArgument(`"name" holds a token's value, and everybody who lists tokens can read names`).next(howto)
 	case strings.TrimSpace(name) != name:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // revokeTimeout bounds how long a token that reached nobody is tried to be
@@ -111,7 +112,7 @@ func creationFailed(err error) error {
 			next("It is safe to call again.").because(err)
 	default:
 		e := newError(CodeOutcomeUnknown, "kenbun did not answer, and it cannot be found out whether a token was made").because(err)
-		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %q", shown(outcome.Name, maxNameLength))
+		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %s", plaintext.Quote(shown(outcome.Name, maxNameLength)))
 		if len(outcome.TokenIDs) > 0 {
 			look += " (id " + shownIDs(outcome.TokenIDs) + ")"
 		}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // Question is what a person is asked before something happens that cannot be
@@ -33,7 +34,7 @@ type Fact struct {
 
 // nameFact states a name, in quotation marks.
 func nameFact(label, name string) Fact {
-	return Fact{Label: label, Value: strconv.Quote(name), Outside: true}
+	return Fact{Label: label, Value: plaintext.Quote(name), Outside: true}
 }
 
 // Text returns the question in lines, for a place that shows text as it is.

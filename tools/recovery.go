@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 const (
@@ -145,7 +147,7 @@ func (f Recovered) text() string {
 			"the token in use now: it was written with another token or by an older version, was altered, or is more than a week old. Nothing was done. "+
 			"If nobody holds that token, have it revoked.", shown(f.Name, maxNameLength), shown(f.TokenID, 64))
 	}
-	what := fmt.Sprintf("An earlier process of this server ended before the new token %q", shown(f.Name, maxNameLength))
+	what := fmt.Sprintf("An earlier process of this server ended before the new token %s", plaintext.Quote(shown(f.Name, maxNameLength)))
 	if f.TokenID != "" {
 		what += fmt.Sprintf(" (id %s)", shown(f.TokenID, 64))
 	}

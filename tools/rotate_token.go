@@ -101,13 +101,23 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 	created, receipt, err := c.mint(ctx, client.NewToken{
-		Name: old.Name, ExpiresAt: expires, ValidFrom: futureStart(old, c.now), Permissions: old.Permissions,
+		Name: keptName(old.Name), ExpiresAt: expires, ValidFrom: futureStart(old, c.now), Permissions: old.Permissions,
 	}, handOver)
 	if err != nil {
 		return nil, err
 	}
 	// What was begun is brought to its end, even if nobody waits any more.
 	return c.retire(context.WithoutCancel(ctx), old, created, receipt, keepsOld)
+}
+
+// keptName is the name of the new token of a rotation: that of the old one, or
+// where somebody else gave that a name which no new token may have, the name as
+// lists show it.
+func keptName(old string) string {
+	if checkName(old) == nil {
+		return old
+	}
+	return shown(old, maxNameLength)
 }
 
 // rotatable finds a token that can be rotated.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // StatusAll is the TokenFilter status that lets every token through.
@@ -30,7 +31,8 @@ type TokenFilter struct {
 	// ExpiresWithinDays keeps tokens that have not ended and will within as many
 	// days. Zero: no matter.
 	ExpiresWithinDays int
-	// Name keeps tokens whose name contains it, whatever the case. Empty: any.
+	// Name keeps tokens whose name, as lists show it, contains this text, as
+	// [plaintext.Fold] compares. Empty: any.
 	Name string
 }
 
@@ -52,5 +54,5 @@ func (f TokenFilter) matches(token *client.Token, now time.Time) bool {
 			return false
 		}
 	}
-	return f.Name == "" || strings.Contains(strings.ToLower(token.Name), strings.ToLower(f.Name))
+	return f.Name == "" || strings.Contains(plaintext.Fold(shown(token.Name, maxNameLength)), plaintext.Fold(f.Name))
 }

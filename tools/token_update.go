@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -80,10 +79,10 @@ type difference struct {
 // part of the change.
 func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 	u := tokenUpdate{validFrom: token.ValidFrom, expires: token.ExpiresAt}
-	if w.name != "" && w.name != token.Name {
+	if w.name != "" && !plaintext.SameName(w.name, token.Name) {
 		u.change.Name = w.name
 		u.differences = append(u.differences, difference{
-			field: fieldName, label: "Change of name", was: strconv.Quote(shown(token.Name, maxNameLength)), becomes: strconv.Quote(w.name),
+			field: fieldName, label: "Change of name", was: plaintext.Quote(shown(token.Name, maxNameLength)), becomes: plaintext.Quote(w.name),
 			from: token.Name, to: w.name,
 		})
 	}

@@ -269,7 +269,8 @@ func TestS5_WrongArgumentsOfAChangeTeach(t *testing.T) {
 	for arguments, words := range map[string][]string{
 		changes(token.ID):                                                        {"nothing is to be changed", `"permissions"`},
 		changes("", "name", `"x"`):                                               {`"id" is empty`},
-		changes(token.ID, "name", `""`):                                          {`"name" is empty`},
+		changes(token.ID, "name", `""`):                                          {"nothing is to be changed"},
+		changes(token.ID, "name", `" "`):                                         {`"name" is empty`},
 		changes(token.ID, "name", `"a\u202eb"`):                                  {"cannot be seen"},
 		changes(token.ID, "expires", `"30"`):                                     {`"30d"`},
 		changes(token.ID, "expires", `"2001-01-01T00:00:00Z"`):                   {"in the past"},

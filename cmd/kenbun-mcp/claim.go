@@ -254,7 +254,7 @@ func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, cl
 func believeSealed(cmd *cobra.Command, opened *human.OpenedToken, connecting *connectionFlags) error {
 	what := fmt.Sprintf("The text holds the token %s…, and does not say which server sealed it.", opened.Value.Prefix())
 	if facts, ok := opened.Facts(); ok {
-		what = fmt.Sprintf("The text holds the token %q (id %s, %s…), sealed by %s.", plaintext.Clean(facts.Name, 200),
+		what = fmt.Sprintf("The text holds the token %s (id %s, %s…), sealed by %s.", plaintext.Quote(plaintext.Clean(facts.Name, 200)),
 			plaintext.Clean(facts.ID, 100), opened.Value.Prefix(), plaintext.Clean(facts.Server, 300))
 	}
 	cmd.PrintErrln(what)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -73,7 +74,7 @@ func showToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) er
 	if row.Permissions != nil {
 		ends += ", only " + row.PermissionWords()
 	}
-	cmd.PrintErrf("Created %q (%s), id %s, %s.\n", row.Name, row.Prefix, row.ID, ends)
+	cmd.PrintErrf("Created %s (%s), id %s, %s.\n", plaintext.Quote(row.Name), row.Prefix, row.ID, ends)
 	if terminal.Is(cmd.OutOrStdout()) {
 		cmd.PrintErrln("This is its value. It is shown only now; keep it like a password:")
 	}

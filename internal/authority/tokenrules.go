@@ -28,16 +28,16 @@ func validateTokenName(name string) error {
 		return &InvalidError{Field: "name", Problem: "is required: give a label by which you will know the token again"}
 	case n > maxNameCharacters:
 		return &InvalidError{Field: "name", Problem: fmt.Sprintf("has %d characters: use at most %d", n, maxNameCharacters)}
-	case !plainText(name):
-		return &InvalidError{Field: "name", Problem: "holds characters that cannot be seen, such as control, zero-width or direction characters: leave them out"}
 	}
-	return nil
+	return validateSeen("name", name)
 }
 
-// plainText reports whether s can be shown on one line, and holds nothing but
-// what the reader sees.
-func plainText(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !plaintext.IsVisible(r) })
+// validateSeen refuses text that holds something that its reader does not see.
+func validateSeen(field, text string) error {
+	if unseen, found := plaintext.FindUnseen(text); found {
+		return &InvalidError{Field: field, Problem: fmt.Sprintf("holds a character that cannot be seen, %v: leave it out", unseen)}
+	}
+	return nil
 }
 
 // rfc3339 is the date-time of RFC 3339, section 5.6. [time.Parse] takes more

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // unit is an Organizational Unit.
@@ -27,8 +29,11 @@ type unit struct {
 // else, and [ErrUnknownOrganization].
 func (a *Authority) AddUnit(ctx context.Context, organization, name string) (string, error) {
 	slug := unitSlug(name)
-	if slug == "" || utf8.RuneCountInString(name) > maxNameCharacters || !plainText(name) {
+	if slug == "" || utf8.RuneCountInString(name) > maxNameCharacters {
 		return "", &InvalidError{Field: "unit", Problem: fmt.Sprintf("must be named in plain text of at most %d characters, with a letter or digit", maxNameCharacters)}
+	}
+	if err := validateSeen("unit", name); err != nil {
+		return "", err
 	}
 	id := newID("unit_")
 	err := a.db.change(ctx, func(tx *sql.Tx) error {
@@ -52,9 +57,12 @@ func (a *Authority) AddUnit(ctx context.Context, organization, name string) (str
 	return id, nil
 }
 
-// unitSlug is a unit's name as it can stand in an address.
+// unitSlug is a unit's name as it can stand in an address. The vowel signs and
+// viramas of Indic scripts are marks, and belong to the words.
 func unitSlug(name string) string {
-	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words := strings.FieldsFunc(norm.NFC.String(strings.ToLower(name)), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	})
 	return strings.Join(words, "-")
 }
 

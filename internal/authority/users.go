@@ -10,6 +10,10 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // DefaultOrganization is the name of the organization that a user is put in
@@ -102,29 +106,32 @@ func (a *Authority) AddUser(ctx context.Context, n NewUser) (User, error) {
 
 func (n NewUser) validate() error {
 	address, err := mail.ParseAddress(n.Email)
-	if err != nil || address.Address != n.Email || len(n.Email) > 254 || !plainText(n.Email) {
+	if err != nil || address.Address != n.Email || len(n.Email) > 254 || !plaintext.Visible(n.Email) {
 		return &InvalidError{Field: "email", Problem: "must be an address such as ada@example.com, of at most 254 bytes"}
 	}
 	if _, err := ParseRole(string(n.Role)); err != nil {
 		return err
 	}
 	for field, value := range map[string]string{"first name": n.FirstName, "last name": n.LastName} {
-		if utf8.RuneCountInString(value) > maxNameCharacters || !plainText(value) {
+		if utf8.RuneCountInString(value) > maxNameCharacters {
 			return &InvalidError{Field: field, Problem: fmt.Sprintf("must be at most %d characters of plain text", maxNameCharacters)}
+		}
+		if err := validateSeen(field, value); err != nil {
+			return err
 		}
 	}
 	return validateOrganization(n.Organization)
 }
 
 func validateOrganization(name string) error {
-	if lookupKey(name) == "" || utf8.RuneCountInString(name) > maxNameCharacters || !plainText(name) {
+	if lookupKey(name) == "" || utf8.RuneCountInString(name) > maxNameCharacters {
 		return &InvalidError{Field: "organization", Problem: fmt.Sprintf("must be named in 1 to %d characters of plain text", maxNameCharacters)}
 	}
-	return nil
+	return validateSeen("organization", name)
 }
 
 // lookupKey is the form in which addresses and names are compared.
-func lookupKey(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+func lookupKey(s string) string { return norm.NFC.String(strings.ToLower(strings.TrimSpace(s))) }
 
 const selectUsers = `
 	SELECT u.id, u.email, u.first_name, u.last_name, u.status, u.verified, u.created_at,

@@ -26,7 +26,7 @@ func TestH6_EditingShowsTheTokenAndOffersNeverOnce(t *testing.T) {
 			t.Errorf("%s: the form does not begin with the expiry that the token has", c.issued.Name)
 		}
 	}
-	if page := visit.get("/web/tokens/" + ending.ID + "/revoke").body; !strings.Contains(page, `Valid from</th><td>`+webDate(begin)) {
+	if page := visit.get("/web/tokens/" + ending.ID + "/revoke").body; !strings.Contains(page, `Valid from</th><td><bdi>`+webDate(begin)) {
 		t.Error("S2: the page before a revocation does not tell from when the token is valid")
 	}
 }

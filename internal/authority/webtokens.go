@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 const (
@@ -175,9 +177,9 @@ func noTokens(view tokensView, all int) string {
 
 // matches tells whether a text stands in what a person knows the token by.
 func (t token) matches(text string) bool {
-	text = strings.ToLower(strings.TrimSpace(text))
+	text = plaintext.Fold(strings.TrimSpace(text))
 	for _, known := range []string{t.name, t.prefix, t.id} {
-		if strings.Contains(strings.ToLower(known), text) {
+		if strings.Contains(plaintext.Fold(known), text) {
 			return true
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -295,7 +296,7 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 	case r.isHeld(&r.tokens[i]):
 		r.tell(entry, id, tools.RecoveredInUse)
 		return false, nil
-	case r.tokens[i].Name != entry.begin.Name, !createdFor(&r.tokens[i], entry):
+	case !plaintext.SameName(r.tokens[i].Name, entry.begin.Name), !createdFor(&r.tokens[i], entry):
 		r.tell(entry, id, tools.RecoveredUnclear)
 		return true, nil
 	}
@@ -331,7 +332,7 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 			continue
 		}
 		switch {
-		case token.Name == entry.begin.Name && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && !token.CreatedAt.Before(entry.begin.At.Add(-createdWithin)):
+		case plaintext.SameName(token.Name, entry.begin.Name) && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && !token.CreatedAt.Before(entry.begin.At.Add(-createdWithin)):
 			if createdFor(token, entry) {
 				exact = append(exact, token.ID)
 			} else {

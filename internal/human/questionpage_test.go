@@ -59,7 +59,7 @@ func TestR37_OnlyAClickOnAgreeIsAYes(t *testing.T) {
 	a := h.ask(t.Context(), t, atLeisure)
 	got := get(t, a.address)
 	for _, fact := range aQuestion().Facts {
-		if !strings.Contains(got.body, `<th scope="row">`+fact.Label+"</th><td>"+fact.Value+"</td>") {
+		if !strings.Contains(got.body, `<th scope="row">`+fact.Label+"</th><td><bdi>"+fact.Value+"</bdi></td>") {
 			t.Errorf("the page does not tell %v", fact)
 		}
 	}

