@@ -14,6 +14,7 @@ package bend
 import (
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,11 +72,44 @@ func StartTLS(t testing.TB, rules ...Rule) *API {
 	return start(t, (*httptest.Server).StartTLS, rules)
 }
 
-func start(t testing.TB, serve func(*httptest.Server), rules []Rule) *API {
-	t.Helper()
+// Unserved returns an API without a network: it is the transport of a client. With it,
+// a test can wait in no time (package testing/synctest).
+func Unserved(rules ...Rule) *API { return newAPI(rules) }
+
+// RoundTrip implements http.RoundTripper.
+func (a *API) RoundTrip(r *http.Request) (_ *http.Response, err error) {
+	defer func() {
+		switch aborted := recover(); {
+		case aborted == nil:
+		case aborted != http.ErrAbortHandler: //nolint:errorlint // net/http compares it like this, too
+			panic(aborted)
+		case r.Context().Err() != nil:
+			err = r.Context().Err()
+		default:
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	defer func() { err = errors.Join(err, r.Body.Close()) }()
+	answer := httptest.NewRecorder()
+	a.serve(answer, r)
+	got := answer.Result()
+	got.Request = r
+	return got, nil
+}
+
+func newAPI(rules []Rule) *API {
 	api := &API{PAT: newValue(), ended: make(chan struct{}), values: map[string]string{}}
 	api.insert(Row{"name": "laptop"}, api.PAT)
 	api.Bend(rules...)
+	return api
+}
+
+func start(t testing.TB, serve func(*httptest.Server), rules []Rule) *API {
+	t.Helper()
+	api := newAPI(rules)
 	api.server = httptest.NewUnstartedServer(http.HandlerFunc(api.serve))
 	serve(api.server)
 	api.URL = api.server.URL
