@@ -25,6 +25,7 @@ func (s *Server) answer(ctx context.Context, header http.Header, m *message) (an
 	if tools.RequestID(ctx) == "" {
 		ctx = tools.WithRequestID(ctx, tools.NewRequestID())
 	}
+	ctx = withProgress(ctx, m)
 	ctx, end := s.tracing.startMessage(ctx, header, m)
 	defer func() { end(errorCode(answer)) }()
 	defer func() {

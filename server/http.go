@@ -243,11 +243,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)
 	defer cancel()
-	if err := httpServer.Shutdown(ending); err != nil {
+	err := httpServer.Shutdown(ending)
+	if err != nil {
 		s.log.Warn("some requests did not end in time", "cause", err)
-		return httpServer.Close()
+		err = httpServer.Close()
 	}
-	return nil
+	s.toolbox.Stop(ending)
+	return err
 }
 
 // route finds paths as they were written: a client that asks for another one is

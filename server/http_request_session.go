@@ -67,6 +67,15 @@ func (s *requestSession) RequestElicitation(ctx context.Context, request mcp.Eli
 	return s.questions.askPerson(ctx, s.exchange.send, request)
 }
 
+// Gone implements tools.Leaving: it ends with the session. A client of a protocol
+// without sessions has no end.
+func (s *requestSession) Gone() <-chan struct{} {
+	if s.questions == nil {
+		return nil
+	}
+	return s.questions.Gone()
+}
+
 // SetSubscriptionFilter keeps what the client wants to hear of.
 func (s *requestSession) SetSubscriptionFilter(filter mcp.SubscriptionFilter) {
 	s.mu.Lock()

@@ -72,16 +72,18 @@ func (q *questions) ask(ctx context.Context, send func(any) error, method string
 		return resultOf(m)
 	case <-q.hungUp:
 	case <-ctx.Done():
-		_ = send(withdraw(number, ctx.Err())) // a client that is gone shows no dialog
-		return nil, ctx.Err()
 	}
 	select {
 	case m := <-answer:
 		// It came right before the end.
 		return resultOf(m)
 	default:
+	}
+	if ctx.Err() == nil {
 		return nil, errHungUp
 	}
+	_ = send(withdraw(number, ctx.Err())) // a client that is gone shows no dialog
+	return nil, ctx.Err()
 }
 
 // askPerson puts a form before the client's user.
@@ -131,6 +133,9 @@ func (q *questions) waiting() bool {
 	defer q.mu.Unlock()
 	return len(q.asked) > 0
 }
+
+// Gone implements tools.Leaving: the client can no longer answer.
+func (q *questions) Gone() <-chan struct{} { return q.hungUp }
 
 // hangUp ends the wait for every answer that can no longer come.
 func (q *questions) hangUp() { q.once.Do(func() { close(q.hungUp) }) }

@@ -40,6 +40,7 @@ var addFixtures func(*server.MCPServer)
 // or many over HTTP with [Server.HTTPHandler].
 type Server struct {
 	mcp      *server.MCPServer
+	toolbox  *tools.Toolbox
 	log      *slog.Logger
 	timeouts timeouts
 	// now is the clock of sessions.
@@ -90,7 +91,7 @@ func New(config Config) *Server {
 		names[i] = offered[i].Tool.Name
 	}
 	s := &Server{
-		mcp: mcpServer, log: logger, timeouts: defaultTimeouts, now: time.Now, bodyBytes: bodyBytes(),
+		mcp: mcpServer, toolbox: config.Toolbox, log: logger, timeouts: defaultTimeouts, now: time.Now, bodyBytes: bodyBytes(),
 		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
 	}
 	metrics.Sessions(s.OpenSessions)

@@ -47,6 +47,12 @@ type house struct {
 // own.
 func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers) *house {
 	t.Helper()
+	return newHouseWith(t, func(*tools.Config) {}, choose...)
+}
+
+// newHouseWith is newHouse with another configuration of the tools.
+func newHouseWith(t testing.TB, change func(*tools.Config), choose ...func(*house, *client.Client) tools.Callers) *house {
+	t.Helper()
 	h := &house{api: kenbuntest.Start(t), delivered: filepath.Join(t.TempDir(), "tokens"), refused: newRefusedRequests()}
 	h.pat = h.api.User(t, "ada@example.com", authority.RoleAdmin)
 	api := h.api.Client(t)
@@ -58,9 +64,9 @@ func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers
 	if err != nil {
 		t.Fatal(err)
 	}
-	toolbox, err := tools.New(tools.Config{
-		Callers: callers, Deliverer: deliverer, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
-	})
+	config := tools.Config{Callers: callers, Deliverer: deliverer, Policy: unhurriedPolicy(), APIAddress: h.api.URL}
+	change(&config)
+	toolbox, err := tools.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

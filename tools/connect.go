@@ -25,8 +25,9 @@ type Offer interface {
 	URL() string
 	// Show opens the page in the person's browser, or returns ErrUnreachable.
 	Show(ctx context.Context) error
-	// Wait returns once a token was given and works, or when ctx is done, or
-	// with an error when the page ended without one.
+	// Wait returns once a token was given and works, or with the error of ctx when
+	// that is done, or with an error when the page ended without one. When ctx was
+	// cancelled and nobody else waits for the page, it ends.
 	Wait(ctx context.Context) error
 }
 
@@ -47,32 +48,37 @@ func Unauthenticated(cause error) *Error {
 
 // callerOf finds out as whom the call runs, and where there is no token asks the
 // person for one if there is a way.
-func (b *Toolbox) callerOf(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (Caller, error) {
-	caller, err := b.callers.Caller(ctx)
-	if err == nil || b.connector == nil || !errors.Is(err, ErrNotConnected) {
+func (w *waiter) callerOf(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (Caller, error) {
+	caller, err := w.callers.Caller(ctx)
+	if err == nil || w.connector == nil || !errors.Is(err, ErrNotConnected) {
 		return caller, err
 	}
-	if connected := b.connect(ctx, tool, request); connected != nil {
+	if connected := w.connect(ctx, tool, request); connected != nil {
 		var asking *inputRequired
 		if errors.As(connected, &asking) {
 			return Caller{}, connected
 		}
-		b.log.Info("the user gave no token", "request_id", RequestID(ctx), "tool", tool.Name, "cause", connected)
-		return Caller{}, b.notConnected(err, connected)
+		w.log.Info("the user gave no token", "request_id", RequestID(ctx), "tool", tool.Name, "cause", connected)
+		return Caller{}, w.notConnected(err, connected)
 	}
-	return b.callers.Caller(ctx)
+	return w.callers.Caller(ctx)
 }
 
 // notConnected adds to cause, why there is no token, what became of the page for
 // it.
-func (b *Toolbox) notConnected(cause, connected error) *Error {
+func (w *waiter) notConnected(cause, connected error) *Error {
 	e := Unauthenticated(cause).because(connected)
 	var held *approval.HeldBackError
+	if errors.Is(connected, context.DeadlineExceeded) {
+		e.Message = fmt.Sprintf("%s; a page for it is open in the user's browser, and is not filled in yet", e.Message)
+		e.Next = "Tell the user to fill in that page, and call again: that waits with it. Without the page: " + e.Next
+		return e
+	}
 	if !errors.As(connected, &held) {
 		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, connected)
 		return e
 	}
-	now := b.clock()
+	now := w.clock()
 	e.RetryAfter = max(held.Until.Sub(now), 0)
 	when := fmt.Sprintf("%s (%s)", humantime.Relative(held.Until, now), timestamp(&held.Until))
 	if held.Why == approval.SaidNo {
@@ -92,50 +98,61 @@ const connectMessage = "kenbun needs a personal access token of yours. It goes f
 // tell yet who the user is.
 const connectAccount = "connect"
 
-// connect offers a page to the user and waits until it was filled in. While it is
-// open, other calls wait for it too, and the user is asked once. After a no, none
+// connect offers a page to the user and waits until it was filled in, for as long as
+// the request can wait. The page stays open for longer. While it is open, other calls wait for it too, and the user is asked once. After a no, none
 // is offered for a while.
-func (b *Toolbox) connect(ctx context.Context, tool *Tool, request mcp.CallToolRequest) error {
-	if question, err := b.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
-		return b.awaitToken(ctx, question, err)
+func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRequest) error {
+	w.offered.Store(true)
+	defer w.offered.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, w.left(w.patience.forUser()))
+	defer cancel()
+	go func() {
+		select {
+		case <-w.gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if question, err := w.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
+		return w.awaitToken(ctx, question, err)
 	}
-	id, err := b.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, decisionTimeout)
+	id, err := w.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, decisionTimeout)
 	var held *approval.HeldBackError
 	switch {
 	case errors.As(err, &held) && held.Why == approval.AlreadyOpen:
-		return b.awaitToken(ctx, openQuestion{}, nil)
+		return w.awaitToken(ctx, openQuestion{}, nil)
 	case err != nil:
 		return err
 	}
 	question := openQuestion{Account: connectAccount, ID: id}
-	offer, err := b.connector.Offer(ctx)
+	offer, err := w.connector.Offer(ctx)
 	if err == nil {
-		err = b.offer(ctx, offer, question, tool)
+		err = w.offer(ctx, offer, question, tool)
 	}
 	var asking *inputRequired
 	if errors.As(err, &asking) {
 		return err
 	}
-	return b.awaitToken(ctx, question, err)
+	return w.awaitToken(ctx, question, err)
 }
 
 // awaitToken waits for the page that is open unless asked, how the offer of it
 // went, is an error. It ends the question if there is one.
-func (b *Toolbox) awaitToken(ctx context.Context, question openQuestion, asked error) error {
+func (w *waiter) awaitToken(ctx context.Context, question openQuestion, asked error) error {
 	err := asked
 	if err == nil {
 		var offer Offer
-		if offer, err = b.connector.Offer(ctx); err == nil {
-			waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
-			defer cancel()
-			err = offer.Wait(waiting)
+		if offer, err = w.connector.Offer(ctx); err == nil {
+			err = offer.Wait(ctx)
 		}
 	}
-	if question.ID == "" {
-		return err
+	if question.ID == "" || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errDialogClosed) {
+		return err // the page stays open, and the next call waits for it
 	}
 	outcome := approval.Unanswered
 	switch {
+	case errors.Is(err, errDialogClosed):
+		outcome = approval.Withdrawn
 	case err == nil:
 		outcome = approval.Agreed
 	case errors.Is(err, ErrDeclined):
@@ -143,14 +160,14 @@ func (b *Toolbox) awaitToken(ctx context.Context, question openQuestion, asked e
 	case errors.Is(err, ErrUnreachable):
 		outcome = approval.Unreachable
 	}
-	if err := b.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
-		b.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
+	if err := w.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
+		w.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
 	}
 	return err
 }
 
 // offer shows the page to the user, through the client or past it.
-func (b *Toolbox) offer(ctx context.Context, offer Offer, question openQuestion, tool *Tool) error {
+func (w *waiter) offer(ctx context.Context, offer Offer, question openQuestion, tool *Tool) error {
 	if !server.IsModernRequest(ctx) {
 		return offerInSession(ctx, offer)
 	}
@@ -158,7 +175,7 @@ func (b *Toolbox) offer(ctx context.Context, offer Offer, question openQuestion,
 	if info == nil || info.ClientCapabilities == nil || !asksByURL(info.ClientCapabilities.Elicitation) {
 		return offer.Show(ctx)
 	}
-	state, err := b.sealer.seal(offerClaims(tool, offer), question)
+	state, err := w.sealer.seal(offerClaims(tool, offer), question)
 	if err != nil {
 		return err
 	}
@@ -178,17 +195,17 @@ func offering(offer Offer, state string) error {
 // offerAnswered reads the client's answer to an offer across rounds. No question
 // means that the call brings none. The error is why the user is not on the way to
 // the page, or the same offer again where only the answer is missing.
-func (b *Toolbox) offerAnswered(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (openQuestion, error) {
+func (w *waiter) offerAnswered(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (openQuestion, error) {
 	state := request.Params.RequestState
 	if state == "" || !server.IsModernRequest(ctx) {
 		return openQuestion{}, nil
 	}
-	offer, err := b.connector.Offer(ctx)
+	offer, err := w.connector.Offer(ctx)
 	if err != nil {
 		return openQuestion{}, err
 	}
 	about := offerClaims(tool, offer)
-	opened, err := b.sealer.look(state, about)
+	opened, err := w.sealer.look(state, about)
 	_, answered := request.Params.InputResponses[connectionAnswer]
 	switch {
 	case err != nil && answered:
@@ -196,12 +213,12 @@ func (b *Toolbox) offerAnswered(ctx context.Context, tool *Tool, request mcp.Cal
 	case err != nil:
 		return openQuestion{}, nil //nolint:nilerr // the state is of another question: the user is asked anew
 	case answered:
-		if err := b.sealer.open(ctx, state, about); err != nil {
+		if err := w.sealer.open(ctx, state, about); err != nil {
 			return openQuestion{}, err
 		}
 		return opened.Question, accepted(server.ElicitationResponse(request.Params.InputResponses, connectionAnswer))
 	}
-	if open, err := b.budget.IsOpen(ctx, opened.Question.Account, opened.Question.ID); err != nil || !open {
+	if open, err := w.budget.IsOpen(ctx, opened.Question.Account, opened.Question.ID); err != nil || !open {
 		return openQuestion{}, err
 	}
 	return openQuestion{}, offering(offer, state)
@@ -214,17 +231,22 @@ func offerInSession(ctx context.Context, offer Offer) error {
 	if !ok || !canAsk || !asksByURL(described.GetClientCapabilities().Elicitation) {
 		return offer.Show(ctx)
 	}
-	waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
-	defer cancel()
-	answer, err := asker.RequestElicitation(waiting, mcp.ElicitationRequest{
+	answer, err := asker.RequestElicitation(ctx, mcp.ElicitationRequest{
 		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)},
 		Params:  connectElicitation(offer),
 	})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", errDialogClosed, ctx.Err())
+	case err != nil:
 		return errors.New("the client did not show the page")
 	}
 	return accepted(answer)
 }
+
+// errDialogClosed means that the client's dialog with the page's address was taken
+// back, since the call could not wait longer. The next call shows it again.
+var errDialogClosed = errors.New("the dialog with the page's address was closed")
 
 // accepted reads whether the person is on the way to the page.
 func accepted(answer *mcp.ElicitationResult) error {

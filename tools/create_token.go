@@ -77,13 +77,17 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.decideOnCreation(ctx, want); err != nil {
+	if ctx, err = c.decideOnCreation(ctx, want); err != nil {
 		return nil, err
 	}
 
 	if err := c.countCreation(ctx); err != nil {
 		return nil, err
 	}
+	if ctx, err = c.receive(ctx, want); err != nil {
+		return nil, err
+	}
+	defer c.closePickup()
 	created, receipt, err := c.mint(ctx, want, c.deliver)
 	if err != nil {
 		c.thrownAway(ctx, err)
@@ -191,12 +195,12 @@ func (p Policy) checkLifetime(expires *time.Time, now time.Time) error {
 
 // decideOnCreation asks the person about what a new token brings with it that
 // cannot be undone by revoking it.
-func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) error {
+func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) (context.Context, error) {
 	lost := ""
 	if road, ok := c.deliverer.(Overwriting); ok {
 		var err error
 		if lost, err = road.Overwrites(ctx); err != nil {
-			return cannotDeliver(err, "no token was made")
+			return nil, cannotDeliver(err, "no token was made")
 		}
 	}
 	asks := true

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 )
@@ -22,9 +23,37 @@ type Deliverer interface {
 	Deliver(ctx context.Context, caller Caller, token *client.CreatedToken) (Receipt, error)
 }
 
+// Receiver is implemented by a Deliverer that gives a value to the user in person. Its
+// user has to be there before a token is made.
+type Receiver interface {
+	// Expect opens the place where the user asks for the token. Nil without an error:
+	// the user need not be there.
+	Expect(ctx context.Context, want client.NewToken) (Pickup, error)
+}
+
+// Pickup is the place where a user asks for one new token.
+type Pickup interface {
+	// Asked returns once the user asks for the token, which may be made then. Its
+	// error says that they do not, and may be shown to a model. The place is closed
+	// then.
+	Asked(ctx context.Context) error
+	// Until is when the user has asked at the latest.
+	Until() time.Time
+	// Deliver gives the user the token, as [Deliverer] does.
+	Deliver(ctx context.Context, caller Caller, token *client.CreatedToken) (Receipt, error)
+	// Close tells the user that there is no token. After Deliver it does nothing.
+	Close()
+}
+
 // Awaiting is implemented by a Deliverer that keeps values until the person comes
 // for them: its receipts are Pending.
 type Awaiting interface{ AwaitsPerson() bool }
+
+// Claimed is implemented by a Deliverer that can list what waits for a user.
+type Claimed interface {
+	// Unclaimed returns the ids of the caller's tokens that nobody has come for yet.
+	Unclaimed(ctx context.Context, caller Caller) ([]string, error)
+}
 
 // Overwriting is implemented by a Deliverer that may put a new value in the place
 // of another, which is lost then.
@@ -62,7 +91,10 @@ type Receipt struct {
 	// Pending tells that the person has yet to come for the value; see
 	// [JournalEntryFrom].
 	Pending bool `json:"-"`
+	// Held tells that the user has taken the value in person.
+	Held bool `json:"-"`
 }
 
-// onlyInAnswer reports whether the value is lost with the answer.
-func (r Receipt) onlyInAnswer() bool { return r.Value != "" || r.Sealed != "" }
+// onlyInAnswer reports whether the value is lost with the answer, or cannot be found
+// without it.
+func (r Receipt) onlyInAnswer() bool { return r.Value != "" || r.Sealed != "" || r.Pending }

@@ -128,9 +128,9 @@ func TestA33_TokenThatCannotBeRevokedEitherIsNamed(t *testing.T) {
 	f.mustBeLive(id)
 }
 
-// A caller who hangs up between mint and delivery does not stop either the
-// delivery or, if that fails, the revocation.
-func TestA33_HangingUpDoesNotStopDeliveryOrCleaningUp(t *testing.T) {
+// A caller who hangs up between mint and delivery does not break the delivery off.
+// The token is revoked then, since nobody hears of it.
+func TestA33_P13_HangingUpDuringTheDeliveryUndoesIt(t *testing.T) {
 	t.Run("delivery", func(t *testing.T) {
 		folder := filepath.Join(t.TempDir(), "tokens")
 		road, err := human.NewFile(folder)
@@ -147,9 +147,8 @@ func TestA33_HangingUpDoesNotStopDeliveryOrCleaningUp(t *testing.T) {
 			return road.Deliver(inner, tools.Caller{}, token)
 		}}))
 		f.folder = folder
-		f.callIn(ctx, f.asks("", nil), "create_token", createArguments("import", "1d")).ok(nil)
-		f.mustBeLive(f.listedID("import"))
-		f.mustHaveDelivered(1)
+		f.callIn(ctx, f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeCannotDeliver, "cancelled", "revoked at once")
+		f.mustBeRevoked(f.listedID("import"))
 	})
 	t.Run("cleaning up", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

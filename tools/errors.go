@@ -53,6 +53,8 @@ type Error struct {
 	// RetryAfter is how long to wait before the same call can succeed. Zero:
 	// nothing is known.
 	RetryAfter time.Duration
+	// Open is what the user has to do before the same call can succeed. Nil: nothing.
+	Open *Open
 
 	cause error
 }
@@ -103,8 +105,15 @@ func (e *Error) Text() string {
 }
 
 func (e *Error) toolResult() *mcp.CallToolResult {
-	return mcp.NewToolResultError(e.Text())
+	result := mcp.NewToolResultError(e.Text())
+	if e.Open != nil {
+		result.Meta = &mcp.Meta{AdditionalFields: map[string]any{openMeta: e.Open}}
+	}
+	return result
 }
+
+// openMeta is the key of an [Open] in the _meta of an answer.
+const openMeta = "kenbun.io/open"
 
 // asError finds the *Error in err's chain.
 func asError(err error) (*Error, bool) {

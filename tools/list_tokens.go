@@ -83,8 +83,12 @@ func runListTokens(ctx context.Context, c *call) (*result, error) {
 
 	list := tokenList{Tokens: []TokenRow{}, Matching: page.Matching, Counts: page.Counts}
 	tokens, left := page.Tokens()
+	waits, waitsErr := c.waitingForPickup(ctx)
 	for _, token := range tokens {
 		row := NewTokenRow(token, c.now, c.caller.TokenPrefix)
+		if token.RevokedAt == nil && waits(token.ID) {
+			row.Status = StatusUnclaimed
+		}
 		row.Permissions = shownPermissions(token.Permissions, maxListedPermissions)
 		list.Tokens = append(list.Tokens, row)
 	}
@@ -92,6 +96,10 @@ func runListTokens(ctx context.Context, c *call) (*result, error) {
 		list.NextCursor = cursorAfter(tokens[len(tokens)-1], filter)
 	}
 	list.Warnings = c.recoveries.take(c.caller.ID)
+	if waitsErr != nil {
+		c.logger.Warn("the tokens that wait for their user cannot be listed", "cause", waitsErr)
+		list.Warnings = append(list.Warnings, "Whether one of these tokens still waits for the user to pick it up cannot be told right now.")
+	}
 	text := list.text(filter, c.now)
 	for _, warning := range list.Warnings {
 		text += "\nwarning: " + warning
@@ -121,6 +129,9 @@ func (l tokenList) text(filter TokenFilter, now time.Time) string {
 			shortTime(row.LastUsedAt, now), shortTime(row.ExpiresAt, now))
 		if filter.Status == StatusAll {
 			b.WriteString(" | " + row.Status)
+		}
+		if row.Status == StatusUnclaimed && filter.Status != StatusAll {
+			b.WriteString(" | " + StatusUnclaimed)
 		}
 		if row.InUse {
 			b.WriteString(" | in use by this server")

@@ -39,12 +39,15 @@ func (c *call) mint(
 	c.trail.step.Target = created.ID
 	c.acted(OutcomeDone, LeftLive)
 	c.logger.Info("token created", "id", created.ID, "prefix", publicPrefix(&created.Token))
-	asking := ctx
+	defer c.unclaimed.add(created.ID)()
 	ctx = journal.within(context.WithoutCancel(ctx))
 	c.nextStep(ActionDeliver, created.ID)
-	receipt, err := c.handOver(ctx, created, handOver)
-	if err == nil && receipt.onlyInAnswer() && asking.Err() != nil {
-		err = errors.New("the call was cancelled, and the value stood in its answer alone")
+	var receipt Receipt
+	if err = c.wanted(); err == nil {
+		receipt, err = c.handOver(ctx, created, handOver)
+	}
+	if err == nil && !receipt.Held && receipt.Road != roadInPlace {
+		err = c.wanted()
 	}
 	if err != nil {
 		c.acted(AuditOutcome(cannotDeliver(err, "").Code), LeftLive)
@@ -52,7 +55,69 @@ func (c *call) mint(
 	}
 	c.delivered(receipt)
 	journal.delivered(receipt)
+	if receipt.onlyInAnswer() {
+		c.undo = func() { c.unheard(created) } //nolint:contextcheck // it comes after the call
+	}
 	return created, receipt, nil
+}
+
+// wanted reports an error once nobody wants the token any more.
+func (c *call) wanted() error {
+	if cause := c.work.over(); cause != nil {
+		return fmt.Errorf("nobody wants the token any more: %w", cause)
+	}
+	return nil
+}
+
+// unheard revokes a token that only an answer leads to which nobody gets.
+func (c *call) unheard(created *client.CreatedToken) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.work.ctx), revokeTimeout)
+	defer cancel()
+	err := c.takeBack(ctx, c.caller.API, created, ReasonUndelivered)
+	c.logger.Warn("the answer with a new token reached nobody; the token was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
+}
+
+// receive waits until the user is there to take the token want, where the delivery
+// method needs that. It returns a context for what follows.
+func (c *call) receive(ctx context.Context, want client.NewToken) (context.Context, error) {
+	receiver, ok := c.deliverer.(Receiver)
+	if !ok {
+		return ctx, nil
+	}
+	pickup, err := receiver.Expect(ctx, want)
+	if err != nil {
+		return nil, cannotDeliver(err, "no token was made")
+	}
+	if pickup == nil {
+		return ctx, nil
+	}
+	err = c.work.waitForUser(ctx, openState{
+		What: "the page for the new token", Where: "in the user's browser", Then: "ask for the token there",
+		Until: pickup.Until(), Unchanged: "no token was made",
+	}, pickup.Asked)
+	var withdrawn *withdrawnError
+	switch {
+	case errors.As(err, &withdrawn):
+		pickup.Close()
+		return nil, withdrawn.answer("asked for the token", "the page", "no token was made")
+	case err != nil:
+		c.thrownAway(ctx, err)
+		return nil, cannotDeliver(err, "no token was made")
+	}
+	c.pickup = pickup
+	// The user may have taken minutes.
+	if err := c.auditable(); err != nil {
+		pickup.Close()
+		return nil, err
+	}
+	return c.stretch(), nil
+}
+
+// closePickup tells the user that there is no token, unless there was one.
+func (c *call) closePickup() {
+	if c.pickup != nil {
+		c.pickup.Close()
+	}
 }
 
 // handOver brings the value of a new token to where it belongs.
@@ -72,6 +137,9 @@ func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring
 // deliver takes the operator's road.
 func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
 	c.trail.step.Road = c.deliverer.Road()
+	if c.pickup != nil {
+		return c.pickup.Deliver(ctx, c.caller, created)
+	}
 	return c.deliverer.Deliver(ctx, c.caller, created)
 }
 

@@ -15,8 +15,8 @@ const (
 	// left behind. For one that was forgotten it is looked again, which changes
 	// nothing.
 	maxRecoveries = 4096
-	// recoveryTimeout bounds how long a caller's first call waits for what
-	// earlier processes left behind.
+	// recoveryTimeout bounds how long it takes to deal with what earlier processes
+	// left behind.
 	recoveryTimeout = 30 * time.Second
 	// recoveryRetry is how long after a failure it is tried again.
 	recoveryRetry = time.Minute
@@ -27,6 +27,10 @@ const (
 type recoveries struct {
 	journal Journal
 	clock   func() time.Time
+	// wait is how long a call waits for a recovery.
+	wait time.Duration
+	// start runs a recovery beside the calls.
+	start func(func())
 
 	mu    sync.Mutex
 	known map[string]*recovery
@@ -43,39 +47,53 @@ type recovery struct {
 }
 
 func newRecoveries(journal Journal, clock func() time.Time) *recoveries {
-	return &recoveries{journal: journal, clock: clock, known: map[string]*recovery{}}
+	return &recoveries{
+		journal: journal, clock: clock, known: map[string]*recovery{},
+		wait: patience(DefaultPatience).forRecovery(), start: func(do func()) { go do() },
+	}
 }
 
-// settle looks once for what was left behind of caller's. Calls of the same
-// caller wait for it: a token that they make could be taken for one that was
-// left behind. It returns what it found.
-func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Logger) []Recovered {
+// settle has what was left behind of the caller's dealt with, once, and tells found
+// about it. Calls of the same caller wait for it: a token that they make could be
+// taken for one that was left behind. The error says that it takes longer.
+func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Logger, found func(Recovered)) error {
 	if r.journal == nil {
 		return nil
 	}
 	mine, wait := r.join(caller.ID)
-	if mine == nil {
-		select {
-		case <-wait:
-		case <-ctx.Done():
-		}
-		return nil
+	if mine != nil {
+		wait = mine.ended
+		r.start(func() { r.recover(ctx, mine, caller, logger, found) })
 	}
+	timer := time.NewTimer(r.wait)
+	defer timer.Stop()
+	select {
+	case <-wait:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return newError(CodeUnavailable, "an earlier process of this server left a token behind, and kenbun does not answer what became of it; nothing was done").
+		next("Wait a little, then call again.%s", noNewToken).because(errNotSettled)
+}
+
+// recover looks for what was left behind of caller's.
+func (r *recoveries) recover(ctx context.Context, mine *recovery, caller Caller, logger *slog.Logger, found func(Recovered)) {
 	defer close(mine.ended)
 	// Half done would be worse than late: the caller may hang up.
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoveryTimeout)
 	defer cancel()
-	found, err := r.journal.Recover(limited, caller)
+	left, err := r.journal.Recover(limited, caller)
 	if err != nil {
 		logger.Warn("what an earlier process left behind could not be dealt with; it is tried again", "cause", err)
 		mine.retryAt = r.clock().Add(recoveryRetry)
 	}
-	for _, f := range found {
+	for _, f := range left {
+		found(f)
 		logger.Warn("an earlier process ended before a token reached its person",
 			"id", f.TokenID, "name", shown(f.Name, maxNameLength), "outcome", f.Outcome)
 		mine.findings = append(mine.findings, f.text())
 	}
-	return found
 }
 
 // join returns the recovery that the caller has to run, or nil and what to wait

@@ -33,8 +33,9 @@ func TestCallsOfTheSameCallerWaitForWhatWasLeftBehind(t *testing.T) {
 		var settled atomic.Int64
 		for range 5 {
 			go func() {
-				r.settle(t.Context(), Caller{ID: "ada"}, logger)
-				settled.Add(1)
+				if r.settle(t.Context(), Caller{ID: "ada"}, logger, func(Recovered) {}) == nil {
+					settled.Add(1)
+				}
 			}()
 		}
 		synctest.Wait()
@@ -48,7 +49,9 @@ func TestCallsOfTheSameCallerWaitForWhatWasLeftBehind(t *testing.T) {
 		// Who hangs up waits no longer.
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		r.settle(gone, Caller{ID: "ada"}, logger)
+		if err := r.settle(gone, Caller{ID: "ada"}, logger, func(Recovered) {}); err == nil {
+			t.Error("a call that was cancelled goes on")
+		}
 
 		close(journal.proceed)
 		synctest.Wait()
@@ -69,7 +72,9 @@ func TestA28_RecoveriesAreForgotten(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	for i := range 3 * maxRecoveries {
 		id := strconv.Itoa(i)
-		r.settle(t.Context(), Caller{ID: id}, logger)
+		if err := r.settle(t.Context(), Caller{ID: id}, logger, func(Recovered) {}); err != nil {
+			t.Fatal(err)
+		}
 		r.take(id)
 	}
 	if n := len(r.known); n > maxRecoveries {

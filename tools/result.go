@@ -8,6 +8,8 @@ type result struct {
 	structured any
 	// text says the same to people and models, in fewer bytes.
 	text string
+	// undo takes back what is lost if nobody gets this result. Nil: nothing is.
+	undo func()
 }
 
 func (r *result) toolResult() *mcp.CallToolResult {

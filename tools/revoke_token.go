@@ -68,7 +68,7 @@ func runRevokeToken(ctx context.Context, c *call) (*result, error) {
 	if unread {
 		d = c.revocationUnseen(id)
 	}
-	if err := c.decide(ctx, d); err != nil {
+	if ctx, err = c.decide(ctx, d); err != nil {
 		return nil, err
 	}
 

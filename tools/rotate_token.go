@@ -71,15 +71,27 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	handOver, keepsOld, err := c.roadFor(ctx, old)
+	handOver, inPlace, keepsOld, err := c.roadFor(ctx, old)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.decide(ctx, c.rotation(old, expires, keepsOld || awaits(c.deliverer))); err != nil {
+	if ctx, err = c.decide(ctx, c.rotation(old, expires, keepsOld || awaits(c.deliverer))); err != nil {
 		return nil, err
+	}
+	if err := c.countCreation(ctx); err != nil {
+		return nil, err
+	}
+	want := client.NewToken{
+		Name: keptName(old.Name), ExpiresAt: expires, ValidFrom: futureStart(old, c.now), Permissions: old.Permissions,
+	}
+	if !inPlace {
+		if ctx, err = c.receive(ctx, want); err != nil {
+			return nil, err
+		}
+		defer c.closePickup()
 	}
 
 	release, err := c.rotations.lock(ctx, c.caller.ID+" "+id)
@@ -97,12 +109,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not rotated").
 			next("Call the tool again; the person is asked anew.")
 	}
-	if err := c.countCreation(ctx); err != nil {
-		return nil, err
-	}
-	created, receipt, err := c.mint(ctx, client.NewToken{
-		Name: keptName(old.Name), ExpiresAt: expires, ValidFrom: futureStart(old, c.now), Permissions: old.Permissions,
-	}, handOver)
+	created, receipt, err := c.mint(ctx, want, handOver)
 	if err != nil {
 		return nil, err
 	}
@@ -158,24 +165,25 @@ func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
 
 // roadFor tells how the successor gets to where the old token is used. keepsOld
 // tells that the old one must stay: it is the one that the server or the client
-// runs on, and only the person can put another in its place.
-func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, keepsOld bool, _ error) {
+// runs on, and only the person can put another in its place. inPlace tells that it goes
+// where the old one is kept, and not to the user.
+func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, inPlace, keepsOld bool, _ error) {
 	if c.inUse(old) && c.keeper != nil {
 		if _, err := c.keeper.Replaceable(ctx); err == nil {
 			return func(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
 				return c.switchOver(ctx, old, created)
-			}, false, nil
+			}, true, false, nil
 		}
 	}
 	if err := c.deliverer.Check(ctx); err != nil {
-		return nil, false, cannotDeliver(err, "no token was made, and the old one works as before")
+		return nil, false, false, cannotDeliver(err, "no token was made, and the old one works as before")
 	}
 	return func(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
 		if err := c.prove(ctx, old, created); err != nil {
 			return Receipt{}, err
 		}
 		return c.deliver(ctx, created)
-	}, c.inUse(old), nil
+	}, false, c.inUse(old), nil
 }
 
 // roadInPlace names the way of a token that takes the place of the one in use.

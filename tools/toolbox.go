@@ -56,6 +56,9 @@ type Config struct {
 	// TerminalFlags are the flags with which a person reaches the same API from
 	// a terminal, such as " --embedded"; they end the commands that tools name.
 	TerminalFlags string
+	// Patience is how long a call waits for the user before it answers that the
+	// question is open. Zero: [DefaultPatience].
+	Patience time.Duration
 	// Observer is told how calls end. Nil: nobody is.
 	Observer Observer
 	// Logger takes what must not go to a model. Nil: nothing is logged.
@@ -81,10 +84,14 @@ type Toolbox struct {
 	observer      Observer
 	log           *slog.Logger
 	clock         func() time.Time
+	patience      patience
+	works         *works
 	sealer        *sealer
 	budget        *approval.Budget
 	// earlier keeps the ends that tokens had before a tool took from them.
-	earlier   approval.Store
+	earlier approval.Store
+	// unclaimed are the tokens that are on their way to their user.
+	unclaimed *unclaimed
 	changes   *changelimit.Limit
 	creations *changelimit.Limit
 	accounts  *accounts
@@ -119,6 +126,12 @@ func New(config Config) (*Toolbox, error) {
 		observer:      config.Observer,
 		log:           config.Logger,
 		clock:         config.Now,
+		patience:      patience(config.Patience),
+		works:         newWorks(),
+		unclaimed:     &unclaimed{ids: map[string]struct{}{}},
+	}
+	if b.patience == 0 {
+		b.patience = patience(DefaultPatience)
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
@@ -127,6 +140,7 @@ func New(config Config) (*Toolbox, error) {
 		b.clock = time.Now
 	}
 	b.recoveries = newRecoveries(b.journal, b.clock)
+	b.recoveries.wait, b.recoveries.start = b.patience.forRecovery(), b.background
 	b.sealer = newSealer(b.clock)
 	questions, earlier := config.Shared, config.Shared
 	var counts changelimit.Store = config.Shared
@@ -198,32 +212,74 @@ func (b *Toolbox) answer(ctx context.Context, tool *Tool, request mcp.CallToolRe
 	return failed(internal(ctx, logger, err))
 }
 
-func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (_ *result, err error) {
+// call makes a call, or joins the same call that was answered before it was done.
+func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (*result, error) {
 	args, err := tool.parseArguments(rawArguments(request))
 	if err != nil {
 		return nil, err
 	}
-	caller, err := b.callerOf(ctx, tool, request)
+	w, stop := b.wait(ctx)
+	defer stop()
+	caller, err := w.callerOf(ctx, tool, request)
 	if err != nil {
 		return nil, err
 	}
-	for _, found := range b.recoveries.settle(ctx, caller, logger.With("caller", caller.ID)) {
-		b.recordRecovery(RequestID(ctx), caller, found)
+	key := workKey(caller, tool, args)
+	joined := b.works.join(ctx, key)
+	if joined == nil {
+		joined = b.begin(ctx, tool, args, caller, request, logger)
+	} else {
+		logger.Info("the call joins an earlier one", "caller", caller.ID)
 	}
-	c := &call{
-		Toolbox:   b,
-		tool:      tool,
-		args:      args,
-		caller:    caller,
-		request:   request,
-		requestID: RequestID(ctx),
-		now:       b.clock(),
-		logger:    logger.With("caller", caller.ID),
-	}
-	err = errPanicked
-	defer func() { c.conclude(err) }()
-	return tool.run(ctx, c)
+	return w.attend(ctx, tool, key, joined)
 }
+
+// begin starts the work of a call.
+func (b *Toolbox) begin(ctx context.Context, tool *Tool, args arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
+	return b.works.begin(ctx, func(w *work) (_ *result, err error) {
+		c := &call{
+			Toolbox:   b,
+			work:      w,
+			tool:      tool,
+			args:      args,
+			caller:    caller,
+			request:   request,
+			requestID: RequestID(ctx),
+			now:       b.clock(),
+			logger:    logger.With("caller", caller.ID),
+		}
+		ctx := c.stretch()
+		defer func() { c.endStretch() }()
+		err = b.recoveries.settle(ctx, caller, c.logger, func(found Recovered) { b.recordRecovery(c.requestID, caller, found) }) //nolint:contextcheck // that of the work
+		if err != nil && tool.Effect != Reads {
+			return nil, err
+		}
+		err = errPanicked
+		defer func() { c.conclude(err) }()
+		done, err := tool.run(ctx, c) //nolint:contextcheck // that of the work
+		if err == nil {
+			done.undo = c.undo
+		}
+		return done, err
+	})
+}
+
+// background runs do beside the calls.
+func (b *Toolbox) background(do func()) {
+	w := b.works.begin(context.Background(), func(*work) (*result, error) {
+		do()
+		return nil, nil
+	})
+	go func() {
+		if <-w.done; w.err != nil {
+			b.log.Error("something failed in the background in a way that nobody foresaw", "cause", w.err)
+		}
+	}()
+}
+
+// Stop ends what goes on without a call that waits for it, and returns once no call
+// is under way or ctx is done. No call may begin after that.
+func (b *Toolbox) Stop(ctx context.Context) { b.works.stop(ctx) }
 
 // causeOf names why the API could not be asked, or that it was; empty where it was
 // not about that.
@@ -249,7 +305,18 @@ func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any
 	}
 	request := mcp.CallToolRequest{}
 	request.Params.Name, request.Params.Arguments = tool, arguments
-	outcome, err := b.call(ctx, b.tools[i], request, b.log.With("tool", tool))
+	args, err := b.tools[i].parseArguments(rawArguments(request))
+	if err != nil {
+		return nil, "", err
+	}
+	caller, err := b.callers.Caller(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	work := b.begin(ctx, b.tools[i], args, caller, request, b.log.With("tool", tool))
+	defer context.AfterFunc(ctx, func() { work.cancel(errCancelled) })()
+	<-work.done
+	outcome, err := work.result, work.err
 	if err != nil {
 		return nil, "", err
 	}

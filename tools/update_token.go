@@ -84,7 +84,7 @@ func runUpdateToken(ctx context.Context, c *call) (*result, error) {
 	}
 	asks := update.widens() || c.disrupts(token, update)
 	// A no to one change of a token is a no to the next one, too.
-	if err := c.permit(ctx, c.updating(token, update), asks); err != nil {
+	if ctx, err = c.permit(ctx, c.updating(token, update), asks); err != nil {
 		return nil, err
 	}
 	if asks {

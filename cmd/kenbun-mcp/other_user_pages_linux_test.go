@@ -78,7 +78,7 @@ func TestA46_AnotherUserCannotUseAPage(t *testing.T) {
 				}
 			}
 			environment := append(kenbuntest.Environment(t, browser...), "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat)
-			got := runProgram(t, environment, initialize+toolCall(2, c.tool, c.arguments), "stdio", "--deliver", "page")
+			got := converse(t, environment, initialize+toolCall(2, c.tool, c.arguments), "stdio", "--deliver", "page")
 			if !strings.Contains(got.stdout, c.outcome) {
 				t.Errorf("the answer is %s%s", got.stdout, got.stderr)
 			}

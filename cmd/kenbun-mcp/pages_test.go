@@ -161,7 +161,7 @@ func TestR37_ThePersonDecidesOnAPage(t *testing.T) {
 			target := api.Token(t, "ada@example.com", "target", nil)
 			c, browser := newClicker(t, url.Values{"choice": {choice}})
 			environment := append(kenbuntest.Environment(t, browser...), "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat)
-			got := runProgram(t, environment, initialize+toolCall(2, "revoke_token", `{"id":"`+target.ID+`"}`), "stdio")
+			got := converse(t, environment, initialize+toolCall(2, "revoke_token", `{"id":"`+target.ID+`"}`), "stdio")
 			if !strings.Contains(got.stdout, want) {
 				t.Errorf("the answer is %s%s", got.stdout, got.stderr)
 			}
@@ -186,7 +186,7 @@ func TestATokenIsTakenInOnAPage(t *testing.T) {
 	_, browser := newClicker(t, url.Values{"token": {pat}})
 	environment := append(kenbuntest.Environment(t, browser...), "KENBUN_API_URL="+api.URL)
 	for range 2 {
-		got := runProgram(t, environment, initialize+toolCall(2, "whoami", "{}"), "stdio")
+		got := converse(t, environment, initialize+toolCall(2, "whoami", "{}"), "stdio")
 		if !strings.Contains(got.stdout, "email: ada@example.com") {
 			t.Fatalf("whoami answered %s%s", got.stdout, got.stderr)
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,58 @@ func runProgram(t *testing.T, environment []string, input string, arguments ...s
 	err := command.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return outcome{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
+}
+
+var numberedRequest = regexp.MustCompile(`"id":[0-9]+,"method"`)
+
+// converse runs the program like runProgram, and ends its input once every request in
+// it is answered. At the end of input questions to the user are withdrawn.
+func converse(t *testing.T, environment []string, input string, arguments ...string) outcome {
+	t.Helper()
+	program := kenbuntest.Binary(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, program, arguments...)
+	command.Env = environment
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	command.Stderr = &stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(in, input)
+		written <- err
+	}()
+	open := len(numberedRequest.FindAllString(input, -1))
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		stdout.WriteString(line)
+		if err != nil {
+			break
+		}
+		if strings.Contains(line, `"result":`) || strings.Contains(line, `"error":`) {
+			if open--; open == 0 {
+				if err := errors.Join(<-written, in.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	var exit *exec.ExitError
+	if err := command.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return outcome{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}

@@ -78,7 +78,7 @@ func TestR37_ANoOnAPageIsNotAskedAboutAgain(t *testing.T) {
 	for i := range 500 {
 		input += toolCall(i+2, "revoke_token", fmt.Sprintf(`{"id":%q}`, target.ID))
 	}
-	got := runProgram(t, environment, input, "stdio")
+	got := converse(t, environment, input, "stdio")
 	if n := strings.Count(got.stdout, `"isError":true`); n != 500 {
 		t.Errorf("%d calls failed", n)
 	}

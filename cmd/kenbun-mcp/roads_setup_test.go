@@ -177,7 +177,7 @@ func (c *country) create(t *testing.T, r road) (said, address string) {
 		answer := postMCPWith(t, address, c.pat, callTool("create_token", createImport), r.header)
 		return answer + log(), address
 	}
-	got := runProgram(t, environment, initialize+toolCall(2, "create_token", createImport), "stdio")
+	got := converse(t, environment, initialize+toolCall(2, "create_token", createImport), "stdio")
 	return got.stdout + got.stderr, ""
 }
 

@@ -211,7 +211,7 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	c.onTheirWay.add(id, tools.JournalEntryFrom(ctx))
 	// The deadline comes first: a claim without one would never be cleared away.
 	err = c.store.Schedule(ctx, claimKey(id), held.revocable())
-	if err == nil && c.store.Shared() {
+	if err == nil {
 		err = c.noteFor(ctx, caller.ID, id)
 	}
 	kept := err == nil

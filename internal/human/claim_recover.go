@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -14,6 +15,32 @@ import (
 // maxNotedClaims bounds how many claims are remembered of one caller. The oldest
 // are forgotten first.
 const maxNotedClaims = 200
+
+// Unclaimed implements tools.Claimed.
+func (c *Claims) Unclaimed(ctx context.Context, caller tools.Caller) (tokens []string, _ error) {
+	_, ids, err := c.noted(ctx, caller.ID)
+	if err != nil {
+		return nil, fmt.Errorf("find the caller's claims: %w", err)
+	}
+	for _, id := range slices.Backward(ids) {
+		held, owner, _, err := c.look(ctx, id)
+		switch {
+		case errors.Is(err, ErrNoClaim):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("look at a claim: %w", err)
+		case c.now().After(held.Deadline.Add(rememberedUnclaimed)):
+			return tokens, nil // and so are those from before
+		case owner == caller.ID && (held.State == claimWaiting || held.State == claimEnded):
+			tokens = append(tokens, held.TokenID)
+		}
+	}
+	return tokens, nil
+}
+
+// rememberedUnclaimed is how long a token is looked for that nobody came for in time:
+// it may not be revoked yet.
+const rememberedUnclaimed = time.Hour
 
 func claimsOf(owner string) string { return "claims-of:" + owner }
 

@@ -3,6 +3,7 @@ package human_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/state"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // sweep has claims swept until happened.
@@ -220,4 +222,37 @@ func TestClaims_SweepEndsWithItsContext(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+func TestP12_TokensThatWaitToBeClaimedAreListedForTheirUser(t *testing.T) {
+	eachKind(t, func(t *testing.T, r *replicas) {
+		unclaimed := func(caller tools.Caller) []string {
+			ids, err := r.there.Unclaimed(t.Context(), caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ids
+		}
+		first, id := r.deliver(t, r.here, r.ada, "x")
+		second, _ := r.deliver(t, r.here, r.ada, "y")
+		if got := unclaimed(r.ada); !slices.Equal(got, []string{second.ID, first.ID}) {
+			t.Errorf("%s and %s wait, and listed are %q", first.ID, second.ID, got)
+		}
+		if got := unclaimed(r.ben); len(got) != 0 {
+			t.Errorf("somebody else is told %q", got)
+		}
+		if _, err := r.there.Fetch(t.Context(), id, r.ada); err != nil {
+			t.Fatal(err)
+		}
+		if got := unclaimed(r.ada); !slices.Equal(got, []string{second.ID}) {
+			t.Errorf("%s waits, and listed are %q", second.ID, got)
+		}
+		r.pass(human.MaxClaimLifetime)
+		if err := r.there.SweepDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := unclaimed(r.ada); len(got) != 0 {
+			t.Errorf("in the end, %q wait", got)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package human
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -48,6 +49,12 @@ type connectorOffer struct {
 	// done is closed when the page has ended, as err says.
 	done chan struct{}
 	err  error
+
+	mu sync.Mutex
+	// waiting is how many calls wait for the page.
+	waiting int
+	// promised tells that a call was answered that the page stays open.
+	promised bool
 }
 
 func (o *connectorOffer) watch() {
@@ -82,10 +89,23 @@ func (o *connectorOffer) Show(ctx context.Context) error {
 
 // Wait implements tools.Offer.
 func (o *connectorOffer) Wait(ctx context.Context) error {
+	o.mu.Lock()
+	o.waiting++
+	o.mu.Unlock()
 	select {
 	case <-o.done:
-		return o.err
 	case <-ctx.Done():
-		return errors.New("nobody filled it in within the time that a call can wait")
 	}
+	o.mu.Lock()
+	o.waiting--
+	o.promised = o.promised || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	alone := o.waiting == 0 && !o.promised
+	o.mu.Unlock()
+	switch {
+	case o.ended():
+		return o.err
+	case alone:
+		o.page.Close() // nobody is left who asked for it
+	}
+	return fmt.Errorf("nobody filled it in within the time that a call can wait: %w", ctx.Err())
 }

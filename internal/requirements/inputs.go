@@ -7,6 +7,8 @@ var inputs = []Requirement{
 	{ID: "P3", Text: "A protocol version that the header says twice is one version. Initialize negotiates down from any version."},
 	{ID: "P4", Text: "An error carries the id of the request wherever it can be read. A byte order mark before a message is skipped."},
 	{ID: "P6", Text: "Each wrong way of giving a token has a reason with a name and an explanation, the same over HTTP, over stdio and in a terminal. Legal blanks are accepted."},
+	{ID: "P12", Text: "Every call is answered within 50 seconds, with progress every ten. A question or a pick-up that takes longer stays open, and the same call again joins it."},
+	{ID: "P13", Text: "Work for a client that has left is undone at once. No token is left that nobody holds, and a retry makes one."},
 	{ID: "P18", Text: "A variable or a flag that looks like a setting and is none is named, with the one that was meant. One that looks like a restriction ends the start."},
 	{ID: "P20", Text: "A setting that cannot be read is refused by name at the start. Nothing goes past a proxy that was asked for."},
 	{ID: "P21", Text: "The cause of a failed request, and the setting that helps, reach the assistant, the terminal and the log. Waiting is advised only where it helps."},

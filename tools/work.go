@@ -1,0 +1,327 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DefaultPatience is how long a call waits for the user before it answers that the
+// question is open. Many clients give up on a call after 60 seconds.
+const DefaultPatience = 45 * time.Second
+
+const (
+	// outcomeKept is how long the outcome of a call that has been answered before is
+	// kept for the same call to fetch it.
+	outcomeKept = 5 * time.Minute
+	// maxLeft bounds the calls that go on without anybody waiting, and the outcomes
+	// that are kept.
+	maxLeft = 1024
+)
+
+// patience are the time limits of a call. All follow from how long it waits for the
+// user.
+type patience time.Duration
+
+// forUser is how long a call waits for the user: 45 seconds.
+func (p patience) forUser() time.Duration { return time.Duration(p) }
+
+// forAPI is how long a call works with the API at a stretch: 30 seconds. Finding out
+// what became of an unanswered request takes ten seconds more.
+func (p patience) forAPI() time.Duration { return time.Duration(p) * 2 / 3 }
+
+// forRecovery is how long a call waits until what an earlier process left behind is
+// dealt with: 15 seconds.
+func (p patience) forRecovery() time.Duration { return time.Duration(p) / 3 }
+
+// inAll is when a call answers in any case: after 48 seconds.
+func (p patience) inAll() time.Duration { return time.Duration(p) * 16 / 15 }
+
+// betweenProgress is how often the client hears that a call goes on: every ten
+// seconds.
+func (p patience) betweenProgress() time.Duration { return time.Duration(p) * 2 / 9 }
+
+// Why the work of a call ends early.
+var (
+	// errCancelled means that the client took the call back.
+	errCancelled = errors.New("the call was cancelled")
+	// errClientGone means that the client closed its end, so that it can neither ask
+	// its user nor call again.
+	errClientGone = errors.New("the client closed its end")
+	// errStopping means that this server stops.
+	errStopping = errors.New("the server stops")
+)
+
+// errNotSettled means that an earlier process's tokens are still being looked for.
+var errNotSettled = errors.New("what an earlier process left behind is not dealt with yet")
+
+// work is what a call does. It has a context of its own: when the call has to be
+// answered earlier, the work goes on, and the same call again joins it.
+type work struct {
+	// ctx ends when nobody wants the outcome any more.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// done is closed when the work has ended with result and err.
+	done   chan struct{}
+	result *result
+	err    error
+
+	mu sync.Mutex
+	// request is the context of the call that waits for the work. Nil: none does.
+	request context.Context
+	// open is what the user has to do. Nil: the work does not wait for the user.
+	open *openState
+	// withdraw ends the wait for the user.
+	withdraw context.CancelCauseFunc
+	// gone is set once the client of the call cannot come back.
+	gone bool
+	// rejoined is closed when a call joins the work that was left.
+	rejoined chan struct{}
+}
+
+// openState is something that the user has to do for a call to go on.
+type openState struct {
+	// What is open, such as "the question to the user".
+	What string
+	// Where the user finds it.
+	Where string
+	// Then is what the user does there, after "Tell the user to".
+	Then  string
+	Until time.Time
+	// Unchanged says what has not happened yet.
+	Unchanged string
+}
+
+// works are the calls of a toolbox that are under way, and the outcomes that nobody
+// has fetched yet.
+type works struct {
+	mu   sync.Mutex
+	left map[string][]*work
+	// count is how many are in left.
+	count   int
+	running int
+	idle    chan struct{} // closed when nothing runs. Nil: nobody waits for that
+	// stopping is closed when nothing is to be left any more.
+	stopping chan struct{}
+	stopOnce sync.Once
+}
+
+func newWorks() *works { return &works{left: map[string][]*work{}, stopping: make(chan struct{})} }
+
+// begin starts what do does, apart from ctx but for its values.
+func (ws *works) begin(ctx context.Context, do func(w *work) (*result, error)) *work {
+	apart, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	w := &work{ctx: apart, cancel: cancel, done: make(chan struct{}), request: ctx}
+	ws.mu.Lock()
+	ws.running++
+	ws.mu.Unlock()
+	go func() {
+		defer ws.ended(w)
+		defer func() {
+			if r := recover(); r != nil {
+				w.result, w.err = nil, fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+		}()
+		w.result, w.err = do(w)
+	}()
+	return w
+}
+
+func (ws *works) ended(w *work) {
+	w.cancel(nil)
+	close(w.done)
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.running--; ws.running == 0 && ws.idle != nil {
+		close(ws.idle)
+		ws.idle = nil
+	}
+}
+
+// join returns the work of an earlier call with key that was answered before it was
+// done, nil if there is none. No two calls join the same.
+func (ws *works) join(ctx context.Context, key string) *work {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	waiting := ws.left[key]
+	if len(waiting) == 0 {
+		return nil
+	}
+	w := waiting[0]
+	ws.drop(key, w)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.rejoined)
+	w.rejoined, w.request = nil, ctx
+	return w
+}
+
+// drop forgets w, and reports whether it was there. The caller holds the lock.
+func (ws *works) drop(key string, w *work) bool {
+	waiting := ws.left[key]
+	i := slices.Index(waiting, w)
+	if i < 0 {
+		return false
+	}
+	ws.count--
+	if len(waiting) == 1 {
+		delete(ws.left, key)
+	} else {
+		ws.left[key] = slices.Delete(slices.Clone(waiting), i, i+1)
+	}
+	return true
+}
+
+// leave has w go on without a call that waits for it, and reports whether it does.
+// gone ends it early: it is closed when the client cannot call again.
+func (ws *works) leave(key string, w *work, gone <-chan struct{}) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.count >= maxLeft {
+		return false
+	}
+	rejoined := make(chan struct{})
+	w.mu.Lock()
+	w.rejoined, w.request = rejoined, nil
+	w.mu.Unlock()
+	ws.left[key] = append(ws.left[key], w)
+	ws.count++
+	go func() {
+		select {
+		case <-rejoined:
+			return
+		case <-ws.stopping:
+			return
+		case <-gone:
+			w.cancel(errClientGone)
+			<-w.done
+		case <-w.done:
+			timer := time.NewTimer(outcomeKept)
+			defer timer.Stop()
+			select {
+			case <-rejoined:
+				return
+			case <-ws.stopping:
+				return
+			case <-gone:
+			case <-timer.C:
+			}
+		}
+		ws.mu.Lock()
+		dropped := ws.drop(key, w)
+		ws.mu.Unlock()
+		if dropped {
+			w.unheard()
+		}
+	}()
+	return true
+}
+
+// unheard undoes what is worth nothing if nobody hears the outcome. The work has
+// ended.
+func (w *work) unheard() {
+	if w.err == nil && w.result != nil && w.result.undo != nil {
+		w.result.undo()
+	}
+}
+
+// stop ends the works that nobody waits for, and returns once nothing runs any more
+// or ctx is done.
+func (ws *works) stop(ctx context.Context) {
+	ws.stopOnce.Do(func() { close(ws.stopping) })
+	ws.mu.Lock()
+	var ended []*work
+	for _, waiting := range ws.left {
+		for _, w := range waiting {
+			w.cancel(errStopping)
+			ended = append(ended, w)
+		}
+	}
+	clear(ws.left)
+	ws.count = 0
+	idle := ws.idle
+	switch {
+	case ws.running == 0:
+		idle = closedChannel
+	case idle == nil:
+		idle = make(chan struct{})
+		ws.idle = idle
+	}
+	ws.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		return
+	}
+	for _, w := range ended {
+		w.unheard()
+	}
+}
+
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// over returns why nobody wants the outcome any more, nil while somebody does.
+func (w *work) over() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.ctx.Err() != nil:
+		return context.Cause(w.ctx)
+	case w.request != nil && w.request.Err() != nil:
+		return errCancelled
+	}
+	return nil
+}
+
+// waitForUser runs wait, which waits for the user, with a context that ends when
+// nobody wants to know any more. The error is that of wait, or a *withdrawnError.
+func (w *work) waitForUser(ctx context.Context, open openState, wait func(ctx context.Context) error) error {
+	// The time that ctx has is for the API.
+	ctx, withdraw := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer withdraw(nil)
+	defer context.AfterFunc(w.ctx, func() { withdraw(context.Cause(w.ctx)) })() //nolint:contextcheck // both count
+	w.mu.Lock()
+	w.open, w.withdraw = &open, withdraw
+	if w.gone {
+		withdraw(errClientGone)
+	}
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.open, w.withdraw = nil, nil
+		w.mu.Unlock()
+	}()
+	err := wait(ctx)
+	if cause := w.over(); cause != nil {
+		return &withdrawnError{cause}
+	}
+	if err != nil && ctx.Err() != nil {
+		return &withdrawnError{context.Cause(ctx)}
+	}
+	return err
+}
+
+// clientGone ends the wait for the user, and every later one.
+func (w *work) clientGone() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = true
+	if w.withdraw != nil {
+		w.withdraw(errClientGone)
+	}
+}
+
+// waitsForUser returns what the user has to do, nil for nothing.
+func (w *work) waitsForUser() *openState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open
+}
