@@ -23,12 +23,20 @@ func asJSON(t *testing.T, s string) string {
 	return string(text)
 }
 
+// sampled are some of names.Living. All of them would reach the API's limit on
+// requests.
+var sampled = []string{
+	"Persian, a joiner apart", "Sinhala", "Malayalam", "Bengali, ya behind ra", "Hindi, half a letter", "Hebrew with points", "Arabic",
+	"Japanese, its own space", "Emoji and words", "A family", "A flag of tags", "A keycap",
+}
+
 func TestP29_StdioAndTerminalTakeAndRefuseTheSameNames(t *testing.T) {
 	api := kenbuntest.Start(t)
 	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+api.User(t, "ada@example.com", authority.RoleMember))
 	input, id := initialize, 2
 	wanted := map[string]string{} // by request
-	for _, name := range names.Living {
+	for _, label := range sampled {
+		name := names.Living[label]
 		input += toolCall(id, "create_token", `{"expires":"7d","name":`+asJSON(t, name)+`}`)
 		wanted[fmt.Sprint(id)] = name
 		id++
@@ -54,8 +62,8 @@ func TestP29_StdioAndTerminalTakeAndRefuseTheSameNames(t *testing.T) {
 	}
 
 	listed := terminalList(t, environment)
-	for label, name := range names.Living {
-		if !slices.Contains(listed, name) {
+	for _, label := range sampled {
+		if !slices.Contains(listed, names.Living[label]) {
 			t.Errorf("%s, made over stdio, is not in the terminal's list: %+q", label, listed)
 		}
 	}
