@@ -171,3 +171,12 @@ func Ready(api *client.Client, now func() time.Time, patience time.Duration) htt
 	r.now, r.patience = now, patience
 	return r
 }
+
+// RefusalReasons are the reasons that are not about the form of a token.
+func RefusalReasons() []string {
+	var names []string
+	for _, name := range refusalReasons {
+		names = append(names, string(name))
+	}
+	return names
+}

@@ -61,9 +61,6 @@ var defaultTimeouts = timeouts{
 // MCPPath is where the MCP endpoint is.
 const MCPPath = "/mcp"
 
-// healthPath answers whether the server runs, to whoever asks.
-const healthPath = "/healthz"
-
 // Identity says as whom calls over HTTP run.
 type Identity string
 
@@ -90,8 +87,12 @@ type HTTPConfig struct {
 	// names or addresses, with a port or for every port.
 	AllowedHosts []string
 	// AllowedOrigins are the origins from which browsers may call, such as
-	// "https://tools.example.com". Without any, no browser may.
+	// "https://tools.example.com" or "tauri://localhost". Without any, no browser
+	// may.
 	AllowedOrigins []string
+	// TokenHeader is the one header that counts for the token or the key. Empty: it
+	// may come in Authorization or in X-API-Key.
+	TokenHeader string
 	// Claims are new tokens that wait for their users, who fetch them at
 	// [human.ClaimPath]. Nil: there is no such address. Only for IdentityCaller.
 	Claims *human.Claims
@@ -124,6 +125,10 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	header, err := newTokenHeader(config.TokenHeader)
+	if err != nil {
+		return nil, err
+	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), s.now, &s.openSessions)}
 	reading := &bodies{budget: newBodyBudget(s.bodyBytes), metrics: s.metrics, unproven: s.timeouts.header, proven: s.timeouts.body}
 	open := newOpenRequests(maxOpenRequests, s.metrics)
@@ -143,7 +148,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		if config.Limits.PerAddress > 0 {
 			g = newGuesses(s.metrics)
 		}
-		t := &tokens{verifier: v, guesses: g}
+		t := &tokens{verifier: v, guesses: g, header: header}
 		endpoint = inOrder(endpoint,
 			limits.guardAddress,
 			noteRecipient,
@@ -159,6 +164,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, limits, s.log); err != nil {
 				return nil, err
 			}
+			desk.header = header
 		}
 	case IdentityServer:
 		if config.Claims != nil {
@@ -169,7 +175,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		}
 		everybody := func(string) bool { return true }
 		endpoint = inOrder(endpoint,
-			guardOwnUser(config.Key),
+			guardOwnUser(config.Key, header),
 			limits.guardAddress,
 			noteRecipient,
 			checkHead,
@@ -182,7 +188,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
-	site := inOrder(route(endpoint, newReadiness(config.API)), origins.guard, shareWithOrigins)
+	site := inOrder(route(endpoint, header), origins.guard, shareWithOrigins(header))
 	if desk != nil {
 		// It has an origin of its own, and lets no other in.
 		site = desk.before(site)
@@ -195,6 +201,8 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		endDoubtfulConnections,
 		logRequests(s.log, s.metrics),
 		recoverPanics(s.log),
+		// It says nothing of anybody, and probes send whatever Host they like.
+		answerHealth(newReadiness(config.API)),
 		hosts.guard,
 	), nil
 }
@@ -250,24 +258,4 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 	}
 	s.toolbox.Stop(ending)
 	return err
-}
-
-// route finds paths as they were written: a client that asks for another one is
-// told so, and is not sent elsewhere with its token.
-func route(endpoint, ready http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == MCPPath:
-			endpoint.ServeHTTP(w, r)
-		case r.URL.Path == readyPath && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-			ready.ServeHTTP(w, r)
-		case r.URL.Path == healthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-			writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-		default:
-			// Clients look for an authorization server under /.well-known/. There
-			// is none, since tokens are made in kenbun; an answer in JSON keeps
-			// them from trying to read a page.
-			writeProblem(w, http.StatusNotFound, "not_found", "there is nothing here; the MCP endpoint is "+MCPPath)
-		}
-	})
 }

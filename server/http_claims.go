@@ -38,6 +38,8 @@ type claimDesk struct {
 	origin string
 	limits *rateLimits
 	log    *slog.Logger
+	// header says where the token of a request would be.
+	header tokenHeader
 }
 
 func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, limits *rateLimits, logger *slog.Logger) (*claimDesk, error) {
@@ -50,7 +52,7 @@ func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Cre
 		return nil, errBadPublicURL
 	}
 	origin, ok := parseOrigin(u.Scheme + "://" + u.Host)
-	if !ok || (u.Scheme != "https" && !isLoopbackName(u.Hostname())) {
+	if !ok || (u.Scheme != "https" && (u.Scheme != "http" || !isLoopbackName(u.Hostname()))) {
 		return nil, errBadPublicURL
 	}
 	desk.origin = origin
@@ -142,13 +144,14 @@ func (d *claimDesk) fetch(w http.ResponseWriter, r *http.Request, id string) {
 func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id string) {
 	// Every browser tells where a form comes from (Fetch Standard, "append a
 	// request Origin header").
-	if len(r.Header.Values("Origin")) == 0 || len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
+	if len(r.Header.Values("Origin")) == 0 || d.header.isIn(r.Header) {
 		writeProblem(w, http.StatusForbidden, "forbidden_origin",
 			"a form is taken from its own page only; a program sends a proof as JSON, and no token")
 		return
 	}
 	pat, err := tokenInForm(r.Body)
 	if err != nil {
+		noteReason(w, formReason(err), "")
 		d.logLost(page(r).Form(w, http.StatusBadRequest, sentence(err)))
 		return
 	}
@@ -157,6 +160,7 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 	if err != nil {
 		failure := d.failure(r, id, err)
 		failure.setHeader(w)
+		noteReason(w, reason(failure.code), "")
 		if failure.final {
 			d.logLost(page(r).Notice(w, failure.status, sentence(failure)))
 		} else {
@@ -183,11 +187,20 @@ func tokenInForm(body io.Reader) (client.Secret, error) {
 	return client.ParsePAT(strings.TrimSpace(values["token"][0]))
 }
 
+// formReason is why a form was not taken.
+func formReason(err error) reason {
+	var form *client.TokenFormError
+	if errors.As(err, &form) {
+		return reason(form.Problem)
+	}
+	return "invalid_request"
+}
+
 // fetchByProgram answers the command claim, and whoever speaks like it. The
 // protocol is described in package claimkey. It has no place for a token, and one
 // that comes along is not used.
 func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id string) {
-	if len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
+	if d.header.isIn(r.Header) {
 		writeProblem(w, http.StatusForbidden, "outdated_client",
 			"this server takes no token for a claim any more, and did not use the one that came: update kenbun-mcp to the version of the server, or open the page of the claim in a browser")
 		return

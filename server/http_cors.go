@@ -15,7 +15,15 @@ const (
 // shareWithOrigins lets pages read the answers, and answers the question that
 // browsers ask before. It stands behind the check of Origin: an origin that
 // comes so far is allowed.
-func shareWithOrigins(next http.Handler) http.Handler {
+func shareWithOrigins(header tokenHeader) guard {
+	allowed := corsHeaders
+	if header != "" {
+		allowed += ", " + string(header)
+	}
+	return func(next http.Handler) http.Handler { return shareWith(allowed, next) }
+}
+
+func shareWith(headers string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
@@ -26,7 +34,7 @@ func shareWithOrigins(next http.Handler) http.Handler {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			w.Header().Set("Access-Control-Allow-Methods", corsMethods)
-			w.Header().Set("Access-Control-Allow-Headers", corsHeaders)
+			w.Header().Set("Access-Control-Allow-Headers", headers)
 			w.Header().Set("Access-Control-Max-Age", corsMaxAge)
 			w.WriteHeader(http.StatusNoContent)
 			return

@@ -89,6 +89,7 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 	}
 	m, bad := messageOf(r)
 	if bad != nil {
+		noteReason(w, refusedBadMessage, "")
 		e.lost(writeMessage(w, http.StatusBadRequest, bad.answer()))
 		return
 	}
@@ -109,6 +110,7 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 func (e *endpoint) postStateless(w http.ResponseWriter, r *http.Request, m *message) {
 	switch {
 	case m.isAnswer():
+		noteReason(w, refusedBadMessage, "")
 		e.lost(writeMessage(w, http.StatusBadRequest, errorResponse(m.ID, mcp.INVALID_REQUEST,
 			"this version of the protocol has no questions that are answered by a message of their own; call again with inputResponses")))
 		return
@@ -119,11 +121,20 @@ func (e *endpoint) postStateless(w http.ResponseWriter, r *http.Request, m *mess
 		return
 	}
 	if refusal := e.checkHeaders(r, m); refusal != nil {
+		noteReason(w, reasonForHeaders(refusal), "")
 		e.lost(writeMessage(w, http.StatusBadRequest, refusal))
 		return
 	}
 	session := &requestSession{id: "request " + strconv.FormatInt(e.requests.Add(1), 10), clientState: newClientState()}
 	e.exchange(w, r, m, session)
+}
+
+// reasonForHeaders names why checkHeaders refuses a request.
+func reasonForHeaders(refusal mcp.JSONRPCMessage) reason {
+	if failure, ok := refusal.(mcp.JSONRPCError); ok && failure.Error.Code == mcp.UNSUPPORTED_PROTOCOL_VERSION {
+		return "unsupported_version"
+	}
+	return refusedHeaders
 }
 
 // postInSession handles a message of a protocol before 2026-07-28.

@@ -25,14 +25,14 @@ func (e *endpoint) checkHeaders(r *http.Request, m *message) mcp.JSONRPCMessage 
 		return mismatch("streams of this version of the protocol are not taken up again: send the request anew, without " + mcp.HeaderLastEventID)
 	case version == "":
 		return mismatch("the header " + mcp.HeaderProtocolVersion + " is missing")
+	case !mcp.IsValidProtocolVersion(version) && (m.metaVersion == "" || m.metaVersion == version):
+		refusal := errorResponse(m.ID, mcp.UNSUPPORTED_PROTOCOL_VERSION, "this server does not speak that version of the protocol")
+		refusal.Error.Data = mcp.UnsupportedProtocolVersionData{Supported: mcp.ValidProtocolVersions, Requested: version}
+		return refusal
 	case m.metaVersion == "":
 		return errorResponse(m.ID, mcp.INVALID_PARAMS, "params._meta has to tell the version of the protocol, under "+mcp.MetaKeyProtocolVersion)
 	case version != m.metaVersion:
 		return mismatch("the header " + mcp.HeaderProtocolVersion + " names another version of the protocol than the body")
-	case !mcp.IsValidProtocolVersion(version):
-		refusal := errorResponse(m.ID, mcp.UNSUPPORTED_PROTOCOL_VERSION, "this server does not speak that version of the protocol")
-		refusal.Error.Data = mcp.UnsupportedProtocolVersionData{Supported: mcp.ValidProtocolVersions, Requested: version}
-		return refusal
 	}
 	err := mcp.ValidateStandardHeaders(r.Header.Get, version, mcp.MCPMethod(m.Method), m.Params)
 	if err == nil && m.Method == string(mcp.MethodToolsCall) {

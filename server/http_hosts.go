@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -108,9 +109,13 @@ type originList map[string]bool
 func newOriginList(allowed []string) (originList, error) {
 	list := originList{}
 	for _, origin := range allowed {
-		normal, ok := parseOrigin(strings.TrimSpace(origin))
+		text := strings.TrimSpace(origin)
+		if ascii.EqualFold(text, "null") || strings.HasPrefix(ascii.Lower(text), "file:") {
+			return nil, errors.New("the origin of files and of sandboxed pages (null) cannot be allowed: any page on the web can have it")
+		}
+		normal, ok := parseOrigin(text)
 		if !ok {
-			return nil, fmt.Errorf("%q is not an origin: write scheme and host, such as https://tools.example.com; "+
+			return nil, fmt.Errorf("%q is not an origin: write scheme and host, such as https://tools.example.com or tauri://localhost; "+
 				"a name with other than ASCII letters in the form that begins with xn--", origin)
 		}
 		list[normal] = true
@@ -119,14 +124,19 @@ func newOriginList(allowed []string) (originList, error) {
 }
 
 // parseOrigin brings an origin into the form in which browsers send it (RFC
-// 6454, section 6.2), and reports whether it is one.
+// 6454, section 6.2; URL Standard, "origin serialization"), and reports whether it
+// is one.
 func parseOrigin(s string) (string, bool) {
 	scheme, rest, found := strings.Cut(s, "://")
 	scheme = ascii.Lower(scheme)
-	if !found || (scheme != "https" && scheme != "http") {
+	if !found || !isScheme(scheme) {
 		return "", false
 	}
-	host, ok := parseHost(strings.TrimSuffix(rest, "/"))
+	rest = strings.TrimSuffix(rest, "/")
+	if !isWeb(scheme) {
+		return scheme + "://" + rest, isOpaqueHost(rest)
+	}
+	host, ok := parseHost(rest)
 	if !ok {
 		return "", false
 	}
@@ -143,8 +153,29 @@ func parseOrigin(s string) (string, bool) {
 	return scheme + "://" + name, true
 }
 
+func isWeb(scheme string) bool { return scheme == "https" || scheme == "http" }
+
+// isScheme reports whether a text in lower case can be a scheme (RFC 3986, section
+// 3.1).
+func isScheme(s string) bool {
+	return s != "" && s[0] >= 'a' && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
+}
+
+// isOpaqueHost reports whether a text can be the host and the port in an origin
+// whose scheme is an application's own (URL Standard, "opaque-host parser").
+// Browsers leave its case as it is.
+func isOpaqueHost(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"#/<>?@\^`+"`{|}", r)
+	})
+}
+
 func (l originList) allows(header string) bool {
-	return l[ascii.Lower(header)]
+	scheme, _, _ := strings.Cut(header, "://")
+	if isWeb(ascii.Lower(scheme)) {
+		header = ascii.Lower(header)
+	}
+	return l[header]
 }
 
 func (l originList) guard(next http.Handler) http.Handler {

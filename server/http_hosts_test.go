@@ -112,7 +112,7 @@ func TestR28_Origins(t *testing.T) {
 			t.Errorf("Origin %q: status %d, want it to pass: %t", c.origins, recorder.Code, c.want)
 		}
 	}
-	for _, entry := range []string{"", "*", "null", "tools.example.com", "https://", "https://*.example.com", "ftp://tools.example.com", "https://tools.example.com/x", "https://u@tools.example.com", "https://tools.example.com?x", "https://tools.example.com?", "https://bücher.example", "https://::1", "https://\u212aelvin.example", "http\u017f://tools.example.com"} {
+	for _, entry := range []string{"", "*", "tools.example.com", "https://", "https://*.example.com", "://x", "1app://x", "app://", "app://a/b", "app://u@x", "app://a b", "app:x", "https://tools.example.com/x", "https://u@tools.example.com", "https://tools.example.com?x", "https://tools.example.com?", "https://bücher.example", "https://::1", "https://\u212aelvin.example", "http\u017f://tools.example.com"} {
 		if _, err := server.HostGuard(nil, []string{entry}, passed); err == nil || !strings.Contains(err.Error(), "is not an origin: write") {
 			t.Errorf("allowed origin %q: %v", entry, err)
 		}
@@ -145,6 +145,9 @@ func TestR28_HostAndOriginOnEveryMethodAndPath(t *testing.T) {
 				if c.origin != "" {
 					header = header.with("Origin", c.origin)
 				}
+				if isHealth(method, path) {
+					continue
+				}
 				answer := h.do(t, method, path, header, initialize(t, 1, noCapabilities))
 				if c.problem == "" {
 					if answer.status == http.StatusForbidden {
@@ -161,6 +164,11 @@ func TestR28_HostAndOriginOnEveryMethodAndPath(t *testing.T) {
 			}
 		}
 	}
+}
+
+// isHealth reports whether a request is for what guards nothing.
+func isHealth(method, path string) bool {
+	return (path == "/healthz" || path == "/readyz") && (method == "GET" || method == "HEAD")
 }
 
 func TestA10_RebindingIsRefusedOnAnyAddress(t *testing.T) {
@@ -189,14 +197,14 @@ func TestA10_HostIsReadOffTheWire(t *testing.T) {
 	h := serveHTTP(t)
 	address := strings.TrimPrefix(h.url, "http://")
 	for head, want := range map[string]string{
-		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n":                                   "200",
-		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n":                                "403",
-		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n":             "400",
-		"GET /healthz HTTP/1.1\r\n":                                                      "400",
-		"GET /healthz HTTP/1.0\r\n":                                                      "403",
-		"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n":                "403",
-		"GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example\r\n":                "200", // RFC 9112, section 3.2.2
-		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: localhost\r\n": "403",
+		"GET /help HTTP/1.1\r\nHost: localhost\r\n":                                   "200",
+		"GET /help HTTP/1.1\r\nHost: evil.example\r\n":                                "403",
+		"GET /help HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n":             "400",
+		"GET /help HTTP/1.1\r\n":                                                      "400",
+		"GET /help HTTP/1.0\r\n":                                                      "403",
+		"GET http://evil.example/help HTTP/1.1\r\nHost: localhost\r\n":                "403",
+		"GET http://localhost/help HTTP/1.1\r\nHost: evil.example\r\n":                "200", // RFC 9112, section 3.2.2
+		"GET /help HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: localhost\r\n": "403",
 	} {
 		connection, err := net.Dial("tcp", address)
 		if err != nil {

@@ -3,12 +3,8 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 
-	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -22,13 +18,15 @@ const serverCallerID = "server"
 type tokens struct {
 	verifier *verifier
 	guesses  *guesses
+	// header says where a token is looked for.
+	header tokenHeader
 }
 
 // recognize takes the token out of a request. A token that is not known yet has
 // to wait while its network guesses too much.
 func (t *tokens) recognize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		credential, err := credentialOf(r)
+		credential, err := t.header.credential(r)
 		if err != nil {
 			challenge(w, err)
 			return
@@ -70,88 +68,13 @@ func (t *tokens) verify(next http.Handler) http.Handler {
 			return
 		}
 		caller, _ := callerFrom(r.Context())
-		credential, _ := credentialOf(r) // recognize has seen it
+		credential, _ := t.header.credential(r) // recognize has seen it
 		from, connection := network(clientAddress(r.Context())), connectionOf(r.Context())
 		caller.API = observe(t.verifier.api.As(credential),
 			func() { t.verifier.accepted.add(caller.ID); connection.trust() },
 			func() { t.verifier.accepted.remove(caller.ID); t.guesses.count(from) })
 		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
 	})
-}
-
-// authError is why a request was not let in.
-type authError struct {
-	status int
-	// code is RFC 6750's error code. Empty where the request brought no token,
-	// as the RFC asks for (section 3.1).
-	code        string
-	description string
-	retryAfter  string
-}
-
-func (e *authError) Error() string { return e.description }
-
-var (
-	errNoCredential = &authError{status: http.StatusUnauthorized,
-		description: "send your kenbun personal access token in the Authorization header as a Bearer token, or in X-API-Key"}
-	errTwoCredentials = &authError{status: http.StatusBadRequest, code: "invalid_request",
-		description: "send exactly one token, in Authorization or in X-API-Key"}
-	// errInvalidToken is one answer for every token that does not work, so that
-	// trying tokens teaches nothing.
-	errInvalidToken = &authError{status: http.StatusUnauthorized, code: "invalid_token",
-		description: "the token is not a kenbun personal access token that works: it was revoked, has expired, or was not copied whole"}
-	errCannotVerify = &authError{status: http.StatusServiceUnavailable, code: "temporarily_unavailable",
-		description: "kenbun cannot be asked about the token right now; try again with the same token", retryAfter: "5"}
-)
-
-// credentialOf takes the one token out of a request. Tokens in the address or
-// in a cookie are not looked at.
-func credentialOf(r *http.Request) (client.Credential, error) {
-	authorization, apiKey := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")
-	switch {
-	case len(authorization)+len(apiKey) == 0:
-		return client.Credential{}, errNoCredential
-	case len(authorization)+len(apiKey) > 1:
-		return client.Credential{}, errTwoCredentials
-	}
-	var value string
-	if len(apiKey) == 1 {
-		value = apiKey[0]
-	} else {
-		scheme, token, ok := strings.Cut(authorization[0], " ")
-		if !ok || !ascii.EqualFold(scheme, "Bearer") {
-			return client.Credential{}, errInvalidToken
-		}
-		value = token
-	}
-	pat, err := client.ParsePAT(value)
-	if err != nil {
-		return client.Credential{}, errInvalidToken
-	}
-	return client.Credential{PAT: pat}, nil
-}
-
-// challenge answers a request that was not let in (RFC 6750, section 3).
-func challenge(w http.ResponseWriter, err error) {
-	var auth *authError
-	if !errors.As(err, &auth) {
-		auth = errCannotVerify
-	}
-	if auth.status == http.StatusUnauthorized {
-		value := `Bearer realm="kenbun"`
-		if auth.code != "" {
-			value += fmt.Sprintf(`, error=%q, error_description=%q`, auth.code, auth.description)
-		}
-		w.Header().Set("WWW-Authenticate", value)
-	}
-	if auth.retryAfter != "" {
-		w.Header().Set("Retry-After", auth.retryAfter)
-	}
-	code := auth.code
-	if code == "" {
-		code = "missing_token"
-	}
-	writeProblem(w, auth.status, code, auth.description)
 }
 
 // asServer has requests run with the server's own token.

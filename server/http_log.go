@@ -3,15 +3,17 @@ package server
 import (
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // logRequests gives each request a number, under which tools know it too, and
-// logs and counts how it ended: never a header, a query or a body, and a path only
+// logs and counts how it ended, with the reason of a refusal: never a header, a query or a body, and a path only
 // where it is one of the server's own, since people paste tokens in the strangest
 // places.
 func logRequests(logger *slog.Logger, metrics Metrics) guard {
@@ -22,18 +24,26 @@ func logRequests(logger *slog.Logger, metrics Metrics) guard {
 			recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 			started := time.Now()
 			defer func() {
-				metrics.Request(loggedPath(r.URL.Path), recorder.status)
-				logger.Info("request", "request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL.Path),
-					"status", recorder.status, "duration_ms", time.Since(started).Milliseconds())
+				metrics.Request(loggedPath(r.URL), recorder.status)
+				fields := []any{"request_id", id, "method", loggedMethod(r.Method), "path", loggedPath(r.URL),
+					"status", recorder.status, "duration_ms", time.Since(started).Milliseconds()}
+				if recorder.reason != "" {
+					fields = append(fields, "reason", recorder.reason)
+				}
+				if recorder.cause != "" {
+					fields = append(fields, "cause", recorder.cause)
+				}
+				logger.Info("request", fields...)
 			}()
 			next.ServeHTTP(recorder, r.WithContext(tools.WithRequestID(r.Context(), id)))
 		})
 	}
 }
 
-func loggedPath(path string) string {
+func loggedPath(u *url.URL) string {
+	path := plainPath(u)
 	switch {
-	case path == MCPPath, path == healthPath, path == readyPath:
+	case path == MCPPath, path == healthPath, path == readyPath, path == helpPath:
 		return path
 	case strings.HasPrefix(path, human.ClaimPath):
 		return human.ClaimPath
@@ -49,11 +59,13 @@ func loggedMethod(method string) string {
 	return "other"
 }
 
-// statusRecorder remembers the status of an answer.
+// statusRecorder remembers the status of an answer, and why it is a refusal.
 type statusRecorder struct {
 	http.ResponseWriter
 	status int
 	wrote  bool
+	reason reason
+	cause  client.Cause
 }
 
 func (s *statusRecorder) WriteHeader(status int) {

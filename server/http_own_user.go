@@ -3,43 +3,43 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/peer"
 )
 
 // guardOwnUser passes requests to a server that acts with its own token: those
 // of its own user, who has the key or reaches it over its unix socket. It stands
 // before everything that reads a body or counts requests.
-func guardOwnUser(key client.Secret) guard {
-	return func(next http.Handler) http.Handler { return requireKey(key, requireOwnUser(next)) }
+func guardOwnUser(key client.Secret, header tokenHeader) guard {
+	return func(next http.Handler) http.Handler { return requireKey(key, header, requireOwnUser(next)) }
 }
 
 var (
-	errNoKey = &authError{status: http.StatusUnauthorized,
+	errNoKey = &authError{status: http.StatusUnauthorized, reason: refusedMissingKey,
 		description: "this server acts with its own token and needs its key: send what is in its key file in the Authorization header as a Bearer token, or in X-API-Key"}
-	errTwoKeys = &authError{status: http.StatusUnauthorized, code: "invalid_request",
+	errTwoKeys = &authError{status: http.StatusUnauthorized, code: "invalid_request", reason: reason(client.TokenTwice),
 		description: "send exactly one key, in Authorization or in X-API-Key"}
-	errWrongKey = &authError{status: http.StatusUnauthorized, code: "invalid_token",
+	errWrongKey = &authError{status: http.StatusUnauthorized, code: "invalid_token", reason: refusedWrongKey,
 		description: "this is not the key of this server, which acts with its own token: send what is in its key file; a kenbun token would not be used here"}
 )
 
 // requireKey refuses requests without the server's key. Over a unix socket the
 // modes of the socket and of its folder take the place of the key, and a request
 // must bring none.
-func requireKey(key client.Secret, next http.Handler) http.Handler {
+func requireKey(key client.Secret, header tokenHeader, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if overUnixSocket(r) {
-			if len(r.Header.Values("Authorization"))+len(r.Header.Values("X-Api-Key")) > 0 {
-				refuseUnread(w, &authError{status: http.StatusBadRequest, code: "invalid_request",
+			if header.isIn(r.Header) {
+				refuseUnread(w, &authError{status: http.StatusBadRequest, code: "invalid_request", reason: refusedNoneWanted,
 					description: "this server acts with its own token and would not use yours; send none, or start it with --identity caller"})
 				return
 			}
-		} else if err := checkKey(r, key); err != nil {
+		} else if err := checkKey(r, key, header); err != nil {
 			refuseUnread(w, err)
 			return
 		}
@@ -47,26 +47,47 @@ func requireKey(key client.Secret, next http.Handler) http.Handler {
 	})
 }
 
-func checkKey(r *http.Request, key client.Secret) *authError {
-	authorization, apiKey := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")
+func checkKey(r *http.Request, key client.Secret, header tokenHeader) *authError {
+	sent, problem := header.token(r.Header)
 	switch {
-	case len(authorization)+len(apiKey) == 0:
+	case problem == nil:
+	case problem.Problem == client.TokenMissing:
 		return errNoKey
-	case len(authorization)+len(apiKey) > 1:
+	case problem.Problem == client.TokenTwice && header.doubled(r.Header):
 		return errTwoKeys
-	}
-	var sent string
-	if len(apiKey) == 1 {
-		sent = apiKey[0]
-	} else if scheme, value, ok := strings.Cut(authorization[0], " "); ok && ascii.EqualFold(scheme, "Bearer") {
-		sent = value
 	}
 	// Hashes have one length, so that the time tells nothing of the key's.
 	got, want := sha256.Sum256([]byte(sent)), sha256.Sum256([]byte(key.Reveal()))
-	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || key.Reveal() == "" {
+	if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && key.Reveal() != "" {
+		return nil
+	}
+	if problem == nil {
+		_, err := client.ParsePAT(sent)
+		_ = errors.As(err, &problem) // a kenbun token has no problem, and is the wrong thing
+		if sent != strings.Trim(sent, "\"'`<>") {
+			problem = &client.TokenFormError{Problem: client.TokenQuoted}
+		}
+	}
+	return wrongKey(problem)
+}
+
+// wrongKey is the answer to what is not the key, for the reason that its form gives.
+func wrongKey(problem *client.TokenFormError) *authError {
+	if problem == nil {
 		return errWrongKey
 	}
-	return nil
+	refused := *errWrongKey
+	switch problem.Problem {
+	case client.TokenEmpty:
+		refused.description = "the key is empty: " + errNoKey.description
+	case client.TokenNoScheme, client.TokenWrongScheme, client.TokenUnexpanded, client.TokenPlaceholder, client.TokenQuoted,
+		client.TokenWhiteSpace, client.TokenNamed, client.TokenTwice:
+		refused.description = strings.ReplaceAll(problem.Error(), "token", "key")
+	default:
+		return errWrongKey
+	}
+	refused.reason = reason(problem.Problem)
+	return &refused
 }
 
 // forwardingHeaders are what proxies add for their clients, who may be anywhere.
@@ -76,12 +97,17 @@ var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwa
 // clients behind a proxy.
 func requireOwnUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		own := peer.IsOwnUser(r.Context())
-		for _, header := range forwardingHeaders {
-			own = own && len(r.Header.Values(header)) == 0
+		why := reason("")
+		if !peer.IsOwnUser(r.Context()) {
+			why = refusedOtherUser
 		}
-		if !own {
-			refuseUnread(w, &authError{status: http.StatusForbidden, code: "forbidden",
+		for _, header := range forwardingHeaders {
+			if len(r.Header.Values(header)) > 0 {
+				why = refusedForwarded
+			}
+		}
+		if why != "" {
+			refuseUnread(w, &authError{status: http.StatusForbidden, code: "forbidden", reason: why,
 				description: "this server acts with its own token and answers its own user on its own machine only"})
 			return
 		}

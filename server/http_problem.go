@@ -11,10 +11,22 @@ import (
 type problem struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description"`
+	// Reason is one of a closed set of names.
+	Reason reason `json:"reason"`
+	// RequestID leads to the log.
+	RequestID string `json:"request_id,omitempty"`
 }
 
+// writeProblem refuses a request for the reason that code names.
 func writeProblem(w http.ResponseWriter, status int, code, description string) {
-	writeJSON(w, status, problem{Error: code, Description: description})
+	noteReason(w, reason(code), "")
+	sendProblem(w, status, problem{Error: code, Description: description, Reason: reason(code)})
+}
+
+// sendProblem answers with p, whose reason has been noted.
+func sendProblem(w http.ResponseWriter, status int, p problem) {
+	p.RequestID = w.Header().Get("X-Request-Id")
+	writeJSON(w, status, p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

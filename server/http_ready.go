@@ -69,6 +69,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	reason := r.check(request.Context())
 	w.Header().Set("Cache-Control", "no-store")
 	if reason != "" {
+		noteReason(w, refusedNotReady, client.Cause(reason))
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": reason})
 		return
 	}

@@ -218,7 +218,7 @@ func TestReady_NeedsNoTokenAndTellsNoMore(t *testing.T) {
 			t.Errorf("%s: status %d, %s", c.method, answer.status, answer.body)
 		}
 	}
-	if answer := h.do(t, "GET", "/readyz", headers{"Host", "evil.example"}, ""); answer.status != http.StatusForbidden {
+	if answer := h.do(t, "GET", "/readyz", headers{"Host", "10.0.0.7:8765"}, ""); answer.status != http.StatusOK {
 		t.Errorf("under another name: status %d", answer.status)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

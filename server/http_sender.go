@@ -38,7 +38,7 @@ func (s *sender) prove(ctx context.Context) error {
 		return nil
 	}
 	if s.verify == nil {
-		return errNoCredential
+		return errInvalidToken
 	}
 	if err := s.verify(ctx); err != nil {
 		return err

@@ -77,10 +77,14 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 // by itself is the client told to come back.
 func cannotVerify(err error) *authError {
 	var api *client.Error
-	if !errors.As(err, &api) || api.MayPass() {
+	if !errors.As(err, &api) {
 		return errCannotVerify
 	}
 	e := *errCannotVerify
+	e.cause = api.Cause
+	if api.MayPass() {
+		return &e
+	}
 	e.retryAfter = ""
 	e.description = fmt.Sprintf("kenbun cannot be asked about the token, and trying again does not help: the operator of this server has to mend it (%s)", api.Cause)
 	return &e

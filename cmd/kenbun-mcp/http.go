@@ -22,6 +22,7 @@ type httpFlags struct {
 	keyFile        string
 	allowedHosts   []string
 	allowedOrigins []string
+	tokenHeader    string
 	behindProxy    bool
 	publicURL      string
 	sessionIdle    time.Duration
@@ -68,7 +69,8 @@ in a folder that is yours alone, they need no key.`,
 	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `which user calls run as: "caller", with the token of each request, or "server", with this server's own, on loopback or a unix socket only`)
 	flags.StringVar(&reaching.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
 	flags.StringSliceVar(&reaching.allowedHosts, "allowed-host", nil, "further Host names to answer under, beside loopback ones")
-	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com")
+	flags.StringSliceVar(&reaching.allowedOrigins, "allowed-origin", nil, "origins from which browsers may call, such as https://tools.example.com or tauri://localhost")
+	flags.StringVar(&reaching.tokenHeader, "token-header", "", "the one header that counts for the token or the key, such as X-API-Key behind a gateway that uses Authorization itself (default Authorization or X-API-Key)")
 	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
 	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
 	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
@@ -157,6 +159,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 		API:            c.api,
 		AllowedHosts:   hosts,
 		AllowedOrigins: reaching.allowedOrigins,
+		TokenHeader:    reaching.tokenHeader,
 		Claims:         shared.claims,
 		PublicURL:      reaching.publicURL,
 		CallerKey:      shared.key.Derive("callers"),
