@@ -44,7 +44,8 @@ func newGuarded(t *testing.T) *guarded {
 			{"tokens", "create", "x", "--expires", "never", "--stdout"}, {"tokens", "revoke", id}, {"tokens", "rotate", id, "--stdout"}, {"tokens", "update", id, "--name", "y"},
 		},
 		administration: [][]string{
-			{"authority", "user", "suspend", "ada@example.com"}, {"authority", "user", "restore", "ada@example.com"},
+			{"authority", "user", "add", "eve@example.com", "--role", "admin"}, {"authority", "user", "join", "ada@example.com", "other", "--role", "owner"},
+			{"authority", "seed"}, {"authority", "user", "suspend", "ada@example.com"}, {"authority", "user", "restore", "ada@example.com"},
 			{"authority", "user", "role", "ada@example.com", "owner"}, {"authority", "user", "leave", "ada@example.com", "kenbun"}, {"authority", "pepper", "rotate"},
 		},
 	}

@@ -19,6 +19,9 @@ missing. Tokens that the user has stay bound to the organization that they were
 made in.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				if err := a.AddMember(ctx, args[0], args[1], authority.Role(role)); err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)

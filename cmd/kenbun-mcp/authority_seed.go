@@ -29,6 +29,9 @@ work, unless --add is given. Invented users cannot be removed again.`,
   kenbun-mcp authority serve --store sqlite:load.db --rate-limit 0 --rate-limit-address 0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				made, err := a.Seed(ctx, config)
 				if errors.Is(err, authority.ErrNotEmpty) {

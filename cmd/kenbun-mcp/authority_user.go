@@ -19,8 +19,8 @@ func newAuthorityUserCommand() *cobra.Command {
 		Long: `user looks after the users of your own API. What it changes counts from the
 next request on, in a running server too, and for all tokens of that user.
 A user may be a member of several organizations; each token and session acts in
-the one that it was made in. Changing a role or a status, and ending a
-membership, is refused under an AI agent.`,
+the one that it was made in. Everything but the list is refused under an AI
+agent.`,
 		Args: commandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -45,6 +45,9 @@ func newAuthorityUserAddCommand() *cobra.Command {
 		Short: "Add a user",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notUnderAgent(cmd); err != nil {
+				return err
+			}
 			user.Email, user.Role = args[0], authority.Role(role)
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				added, err := a.AddUser(ctx, user)
