@@ -94,3 +94,41 @@ func TestA2_NeverExpiringIsAskedForAtTheTerminal(t *testing.T) {
 		t.Errorf("after a yes: exit %d", code)
 	}
 }
+
+// Less may be an outage, at a terminal as anywhere.
+func TestR37_LessIsADecisionAtATerminal(t *testing.T) {
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "dev@example.com", authority.RoleMember)
+	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
+	ends := time.Now().Add(30 * 24 * time.Hour)
+	api.Shift(-60 * 24 * time.Hour)
+	idle, used := api.Token(t, "dev@example.com", "idle", &ends), api.Token(t, "dev@example.com", "used", &ends)
+	api.Shift(0)
+	if _, err := api.As(t, used.Value).Me(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	of := func(id string) client.Token {
+		t.Helper()
+		tokens, err := api.As(t, pat).ListTokens(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tokens[slices.IndexFunc(tokens, func(listed client.Token) bool { return listed.ID == id })]
+	}
+	for _, arguments := range [][]string{
+		{"tokens", "update", used.ID, "--name", "other"}, {"tokens", "update", used.ID, "--expires", "20d"},
+		{"tokens", "update", used.ID, "--permissions", "read:leads"}, {"tokens", "update", idle.ID, "--expires", "6d"},
+	} {
+		before := of(arguments[2])
+		shown, code := atTerminal(t, environment, 100, "n\n", arguments...)
+		if code != exitRefused || !strings.Contains(shown, "may stop working") || of(before.ID).Name != before.Name || !of(before.ID).ExpiresAt.Equal(*before.ExpiresAt) || of(before.ID).Permissions != nil {
+			t.Errorf("%v: after a no: exit %d:\n%s", arguments, code, shown)
+		}
+		if shown, code = atTerminal(t, environment, 100, "y\n", arguments...); code != exitDone {
+			t.Errorf("%v: after a yes: exit %d:\n%s", arguments, code, shown)
+		}
+	}
+	if got := of(used.ID); got.Name != "other" || got.Permissions == nil || of(idle.ID).ExpiresAt.After(time.Now().Add(7*24*time.Hour)) {
+		t.Errorf("after a yes the token is %+v", got)
+	}
+}
