@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/proxy"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
@@ -75,7 +76,7 @@ func rootsWith(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the certificates of the system cannot be read: %w", err)
 	}
-	if !roots.AppendCertsFromPEM(pem) {
+	if !roots.AppendCertsFromPEM(settings.PEM(pem)) {
 		return nil, fmt.Errorf("the CA file %s holds no certificate; it must be PEM, with lines such as -----BEGIN CERTIFICATE-----", file)
 	}
 	return roots, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // maxKeyFile bounds the file of a private key, in bytes.
@@ -29,14 +30,14 @@ func hasEnded(certificate *tls.Certificate, now time.Time) bool {
 // readPEM words what is wrong with a file that cannot be read.
 func readPEM(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
-	return content, pemFileError(file, err)
+	return settings.PEM(content), pemFileError(file, err)
 }
 
 // readKeyPEM is readPEM for a private key, which other users must not be able to
 // read or write.
 func readKeyPEM(file string) ([]byte, error) {
 	content, err := privatefile.ReadSecret(file, maxKeyFile)
-	return content, pemFileError(file, err)
+	return settings.PEM(content), pemFileError(file, err)
 }
 
 func pemFileError(file string, err error) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/audit"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
 
@@ -57,8 +58,8 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&options.Last, "last", nil, "a `hash` that was the last one when it was kept elsewhere: an entry must have it; may be given several times")
-	flags.StringSliceVar(&options.After, "after", nil, "the `hash` of the entry before the first one, where older files are not given; with --stream one for each chain")
+	listVar(flags, &options.Last, "last", "a `hash` that was the last one when it was kept elsewhere: an entry must have it; may be given several times")
+	listVar(flags, &options.After, "after", "the `hash` of the entry before the first one, where older files are not given; with --stream one for each chain")
 	flags.BoolVar(&options.Stream, "stream", false, "the log was written to streams: each process begins a chain, several may be mixed, and other lines stand between them")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	markOneCallOnly(cmd, "last", "after", "stream")
@@ -100,6 +101,10 @@ func readAuditLog(cmd *cobra.Command, verifier *audit.Verifier, paths []string) 
 }
 
 func readAuditFile(verifier *audit.Verifier, path string) error {
+	path, err := settings.Path(path)
+	if err != nil {
+		return usageErrorf("%w", err)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return err

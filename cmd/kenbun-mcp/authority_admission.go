@@ -24,7 +24,7 @@ type faultFlags struct {
 }
 
 func (f *faultFlags) add(flags *pflag.FlagSet, prefix string) {
-	flags.StringSliceVar(&f.specs, prefix+"fault", nil, "what the API gets wrong on demand, to try what automation makes of it: a status with a share of requests (503:10%; also 429, 500, 502, 504), drop-answer:5% (carried out, the connection closed before the answer), latency:200ms; several at once")
+	listVar(flags, &f.specs, prefix+"fault", "what the API gets wrong on demand, to try what automation makes of it: a status with a share of requests (503:10%; also 429, 500, 502, 504), drop-answer:5% (carried out, the connection closed before the answer), latency:200ms; several at once")
 	flags.Uint64Var(&f.seed, prefix+"fault-seed", 0, "with the same number the same requests are hit again; 0 for another one each time, which the log tells")
 }
 
@@ -52,7 +52,7 @@ func (f *admissionFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.rateLimit, "rate-limit", defaultTokenRateLimit, "how many requests of one token are answered: numbers by second (s), minute (m), hour (h) or day (d), all of which hold; 0 for any number")
 	flags.StringVar(&f.rateLimitAddress, "rate-limit-address", defaultAddressRateLimit, "how many requests may come from one IPv4 address or IPv6 /64 network, a sixth of them (at least 10) at once, counted before any token is looked at; 0 for any number")
-	flags.StringSliceVar(&f.trustedProxies, "trusted-proxy", nil, "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
+	listVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
 	f.faults.add(flags, "")
 }
 

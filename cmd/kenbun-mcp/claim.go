@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -212,7 +212,11 @@ func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, cl
 	}
 	input := cmd.InOrStdin()
 	if file != "" {
-		opened, err := os.Open(file)
+		path, err := settings.Path(file)
+		if err != nil {
+			return usageErrorf("%w", err)
+		}
+		opened, err := os.Open(path)
 		if err != nil {
 			return fmt.Errorf("open the sealed token: %w", err)
 		}
@@ -227,7 +231,15 @@ func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, cl
 	if err != nil {
 		return fmt.Errorf("read the identity file: %w", err)
 	}
-	opened, err := human.OpenSealed(string(armored), bytes.NewReader(identities))
+	sealedLines, err := settings.Lines(armored)
+	if err != nil {
+		return fmt.Errorf("read the sealed token: %w", err)
+	}
+	identityLines, err := settings.Lines(identities)
+	if err != nil {
+		return fmt.Errorf("read the identity file %s: %w", claiming.identityFile, err)
+	}
+	opened, err := human.OpenSealed(strings.Join(sealedLines, "\n"), strings.NewReader(strings.Join(identityLines, "\n")))
 	if err != nil {
 		return err
 	}

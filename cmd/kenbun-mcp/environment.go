@@ -14,25 +14,69 @@ func environmentName(flag string) string {
 	return settings.Prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// bindEnvironment gives each flag that was not on the command line the value of
-// its environment variable, if that is set and not empty.
-func bindEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) error {
+// bindSettings gives each flag that was not on the command line the value of its
+// environment variable, if that is set and not blank. Then it holds all values
+// against the rules of package settings, wherever they came from.
+func bindSettings(cmd *cobra.Command, lookup func(string) (string, bool)) error {
 	var failed error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if failed != nil || flag.Changed || !hasEnvironmentTwin(flag) {
+		if failed != nil {
 			return
 		}
-		name := environmentName(flag.Name)
-		value, ok := lookup(name)
-		if !ok || value == "" {
-			return
+		from := "--" + flag.Name
+		if !flag.Changed && hasEnvironmentTwin(flag) {
+			from = environmentName(flag.Name)
+			value, _ := lookup(from)
+			if value = settings.Trim(value); value == "" {
+				return
+			}
+			if err := cmd.Flags().Set(flag.Name, value); err != nil {
+				failed = usageErrorf("%s=%q: %w", from, value, asTaken(err))
+				return
+			}
 		}
-		if err := cmd.Flags().Set(flag.Name, value); err != nil {
-			failed = usageErrorf("%s=%q: %w", name, value, asTaken(err))
+		if flag.Changed {
+			if err := settle(flag); err != nil {
+				failed = usageErrorf("%s: %w", from, err)
+			}
 		}
 	})
 	return failed
 }
+
+// settle trims a flag's text, and makes a path of one that holds a path.
+func settle(flag *pflag.Flag) error {
+	if list, ok := flag.Value.(*listValue); ok {
+		return settings.CheckFilledIn(strings.Join(*list.entries, ","))
+	}
+	if flag.Value.Type() != "string" || asTyped[flag.Name] {
+		return nil
+	}
+	value := settings.Trim(flag.Value.String())
+	scheme, isPath := pathFlags[flag.Name]
+	path, hasScheme := strings.CutPrefix(value, scheme)
+	if !isPath || !hasScheme {
+		if err := settings.CheckFilledIn(value); err != nil {
+			return err
+		}
+		return flag.Value.Set(value)
+	}
+	path, err := settings.Path(path)
+	if err != nil {
+		return err
+	}
+	return flag.Value.Set(scheme + path)
+}
+
+// pathFlags are the flags that hold a path, with what stands before it.
+var pathFlags = map[string]string{
+	"audit-log": "", "ca-file": "", "deliver-dir": "", "deliver-env-file": "", "embedded-store": "", "identity-file": "", "journal-dir": "",
+	"listen": "unix:", "pat-file": "", "pepper-file": "", "server-key-file": "", "session-token-file": "", "state-key-file": "", "store": "sqlite:",
+	"tls-cert-file": "", "tls-key-file": "",
+}
+
+// asTyped are the flags whose text is the user's own, or a shell's.
+var asTyped = map[string]bool{"name": true, "first-name": true, "last-name": true, "organization": true, "pat-command": true}
 
 // hasEnvironmentTwin leaves out the flags that make sense in one call only.
 func hasEnvironmentTwin(flag *pflag.Flag) bool {

@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // takes says in words what the flags of a type take.
@@ -13,7 +16,7 @@ var takes = map[string]string{
 	"int":         "a whole number",
 	"uint64":      "a whole number from 0 on",
 	"duration":    "a time such as 90s, 30m or 12h",
-	"stringSlice": "values with commas between them, and no quotation mark that does not end",
+	"stringSlice": "values with commas between them, at least one, with balanced quotes",
 }
 
 // asTaken words the error of a value that a flag does not take, in place of
@@ -29,4 +32,45 @@ func asTaken(err error) error {
 		return err
 	}
 	return fmt.Errorf("--%s cannot be %q; it takes %s", flag.Name, invalid.GetValue(), words)
+}
+
+// listValue is the value of a flag that holds a list. It is read as
+// [settings.List] says, and given several times, it is one list.
+type listValue struct {
+	entries *[]string
+	changed bool
+}
+
+// listVar adds a flag that holds a list, empty by default. Given, it has at least
+// one entry: a list of what is allowed that is empty by mistake must not allow
+// everything.
+func listVar(flags *pflag.FlagSet, entries *[]string, name, usage string) {
+	flags.Var(&listValue{entries: entries}, name, usage)
+}
+
+// Set implements pflag.Value.
+func (v *listValue) Set(text string) error {
+	entries, err := settings.List(text)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return errors.New("the list has no entry")
+	}
+	if !v.changed {
+		*v.entries, v.changed = nil, true
+	}
+	*v.entries = append(*v.entries, entries...)
+	return nil
+}
+
+// Type implements pflag.Value, with the name that help texts know.
+func (*listValue) Type() string { return "stringSlice" }
+
+// String implements pflag.Value.
+func (v *listValue) String() string {
+	if v.entries == nil {
+		return ""
+	}
+	return strings.Join(*v.entries, ",")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/credential"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -91,13 +92,17 @@ func login(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) (err er
 
 func readPAT(cmd *cobra.Command) (client.Secret, error) {
 	line, err := terminal.ReadSecret(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), "Your kenbun personal access token (not shown): ")
-	if errors.Is(err, terminal.ErrNothingEntered) {
+	var value string
+	if err == nil {
+		value, err = settings.Value(line)
+	}
+	if errors.Is(err, terminal.ErrNothingEntered) || err == nil && value == "" {
 		return client.Secret{}, &unauthenticatedError{errors.New("no token was entered: make one in kenbun under Settings > Integrations > Personal Tokens, and paste it here")}
 	}
 	if err != nil {
 		return client.Secret{}, err
 	}
-	pat, err := client.ParsePAT(string(line))
+	pat, err := client.ParsePAT(value)
 	if err != nil {
 		return client.Secret{}, &unauthenticatedError{err}
 	}
@@ -117,7 +122,7 @@ func loginAt(baseURL string) (*credential.Login, error) {
 // the login.
 func warnOfOtherTokens(cmd *cobra.Command, what string) {
 	for _, name := range []string{"KENBUN_PAT", "KENBUN_PAT_FILE", "KENBUN_PAT_COMMAND"} {
-		if os.Getenv(name) != "" {
+		if settings.Trim(os.Getenv(name)) != "" {
 			cmd.PrintErrf("%s is set here: what it gives will %s.\n", name, what)
 		}
 	}

@@ -89,7 +89,7 @@ out of reach, 5 refused or declined.`,
 			if err := checkNames(cmd, os.Environ()); err != nil {
 				return err
 			}
-			return bindEnvironment(cmd, os.LookupEnv)
+			return bindSettings(cmd, os.LookupEnv)
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -41,7 +41,7 @@ var policyKeys = map[string]func(value *yaml.Node, policy *filePolicy) error{
 	"allow-never-expiring": func(v *yaml.Node, p *filePolicy) error { return readBool(v, &p.AllowNeverExpiring) },
 	"allow-self-revoke":    func(v *yaml.Node, p *filePolicy) error { return readBool(v, &p.AllowSelfRevoke) },
 	"max-token-lifetime": func(v *yaml.Node, p *filePolicy) (err error) {
-		p.MaxTokenLifetime, err = parseLifetime("max-token-lifetime", v.Value)
+		p.MaxTokenLifetime, err = parseLifetime("max-token-lifetime", settings.Trim(v.Value))
 		return err
 	},
 	"max-changes-per-minute": func(v *yaml.Node, p *filePolicy) error { return readNumber(v, &p.MaxChangesPerMinute) },
@@ -50,7 +50,7 @@ var policyKeys = map[string]func(value *yaml.Node, policy *filePolicy) error{
 		if v.Kind != yaml.ScalarNode {
 			return errors.New("it takes ask, client or deny")
 		}
-		p.Approval = tools.Approval(v.Value)
+		p.Approval = tools.Approval(settings.Trim(v.Value))
 		return nil
 	},
 	"deliver":          func(v *yaml.Node, p *filePolicy) error { return readMethods(v, &p.delivery.methods) },
@@ -80,10 +80,20 @@ func readNumber(value *yaml.Node, to *int) error {
 }
 
 func readNames(value *yaml.Node, to *[]string) error {
-	if value.Kind != yaml.SequenceNode || len(value.Content) == 0 {
+	var names []string
+	if value.Kind == yaml.SequenceNode {
+		if err := value.Decode(&names); err != nil {
+			return err
+		}
+	}
+	for i := range names {
+		names[i] = settings.Trim(names[i])
+	}
+	*to = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	if len(*to) == 0 {
 		return errors.New("it takes a list of at least one name, such as [whoami, list_tokens]")
 	}
-	return value.Decode(to)
+	return nil
 }
 
 // withPolicyFiles returns the strictest of what the flags, the user's policy file
@@ -133,7 +143,11 @@ func (f *servingFlags) withPolicyFiles(flags tools.Policy, logger *slog.Logger) 
 // parsePolicy reads a policy file. It does not restrict what it leaves out, but for
 // delivery: there the safe methods count.
 func parsePolicy(content []byte) (filePolicy, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	text, err := settings.Text(content)
+	if err != nil {
+		return filePolicy{}, err
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(text))
 	var document yaml.Node
 	if err := decoder.Decode(&document); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -152,7 +166,7 @@ func parsePolicy(content []byte) (filePolicy, error) {
 	seen := map[string]bool{}
 	pairs := document.Content[0].Content
 	for i := 0; i+1 < len(pairs); i += 2 {
-		key := pairs[i].Value
+		key := settings.Trim(pairs[i].Value)
 		read, known := policyKeys[key]
 		switch {
 		case !known:

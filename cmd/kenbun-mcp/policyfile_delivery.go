@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // deliveryBounds say how a policy file lets new tokens reach the user. Methods have
@@ -78,9 +80,16 @@ func readMethods(value *yaml.Node, to *[]string) error {
 }
 
 func readPath(value *yaml.Node, to *string) error {
-	if value.Tag != "!!str" || !filepath.IsAbs(value.Value) {
+	if value.Tag != "!!str" {
 		return errors.New("it takes a path from the root on, such as /home/ada/tokens")
 	}
-	*to = value.Value
+	path, err := settings.Path(value.Value)
+	if err != nil {
+		return err
+	}
+	if !filepath.IsAbs(path) {
+		return errors.New("it takes a path from the root on, such as /home/ada/tokens, or one that begins with ~/")
+	}
+	*to = path
 	return nil
 }

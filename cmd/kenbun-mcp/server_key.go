@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // serverKeyForm is the form of keys: rand.Text gives 130 random bits.
@@ -55,8 +55,8 @@ func openServerKey(ctx context.Context, path string) (_ client.Secret, err error
 			return client.Secret{}, err
 		}
 	}
-	key := strings.TrimSpace(string(file.Content()))
-	if !serverKeyForm.MatchString(key) {
+	key, err := settings.Value(file.Content())
+	if err != nil || !serverKeyForm.MatchString(key) {
 		return client.Secret{}, errors.New("the file holds something else: remove it, and a new key is made")
 	}
 	return client.NewSecret(key), nil

@@ -39,9 +39,9 @@ type servingFlags struct {
 func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.readOnly, "read-only", false, "offer only tools that change nothing")
-	flags.StringSliceVar(&f.toolsets, "toolsets", nil, "offer only these toolsets: account, tokens")
-	flags.StringSliceVar(&f.tools, "tools", nil, "offer only these tools")
-	flags.StringSliceVar(&f.excludeTools, "exclude-tools", nil, "do not offer these tools")
+	listVar(flags, &f.toolsets, "toolsets", "offer only these toolsets: account, tokens")
+	listVar(flags, &f.tools, "tools", "offer only these tools")
+	listVar(flags, &f.excludeTools, "exclude-tools", "do not offer these tools")
 	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a token may live at most, from its creation on, such as 90d or 12h")
 	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, change, revoke and rotate in a minute; 0 for as many as they like")
 	flags.IntVar(&f.maxCreations, "max-tokens-per-day", tools.DefaultMaxTokensPerDay, "how many tokens a user may create and rotate in 24 hours; 0 for as many as they like")

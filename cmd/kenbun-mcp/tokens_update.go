@@ -70,7 +70,7 @@ type narrowingFlags struct {
 // add adds the flags. unless tells what counts without them.
 func (f *narrowingFlags) add(cmd *cobra.Command, unless string) {
 	cmd.Flags().StringVar(&f.validFrom, "valid-from", "", `when it begins to be accepted: days from now such as 7d, an RFC 3339 time, or "now"`+unless)
-	cmd.Flags().StringSliceVar(&f.permissions, "permissions", nil, `all that it may do, such as read:leads,write:leads, or "all" that your role holds`+unless)
+	listVar(cmd.Flags(), &f.permissions, "permissions", `all that it may do, such as read:leads,write:leads, or "all" that your role holds`+unless)
 }
 
 // put adds what was given to the arguments of a tool.

@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 const (
@@ -184,7 +184,10 @@ func readPATFile(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the kept token: %w", err)
 	}
-	pat := strings.TrimSpace(string(content))
+	pat, err := settings.Value(content)
+	if err != nil {
+		return "", fmt.Errorf("read the kept token in %s: %w", path, err)
+	}
 	if pat == "" {
 		return "", fmt.Errorf("the file %s should hold a token and is empty: delete it to have another made", path)
 	}

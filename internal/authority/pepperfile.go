@@ -1,16 +1,14 @@
 package authority
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // maxPepperFile bounds the pepper file, in bytes.
@@ -37,26 +35,29 @@ func pepperBeside(database string) string {
 // read returns the peppers, or fs.ErrNotExist if the file is missing.
 func (s pepperSource) read() (keyring, error) {
 	if s.text != "" {
-		return s.parse(strings.NewReader(s.text))
+		return s.parse([]byte(s.text))
 	}
 	content, err := privatefile.ReadSecret(s.file, maxPepperFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the pepper file: %w", err)
 	}
-	return s.parse(bytes.NewReader(content))
+	return s.parse(content)
 }
 
 // parse reads a line for each pepper: its version, a space or a colon, the key
 // in base64. Versions ascend.
-func (s pepperSource) parse(r io.Reader) (keyring, error) {
+func (s pepperSource) parse(content []byte) (keyring, error) {
 	var keys keyring
-	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	lines, err := settings.Lines(content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s, err)
+	}
+	for i, line := range lines {
+		n := i + 1
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		versionText, keyText, _ := strings.Cut(strings.Replace(line, ":", " ", 1), " ")
+		versionText, keyText, _ := strings.Cut(strings.Replace(strings.Join(strings.FieldsFunc(line, settings.IsBlank), " "), ":", " ", 1), " ")
 		version, versionErr := strconv.ParseInt(versionText, 10, 64)
 		key, keyErr := base64.StdEncoding.DecodeString(strings.TrimSpace(keyText))
 		// The line is not repeated in the error: it holds the key.
@@ -67,9 +68,6 @@ func (s pepperSource) parse(r io.Reader) (keyring, error) {
 			return nil, fmt.Errorf("line %d of %s repeats or goes back to version %d: versions must ascend", n, s, version)
 		}
 		keys = append(keys, pepper{version: version, key: key})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", s, err)
 	}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("%s is empty: put the right one back", s)

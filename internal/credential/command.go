@@ -1,7 +1,6 @@
 package credential
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 const (
@@ -90,10 +90,15 @@ func (c *command) run(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the command failed with exit code %d", exit.ExitCode())
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return "", errors.New("the command could not be run")
-	case len(bytes.TrimSpace(output.data)) == 0:
+	}
+	value, err := settings.Value(output.data)
+	switch {
+	case err != nil:
+		return "", errors.New("the command printed something that is not text")
+	case value == "":
 		return "", errors.New("the command printed nothing")
 	}
-	return withoutLineEnd(output.data), nil
+	return value, nil
 }
 
 func shell(ctx context.Context, line string) *exec.Cmd {

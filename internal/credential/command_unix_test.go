@@ -128,7 +128,7 @@ func TestPipeIsRefusedAndNotWaitedFor(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, newSource(t, credential.Config{PATFile: pipe}), "a device or a pipe", pipe)
+	refuses(t, newSource(t, credential.Config{PATFile: pipe}), "the file "+pipe+" is a device or a pipe")
 }
 
 func TestUnreadableFileIsToldAsSuch(t *testing.T) {
@@ -137,9 +137,10 @@ func TestUnreadableFileIsToldAsSuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Geteuid() != 0 {
-		refuses(t, newSource(t, credential.Config{PATFile: path}), "may not be read by this process", path)
+		refuses(t, newSource(t, credential.Config{PATFile: path}), "the file "+path+" may not be read by this process")
 		return
 	}
 	// Root may read everything but through a file.
-	refuses(t, newSource(t, credential.Config{PATFile: filepath.Join(path, "below")}), "the file cannot be read", path)
+	below := filepath.Join(path, "below")
+	refuses(t, newSource(t, credential.Config{PATFile: below}), "the file "+below+" cannot be read")
 }

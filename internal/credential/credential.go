@@ -2,7 +2,6 @@
 package credential
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // maxRead bounds what is read of a file or a command, in bytes; a token is far
@@ -23,7 +23,8 @@ var ErrNone = errors.New("no kenbun token was given: run `kenbun-mcp login`, or 
 // Config names the places where a token may be. At most one of PAT, PATFile and
 // PATCommand, and one of Session and SessionFile, may be set.
 type Config struct {
-	// PAT is the personal access token itself.
+	// PAT is the personal access token itself. Blanks around it, and around
+	// Session, are trimmed, and blanks alone are none.
 	PAT string
 	// PATFile is a file that holds nothing but the token. It is read at each
 	// use.
@@ -50,6 +51,7 @@ type Source struct {
 // than one place for the same token, since it would be a guess which one is
 // meant. No token at all is no failure: Credential then says so at each use.
 func New(config Config) (*Source, error) {
+	config.PAT, config.Session = settings.Trim(config.PAT), settings.Trim(config.Session)
 	var places []string
 	for _, place := range []struct{ name, value string }{
 		{"KENBUN_PAT", config.PAT},
@@ -119,8 +121,11 @@ func (s *Source) session() (client.Secret, error) {
 			return client.Secret{}, fmt.Errorf("%s: %w", place, err)
 		}
 		if value == "" {
-			return client.Secret{}, fmt.Errorf("%s: the file is empty; put the session token there, or leave the setting out", place)
+			return client.Secret{}, fmt.Errorf("%s: the file %s is empty; put the session token there, or leave the setting out", place, s.config.SessionFile)
 		}
+	}
+	if err := settings.CheckFilledIn(value); err != nil {
+		return client.Secret{}, fmt.Errorf("%s: %w", place, err)
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return client.Secret{}, fmt.Errorf("%s: the token has spaces, line breaks or other characters that no token has; copy it again", place)
@@ -128,33 +133,32 @@ func (s *Source) session() (client.Secret, error) {
 	return client.NewSecret(value), nil
 }
 
-// readToken reads a file that holds a token and perhaps the end of its line.
+// readToken reads a file that holds a token, and blanks around it at most.
 func readToken(path string) (string, error) {
 	data, err := privatefile.ReadSecret(path, maxRead)
 	if err != nil {
-		return "", plainFileError(err)
+		return "", plainFileError(path, err)
 	}
-	return withoutLineEnd(data), nil
+	value, err := settings.Value(data)
+	if err != nil {
+		return "", fmt.Errorf("the file %s cannot be read as a token: %w", path, err)
+	}
+	return value, nil
 }
 
-// plainFileError says what is wrong with a file without its path, which may be
-// nobody's business but the operator's.
-func plainFileError(err error) error {
+// plainFileError says what is wrong with the file at path.
+func plainFileError(path string, err error) error {
 	var unsafeFile *privatefile.UnsafeError
 	switch {
 	case errors.As(err, &unsafeFile):
-		return errors.New(unsafeFile.WithoutPath())
+		return unsafeFile
 	case errors.Is(err, os.ErrNotExist):
-		return errors.New("the file does not exist")
+		return fmt.Errorf("the file %s does not exist", path)
 	case errors.Is(err, os.ErrPermission):
-		return errors.New("the file may not be read by this process")
+		return fmt.Errorf("the file %s may not be read by this process", path)
 	default:
-		return errors.New("the file cannot be read")
+		return fmt.Errorf("the file %s cannot be read", path)
 	}
-}
-
-func withoutLineEnd(data []byte) string {
-	return string(bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")))
 }
 
 // Static is a source of one token that is known already.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/credential"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/marks"
 )
 
 func newPAT() string { return "kbn_pat_" + strings.ToLower(rand.Text()+rand.Text()) }
@@ -124,26 +125,21 @@ func TestFileIsReadAtEachUse(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, source, "the file does not exist", path)
+	refuses(t, source, "the file "+path+" does not exist")
 	write(t, path, second)
 	gives(t, source, second, "KENBUN_PAT_FILE")
 }
 
 func TestN9_WhatIsWrongWithTheTokenIsTold(t *testing.T) {
 	pat := newPAT()
-	for _, ending := range []string{"", "\n", "\r\n"} {
+	for _, ending := range []string{"", "\n", "\r\n", " ", "\n\n", "\r\n\r\n"} {
 		gives(t, newSource(t, credential.Config{PATFile: fileWith(t, pat+ending)}), pat, "KENBUN_PAT_FILE")
 	}
 	for content, word := range map[string]string{
 		"":                             "KENBUN_PAT_FILE: the token is empty",
 		"\n":                           "the token is empty",
-		" " + pat:                      "white space",
-		pat + " ":                      "white space",
-		pat + "\n\n":                   "white space",
-		pat + "\r\n\r\n":               "white space",
 		pat[:20] + "\n" + pat[20:]:     "white space",
 		"KENBUN_PAT=" + pat:            "the name of a header or a variable",
-		"\ufeff" + pat:                 "no kenbun personal access token",
 		"Bearer " + pat:                `leave that out`,
 		`"` + pat + `"`:                "quotation mark",
 		pat[:12]:                       "too short",
@@ -162,10 +158,10 @@ func TestN9_WhatIsWrongWithTheTokenIsTold(t *testing.T) {
 func TestFilesThatCannotHoldATokenAreRefused(t *testing.T) {
 	folder := t.TempDir()
 	missing := filepath.Join(folder, "missing")
-	refuses(t, newSource(t, credential.Config{PATFile: missing}), "KENBUN_PAT_FILE: the file does not exist", folder)
-	refuses(t, newSource(t, credential.Config{PATFile: folder}), "the file is a folder", folder)
+	refuses(t, newSource(t, credential.Config{PATFile: missing}), "KENBUN_PAT_FILE: the file "+missing+" does not exist")
+	refuses(t, newSource(t, credential.Config{PATFile: folder}), "the file "+folder+" is a folder")
 	large := fileWith(t, strings.Repeat("a", 64<<10+1))
-	refuses(t, newSource(t, credential.Config{PATFile: large}), "too large", large)
+	refuses(t, newSource(t, credential.Config{PATFile: large}), "the file "+large+" is larger than")
 	refuses(t, newSource(t, credential.Config{PATFile: fileWith(t, strings.Repeat("a", 64<<10))}), "no kenbun personal access token")
 	refuses(t, newSource(t, credential.Config{PATFile: os.DevNull}), "a device or a pipe")
 }
@@ -180,8 +176,8 @@ func TestR36_TokenFilesThatOthersCanReachAreRefused(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		refuses(t, newSource(t, credential.Config{PATFile: file}), "KENBUN_PAT_FILE: the file "+says+". Run chmod 600 on it", file, pat)
-		refuses(t, newSource(t, credential.Config{PAT: pat, SessionFile: file}), "KENBUN_SESSION_TOKEN_FILE: the file "+says+". Run chmod 600 on it", file, pat)
+		refuses(t, newSource(t, credential.Config{PATFile: file}), "KENBUN_PAT_FILE: the file "+file+" "+says+". Run chmod 600 "+file, pat)
+		refuses(t, newSource(t, credential.Config{PAT: pat, SessionFile: file}), "KENBUN_SESSION_TOKEN_FILE: the file "+file+" "+says+". Run chmod 600 "+file, pat)
 		source := newSource(t, credential.Config{PATFile: file})
 		if _, err := source.Replaceable(t.Context()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("mode %o can be replaced: %v", mode, err)
@@ -201,9 +197,9 @@ func TestSessionTokenComesAlong(t *testing.T) {
 		t.Error("the session token from the file is another")
 	}
 	for content, word := range map[string]string{
-		"":                       "KENBUN_SESSION_TOKEN_FILE: the file is empty",
-		"\n":                     "KENBUN_SESSION_TOKEN_FILE: the file is empty",
-		session + " ":            "KENBUN_SESSION_TOKEN_FILE: the token has spaces",
+		"":                       " is empty; put the session token there",
+		"\n":                     " is empty; put the session token there",
+		session + " " + session:  "KENBUN_SESSION_TOKEN_FILE: the token has spaces",
 		session + "\n" + session: "spaces, line breaks",
 		session + "\x7f":         "other characters",
 		session + "ä":            "other characters",
@@ -220,7 +216,7 @@ func TestSessionTokenComesAlong(t *testing.T) {
 // A token that is good, beside a session that is not, must not be used alone in
 // silence: the two act at different places.
 func TestBrokenSessionIsNoSilentFallback(t *testing.T) {
-	refuses(t, newSource(t, credential.Config{PAT: newPAT(), SessionFile: filepath.Join(t.TempDir(), "missing")}), "KENBUN_SESSION_TOKEN_FILE: the file does not exist")
+	refuses(t, newSource(t, credential.Config{PAT: newPAT(), SessionFile: filepath.Join(t.TempDir(), "missing")}), "KENBUN_SESSION_TOKEN_FILE: the file ")
 }
 
 func TestErrorsOfACancelledCallAreTheContexts(t *testing.T) {
@@ -229,4 +225,33 @@ func TestErrorsOfACancelledCallAreTheContexts(t *testing.T) {
 	if _, _, err := newSource(t, credential.Config{PATCommand: "exit 0"}).Credential(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestP14_MarksAroundATokenAreTrimmedWhereverItComesFrom(t *testing.T) {
+	pat, session := newPAT(), "kbn_session_"+strings.Repeat("a1", 20)
+	sessions := marks.Around(session)
+	for name, marked := range marks.Around(pat) {
+		t.Run(name, func(t *testing.T) {
+			file := fileWith(t, marked)
+			gives(t, newSource(t, credential.Config{PATFile: file}), pat, "KENBUN_PAT_FILE")
+			if runtime.GOOS != "windows" {
+				gives(t, newSource(t, credential.Config{PATCommand: "cat '" + file + "'"}), pat, "KENBUN_PAT_COMMAND")
+			}
+			got := gives(t, newSource(t, credential.Config{PATFile: file, SessionFile: fileWith(t, sessions[name])}), pat, "KENBUN_PAT_FILE")
+			if got.Session.Reveal() != session {
+				t.Error("the session token is another")
+			}
+		})
+	}
+	for name, marked := range marks.AroundVariable(pat) {
+		if got := gives(t, newSource(t, credential.Config{PAT: marked, Session: sessions[name]}), pat, "KENBUN_PAT"); got.Session.Reveal() != session {
+			t.Errorf("%s: the session token is another", name)
+		}
+	}
+	// Blanks alone are none.
+	gives(t, newSource(t, credential.Config{PAT: " \u200b", PATFile: fileWith(t, pat)}), pat, "KENBUN_PAT_FILE")
+	// Within a token nothing is taken out.
+	refuses(t, newSource(t, credential.Config{PAT: pat[:20] + "\u200b" + pat[20:]}), "KENBUN_PAT: ", pat[:20])
+	refuses(t, newSource(t, credential.Config{PATFile: fileWith(t, "\xff"+pat)}), "save it as plain text in UTF-8", pat)
+	refuses(t, newSource(t, credential.Config{PAT: pat, Session: "${SESSION}"}), "KENBUN_SESSION_TOKEN: it holds ${SESSION}", pat)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 const (
@@ -120,7 +121,10 @@ func (l *Login) read(ctx context.Context) (value, place string, err error) {
 	content, err := privatefile.Read(l.file, maxRead)
 	switch {
 	case err == nil:
-		return withoutLineEnd(content), placeLoginFile, nil
+		if value, err = settings.Value(content); err != nil {
+			return "", placeLoginFile, fmt.Errorf("%s (%s): %w", placeLoginFile, l.file, err)
+		}
+		return value, placeLoginFile, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", placeLoginFile, fmt.Errorf("%s (%s): %w", placeLoginFile, l.file, err)
 	}

@@ -23,7 +23,7 @@ func (s *Source) Replaceable(ctx context.Context) (place string, err error) {
 		return "KENBUN_PAT", fmt.Errorf("%w: it is in the environment variable KENBUN_PAT, which the person sets anew where this program is started", ErrNotReplaceable)
 	case s.config.PATFile != "":
 		if err := probeFile(s.config.PATFile); err != nil {
-			return "KENBUN_PAT_FILE", fmt.Errorf("%w: KENBUN_PAT_FILE: %w", ErrNotReplaceable, err)
+			return "KENBUN_PAT_FILE", fmt.Errorf("%w: KENBUN_PAT_FILE (%s): %w", ErrNotReplaceable, s.config.PATFile, err)
 		}
 		return "KENBUN_PAT_FILE", nil
 	case s.config.PATCommand != "":
@@ -66,7 +66,7 @@ func (s *Source) Replace(ctx context.Context, pat client.Secret) (place string, 
 			return "KENBUN_PAT_FILE", fmt.Errorf("KENBUN_PAT_FILE: %w", err)
 		}
 		if err := replaceFile(s.config.PATFile, pat, privatefile.Options{MaxSize: maxRead}); err != nil {
-			return "KENBUN_PAT_FILE", fmt.Errorf("KENBUN_PAT_FILE: %w", err)
+			return "KENBUN_PAT_FILE", fmt.Errorf("KENBUN_PAT_FILE (%s): %w", s.config.PATFile, err)
 		}
 		return "KENBUN_PAT_FILE", nil
 	case s.config.PAT == "" && s.config.PATCommand == "" && s.config.Login != nil:

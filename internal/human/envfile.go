@@ -116,7 +116,7 @@ func (e *EnvFile) Deliver(ctx context.Context, _ tools.Caller, token *client.Cre
 func (e *EnvFile) withFile(ctx context.Context, do func(*privatefile.File) error) error {
 	file, err := privatefile.Open(e.path, privatefile.Options{MaxSize: maxEnvFile})
 	if err != nil {
-		return envFileError(err)
+		return e.error(err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, envFileLockTime)
 	defer cancel()
@@ -125,12 +125,12 @@ func (e *EnvFile) withFile(ctx context.Context, do func(*privatefile.File) error
 		err = do(file)
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
-		return envFileError(err)
+		return e.error(err)
 	}
 	return nil
 }
 
-func envFileError(err error) error {
+func (e *EnvFile) error(err error) error {
 	why := strings.ReplaceAll(err.Error(), "\n", "; ")
-	return fmt.Errorf("the token cannot be put into the .env file: %s", why)
+	return fmt.Errorf("the token cannot be put into the .env file %s: %s", e.path, why)
 }

@@ -128,7 +128,7 @@ func TestEnvFileRefusesWhatItCannotTellForSure(t *testing.T) {
 		token := newToken("pat_1")
 		_, deliverErr := road.Deliver(t.Context(), tools.Caller{}, token)
 		for action, err := range map[string]error{"check": road.Check(t.Context()), "deliver": deliverErr} {
-			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), path) {
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s, %s: %v", name, action, err)
 			}
 		}

@@ -38,7 +38,8 @@ func (*File) Road() string { return "file" }
 
 // Check makes the folder if need be, looks at who else could reach into it, and
 // writes a file of a token's size to see that it can be done.
-func (f *File) Check(context.Context) error {
+func (f *File) Check(context.Context) (err error) {
+	defer func() { err = f.named(err) }()
 	root, err := f.open()
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (f *File) Check(context.Context) error {
 func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tools.Receipt, err error) {
 	root, err := f.open()
 	if err != nil {
-		return tools.Receipt{}, err
+		return tools.Receipt{}, f.named(err)
 	}
 	defer func() { err = closeAfter(root, err) }()
 
@@ -78,6 +79,14 @@ func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedT
 		Where: filepath.Join(f.dir, name),
 		Note:  "The value is in a file that only the user can read. Tell the person where; they move it to where it is needed and delete the file. Do not open it.",
 	}, nil
+}
+
+// named shows the path in an error, as receipts do.
+func (f *File) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.dir, err)
 }
 
 // open returns the folder, once it is known that nobody else can read from it
@@ -152,8 +161,7 @@ func writeSynced(root *os.Root, name string, data []byte) (err error) {
 	return nil
 }
 
-// folderError says what cannot be done with the delivery folder, without the
-// path: it may be shown to a model.
+// folderError says what cannot be done with the delivery folder.
 func folderError(done string, err error) error {
 	return fmt.Errorf("%w: choose another with --deliver-dir", privatefile.Explain("the delivery folder cannot be "+done, err))
 }

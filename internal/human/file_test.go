@@ -49,7 +49,9 @@ func refuses(t *testing.T, road *human.File, folder, word string, entries int) {
 			t.Errorf("%s: no error", action)
 		case !strings.Contains(err.Error(), word):
 			t.Errorf("%s: the error does not say %q: %v", action, word, err)
-		case strings.Contains(err.Error(), folder), strings.Contains(err.Error(), token.Value.Reveal()), strings.Contains(err.Error(), "\n"):
+		case !strings.Contains(err.Error(), folder):
+			t.Errorf("%s: the error does not show the path: %v", action, err)
+		case strings.Contains(err.Error(), token.Value.Reveal()), strings.Contains(err.Error(), "\n"):
 			t.Errorf("%s: the error tells too much: %q", action, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,7 +33,12 @@ type journalFolder struct{ root *os.Root }
 
 // openJournalFolder opens the folder, making it if need be, once it is known
 // that nobody else can reach it.
-func openJournalFolder(dir string) (*journalFolder, error) {
+func openJournalFolder(dir string) (_ *journalFolder, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", dir, err)
+		}
+	}()
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, journalError("found", err)

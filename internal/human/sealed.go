@@ -13,6 +13,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -85,7 +86,7 @@ func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.
 
 func recipientFrom(ctx context.Context) (*age.X25519Recipient, error) {
 	header, _ := ctx.Value(recipientKey{}).(string)
-	text := strings.TrimSpace(header)
+	text := settings.Trim(header)
 	switch {
 	case text == "":
 		return nil, recipientError("the request names nobody to whom the value could be encrypted")

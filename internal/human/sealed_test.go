@@ -13,6 +13,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/marks"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -165,6 +166,14 @@ func TestSealedRefusesWithoutARecipientItCanUse(t *testing.T) {
 			} else if strings.Contains(refusal.Text(), identity.String()) {
 				t.Errorf("%s, %s: the error shows an identity", name, action)
 			}
+		}
+	}
+}
+
+func TestP14_MarksAroundTheRecipientAreTrimmed(t *testing.T) {
+	for name, marked := range marks.AroundVariable(newIdentity(t).Recipient().String()) {
+		if err := (human.Sealed{}).Check(human.WithRecipient(t.Context(), marked)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -34,14 +34,6 @@ func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("the file %s %s. Run chmod %s %s%s", e.path, e.problem, e.mode, e.path, e.advice)
 }
 
-// WithoutPath returns the same in words that may be shown to a model.
-func (e *UnsafeError) WithoutPath() string {
-	if e.mode == "" {
-		return fmt.Sprintf("the file %s. %s", e.problem, e.advice)
-	}
-	return fmt.Sprintf("the file %s. Run chmod %s on it%s", e.problem, e.mode, e.advice)
-}
-
 // ReadSecret returns the content of a file that holds a secret and is at most
 // maxSize bytes long. It follows symbolic links, by which Kubernetes puts secrets
 // in place, and checks what it has opened. A file that another user could have

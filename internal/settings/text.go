@@ -15,10 +15,11 @@ import (
 // ErrNotText means that a file is neither UTF-8 nor UTF-16.
 var ErrNotText = errors.New("it is not a text file: save it as plain text in UTF-8")
 
-// IsBlank reports whether r shows nothing: white space of any kind, controls,
-// byte order marks and characters without width.
+// IsBlank reports whether r shows nothing: white space of any kind, byte order
+// marks and characters without width. Other control characters are not blank: they
+// are signs of damage.
 func IsBlank(r rune) bool {
-	return unicode.IsSpace(r) || r != utf8.RuneError && !plaintext.IsVisible(r)
+	return unicode.IsSpace(r) || r != utf8.RuneError && !unicode.IsControl(r) && !plaintext.IsVisible(r)
 }
 
 // Trim returns a value without the blanks around it: see [IsBlank]. They come
@@ -30,8 +31,12 @@ func Trim(value string) string { return strings.TrimFunc(value, IsBlank) }
 // byte orders.
 func Text(content []byte) (string, error) {
 	if order := utf16Order(content); order != nil {
-		if len(content)%2 != 0 {
-			return "", ErrNotText
+		if last := len(content) - 1; len(content)%2 != 0 {
+			// A line of such a text, cut off before or within its end.
+			if content[last] != 0 {
+				return "", ErrNotText
+			}
+			content = content[:last]
 		}
 		units := make([]uint16, 0, len(content)/2)
 		for i := 0; i < len(content); i += 2 {
@@ -40,7 +45,7 @@ func Text(content []byte) (string, error) {
 		content = []byte(string(utf16.Decode(units)))
 	}
 	content = bytes.TrimPrefix(content, []byte("\uFEFF"))
-	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
+	if !utf8.Valid(content) {
 		return "", ErrNotText
 	}
 	return string(content), nil
@@ -68,13 +73,16 @@ func Value(content []byte) (string, error) {
 	return Trim(text), err
 }
 
+// lineEnds makes one line end of each of the three that systems have.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // Lines returns the lines of a text file, each without the blanks around it.
 func Lines(content []byte) ([]string, error) {
 	text, err := Text(content)
 	if err != nil {
 		return nil, err
 	}
-	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	lines := strings.Split(lineEnds.Replace(text), "\n")
 	for i := range lines {
 		lines[i] = Trim(lines[i])
 	}

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // keyBytes is the size of a deployment's key, that of the ciphers and hashes
@@ -62,7 +62,11 @@ func readKey(file string) (*Key, error) {
 	if err != nil {
 		return nil, privatefile.Explain("the key file "+file+" cannot be read", err)
 	}
-	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	value, err := settings.Value(text)
+	if err != nil {
+		return nil, fmt.Errorf("the key file %s: %w", file, err)
+	}
+	decoded, err := base64.StdEncoding.DecodeString(value)
 	if err != nil || len(decoded) != keyBytes {
 		return nil, fmt.Errorf("the key file %s does not hold a key, which is %d random bytes in base64 on one line: "+
 			"write one with `head -c %d /dev/urandom | base64`, or name a file that is not there and it is made", file, keyBytes, keyBytes)

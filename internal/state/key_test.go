@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/marks"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 )
 
@@ -121,5 +122,27 @@ func TestR36_KeyFileOfOthersIsRefused(t *testing.T) {
 	}
 	if _, err := state.LoadKey(filepath.Join(t.TempDir(), "missing", "key")); err == nil || !strings.Contains(err.Error(), "cannot be made") {
 		t.Errorf("a folder that is missing: %v", err)
+	}
+}
+
+func TestP14_MarksAroundTheKeyAreTrimmed(t *testing.T) {
+	secret := bytes.Repeat([]byte{7}, 32)
+	plain := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(plain, []byte(base64.StdEncoding.EncodeToString(secret)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want, err := state.LoadKey(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, marked := range marks.Around(base64.StdEncoding.EncodeToString(secret)) {
+		file := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(file, []byte(marked), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := state.LoadKey(file)
+		if err != nil || !bytes.Equal(key.Derive("claims"), want.Derive("claims")) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

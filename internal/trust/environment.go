@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // CheckEnvironment reports an error if SSL_CERT_FILE or SSL_CERT_DIR names nothing
@@ -15,12 +17,16 @@ func CheckEnvironment() error {
 		return nil // the variables mean nothing there
 	}
 	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
-		pem, err := os.ReadFile(file)
+		content, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("SSL_CERT_FILE: %w", unreadable(file, err))
 		}
-		if !bytes.Contains(pem, []byte("-----BEGIN CERTIFICATE-----")) {
+		// The file is read by the standard library, which gets it as it is.
+		switch read, meant := certificates(content), certificates(settings.PEM(content)); {
+		case meant == 0:
 			return fmt.Errorf("SSL_CERT_FILE: %s holds no certificate in PEM form", file)
+		case read < meant:
+			return fmt.Errorf("SSL_CERT_FILE: %s has invisible characters before a certificate, or is in UTF-16, so that only %d of %d certificates can be read. Save it as plain text in UTF-8 without a byte order mark", file, read, meant)
 		}
 	}
 	if folders := os.Getenv("SSL_CERT_DIR"); folders != "" {
@@ -32,4 +38,10 @@ func CheckEnvironment() error {
 		return fmt.Errorf("SSL_CERT_DIR names no folder that this process can read")
 	}
 	return nil
+}
+
+// certificates counts the certificates in a PEM file whose first line is where the
+// standard library looks for it.
+func certificates(content []byte) int {
+	return bytes.Count(append([]byte("\n"), content...), []byte("\n-----BEGIN CERTIFICATE-----"))
 }

@@ -13,7 +13,8 @@ func TestP20_CertificatesThatCannotBeReadAreRefusedByName(t *testing.T) {
 		return // the variables mean nothing there
 	}
 	folder := t.TempDir()
-	for name, content := range map[string]string{"good": "-----BEGIN CERTIFICATE-----\n", "empty": "", "key": "-----BEGIN PRIVATE KEY-----\n"} {
+	for name, content := range map[string]string{"good": "-----BEGIN CERTIFICATE-----\n", "empty": "", "key": "-----BEGIN PRIVATE KEY-----\n",
+		"marked": "\uFEFF-----BEGIN CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\n", "indented": "  -----BEGIN CERTIFICATE-----\n"} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -22,6 +23,7 @@ func TestP20_CertificatesThatCannotBeReadAreRefusedByName(t *testing.T) {
 		{"SSL_CERT_FILE", "", ""}, {"SSL_CERT_FILE", filepath.Join(folder, "good"), ""},
 		{"SSL_CERT_FILE", filepath.Join(folder, "none"), "SSL_CERT_FILE: "}, {"SSL_CERT_FILE", folder, "SSL_CERT_FILE: "},
 		{"SSL_CERT_FILE", filepath.Join(folder, "empty"), "SSL_CERT_FILE: "}, {"SSL_CERT_FILE", filepath.Join(folder, "key"), "SSL_CERT_FILE: "},
+		{"SSL_CERT_FILE", filepath.Join(folder, "marked"), "SSL_CERT_FILE: "}, {"SSL_CERT_FILE", filepath.Join(folder, "indented"), "SSL_CERT_FILE: "},
 		{"SSL_CERT_DIR", filepath.Join(folder, "none") + ":" + folder, ""}, {"SSL_CERT_DIR", filepath.Join(folder, "none"), "SSL_CERT_DIR "},
 	} {
 		t.Setenv("SSL_CERT_FILE", "")

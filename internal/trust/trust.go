@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // TLSConfig trusts the system's certificate authorities and those in caFile
@@ -26,7 +28,7 @@ func TLSConfig(caFile string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the system's certificate authorities: %w", err)
 	}
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(settings.PEM(pem)) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
 	}
 	config.RootCAs = pool
