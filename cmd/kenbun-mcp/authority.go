@@ -78,7 +78,7 @@ func authorityStore(cmd *cobra.Command) (string, error) {
 	}
 	dir, err := authority.DefaultDir()
 	if err != nil {
-		return "", fmt.Errorf("%w; say where with --store sqlite:PATH", err)
+		return "", fmt.Errorf("the store has no folder: %w, or name a file with --store sqlite:PATH", err)
 	}
 	return "sqlite:" + authority.DatabaseIn(dir), nil
 }

@@ -114,14 +114,15 @@ func knowServer(cmd *cobra.Command, server string) (claim.Known, error) {
 	if err != nil {
 		return claim.Known{}, usageErrorf("--server: %w", err)
 	}
-	path, err := dataFolder("known-servers")
-	if err != nil {
-		return claim.Known{}, err
+	known, has := claim.Known{}, false
+	if path, err := dataFolder("known-servers"); err == nil {
+		known.Path = path
+		if has, err = known.Has(server); err != nil {
+			return known, err
+		}
 	}
-	known := claim.Known{Path: path}
-	has, err := known.Has(server)
-	if err != nil || has {
-		return known, err
+	if has {
+		return known, nil
 	}
 	_, host, _ := strings.Cut(origin, "://")
 	yes, err := terminal.Confirm(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), fmt.Sprintf(

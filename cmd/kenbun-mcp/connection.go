@@ -65,8 +65,7 @@ type connection struct {
 	credentials server.Credentials
 	// keeper keeps the token, where another can be put in its place.
 	keeper tools.Keeper
-	// login is what the command login keeps; nil for an API that needs none, and
-	// where the user has no data folder.
+	// login is what the command login keeps; nil for an API that needs none.
 	login *credential.Login
 	// journalName names the API where tokens on their way are remembered; empty
 	// for one that ends with the process.
@@ -112,10 +111,7 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 	if err != nil {
 		return nil, err
 	}
-	login, err := loginAt(api.BaseURL())
-	if err != nil {
-		logger.Debug("there is no place for a login", "cause", err)
-	}
+	login := loginAt(api.BaseURL())
 	source, err := credential.New(credential.Config{
 		PAT:         os.Getenv("KENBUN_PAT"),
 		PATFile:     f.patFile,
@@ -156,7 +152,7 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 	case "":
 		dir, err := authority.DefaultDir()
 		if err != nil {
-			return nil, fmt.Errorf("%w; name one with --embedded-store", err)
+			return nil, fmt.Errorf("the embedded API has no folder: %w, or name one with --embedded-store, or \"memory\"", err)
 		}
 		config.Dir = dir
 	default:

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // noJournal is the --journal-dir that leaves the journal out.
@@ -23,9 +24,15 @@ func (f *journalFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder that remembers new tokens until a person holds them, so that a crash leaves none behind, or "none" (default a folder in your data folder)`)
 }
 
+// journal is the journal of a server, which has to be closed.
+type journal interface {
+	tools.Journal
+	io.Closer
+}
+
 // open returns the journal for c, nil where there is nothing to remember or the
 // operator wants none. Nothing is read or written before a tool is called.
-func (f *journalFlags) open(c *connection) (*human.Journal, error) {
+func (f *journalFlags) open(c *connection) (journal, error) {
 	dir := f.dir
 	switch {
 	case c.journalName == "", dir == noJournal:
@@ -33,7 +40,7 @@ func (f *journalFlags) open(c *connection) (*human.Journal, error) {
 	case dir == "":
 		var err error
 		if dir, err = dataFolder("journal"); err != nil {
-			return nil, fmt.Errorf("%w; name a folder with --journal-dir", err)
+			return newNoFolder("journal", "journal-dir", err), nil
 		}
 	}
 	return human.NewJournal(human.JournalConfig{Dir: dir, API: c.journalName, OneUser: f.oneUser})

@@ -57,10 +57,7 @@ func login(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) (err er
 		return err
 	}
 	defer api.CloseIdleConnections()
-	kept, err := loginAt(api.BaseURL())
-	if err != nil {
-		return err
-	}
+	kept := loginAt(api.BaseURL())
 	pat, err := readPAT(cmd)
 	if err != nil {
 		return err
@@ -110,12 +107,12 @@ func readPAT(cmd *cobra.Command) (client.Secret, error) {
 }
 
 // loginAt is where the token for the API at an address is kept.
-func loginAt(baseURL string) (*credential.Login, error) {
+func loginAt(baseURL string) *credential.Login {
 	dir, err := dataFolder("login")
 	if err != nil {
-		return nil, err
+		dir = "" // the keychain needs no folder
 	}
-	return credential.NewLogin(keychain.System(), dir, baseURL), nil
+	return credential.NewLogin(keychain.System(), dir, baseURL)
 }
 
 // warnOfOtherTokens tells of tokens in the environment that are used in place of

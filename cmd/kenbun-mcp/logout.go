@@ -37,10 +37,7 @@ func logout(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) error 
 	if err != nil {
 		return err
 	}
-	kept, err := loginAt(api.BaseURL())
-	if err != nil {
-		return err
-	}
+	kept := loginAt(api.BaseURL())
 	places, err := kept.Remove(cmd.Context())
 	if err != nil {
 		return fmt.Errorf("the login could not be removed everywhere: %w", err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"go.yaml.in/yaml/v4"
 
@@ -110,11 +111,15 @@ func (f *servingFlags) withPolicyFiles(flags tools.Policy, logger *slog.Logger) 
 		sources = append(sources, source{systemPolicyFile, readOfRoot})
 	}
 	// Without a home the user has no policy.
-	if folder, err := os.UserConfigDir(); err == nil {
-		sources = append(sources, source{filepath.Join(folder, "kenbun-mcp", "policy.yaml"), readOfUser})
+	if folder, err := settings.ConfigFolder(); err == nil {
+		sources = append(sources, source{filepath.Join(folder, "policy.yaml"), readOfUser})
 	}
 	for _, source := range sources {
 		content, err := source.read(source.path)
+		if errors.Is(err, errOfAnother) {
+			logger.Warn("the policy file does not count", "path", source.path, "cause", err)
+			continue
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -191,6 +196,9 @@ func parsePolicy(content []byte) (filePolicy, error) {
 // change.
 func readOfUser(path string) ([]byte, error) {
 	if _, err := os.Lstat(path); err != nil {
+		if errors.Is(err, fs.ErrPermission) && !isBelowOwnFolder(path) {
+			return nil, errOfAnother
+		}
 		return nil, unreadable(err)
 	}
 	file, err := privatefile.Open(path, privatefile.Options{MaxSize: maxPolicyFile, AllowReaders: true})
@@ -203,9 +211,28 @@ func readOfUser(path string) ([]byte, error) {
 	return file.Content(), file.Close()
 }
 
+// errOfAnother is a file in a home folder that is not the user's own, such as
+// that of root where another user was left with its HOME.
+var errOfAnother = errors.New("its folder belongs to another user, and this process cannot look into it")
+
+// isBelowOwnFolder reports whether the user owns the last folder on the way to path
+// that can be looked at.
+func isBelowOwnFolder(path string) bool {
+	for folder := filepath.Dir(path); ; folder = filepath.Dir(folder) {
+		info, err := os.Lstat(folder)
+		if err == nil {
+			return isOwn(info)
+		}
+		if folder == filepath.Dir(folder) {
+			return false
+		}
+	}
+}
+
 // unreadable keeps "it does not exist" from other errors.
 func unreadable(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	// Below a file, such as HOME=/dev/null, there is nothing either.
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return fs.ErrNotExist
 	}
 	return fmt.Errorf("it cannot be read: %w. Check its owner and mode", err)

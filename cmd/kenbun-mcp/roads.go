@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -168,7 +167,7 @@ func (r *roads) localRoad(road string) (tools.Deliverer, error) {
 		if dir == "" {
 			var err error
 			if dir, err = dataFolder("tokens"); err != nil {
-				return nil, fmt.Errorf("%w; name a folder with --deliver-dir", err)
+				return newNoFolder(roadFile, "deliver-dir", err), nil
 			}
 		}
 		return human.NewFile(dir)

@@ -24,7 +24,7 @@ func serverKeyFile(named string) (string, error) {
 	}
 	path, err := dataFolder("server.key")
 	if err != nil {
-		return "", fmt.Errorf("%w; name a file with --server-key-file", err)
+		return "", fmt.Errorf("the server's key has no folder: %w, or name a file with --server-key-file", err)
 	}
 	return path, nil
 }

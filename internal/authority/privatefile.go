@@ -6,19 +6,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 // DefaultDir returns the folder in which the embedded API keeps its files when
-// no other is named: kenbun-mcp/authority in the user's data folder, which is
-// XDG_DATA_HOME or ~/.local/share (XDG Base Directory Specification), on macOS
-// ~/Library/Application Support and on Windows %LocalAppData%. It does not
-// make it.
+// no other is named: authority in [settings.DataFolder]. It does not make it.
 func DefaultDir() (string, error) {
-	base, err := userDataDir()
+	base, err := settings.DataFolder()
 	if err != nil {
-		return "", fmt.Errorf("the user's data folder is not known, name a folder instead: %w", err)
+		return "", err
 	}
-	return filepath.Join(base, "kenbun-mcp", "authority"), nil
+	return filepath.Join(base, "authority"), nil
 }
 
 // preparePrivateFolder makes dir for its owner alone, or checks that an

@@ -7,24 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
 	"syscall"
 )
-
-func userDataDir() (string, error) {
-	if runtime.GOOS == "darwin" {
-		return os.UserConfigDir() // ~/Library/Application Support
-	}
-	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
-		return dir, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(home, ".local", "share"), nil
-}
 
 func ownershipProblem(info fs.FileInfo) string {
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -1,17 +1,6 @@
 package authority
 
-import (
-	"errors"
-	"io/fs"
-	"os"
-)
-
-func userDataDir() (string, error) {
-	if dir := os.Getenv("LocalAppData"); dir != "" {
-		return dir, nil
-	}
-	return "", errors.New("%LocalAppData% is not defined")
-}
+import "io/fs"
 
 // Windows keeps access in lists that the mode bits do not show. What lies in a
 // user's profile is his alone by those lists.

@@ -18,7 +18,8 @@ const maxKnown = 64 << 10
 // Known is a file, private to its user, with the addresses of the servers at
 // which a claim was fetched. It holds nothing else.
 type Known struct {
-	// Path is where the file is. It need not exist.
+	// Path is where the file is. It need not exist. Without a path, nothing is
+	// known and nothing can be remembered.
 	Path string
 }
 
@@ -43,6 +44,9 @@ func (k Known) Add(ctx context.Context, server string) (err error) {
 	origin, err := Origin(server)
 	if err != nil {
 		return err
+	}
+	if k.Path == "" {
+		return errors.New("there is no folder to remember it in, since HOME names none. Set HOME")
 	}
 	defer func() {
 		if err != nil {

@@ -47,9 +47,12 @@ type Login struct {
 }
 
 // NewLogin returns the login for the API at baseURL. dir is the folder for the
-// file where there is no keychain; it is made when it is needed. NewLogin does
-// no I/O.
+// file where there is no keychain; it is made when it is needed. If dir is empty,
+// there is the keychain alone. NewLogin does no I/O.
 func NewLogin(chain *keychain.Keychain, dir, baseURL string) *Login {
+	if dir == "" {
+		return &Login{keychain: chain, account: "pat " + baseURL}
+	}
 	return &Login{keychain: chain, account: "pat " + baseURL, file: filepath.Join(dir, loginFileName(baseURL))}
 }
 
@@ -85,6 +88,9 @@ func (l *Login) Store(ctx context.Context, pat client.Secret) (where string, err
 	if ctx.Err() != nil {
 		return "", chainErr
 	}
+	if l.file == "" {
+		return "", fmt.Errorf("the token cannot be kept: %w; and there is no folder for a file, since HOME names none. Set HOME", chainErr)
+	}
 	if err := l.writeFile(pat); err != nil {
 		return "", fmt.Errorf("the token cannot be kept: %w; and the file %s cannot be used in its place: %w", chainErr, l.file, err)
 	}
@@ -98,7 +104,7 @@ func (l *Login) Remove(ctx context.Context) (places []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget()
-	if _, readErr := privatefile.Read(l.file, maxRead); !errors.Is(readErr, fs.ErrNotExist) {
+	if _, readErr := l.readFile(); !errors.Is(readErr, fs.ErrNotExist) {
 		if err = l.removeFile(); err != nil {
 			err = fmt.Errorf("the file %s: %w", l.file, err)
 		} else {
@@ -118,7 +124,7 @@ func (l *Login) Remove(ctx context.Context) (places []string, err error) {
 // read returns the token, or an error that matches ErrNone. The file comes
 // first: Store makes one only when the keychain failed, so that it is the newer.
 func (l *Login) read(ctx context.Context) (value, place string, err error) {
-	content, err := privatefile.Read(l.file, maxRead)
+	content, err := l.readFile()
 	switch {
 	case err == nil:
 		if value, err = settings.Value(content); err != nil {
@@ -179,14 +185,25 @@ func (l *Login) keep(pat client.Secret) {
 
 func (l *Login) forget() { l.kept, l.until = client.Secret{}, time.Time{} }
 
+// readFile returns fs.ErrNotExist where there is no file.
+func (l *Login) readFile() ([]byte, error) {
+	if l.file == "" {
+		return nil, fs.ErrNotExist
+	}
+	return privatefile.Read(l.file, maxRead)
+}
+
 func (l *Login) writeFile(pat client.Secret) error {
 	return replaceFile(l.file, pat, privatefile.Options{MaxSize: maxRead, MakeFolder: true})
 }
 
 func (l *Login) removeFile() error {
+	if l.file == "" {
+		return nil
+	}
 	f, err := privatefile.Open(l.file, privatefile.Options{MaxSize: maxRead, AllowReaders: true})
 	if err != nil {
-		if _, readErr := privatefile.Read(l.file, maxRead); errors.Is(readErr, fs.ErrNotExist) {
+		if _, readErr := l.readFile(); errors.Is(readErr, fs.ErrNotExist) {
 			return nil
 		}
 		return err

@@ -272,7 +272,8 @@ func (f *File) discard(name string) error {
 // Read returns the content of a private file, and an error that matches
 // fs.ErrNotExist where there is none.
 func Read(path string, maxSize int64) ([]byte, error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	// Below a file, such as HOME=/dev/null, there is nothing either.
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fs.ErrNotExist
 	}
 	f, err := Open(path, Options{MaxSize: maxSize})
