@@ -24,14 +24,20 @@ func addStdout(cmd *cobra.Command, toStdout *bool) {
 	markOneCallOnly(cmd, stdoutFlag)
 }
 
-// mayPrintSecret returns an error unless cmd may print a secret: in a terminal,
-// or with --stdout. It is asked before anything is made or fetched, so that
+// mayPrintSecret returns an error unless cmd may print a secret, in a terminal or
+// with --stdout, and somebody can read it there. It is asked before anything is made or fetched, so that
 // nothing is lost.
 func mayPrintSecret(cmd *cobra.Command, toStdout bool) error {
 	if !toStdout && (!terminal.Is(cmd.InOrStdin()) || !terminal.Is(cmd.OutOrStdout())) {
 		return fmt.Errorf("%w: this prints a secret, and standard input or output is not a terminal. Run it in a terminal of your own; its --help says how a script gets the value. Nothing was done", errRefused)
 	}
-	return notUnderAgent(cmd)
+	if err := notUnderAgent(cmd); err != nil {
+		return err
+	}
+	if err := terminal.Readable(cmd.OutOrStdout()); err != nil {
+		return fmt.Errorf("nobody could read the value on standard output: %w. Nothing was done", err)
+	}
+	return nil
 }
 
 // mayDecide returns an error unless the user can take a decision at cmd's

@@ -51,7 +51,8 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 			} else {
 				_, err = io.WriteString(cmd.OutOrStdout(), auditReportText(report))
 			}
-			if err != nil {
+			// The exit code says it all to a reader who has had enough.
+			if err != nil && !isReaderGone(err) {
 				return err
 			}
 			return auditProblem(report)

@@ -123,7 +123,7 @@ func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Auth
 	}
 	cmd.PrintErrf("added %s as owner; a session token for 12 hours follows on standard output\n", email)
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
-	return err
+	return takeBackSession(ctx, a, token, err)
 }
 
 func isLoopback(address net.Addr) bool {

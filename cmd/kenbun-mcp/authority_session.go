@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,11 +92,26 @@ func printSession(ctx context.Context, cmd *cobra.Command, a *authority.Authorit
 		return fmt.Errorf("%s: %w", email, err)
 	}
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), map[string]any{"email": email, "token": token, "lifetime_seconds": int(lifetime.Seconds())})
+		err = printJSON(cmd.OutOrStdout(), map[string]any{"email": email, "token": token, "lifetime_seconds": int(lifetime.Seconds())})
+	} else {
+		cmd.PrintErrf("a session of %s, for %s:\n", email, lifetime)
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
 	}
-	cmd.PrintErrf("a session of %s, for %s:\n", email, lifetime)
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
-	return err
+	return takeBackSession(ctx, a, token, err)
+}
+
+// takeBackSession ends a session whose token, or a link whose address, could not be
+// shown. Without a cause it does nothing.
+func takeBackSession(ctx context.Context, a *authority.Authority, value string, cause error) error {
+	if cause == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if err := a.TakeBack(ctx, value); err != nil {
+		return errors.Join(valueLost(cause), err)
+	}
+	return fmt.Errorf("%w; it is worthless now, and nothing is left of it", valueLost(cause))
 }
 
 func printSignInLink(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, organization, webURL string, asJSON bool) error {
@@ -104,9 +120,10 @@ func printSignInLink(ctx context.Context, cmd *cobra.Command, a *authority.Autho
 		return fmt.Errorf("%s: %w", email, err)
 	}
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), map[string]any{"email": email, "url": address, "lifetime_seconds": int(authority.SignInLinkLifetime.Seconds())})
+		err = printJSON(cmd.OutOrStdout(), map[string]any{"email": email, "url": address, "lifetime_seconds": int(authority.SignInLinkLifetime.Seconds())})
+		return takeBackSession(ctx, a, address, err)
 	}
 	cmd.PrintErrf("open this within %.0f minutes to sign in as %s; it works once:\n", authority.SignInLinkLifetime.Minutes(), email)
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), address)
-	return err
+	return takeBackSession(ctx, a, address, err)
 }

@@ -181,9 +181,9 @@ func fetchClaim(cmd *cobra.Command, argument string, connecting *connectionFlags
 		if err := showToken(cmd, created, claiming.asJSON); err != nil {
 			caller, callerErr := c.caller(ctx)
 			if callerErr != nil {
-				return errors.Join(err, callerErr)
+				return errors.Join(valueLost(err), callerErr)
 			}
-			return takeBack(ctx, caller, created, err)
+			return takeBack(ctx, caller, created, valueLost(err))
 		}
 		return nil
 	})
@@ -249,16 +249,20 @@ func openSealed(cmd *cobra.Command, file string, connecting *connectionFlags, cl
 	}
 	if claiming.asJSON {
 		facts, _ := opened.Facts()
-		return printJSON(cmd.OutOrStdout(), struct {
+		err = printJSON(cmd.OutOrStdout(), struct {
 			ID     string `json:"id,omitempty"`
 			Name   string `json:"name,omitempty"`
 			Server string `json:"server,omitempty"`
 			Prefix string `json:"prefix"`
 			Token  string `json:"token"`
 		}{facts.ID, facts.Name, facts.Server, opened.Value.Prefix(), opened.Value.Reveal()})
+	} else {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), opened.Value.Reveal())
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), opened.Value.Reveal())
-	return err
+	if err != nil {
+		return valueLost(err)
+	}
+	return nil
 }
 
 // believeSealed shows what was sealed, and by which server. Anyone who knows a

@@ -42,7 +42,7 @@ func endSignals() []os.Signal {
 // run executes root and returns the process's exit code.
 func run(ctx context.Context, root *cobra.Command) int {
 	command, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err == nil || isReaderGone(err) {
 		return exitDone
 	}
 	if !hasStarted(command) {

@@ -111,7 +111,7 @@ func (p *terminalPerson) Check(context.Context) error { return nil }
 // Deliver implements tools.Deliverer.
 func (p *terminalPerson) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
 	if err := p.show(token); err != nil {
-		return tools.Receipt{}, fmt.Errorf("the value could not be shown: %w", err)
+		return tools.Receipt{}, valueLost(err)
 	}
 	return tools.Receipt{Road: p.Road(), Note: "The value is on standard output. It is shown only now."}, nil
 }

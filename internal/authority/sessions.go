@@ -3,7 +3,9 @@ package authority
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -81,6 +83,22 @@ func (a *Authority) endSession(ctx context.Context, id string) error {
 	return a.db.change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
 			return fmt.Errorf("end the session: %w", err)
+		}
+		return a.bumpEpoch(ctx, tx)
+	})
+}
+
+// TakeBack makes a session's token, or the address of a sign-in link, worthless
+// after it could not be shown. It is no error if that has happened already.
+func (a *Authority) TakeBack(ctx context.Context, value string) error {
+	value = value[strings.LastIndexByte(value, '/')+1:]
+	return a.db.change(ctx, func(tx *sql.Tx) error {
+		for digest := range a.peppers.digests(value) {
+			_, sessionErr := tx.ExecContext(ctx, `DELETE FROM sessions WHERE digest = $1`, digest)
+			_, linkErr := tx.ExecContext(ctx, `DELETE FROM sign_in_links WHERE digest = $1`, digest)
+			if err := errors.Join(sessionErr, linkErr); err != nil {
+				return fmt.Errorf("take back what could not be shown: %w", err)
+			}
 		}
 		return a.bumpEpoch(ctx, tx)
 	})
