@@ -126,7 +126,7 @@ func (c *call) answeredAcrossRounds(ctx context.Context, d decision, state strin
 			next("Call the tool again; the person is asked anew.").because(err)
 	case errors.Is(err, errStateUnknown):
 		return newError(CodeUnavailable, "the answer to the question cannot be counted (%s); %s", errStateUnknown, d.question.Unchanged).
-			next("Call the tool again in a minute; the person is asked anew.").because(err)
+			next("Call the tool again in a minute; the person is asked anew.").because(err).reasoned(reasonSharedState)
 	case err != nil:
 		return newError(CodeDeclined, "the answer to the question does not count (%s); %s", err, d.question.Unchanged).
 			next("Call the tool again; the person is asked anew.").because(err)

@@ -125,7 +125,7 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key string, work *work)
 			if tool.Effect == Reads || !w.works.leave(key, work, w.gone) {
 				work.cancel(context.DeadlineExceeded)
 				return nil, newError(CodeUnavailable, "kenbun has not answered yet, and the call was given up").
-					next("Wait a little, then call again.%s", noNewToken)
+					next("Wait a little, then call again.%s", noNewToken).reasoned(reasonTimeout)
 			}
 			if still := work.waitsForUser(); still != nil {
 				return nil, w.stillOpen(still)

@@ -38,7 +38,7 @@ func (c *call) auditable() error {
 		c.trail.open = false
 		c.logger.Warn("a change was refused, since the audit log cannot be written", "cause", err)
 		return newError(CodeUnavailable, "the operator's audit log cannot be written, and without it nothing is changed").
-			next("Tell the person that the operator of this server has to mend this. What only reads works as before.").because(err)
+			next("Tell the person that the operator of this server has to mend this. What only reads works as before.").because(err).reasoned(reasonAuditLog)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (c *call) heldTo(ctx context.Context, limit *changelimit.Limit, ask func(ct
 		return newError(CodeUnavailable, "the user's changes cannot be counted right now; nothing was changed").
 			next("Call the tool again in a minute. If this goes on, the operator of this server has to check the store of --state. " +
 				"A token that must be revoked now can be revoked in kenbun under Settings > Integrations > Personal Tokens.").
-			because(err)
+			because(err).reasoned(reasonSharedState)
 	case wait > 0:
 		return tooMany(wait)
 	}

@@ -67,7 +67,8 @@ func (w *waiter) callerOf(ctx context.Context, tool *Tool, request mcp.CallToolR
 // notConnected adds to cause, why there is no token, what became of the page for
 // it.
 func (w *waiter) notConnected(cause, connected error) *Error {
-	e := Unauthenticated(cause).because(connected)
+	e := Unauthenticated(cause)
+	e = e.reasoned(reasonOf(e)).because(connected)
 	var held *approval.HeldBackError
 	if errors.Is(connected, context.DeadlineExceeded) {
 		e.Message = fmt.Sprintf("%s; a page for it is open in the user's browser, and is not filled in yet", e.Message)

@@ -57,6 +57,10 @@ type Error struct {
 	Open *Open
 
 	cause error
+	// why names what cause does not: see reasonOf.
+	why reason
+	// requestID leads to the log. Empty: the log has nothing to add.
+	requestID string
 }
 
 // Error implements error.
@@ -86,7 +90,7 @@ func (e *Error) because(cause error) *Error {
 }
 
 // Text is the error as a tool answers it: the code and what happened, what the
-// API said, what to do next, and how long to wait.
+// API said, what to do next, how long to wait, and where the log tells more.
 func (e *Error) Text() string {
 	var b strings.Builder
 	b.WriteString(e.Error())
@@ -100,6 +104,9 @@ func (e *Error) Text() string {
 	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "\nWait: %d seconds", int(math.Ceil(e.RetryAfter.Seconds())))
+	}
+	if e.requestID != "" {
+		fmt.Fprintf(&b, "\nRequest id, for the server's log: %s", e.requestID)
 	}
 	return b.String()
 }

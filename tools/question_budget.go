@@ -56,7 +56,7 @@ func (c *call) enter(ctx context.Context, d decision, whether string, ask func(a
 		return "", c.heldBack(d, held)
 	}
 	return "", newError(CodeUnavailable, "whether %s cannot be found out right now; %s", whether, d.question.Unchanged).
-		next("Call the tool again in a minute.").because(err)
+		next("Call the tool again in a minute.").because(err).reasoned(reasonSharedState)
 }
 
 // targetKey is the target of d as the budget knows it.
@@ -163,7 +163,7 @@ func (c *call) settle(ctx context.Context, d decision, question openQuestion, re
 	case err != nil:
 		c.decided(VerdictNoAnswer, c.trail.way)
 		return newError(CodeUnavailable, "the answer to the question cannot be counted right now; %s", d.question.Unchanged).
-			next("Call the tool again in a minute.").because(err)
+			next("Call the tool again in a minute.").because(err).reasoned(reasonSharedState)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (r *recoveries) settle(ctx context.Context, caller Caller, logger *slog.Log
 	case <-ctx.Done():
 	}
 	return newError(CodeUnavailable, "an earlier process of this server left a token behind, and kenbun does not answer what became of it; nothing was done").
-		next("Wait a little, then call again.%s", noNewToken).because(errNotSettled)
+		next("Wait a little, then call again.%s", noNewToken).because(errNotSettled).reasoned(reasonUnsettled)
 }
 
 // recover looks for what was left behind of caller's.

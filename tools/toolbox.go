@@ -12,7 +12,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
 	"github.com/kenbun/kenbun-mcp/tools/changelimit"
 )
@@ -202,12 +201,13 @@ func (b *Toolbox) answer(ctx context.Context, tool *Tool, request mcp.CallToolRe
 		return asking.result, OutcomeInputRequired
 	}
 	if e, ok := asError(err); ok {
-		logger.Info("the tool answered with an error", "code", e.Code, "reason", causeOf(e), "cause", e.cause)
-		return failed(e)
+		logger.Info("the tool answered with an error", "code", e.Code, "reason", reasonOf(e), "cause", e.cause)
+		return failed(e.withRequestID(ctx))
 	}
 	if ctx.Err() != nil {
+		logger.Info("the tool answered with an error", "code", CodeUnavailable, "reason", reasonCanceled, "cause", err)
 		return failed(newError(CodeUnavailable, "the call was cancelled before it was done").
-			next("Check with list_tokens what is there, then call again."))
+			next("Check with list_tokens what is there, then call again.").withRequestID(ctx))
 	}
 	return failed(internal(ctx, logger, err))
 }
@@ -280,16 +280,6 @@ func (b *Toolbox) background(do func()) {
 // Stop ends what goes on without a call that waits for it, and returns once no call
 // is under way or ctx is done. No call may begin after that.
 func (b *Toolbox) Stop(ctx context.Context) { b.works.stop(ctx) }
-
-// causeOf names why the API could not be asked, or that it was; empty where it was
-// not about that.
-func causeOf(e *Error) client.Cause {
-	var api *client.Error
-	if errors.As(e.cause, &api) {
-		return api.Cause
-	}
-	return ""
-}
 
 // errPanicked stands for the result of a tool until it has one.
 var errPanicked = errors.New("the tool panicked")

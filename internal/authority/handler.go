@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -33,7 +34,7 @@ func (a *Authority) Handler() http.Handler {
 	}
 	pages := a.webHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isWebPath(r.URL.Path) {
+		if isWebPath(plainPath(r.URL)) {
 			pages.ServeHTTP(w, r)
 			return
 		}
@@ -102,6 +103,9 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	switch {
 	case errors.As(err, &refused):
 		ex.prefix, ex.refused = refused.prefix, refused.cause
+		if refused.cause == causeMalformed {
+			return malformedCredential(value)
+		}
 		return invalidCredential()
 	case err != nil:
 		// Who cannot be verified is not let in.
@@ -132,9 +136,8 @@ func credentialOf(h http.Header) (string, error) {
 		return "", severalCredentials()
 	case len(apiKey) == 1:
 		if !strings.HasPrefix(apiKey[0], string(personalAccessToken)) {
-			// A session is a bearer token and nothing else; the answer is that
-			// for a malformed one.
-			return "", nil
+			// A session is a bearer token and nothing else.
+			return "", malformedCredential(apiKey[0])
 		}
 		return apiKey[0], nil
 	}
@@ -144,7 +147,7 @@ func credentialOf(h http.Header) (string, error) {
 		return "", serviceAccount()
 	}
 	if !ascii.EqualFold(scheme, "Bearer") {
-		return "", missingCredential()
+		return "", notBearer(authorization[0])
 	}
 	return strings.TrimLeft(rest, " "), nil
 }
@@ -190,6 +193,7 @@ func (a *Authority) fail(ex *exchange, p *problem) {
 	if ex.status != 0 {
 		return // the answer has begun and cannot be taken back
 	}
+	ex.reason = cmp.Or(p.reason, p.code)
 	if err := p.write(ex, ex.requestID); err != nil {
 		a.log.Debug("an answer could not be sent", slog.String("request_id", ex.requestID), slog.Any("error", err))
 	}
@@ -213,6 +217,9 @@ func (a *Authority) logExchange(r *http.Request, ex *exchange, took time.Duratio
 	if ex.fault != "" {
 		attrs = append(attrs, slog.String("fault", ex.fault))
 	}
+	if ex.reason != "" {
+		attrs = append(attrs, slog.String("reason", ex.reason))
+	}
 	level := slog.LevelInfo
 	if ex.refused != "" {
 		attrs = append(attrs, slog.String("refused", ex.refused))
@@ -231,6 +238,7 @@ type exchange struct {
 	prefix    string
 	userID    string
 	refused   string
+	reason    string // why the request was refused, by name
 	fault     string // what went wrong on demand
 	status    int
 }

@@ -14,6 +14,8 @@ type problem struct {
 	code    string
 	message string
 	header  http.Header
+	// reason is for the log. Empty: the code.
+	reason string
 }
 
 func (p *problem) Error() string { return p.code + ": " + p.message }
@@ -33,6 +35,7 @@ func missingCredential() *problem {
 		code:    "unauthenticated",
 		message: "send a personal access token as Authorization: Bearer, or in X-API-Key",
 		header:  http.Header{"Www-Authenticate": {bearerRealm}},
+		reason:  "missing_token",
 	}
 }
 
@@ -41,6 +44,7 @@ func missingCredential() *problem {
 func serviceAccount() *problem {
 	p := missingCredential()
 	p.message = "service accounts (Authorization: Basic) are not served here: send a personal access token as Authorization: Bearer, or in X-API-Key"
+	p.reason = "wrong_scheme"
 	return p
 }
 

@@ -3,6 +3,7 @@ package authority
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -73,7 +74,7 @@ func newRouteTable(routes []route) routeTable {
 
 // match finds the route and puts what stands for {id} into r's path values.
 func (t routeTable) match(r *http.Request) (route, error) {
-	segments := strings.Split(r.URL.Path, "/")
+	segments := strings.Split(plainPath(r.URL), "/")
 	for _, entry := range t {
 		id, ok := matchSegments(entry.segments, segments)
 		if !ok {
@@ -87,6 +88,16 @@ func (t routeTable) match(r *http.Request) (route, error) {
 		return rt, nil
 	}
 	return route{}, noSuchPath()
+}
+
+// plainPath is the path of an address without doubled slashes at its beginning and
+// without slashes at its end: clients put a base address and a path together in
+// every way. A path with an encoded slash in it is left as it is.
+func plainPath(u *url.URL) string {
+	if u.RawPath != "" {
+		return u.Path
+	}
+	return "/" + strings.Trim(u.Path, "/")
 }
 
 func matchSegments(pattern, path []string) (id string, ok bool) {

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -28,7 +29,6 @@ const maxFormFields = 100
 func (a *Authority) webRoutes() []route {
 	return []route{
 		{method: http.MethodGet, pattern: webPath, open: true, serve: a.serveWebRoot},
-		{method: http.MethodGet, pattern: webPath + "/", open: true, serve: a.serveWebRoot},
 		{method: http.MethodGet, pattern: webSignInPath + "/{id}", open: true, serve: a.serveSignInForm},
 		{method: http.MethodPost, pattern: webSignInPath + "/{id}", open: true, serve: a.serveSignIn},
 		{method: http.MethodPost, pattern: webPath + "/sign-out", serve: a.serveSignOut},
@@ -86,7 +86,7 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 	// The session's cookie belongs to the host that the browser went to, and so
 	// a foreign name that leads here (DNS rebinding) comes without one. Where
 	// the name is known, no other is answered all the same.
-	if a.webURL != nil && !ascii.EqualFold(r.Host, a.webURL.Host) {
+	if a.webURL != nil && !ascii.EqualFold(plainHost(r.Host, a.webURL.Scheme), plainHost(a.webURL.Host, a.webURL.Scheme)) {
 		return wrongHost()
 	}
 	if err := a.crossOrigin.Check(r); err != nil {
@@ -124,6 +124,11 @@ func (a *Authority) serveWeb(ex *exchange, r *http.Request, table routeTable) er
 		return rt.refill(ex, r, as)
 	}
 	return rt.serve(ex, r, as)
+}
+
+// plainHost is a host without the port that its scheme has anyway.
+func plainHost(host, scheme string) string {
+	return strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[scheme])
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) error {
@@ -182,6 +187,7 @@ func (a *Authority) failWeb(ex *exchange, r *http.Request, err error) {
 		return
 	}
 	p := a.problemFor(r.Context(), ex, err)
+	ex.reason = cmp.Or(p.reason, p.code)
 	for name, values := range p.header {
 		if name != "Www-Authenticate" { // which is for programs
 			ex.Header()[name] = values
