@@ -514,3 +514,90 @@ func TestP12_ATokenThatHasNotReachedItsUserIsMarkedInTheList(t *testing.T) {
 		})
 	}
 }
+
+// counter is a delivery method whose user comes to ask for a token.
+type counter struct {
+	*inHand
+	asks chan error
+	open int
+}
+
+func (c *counter) Expect(context.Context, client.NewToken) (tools.Pickup, error) {
+	c.open++
+	return &atCounter{counter: c, until: time.Now().Add(5 * time.Minute)}, nil
+}
+
+// atCounter is a counter that is open for one token.
+type atCounter struct {
+	*counter
+	until time.Time
+}
+
+func (p *atCounter) Until() time.Time { return p.until }
+
+func (p *atCounter) Asked(ctx context.Context) error {
+	select {
+	case err := <-p.asks:
+		return err
+	case <-time.After(time.Until(p.until)):
+		return errors.New("nobody asked for it")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *atCounter) Close() {}
+
+func TestP12_NothingIsMadeBeforeTheUserIsThereAndTheSameCallJoins(t *testing.T) {
+	for _, tool := range []string{"create_token", "rotate_token"} {
+		for label, comes := range map[string]error{"the user comes": nil, "the user does not want it": &tools.Error{Code: tools.CodeDeclined, Message: "the user does not want the token"}} {
+			t.Run(tool+" "+label, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					api := bend.Unserved()
+					api.Add(bend.Row{"name": "old laptop", "expires_at": time.Now().Add(90 * 24 * time.Hour).UTC().Format(time.RFC3339)})
+					road := &counter{inHand: &inHand{}, asks: make(chan error)}
+					f := inNoTime(t, api, api, withDeliverer(road))
+					call := func(ctx context.Context) *answer {
+						return f.callIn(ctx, f.asksWith(`{}`, agreed), tool, everyCall[tool])
+					}
+					for range 2 {
+						call(t.Context()).failed(tools.CodeNeedsPerson, "the page for the new token is open", "no token was made", "same arguments")
+					}
+					if api.Count(http.MethodPost, "/") != 0 || road.open != 1 {
+						t.Fatalf("%d tokens were made before the user came, and %d pages opened", api.Count(http.MethodPost, "/"), road.open)
+					}
+					road.asks <- comes
+					synctest.Wait()
+					again := call(t.Context())
+					if comes != nil {
+						again.failed(tools.CodeDeclined, "no token was made")
+						return
+					}
+					again.ok(nil)
+					if api.Count(http.MethodPost, "/") != 1 || road.given != 1 {
+						t.Errorf("%d tokens were made, %d given", api.Count(http.MethodPost, "/"), road.given)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestP13_APickupThatIsCancelledLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		road := &counter{inHand: &inHand{}, asks: make(chan error)}
+		f := inNoTime(t, api, api, withDeliverer(road))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		f.callIn(ctx, f.asks("", nil), "create_token", everyCall["create_token"]).failed(tools.CodeUnavailable, "cancelled", "withdrawn", "no token was made")
+		select {
+		case road.asks <- nil:
+			t.Error("the page is still open")
+		case <-time.After(time.Hour):
+		}
+		if api.Count(http.MethodPost, "/") != 0 {
+			t.Error("a token was made")
+		}
+	})
+}

@@ -147,7 +147,7 @@ func TestDemoShowsThePageWhereABrowserIs(t *testing.T) {
 func TestDemoGoesOnWhereNobodyWantsTheToken(t *testing.T) {
 	_, browser := newClicker(t, url.Values{"choice": {"discard"}})
 	got := runProgram(t, append(kenbuntest.Environment(t), browser...), "", "demo")
-	if got.code != 0 || !strings.Contains(got.stdout, "the token was revoked") || !strings.Contains(got.stdout, "\n5. Ada: ") {
+	if got.code != 0 || !strings.Contains(got.stdout, "no token was made") || !strings.Contains(got.stdout, "\n5. Ada: ") {
 		t.Fatalf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }

@@ -219,7 +219,6 @@ func (c *country) roadTo(t *testing.T, name string) road {
 		r.variables = browser
 		r.fetch = func(*testing.T, string, string) string { return wholeToken.FindString(<-person.seen) }
 		r.block = func(_ *testing.T, r *road) { r.variables = []string{"KENBUN_NO_BROWSER=true"} }
-		r.destroy = func(*testing.T) { person.fields.Set("choice", "discard") }
 	case "keychain":
 		bus := kenbuntest.SecretService(t, true)
 		r.variables = []string{"DBUS_SESSION_BUS_ADDRESS=" + bus}

@@ -33,7 +33,7 @@ func (a *assistant) create(ctx context.Context, s *show) error {
 	}
 	answer, err := a.call(ctx, "create_token", map[string]any{"name": "Nightly import - build server", "expires": "30d"})
 	if a.road.page && errors.Is(err, errToolFailed) {
-		s.aside("Nobody clicked, so that the token was revoked: one that nobody holds is not left behind.")
+		s.aside("Nobody asked for it there, so that no token was made: none is left that nobody holds.")
 		return nil
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func everyPage(t *testing.T, h *house, b *chromium.Tab, look func(name string)) 
 	t.Helper()
 	token := newToken()
 	token.Name = longest().Facts[0].Value
-	secret, err := h.open(newSecretContent(token), atLeisure)
+	secret, err := h.open(secretOf(token), atLeisure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func takeScreenshots(t *testing.T, folder string) {
 			token := newToken()
 			token.Prefix = "kbn_pat_3f9a1c07"
 			token.Value = client.NewSecret(token.Prefix + "-this-is-an-example-and-no-token")
-			secret, err := h.open(newSecretContent(token), atLeisure)
+			secret, err := h.open(secretOf(token), atLeisure)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	headingReady   = "Your new kenbun token is ready"
+	headingReady   = "A new kenbun token for you"
 	headingShown   = "Copy your token now"
 	headingNothing = "Nothing here any more"
 	headingRefused = "This request was refused"
@@ -297,7 +297,7 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 	d = h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	press(kb.Tab, kb.Tab, kb.Enter)
-	b.MustShow("The token is thrown away")
+	b.MustShow("No token was made")
 
 	pat := newToken().Value
 	offer := h.connect(t, func(_ context.Context, got client.Secret) error {

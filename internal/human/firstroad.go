@@ -42,6 +42,18 @@ func (f *FirstRoad) Check(ctx context.Context) error {
 	return errors.Join(closed...)
 }
 
+// Expect implements tools.Receiver for the road that Check found, if that does.
+func (f *FirstRoad) Expect(ctx context.Context, want client.NewToken) (tools.Pickup, error) {
+	road := f.taken.Load()
+	if road == nil {
+		return nil, errors.New("no road was found open before")
+	}
+	if receiver, ok := (*road).(tools.Receiver); ok {
+		return receiver.Expect(ctx, want)
+	}
+	return nil, nil
+}
+
 // Deliver takes the road that Check found.
 func (f *FirstRoad) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
 	road := f.taken.Load()

@@ -43,6 +43,10 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := g.pages.find(r.URL.RequestURI())
+	if page == nil && g.pages.wasWithdrawn(r.URL.RequestURI()) {
+		g.show(w, r, noticeOfWithdrawal())
+		return
+	}
 	if page == nil {
 		g.show(w, r, noticeOfNothing())
 		return

@@ -294,7 +294,7 @@ func TestR33_APanicEndsOnePageOnly(t *testing.T) {
 
 type panicking struct{ secret string }
 
-func (panicking) view() view { return newSecretContent(newToken()).view() }
+func (panicking) view() view { return secretOf(newToken()).view() }
 
 func (p panicking) act(context.Context, url.Values) reply { panic("with " + p.secret) }
 

@@ -81,6 +81,13 @@ func (p *page) endAfter(limit time.Duration) {
 	p.timer = time.AfterFunc(limit, func() { p.end(context.DeadlineExceeded) })
 }
 
+// hold keeps the page open beyond its time, for an act that has a limit of its own.
+func (p *page) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer.Stop()
+}
+
 // shown returns what the page shows until it is over.
 func (p *page) shown() (view, bool) {
 	p.mu.Lock()

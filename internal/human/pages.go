@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	// answerTimeout bounds the writing of an answer to a browser on this
 	// machine.
 	answerTimeout = 5 * time.Second
+	// maxWithdrawn bounds the pages of which it is remembered that they were taken
+	// back.
+	maxWithdrawn = 100
 	// acceptTimeout bounds the check of a token that was typed into a page.
 	acceptTimeout = 30 * time.Second
 )
@@ -52,7 +56,9 @@ type Pages struct {
 	pages  map[string]*page
 	// arrivals are addresses that lead a browser to a page, once.
 	arrivals map[string]*page
-	pausing  *time.Timer
+	// withdrawn are the paths of pages that were taken back, oldest first.
+	withdrawn []string
+	pausing   *time.Timer
 }
 
 // site is one run of the pages' server.
@@ -137,11 +143,22 @@ func (p *Pages) find(path string) *page {
 	return p.pages[path]
 }
 
+// wasWithdrawn reports whether the page at path was taken back lately.
+func (p *Pages) wasWithdrawn(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.withdrawn, path)
+}
+
 func (p *Pages) forget(page *page) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.pages, page.path)
 	p.forgetLeads(page)
+	if errors.Is(page.err, context.Canceled) {
+		p.withdrawn = append(p.withdrawn, page.path)
+		p.withdrawn = p.withdrawn[max(0, len(p.withdrawn)-maxWithdrawn):]
+	}
 	if len(p.pages) == 0 && !p.closed {
 		p.pauseLater()
 	}

@@ -178,6 +178,15 @@ func newToken() *client.CreatedToken {
 	}
 }
 
+// secretOf is the content of a page on which token is shown after a click.
+func secretOf(token *client.CreatedToken) *secretContent {
+	content := newSecretContent(client.NewToken{
+		Name: token.Name, ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom, Permissions: token.Permissions,
+	})
+	content.made <- token
+	return content
+}
+
 // delivery is a delivery that is under way.
 type delivery struct {
 	token   *client.CreatedToken

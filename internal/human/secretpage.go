@@ -11,11 +11,11 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// secretPageLimit is how long a new token waits for its person.
+// secretPageLimit is how long the page waits for the user.
 const secretPageLimit = 5 * time.Minute
 
-// SecretPage delivers a new token on a page that the person's browser opens:
-// the value is shown once, after a click.
+// SecretPage delivers a new token on a page that the user's browser opens. The token
+// is made after a click there, and its value is shown once.
 type SecretPage struct {
 	pages *Pages
 	limit time.Duration
@@ -45,29 +45,93 @@ func (s *SecretPage) Check(context.Context) error {
 	return s.pages.ready()
 }
 
-// Deliver opens the page and waits until the browser took the value. It fails
-// if the person does not want the token, does not ask for it in time, or the
-// page ends before; then nobody has seen the value.
-func (s *SecretPage) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
-	if err := s.Check(ctx); err != nil {
-		return tools.Receipt{}, err
-	}
-	page, err := s.pages.open(newSecretContent(token), s.limit)
+// Deliver opens the page, waits until the user asks for the value, and then until the
+// browser took it. It fails if the user does not want the token, does not ask for it in
+// time, or the page ends before. Then nobody has seen the value.
+func (s *SecretPage) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	pickup, err := s.Expect(ctx, client.NewToken{
+		Name: token.Name, ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom, Permissions: token.Permissions,
+	})
 	if err != nil {
 		return tools.Receipt{}, err
 	}
+	if err := pickup.Asked(ctx); err != nil {
+		return tools.Receipt{}, err
+	}
+	return pickup.Deliver(ctx, caller, token)
+}
+
+// Expect implements tools.Receiver: it opens the page on which the user asks for the
+// token.
+func (s *SecretPage) Expect(ctx context.Context, want client.NewToken) (tools.Pickup, error) {
+	if err := s.Check(ctx); err != nil {
+		return nil, err
+	}
+	content := newSecretContent(want)
+	page, err := s.pages.open(content, s.limit)
+	if err != nil {
+		return nil, err
+	}
+	content.page = page
 	if err := s.pages.show(ctx, page); err != nil {
 		// The command may have failed after the browser took the address.
 		page.end(err)
 	}
-	if err := page.wait(ctx); err != nil {
-		return tools.Receipt{}, s.undelivered(err)
+	return &secretPickup{SecretPage: s, page: page, content: content}, nil
+}
+
+// secretPickup is a page on which the user asks for one new token.
+type secretPickup struct {
+	*SecretPage
+	page    *page
+	content *secretContent
+	// given tells that the page has the token, or knows that there is none.
+	given bool
+}
+
+// Until implements tools.Pickup.
+func (p *secretPickup) Until() time.Time { return p.page.ends }
+
+// Asked implements tools.Pickup.
+func (p *secretPickup) Asked(ctx context.Context) error {
+	select {
+	case <-p.content.asked:
+		return nil
+	case <-p.page.done:
+		return p.undelivered(p.page.err)
+	case <-ctx.Done():
+		return p.undelivered(p.page.wait(ctx))
+	}
+}
+
+// Deliver implements tools.Pickup.
+func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	p.given = true
+	p.content.made <- token
+	err := p.page.wait(ctx)
+	select {
+	case <-p.content.made: // nobody took it
+	default:
+	}
+	if err != nil {
+		return tools.Receipt{}, p.undelivered(err)
 	}
 	return tools.Receipt{
-		Road:  s.Road(),
+		Road:  p.Road(),
 		Where: "a page in the browser",
 		Note:  "The value was shown to the person on a page in their browser, once. They have it now; it cannot be shown again.",
+		Held:  true,
 	}, nil
+}
+
+// Close implements tools.Pickup.
+func (p *secretPickup) Close() {
+	if p.given {
+		return
+	}
+	p.given = true
+	close(p.content.made)
+	p.page.end(errNotMade)
 }
 
 func (s *SecretPage) undelivered(err error) error {
@@ -89,32 +153,48 @@ func (s *SecretPage) undelivered(err error) error {
 	}
 }
 
-var errDiscarded = errors.New("the person does not want the token")
+var (
+	errDiscarded = errors.New("the person does not want the token")
+	errNotMade   = errors.New("no token was made")
+)
 
-// secretContent is a new token on its page.
+// secretContent is a new token on its page, which is made once the user asks for it.
 type secretContent struct {
-	value client.Secret
 	facts []tools.Fact
+	// asked is closed when the user asks for the token.
+	asked chan struct{}
+	// made takes the token. It is closed if there is none.
+	made chan *client.CreatedToken
+	// page is where the token is shown. Nil: nowhere yet.
+	page *page
 }
 
-func newSecretContent(token *client.CreatedToken) *secretContent {
-	row := tools.NewTokenRow(&token.Token, time.Now(), "")
+func newSecretContent(want client.NewToken) *secretContent {
+	facts := secretFacts(&client.Token{
+		Name: want.Name, CreatedAt: time.Now(), ExpiresAt: want.ExpiresAt, ValidFrom: want.ValidFrom, Permissions: want.Permissions,
+	})
+	return &secretContent{facts: facts, asked: make(chan struct{}), made: make(chan *client.CreatedToken, 1)}
+}
+
+// secretFacts are what a user should know of a new token.
+func secretFacts(token *client.Token) []tools.Fact {
+	row := tools.NewTokenRow(token, time.Now(), "")
 	expires := "never"
 	if token.ExpiresAt != nil {
 		expires = date(*token.ExpiresAt)
 	}
-	facts := []tools.Fact{
-		{Label: "Name", Value: row.Name},
-		{Label: "Begins with", Value: row.Prefix},
-		{Label: "Expires", Value: expires},
+	facts := []tools.Fact{{Label: "Name", Value: row.Name}}
+	if row.Prefix != "" {
+		facts = append(facts, tools.Fact{Label: "Begins with", Value: row.Prefix})
 	}
+	facts = append(facts, tools.Fact{Label: "Expires", Value: expires})
 	if token.ValidFrom != nil {
 		facts = append(facts, tools.Fact{Label: "Valid from", Value: date(*token.ValidFrom)})
 	}
 	if row.Permissions != nil {
 		facts = append(facts, tools.Fact{Label: "Permissions", Value: row.PermissionWords()})
 	}
-	return &secretContent{value: token.Value, facts: facts}
+	return facts
 }
 
 type secretView struct {
@@ -125,30 +205,53 @@ type secretView struct {
 func (s *secretContent) view() view {
 	return view{
 		template: "secret", status: http.StatusOK,
-		title: "Your new kenbun token is ready",
+		title: "A new kenbun token for you",
 		data:  secretView{Facts: s.facts},
 	}
 }
 
-func (s *secretContent) act(_ context.Context, form url.Values) reply {
+func (s *secretContent) act(ctx context.Context, form url.Values) reply {
 	switch form.Get("choice") {
 	case "show":
-		shown := view{
-			template: "shown", status: http.StatusOK,
-			title: "Copy your token now",
-			data:  secretView{Facts: s.facts, Value: s.value.Reveal()},
-		}
-		s.value = client.Secret{}
-		return reply{view: shown, over: true, mustArrive: true}
+		return s.show(ctx)
 	case "discard":
-		s.value = client.Secret{}
 		return reply{
-			view: newNotice(http.StatusOK, "The token is thrown away", "",
-				"Nobody has seen its value. kenbun-mcp revokes it now; your assistant tells you when that is done.",
+			view: newNotice(http.StatusOK, "No token was made", "",
+				"You did not want it. Your assistant is told.",
 				"You can close this tab."),
 			over: true, err: errDiscarded,
 		}
 	default:
 		return reply{view: noticeOfBadForm(nil)}
 	}
+}
+
+// show waits until the token is made, and shows it.
+func (s *secretContent) show(ctx context.Context) reply {
+	if s.page != nil {
+		s.page.hold()
+	}
+	close(s.asked)
+	limit := time.NewTimer(acceptTimeout)
+	defer limit.Stop()
+	var token *client.CreatedToken
+	select {
+	case token = <-s.made:
+	case <-ctx.Done():
+	case <-limit.C:
+	}
+	if token == nil {
+		return reply{
+			view: newNotice(http.StatusBadGateway, "There is no token for you", "bad",
+				"It could not be made in time, or was not to be made any more. Nothing is left of it.",
+				"Your assistant tells you why."),
+			over: true, err: errNotMade,
+		}
+	}
+	shown := view{
+		template: "shown", status: http.StatusOK,
+		title: "Copy your token now",
+		data:  secretView{Facts: secretFacts(&token.Token), Value: token.Value.Reveal()},
+	}
+	return reply{view: shown, over: true, mustArrive: true}
 }

@@ -126,6 +126,13 @@ func noticeOfNothing() view {
 		"If you still need it, ask your assistant again: it opens a new one.")
 }
 
+// noticeOfWithdrawal answers for a page that was taken back before the user acted.
+func noticeOfWithdrawal() view {
+	return newNotice(http.StatusGone, "This was withdrawn", "",
+		"Your assistant's call was cancelled, or your assistant was closed, before you decided. Nothing was done.",
+		"If you still want it, ask your assistant again. You can close this tab.")
+}
+
 func noticeOfRefusal(status int) view {
 	return newNotice(status, "This request was refused", "bad",
 		"It did not come from a page of kenbun-mcp, so nothing was shown and nothing was done.",
