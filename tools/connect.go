@@ -141,7 +141,8 @@ func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRe
 // went, is an error. It ends the question if there is one.
 func (w *waiter) awaitToken(ctx context.Context, question openQuestion, asked error) error {
 	err := asked
-	if err == nil {
+	if _, missing := w.callers.Caller(ctx); err == nil && missing != nil {
+		// Not filled in while the client had its dialog open.
 		var offer Offer
 		if offer, err = w.connector.Offer(ctx); err == nil {
 			err = offer.Wait(ctx)
