@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -67,10 +68,39 @@ const (
 	scrapeEndTimeout = time.Second
 )
 
+// refused names why a request for metrics was refused, by the status of the answer.
+var refused = map[int]string{
+	http.StatusForbidden: "forbidden_host", http.StatusNotFound: "not_found", http.StatusMethodNotAllowed: "method_not_allowed",
+}
+
+// logRefusals gives each request a number, and logs the refused ones with the
+// reason.
+func logRefusals(next http.Handler, logger *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := rand.Text()[:16]
+		w.Header().Set("X-Request-Id", id)
+		recorder := &statusRecorder{ResponseWriter: w}
+		next.ServeHTTP(recorder, r)
+		if reason, ok := refused[recorder.status]; ok {
+			logger.Info("request for metrics", "request_id", id, "status", recorder.status, "reason", reason)
+		}
+	})
+}
+
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusRecorder) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
 // Serve answers requests on listener with handler until ctx is done.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           logRefusals(handler, logger),
 		ReadHeaderTimeout: scrapeTimeout,
 		ReadTimeout:       scrapeTimeout,
 		WriteTimeout:      scrapeTimeout,

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -217,6 +219,46 @@ func TestServe_EndsWithItsContext(t *testing.T) {
 	}
 	if err := response.Body.Close(); err != nil {
 		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestP11_RefusedRequestsForMetricsLeaveTheReasonInTheLog(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	reading, writing, err := os.Pipe() // which holds a few lines, so that no request waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		ended <- telemetry.Serve(ctx, listener, newMetrics().Handler(), slog.New(slog.NewTextHandler(writing, nil)))
+	}()
+	defer func() { _, _ = reading.Close(), writing.Close() }() // nothing more is read
+	lines := bufio.NewScanner(reading)
+	for reason, path := range map[string]string{"forbidden_host": "/metrics", "not_found": "/other"} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listener.Addr().String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reason == "forbidden_host" {
+			r.Host = "evil.example"
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close() // its head is all that counts
+		if id := response.Header.Get("X-Request-Id"); !lines.Scan() || id == "" || !strings.Contains(lines.Text(), "level=INFO") ||
+			!strings.Contains(lines.Text(), "reason="+reason) || !strings.Contains(lines.Text(), "request_id="+id) {
+			t.Errorf("%s: the log has %q", reason, lines.Text())
+		}
 	}
 	cancel()
 	if err := <-ended; err != nil {
