@@ -47,6 +47,13 @@ func (i identifier) id(credential client.Credential) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:callerIDBytes])
 }
 
+// name names something else than a credential, in the form of an id.
+func (i identifier) name(kind, what string) string {
+	mac := hmac.New(sha256.New, i.key)
+	mac.Write([]byte(kind + "\x00" + what + "\x00\x00"))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:callerIDBytes])
+}
+
 // ownCallers runs every call as the server's own token.
 type ownCallers struct {
 	api         *client.Client

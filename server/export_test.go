@@ -26,7 +26,7 @@ const (
 	MaxValues    = maxValues
 
 	MaxOpenRequests = maxOpenRequests
-	MaxOpenBytes    = maxCallerBytes
+	MaxOpenBytes    = maxUserBytes
 
 	ReadyPatience = readyPatience
 )
@@ -55,6 +55,10 @@ func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
 
 // SetBodyBytes replaces the budget for all bodies.
 func (s *Server) SetBodyBytes(n int) { s.bodyBytes = n }
+
+// SetAcceptedFor replaces how long a token that was accepted counts as accepted
+// lately.
+func (s *Server) SetAcceptedFor(d time.Duration) { s.acceptedFor = d }
 
 // DoNotSettle has the server end without waiting for connections that come about.
 func (s *Server) DoNotSettle() { s.timeouts.settling = 0 }
@@ -147,7 +151,7 @@ func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
 
 // EndListening has requests that only listen end with the server.
 func EndListening(next http.Handler) http.Handler {
-	reading := &bodies{budget: newBodyBudget(maxBodyBytes), metrics: noMetrics{}, unproven: time.Minute, proven: time.Minute}
+	reading := &bodies{budget: newBodyBudget(maxBodyBytes), metrics: noMetrics{}, pace: pace{time.Minute, time.Minute}}
 	return inOrder(next, checkHead, reading.read, endListening)
 }
 

@@ -130,7 +130,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		return nil, err
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), s.now, &s.openSessions)}
-	reading := &bodies{budget: newBodyBudget(s.bodyBytes), metrics: s.metrics, unproven: s.timeouts.header, proven: s.timeouts.body}
+	reading := &bodies{budget: newBodyBudget(s.bodyBytes), metrics: s.metrics, pace: pace{first: s.timeouts.header, longest: s.timeouts.body}}
 	open := newOpenRequests(maxOpenRequests, s.metrics)
 	limits := newRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk
@@ -140,7 +140,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			return nil, errors.New("callers cannot be told apart without the API")
 		}
 		v := newVerifier(config.API, verifiedFor, maxAcceptedTokens)
-		v.log = s.log
+		v.log, v.lately = s.log, s.acceptedFor
 		if config.CallerKey != nil {
 			v.identifier = identifier{config.CallerKey}
 		}
@@ -149,6 +149,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			g = newGuesses(s.metrics)
 		}
 		t := &tokens{verifier: v, guesses: g, header: header}
+		reading.user = t.user
 		endpoint = inOrder(endpoint,
 			limits.guardAddress,
 			noteRecipient,
@@ -197,7 +198,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		noteActivity,
 		noteClientAddress(proxies{config.TrustedProxies, config.ProxyOnSocket}),
 		cutOffSlowReaders(s.timeouts.write),
-		leaveLargeBodies,
+		endUnreadBodies,
 		endDoubtfulConnections,
 		logRequests(s.log, s.metrics),
 		recoverPanics(s.log),
@@ -236,7 +237,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 			return withConnection(peer.ConnContext(ctx, conn), conn)
 		},
 		// What HTTP/2 takes in before anybody has asked for it counts for no budget.
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: maxUnprovenBody, MaxConcurrentStreams: 100},
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: smallBody, MaxConcurrentStreams: 100},
 		// No WriteTimeout: an answer may wait for a person.
 	}
 	failed := make(chan error, 1)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// acceptedTokens remembers which callers' tokens the API accepted, and when. All
-// of its memory is taken at the start, so that it is the same for one user and
-// for ten thousand.
+// acceptedTokens remembers which callers' tokens the API accepted, when, and whose
+// they are. All of its memory is taken at the start, so that it is the same for
+// one user and for ten thousand.
 type acceptedTokens struct {
 	seed  maphash.Seed
 	start time.Time
@@ -25,6 +25,7 @@ const acceptedPerRow = 8
 type acceptedToken struct {
 	id    [callerIDLength]byte // zero: nothing
 	after time.Duration        // since the start
+	user  [callerIDLength]byte // zero: not asked yet
 }
 
 // newAcceptedTokens has room for size tokens, rounded up to whole rows.
@@ -45,12 +46,40 @@ func (a *acceptedTokens) within(id string, d time.Duration) bool {
 	return token != nil && time.Since(a.start)-token.after < d
 }
 
+// has reports whether the token of the caller id was accepted the last time that
+// the API was asked about it, however long ago.
+func (a *acceptedTokens) has(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.find(id) != nil
+}
+
+// userOf returns what was set with setUser for the caller id, or "".
+func (a *acceptedTokens) userOf(id string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if token := a.find(id); token != nil && token.user != ([callerIDLength]byte{}) {
+		return string(token.user[:])
+	}
+	return ""
+}
+
+// setUser notes whose the token of the caller id is, by an id of the same form.
+func (a *acceptedTokens) setUser(id, user string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if token := a.find(id); token != nil {
+		copy(token.user[:], user)
+	}
+}
+
 func (a *acceptedTokens) add(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	token := a.find(id)
 	if token == nil {
 		token = a.room(id)
+		*token = acceptedToken{}
 		copy(token.id[:], id)
 	}
 	token.after = time.Since(a.start)

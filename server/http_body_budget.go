@@ -16,11 +16,12 @@ const (
 	// memoryPerBodyByte is how much of the memory limit stands behind a byte of a
 	// body: what is made of it while it is worked on, and everything else.
 	memoryPerBodyByte = 16
-	// maxCallerBytes bounds what the large bodies of one caller take.
-	maxCallerBytes = 16 << 20
-	// maxUnprovenBody is how much is read for a token that the API has not
-	// accepted lately.
-	maxUnprovenBody = 16 << 10
+	// maxUserBytes bounds what the large bodies of one user take.
+	maxUserBytes = 16 << 20
+	// smallBody is the largest body that counts as small.
+	smallBody = 16 << 10
+	// bodyOverhead is what a request takes beside its body.
+	bodyOverhead = 4 << 10
 )
 
 // bodyBytes returns the budget for all bodies, which follows from the memory
@@ -36,80 +37,102 @@ func bodyBytes() int {
 var (
 	// errBudgetFull means that all bodies together take too much.
 	errBudgetFull = errors.New("there is no room for the body")
-	// errCallerFull means that those of one caller do.
-	errCallerFull = errors.New("the caller's bodies take too much")
+	// errUserFull means that those of one user do.
+	errUserFull = errors.New("the user's bodies take too much")
 )
 
 // bodyBudget is the bytes that all bodies may take at once. Nobody can take all
-// of it: tokens that are not proven share an eighth, the large bodies of one
-// caller have at most a quarter, and those of all leave a quarter to small ones.
+// of it: the large bodies of one user have at most a quarter, all bodies of one
+// user at most three eighths, and the large ones of everybody leave a quarter to
+// small ones.
 type bodyBudget struct {
 	total int
 
-	mu       sync.Mutex
-	used     int
-	unproven int
-	of       map[string]int // by proven caller
+	mu   sync.Mutex
+	used int
+	of   map[string]held // by user
 }
 
+// held is what the bodies of one user take.
+type held struct{ all, large int }
+
 func newBodyBudget(total int) *bodyBudget {
-	return &bodyBudget{total: total, of: map[string]int{}}
+	return &bodyBudget{total: total, of: map[string]held{}}
 }
 
 // share is what one body takes of a budget. It belongs to one goroutine.
 type share struct {
 	budget *bodyBudget
-	// caller is empty while the token is not proven.
-	caller string
-	taken  int
+	user   string
+	size   int // of the body. The overhead comes on top, once there is any.
 }
 
 // open returns a share with nothing in it.
-func (b *bodyBudget) open() *share { return &share{budget: b} }
+func (b *bodyBudget) open(user string) *share { return &share{budget: b, user: user} }
+
+// cost is what a body of size bytes counts for.
+func cost(size int) held {
+	switch {
+	case size == 0:
+		return held{}
+	case size <= smallBody:
+		return held{all: size + bodyOverhead}
+	default:
+		return held{all: size + bodyOverhead, large: size}
+	}
+}
 
 // grow takes as much as is missing to size bytes. It returns errBudgetFull or
-// errCallerFull if there is no room, and takes nothing then.
+// errUserFull if there is no room, and takes nothing then.
 func (s *share) grow(size int) error {
+	if size <= s.size {
+		return nil
+	}
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	more, large := size-s.taken, size > maxUnprovenBody
+	had, wanted, of := cost(s.size), cost(size), b.of[s.user]
+	of = held{of.all + wanted.all - had.all, of.large + wanted.large - had.large}
+	used := b.used + wanted.all - had.all
+	large := min(b.total/4, maxUserBytes)
 	switch {
-	case more <= 0:
-		return nil
-	case large && b.of[s.caller]+more > min(b.total/4, maxCallerBytes):
-		return errCallerFull
-	case b.used+more > b.total, large && b.used+more > b.total-b.total/4, s.caller == "" && b.unproven+more > b.total/8:
+	case wanted.large > 0 && of.large > large, of.all > large+large/2:
+		return errUserFull
+	case used > b.total, wanted.large > 0 && used > b.total-b.total/4:
 		return errBudgetFull
 	}
-	s.count(more)
+	s.set(size)
 	return nil
 }
 
-func (s *share) count(more int) {
+// set has the share hold a body of size bytes.
+func (s *share) set(size int) {
 	b := s.budget
-	b.used += more
-	s.taken += more
-	if s.caller == "" {
-		b.unproven += more
-	} else if b.of[s.caller] += more; b.of[s.caller] == 0 {
-		delete(b.of, s.caller)
+	had, has := cost(s.size), cost(size)
+	b.used += has.all - had.all
+	of := b.of[s.user]
+	of = held{of.all + has.all - had.all, of.large + has.large - had.large}
+	if of == (held{}) {
+		delete(b.of, s.user)
+	} else {
+		b.of[s.user] = of
 	}
+	s.size = size
 }
 
-// prove moves the share to a caller whose token is proven now.
-func (s *share) prove(caller string) {
+// moveTo counts the share for a user from now on.
+func (s *share) moveTo(user string) {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
-	taken := s.taken
-	s.count(-taken)
-	s.caller = caller
-	s.count(taken)
+	size := s.size
+	s.set(0)
+	s.user = user
+	s.set(size)
 }
 
 // release gives everything back.
 func (s *share) release() {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
-	s.count(-s.taken)
+	s.set(0)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -131,7 +132,6 @@ func (d *claimDesk) fetch(w http.ResponseWriter, r *http.Request, id string) {
 		writeProblem(w, http.StatusUnsupportedMediaType, "unsupported_encoding", "send the body as it is, without Content-Encoding")
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxClaimBody)
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err == nil && mediaType == "application/x-www-form-urlencoded" {
 		d.fetchByForm(w, r, id)
@@ -149,7 +149,7 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 			"a form is taken from its own page only; a program sends a proof as JSON, and no token")
 		return
 	}
-	pat, err := tokenInForm(r.Body)
+	pat, err := tokenInForm(w, r)
 	if err != nil {
 		noteReason(w, formReason(err), "")
 		d.logLost(page(r).Form(w, http.StatusBadRequest, sentence(err)))
@@ -173,9 +173,25 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 	}
 }
 
+// claimBodyTime is how long the body of a request for a claim may take. Anyone can
+// send one.
+const claimBodyTime = 5 * time.Second
+
+// readClaimBody reads a body of at most limit bytes.
+func readClaimBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	controller := http.NewResponseController(w)
+	_ = controller.SetReadDeadline(time.Now().Add(claimBodyTime)) // without, that of net/http holds
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller words it
+	}
+	_ = controller.SetReadDeadline(time.Time{})
+	return content, nil
+}
+
 // tokenInForm reads the one field that there is.
-func tokenInForm(body io.Reader) (client.Secret, error) {
-	content, err := io.ReadAll(body)
+func tokenInForm(w http.ResponseWriter, r *http.Request) (client.Secret, error) {
+	content, err := readClaimBody(w, r, maxClaimBody)
 	if err != nil {
 		return client.Secret{}, errors.New("the form could not be read; try again")
 	}
@@ -205,7 +221,7 @@ func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id st
 			"this server takes no token for a claim any more, and did not use the one that came: update kenbun-mcp to the version of the server, or open the page of the claim in a browser")
 		return
 	}
-	request, problem := readClaimRequest(r)
+	request, problem := readClaimRequest(w, r)
 	if problem != nil {
 		writeProblem(w, problem.status, problem.code, problem.text)
 		return
@@ -223,13 +239,13 @@ func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id st
 }
 
 // readClaimRequest reads what the command claim sends.
-func readClaimRequest(r *http.Request) (*claimkey.Request, *claimFailure) {
+func readClaimRequest(w http.ResponseWriter, r *http.Request) (*claimkey.Request, *claimFailure) {
 	invalid := &claimFailure{
 		status: http.StatusBadRequest, code: "invalid_request",
 		text: "that is no proof for a claim: fetch it with `kenbun-mcp claim`, or open this address in a browser",
 	}
-	content, err := io.ReadAll(io.LimitReader(r.Body, maxClaimRequest+1))
-	if err != nil || len(content) > maxClaimRequest {
+	content, err := readClaimBody(w, r, maxClaimRequest)
+	if err != nil {
 		return nil, invalid
 	}
 	var request claimkey.Request
@@ -255,14 +271,26 @@ func readClaimRequest(r *http.Request) (*claimkey.Request, *claimFailure) {
 // a proof on.
 func (d *claimDesk) ownHosts(r *http.Request) []string {
 	var hosts []string
-	if _, public, ok := strings.Cut(d.origin, "://"); ok {
-		if host, ok := claimkey.NormalHost(public); ok {
+	if scheme, public, ok := strings.Cut(d.origin, "://"); ok {
+		if host, ok := claimkey.NormalHost(scheme, public); ok {
 			hosts = append(hosts, host)
 		}
 	}
 	called, ok := parseHost(r.Host)
-	host, isHost := claimkey.NormalHost(r.Host)
-	if ok && isHost && (!isLoopbackName(called.name) || isOwnPort(r, called.port)) {
+	if !ok {
+		return hosts
+	}
+	// The command speaks http on loopback only. Elsewhere a proxy may have ended TLS.
+	scheme := "https"
+	if isLoopbackName(called.name) {
+		if r.TLS == nil {
+			scheme = "http"
+		}
+		if !isOwnPort(r, cmp.Or(called.port, claimkey.UsualPort(scheme))) {
+			return hosts
+		}
+	}
+	if host, ok := claimkey.NormalHost(scheme, r.Host); ok {
 		hosts = append(hosts, host)
 	}
 	return hosts
@@ -270,11 +298,7 @@ func (d *claimDesk) ownHosts(r *http.Request) []string {
 
 func isOwnPort(r *http.Request, port string) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	own := strconv.Itoa(local.Port)
-	return port == own || (port == "" && (own == "80" || own == "443"))
+	return ok && port == strconv.Itoa(local.Port)
 }
 
 func sendClaimed(w http.ResponseWriter, answer claimkey.Answer) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -13,8 +14,8 @@ import (
 const serverCallerID = "server"
 
 // tokens lets a request pass as the user whose token it brings, and answers 401
-// to every other: before the body is read, as far as that can be told without
-// asking the API, and after it for good.
+// to every other. Nothing of a body is read before the API has accepted the
+// token, now or lately.
 type tokens struct {
 	verifier *verifier
 	guesses  *guesses
@@ -22,8 +23,9 @@ type tokens struct {
 	header tokenHeader
 }
 
-// recognize takes the token out of a request. A token that is not known yet has
-// to wait while its network guesses too much.
+// recognize takes the token out of a request, and has the API check it unless it
+// was accepted lately. A token that is new has to wait while its network guesses
+// too much.
 func (t *tokens) recognize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credential, err := t.header.credential(r)
@@ -32,46 +34,60 @@ func (t *tokens) recognize(next http.Handler) http.Handler {
 			return
 		}
 		caller := t.verifier.caller(credential)
-		from := network(clientAddress(r.Context()))
-		known := t.verifier.acceptedLately(caller.ID)
-		if wait := t.guesses.wait(from); wait > 0 && !known {
-			t.guesses.holdBack(w, wait)
-			return
-		}
-		if known {
-			connectionOf(r.Context()).trust()
-		}
-		verify := func(ctx context.Context) error {
-			err := t.verifier.verify(ctx, credential, caller.ID)
-			if errors.Is(err, errInvalidToken) {
-				t.guesses.count(from)
+		if !t.verifier.acceptedLately(caller.ID) {
+			if !t.verifier.accepted.has(caller.ID) {
+				leave, wait := t.guesses.enter(r.Context(), network(clientAddress(r.Context())))
+				if wait > 0 {
+					t.guesses.holdBack(w, wait)
+					return
+				}
+				err = t.check(r.Context(), credential, caller.ID)
+				leave()
+			} else {
+				err = t.check(r.Context(), credential, caller.ID)
 			}
-			return err
-		}
-		ctx := withSender(r.Context(), &sender{id: caller.ID, proven: known, verify: verify})
-		next.ServeHTTP(w, r.WithContext(withCaller(ctx, caller)))
-	})
-}
-
-// verify has the API check the token, unless the call itself does: a tool call is
-// checked by the API for the very thing it does.
-func (t *tokens) verify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isToolCall(r) {
-			// What was accepted lately is not accepted for good.
-			if err := senderOf(r).verify(r.Context()); err != nil {
+			if err != nil {
 				challenge(w, err)
 				return
 			}
-			connectionOf(r.Context()).trust()
+		}
+		connectionOf(r.Context()).trust()
+		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+	})
+}
+
+// check has the API check a token, and counts a no as a guess.
+func (t *tokens) check(ctx context.Context, credential client.Credential, callerID string) error {
+	err := t.verifier.verify(ctx, credential, callerID)
+	if errors.Is(err, errInvalidToken) {
+		t.guesses.count(network(clientAddress(ctx)))
+	}
+	return err
+}
+
+// user names the user of a request for whom its body counts.
+func (t *tokens) user(r *http.Request) string {
+	caller, _ := callerFrom(r.Context())
+	return t.verifier.user(r.Context(), caller)
+}
+
+// verify has the API check a token again that was accepted lately, unless the call
+// itself does: a tool call is checked by the API for the very thing it does.
+func (t *tokens) verify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := callerFrom(r.Context())
+		credential, _ := t.header.credential(r) // recognize has seen it
+		if !isToolCall(r) {
+			if err := t.check(r.Context(), credential, caller.ID); err != nil {
+				challenge(w, err)
+				return
+			}
 			next.ServeHTTP(w, r)
 			return
 		}
-		caller, _ := callerFrom(r.Context())
-		credential, _ := t.header.credential(r) // recognize has seen it
-		from, connection := network(clientAddress(r.Context())), connectionOf(r.Context())
+		from := network(clientAddress(r.Context()))
 		caller.API = observe(t.verifier.api.As(credential),
-			func() { t.verifier.accepted.add(caller.ID); connection.trust() },
+			func() { t.verifier.accepted.add(caller.ID) },
 			func() { t.verifier.accepted.remove(caller.ID); t.guesses.count(from) })
 		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
 	})
@@ -82,7 +98,6 @@ func asServer(next http.Handler) http.Handler {
 	const id = serverCallerID
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connectionOf(r.Context()).trust()
-		ctx := withSender(r.Context(), &sender{id: id, proven: true})
-		next.ServeHTTP(w, r.WithContext(withCaller(ctx, tools.Caller{ID: id})))
+		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), tools.Caller{ID: id})))
 	})
 }

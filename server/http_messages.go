@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -39,32 +40,30 @@ func writeTooLarge(w http.ResponseWriter) {
 	writeProblem(w, http.StatusRequestEntityTooLarge, "too_large", "the body is larger than 1 MiB")
 }
 
-// leaveLargeBodies ends connections whose request was answered before its body
-// was read, if that may be large: net/http would otherwise read up to 256 KiB of
-// it first.
-func leaveLargeBodies(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && r.ContentLength > maxUnprovenBody {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// keepConnection takes back what leaveLargeBodies decided: the body was read.
-func keepConnection(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && r.ProtoMinor > 0 && len(r.TransferEncoding) == 0 {
-		w.Header().Del("Connection")
-	}
-}
-
 // bodies reads the bodies of requests, within one budget for all of them.
 type bodies struct {
 	budget  *bodyBudget
 	metrics Metrics
-	// unproven and proven are the time limits for a whole body, for tokens that
-	// the API has not accepted lately and for those that it has.
-	unproven, proven time.Duration
+	// user names the user of a request, so that the bodies of all their tokens count
+	// together. Nil: each caller counts alone.
+	user func(*http.Request) string
+	pace pace
+}
+
+// pace is how slowly a body may come.
+type pace struct {
+	// first is the time for its first bytes, and longest that for all of it.
+	first, longest time.Duration
+}
+
+// slowestBody is how many bytes of a body have to come in a second once the time
+// for the first ones is over.
+const slowestBody = 32 << 10
+
+// deadline is when the next bytes must be there of a body that has begun at
+// begun, and of which so many bytes have come.
+func (p pace) deadline(begun time.Time, came int) time.Time {
+	return begun.Add(min(p.first+time.Duration(came)*time.Second/slowestBody, p.longest))
 }
 
 // firstPart is how much room a body is given at first, in bytes.
@@ -72,29 +71,25 @@ const firstPart = 512
 
 var errTooLarge = errors.New("the body is too large")
 
-// read reads the whole body before anything looks at it. The sender's token has
-// to be proven before more than 16 KiB are read, and where strangers have used
-// up their part of the budget.
+// read reads the whole body before anything looks at it.
 //
 // Once a body is read to its end net/http lifts the time limit for reading, so
 // that the call may wait for a person.
 func (b *bodies) read(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := callerFrom(r.Context())
+		controller := http.NewResponseController(w)
 		in := &incoming{
-			bodies: b, from: senderOf(r), share: b.budget.open(), r: r,
-			limit: func(d time.Duration) { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d)) }, // without, that of net/http holds
+			bodies: b, share: b.budget.open(caller.ID), r: r, begun: time.Now(),
+			limit: func(end time.Time) { _ = controller.SetReadDeadline(end) }, // without, that of net/http holds
 		}
 		defer in.share.release()
-		body, err := in.body(r.Context())
-		var refused *authError
+		body, err := in.body()
 		switch {
-		case errors.As(err, &refused):
-			challenge(w, refused)
-			return
 		case errors.Is(err, errTooLarge):
 			writeTooLarge(w)
 			return
-		case errors.Is(err, errCallerFull):
+		case errors.Is(err, errUserFull):
 			b.metrics.Refused("user")
 			refuseForNow(w, time.Second, tooManyOpen)
 			return
@@ -103,12 +98,14 @@ func (b *bodies) read(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "1")
 			writeProblem(w, http.StatusServiceUnavailable, "busy", "all the memory for requests is in use; send this one again in a second")
 			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			writeProblem(w, http.StatusRequestTimeout, "too_slow", "the body came too slowly; send it again, at 32 KiB a second or faster")
+			return
 		case err != nil:
 			writeProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
 			return
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-		keepConnection(w, r)
+		in.limit(time.Time{})
 		end := connectionOf(r.Context()).work()
 		defer end()
 		next.ServeHTTP(w, r.WithContext(withMessage(r.Context(), body)))
@@ -119,50 +116,42 @@ func (b *bodies) read(next http.Handler) http.Handler {
 type incoming struct {
 	*bodies
 	r     *http.Request
-	from  *sender
 	share *share
-	limit func(time.Duration)
+	begun time.Time
+	limit func(end time.Time)
+	named bool // the share counts for the user
 }
 
 // body returns what there is to read, up to its limit.
-func (in *incoming) body(ctx context.Context) ([]byte, error) {
-	switch {
-	case in.r.ContentLength == 0:
+func (in *incoming) body() ([]byte, error) {
+	if in.r.ContentLength == 0 {
 		return nil, nil
-	case in.from.proven, in.r.Method != http.MethodPost, in.r.ContentLength > maxUnprovenBody:
-		if err := in.prove(ctx); err != nil {
-			return nil, err
-		}
-	default:
-		in.limit(in.unproven)
-	}
-	if in.r.Method != http.MethodPost {
-		// It means nothing, and a stream would hold it for as long as it is open.
-		n, err := io.Copy(io.Discard, io.LimitReader(in.r.Body, maxRequestBody+1))
-		if n > maxRequestBody {
-			err = errTooLarge
-		}
-		return nil, err
 	}
 	// The buffer grows with what has come, so that nobody holds memory for what
-	// they only announce.
+	// they only announce. A body that means nothing is read into the same place
+	// again and again: a stream would hold it for as long as it is open.
+	meansNothing := in.r.Method != http.MethodPost
 	var body []byte
-	for {
+	for came := 0; ; {
 		if len(body) == cap(body) {
 			size := min(max(2*cap(body), firstPart), maxRequestBody)
 			if in.r.ContentLength > 0 {
 				size = min(size, int(in.r.ContentLength))
 			}
-			if err := in.reserve(ctx, size); err != nil {
+			if err := in.reserve(size); err != nil {
 				return nil, err
 			}
 			// One byte more, for whatever comes beyond the end.
 			body = append(make([]byte, 0, size+1), body...)
 		}
+		in.limit(in.pace.deadline(in.begun, came))
 		n, err := in.r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
+		came += n
+		if !meansNothing {
+			body = body[:len(body)+n]
+		}
 		switch {
-		case len(body) > maxRequestBody:
+		case came > maxRequestBody:
 			return nil, errTooLarge
 		case errors.Is(err, io.EOF):
 			return body, nil
@@ -172,33 +161,14 @@ func (in *incoming) body(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// reserve takes room for size bytes, and proves the token first where it has to
-// be.
-func (in *incoming) reserve(ctx context.Context, size int) error {
-	if size > maxUnprovenBody {
-		if err := in.prove(ctx); err != nil {
-			return err
-		}
-	}
-	err := in.share.grow(size)
-	if err == nil || in.from.proven {
-		return err
-	}
-	if err := in.prove(ctx); err != nil {
-		return err
+// reserve takes room for size bytes. Before the first large part it finds out
+// whose they are.
+func (in *incoming) reserve(size int) error {
+	if size > smallBody && !in.named && in.user != nil {
+		in.named = true
+		in.share.moveTo(in.user(in.r))
 	}
 	return in.share.grow(size)
-}
-
-// prove has the API accept the token, if it did not lately, and gives the body
-// the time of a known caller.
-func (in *incoming) prove(ctx context.Context) error {
-	if err := in.from.prove(ctx); err != nil {
-		return err
-	}
-	in.share.prove(in.from.id)
-	in.limit(in.proven)
-	return nil
 }
 
 // received is the message of a request, or why it is none.

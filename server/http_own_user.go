@@ -35,12 +35,12 @@ func requireKey(key client.Secret, header tokenHeader, next http.Handler) http.H
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if overUnixSocket(r) {
 			if header.isIn(r.Header) {
-				refuseUnread(w, &authError{status: http.StatusBadRequest, code: "invalid_request", reason: refusedNoneWanted,
+				challenge(w, &authError{status: http.StatusBadRequest, code: "invalid_request", reason: refusedNoneWanted,
 					description: "this server acts with its own token and would not use yours; send none, or start it with --identity caller"})
 				return
 			}
 		} else if err := checkKey(r, key, header); err != nil {
-			refuseUnread(w, err)
+			challenge(w, err)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -107,19 +107,12 @@ func requireOwnUser(next http.Handler) http.Handler {
 			}
 		}
 		if why != "" {
-			refuseUnread(w, &authError{status: http.StatusForbidden, code: "forbidden", reason: why,
+			challenge(w, &authError{status: http.StatusForbidden, code: "forbidden", reason: why,
 				description: "this server acts with its own token and answers its own user on its own machine only"})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// refuseUnread refuses a request and ends its connection, so that the body need
-// not be read.
-func refuseUnread(w http.ResponseWriter, refusal *authError) {
-	w.Header().Set("Connection", "close")
-	challenge(w, refusal)
 }
 
 func overUnixSocket(r *http.Request) bool {

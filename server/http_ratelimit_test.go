@@ -271,6 +271,83 @@ func TestR22_TokensThatDoNotWorkHaveABudget(t *testing.T) {
 	}
 }
 
+// A token that the API accepted the last time is no guess, however long ago that
+// was, and however much others guess at the same address.
+func TestR22_AKnownTokenIsNotHeldBackForGuesses(t *testing.T) {
+	var good sync.Map
+	var asked atomic.Int32
+	h := serveHTTP(t, func(h *house, c *server.HTTPConfig) {
+		h.SetAcceptedFor(0) // nothing was accepted lately
+		c.API, c.Limits = apiOf(t, &good, &asked), server.Limits{PerAddress: 600_000}
+	})
+	known := randomToken()
+	good.Store(known, true)
+	send := func(pat string) int { return h.post(t, bearer(pat), initialize(t, 1, noCapabilities)).status }
+	if got := send(known); got != http.StatusOK {
+		t.Fatalf("a token that works: status %d", got)
+	}
+	guess := func() {
+		await(t, "guesses are held back", func() bool { return send(randomToken()) == http.StatusTooManyRequests })
+	}
+	guess()
+	for range 5 {
+		if got := send(known); got != http.StatusOK {
+			t.Errorf("a token that was accepted once: status %d", got)
+		}
+	}
+	// Once it is refused it is like any other.
+	good.Delete(known)
+	await(t, "it is refused", func() bool {
+		return h.modern(t, bearer(known), 1, "tools/call", map[string]any{"name": "list_tokens"}).status == http.StatusOK || send(known) != http.StatusOK
+	})
+	guess()
+	await(t, "it is held back", func() bool { return send(known) == http.StatusTooManyRequests })
+}
+
+// Guesses that come together are counted as those that come one by one.
+func TestR22_GuessesAtOnceAreCounted(t *testing.T) {
+	var asked atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		time.Sleep(100 * time.Millisecond) // the others come in that time
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(api.Close)
+	h := serveHTTP(t, func(_ *house, c *server.HTTPConfig) {
+		unauthorized, err := client.New(client.WithBaseURL(api.URL), client.WithRetry(0, 0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(unauthorized.CloseIdleConnections)
+		c.API, c.Limits = unauthorized, server.Limits{PerAddress: 600_000}
+	})
+	var all sync.WaitGroup
+	var refused atomic.Int32
+	for i := range 200 {
+		all.Go(func() {
+			var answer httpAnswer
+			if i%2 == 0 {
+				answer = h.modern(t, bearer(randomToken()), 1, "tools/call", map[string]any{"name": "list_tokens"})
+			} else {
+				answer = h.post(t, bearer(randomToken()), initialize(t, 1, noCapabilities))
+			}
+			if answer.status == http.StatusUnauthorized {
+				refused.Add(1)
+			} else if answer.status != http.StatusTooManyRequests {
+				t.Errorf("status %d, %s", answer.status, answer.body)
+			}
+		})
+	}
+	all.Wait()
+	// 30, those that were asked about when they were used up, and one each two seconds.
+	if n := refused.Load(); n < 30 || n > 30+16+3 {
+		t.Errorf("the API was asked about %d of 200 guesses", n)
+	}
+	if n := asked.Load(); n > 2*refused.Load() {
+		t.Errorf("the API was asked %d times about %d guesses", n, refused.Load())
+	}
+}
+
 // keptBuckets are what reaches a store.
 type keptBuckets struct {
 	*state.Memory

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,8 +39,7 @@ func head(header headers, size int) string {
 	return text + "\r\n"
 }
 
-// A stranger is answered without a byte of the body, if the body is large; and
-// after 16 KiB at most, if its size is not told.
+// A stranger is answered without a byte of the body, however small it is.
 func TestA22_NothingOfAStrangersBodyIsWaitedFor(t *testing.T) {
 	h := serveHTTP(t)
 	for name, c := range map[string]struct {
@@ -49,7 +47,9 @@ func TestA22_NothingOfAStrangersBodyIsWaitedFor(t *testing.T) {
 		want      int
 	}{
 		"no token, large":            {head(nil, 1<<20), 401},
-		"no token, small":            {head(nil, 100) + strings.Repeat(" ", 100), 401},
+		"no token, small":            {head(nil, 100), 401},
+		"unknown token, small":       {head(bearer(randomToken()), 100) + "{", 401},
+		"unknown token, chunked":     {head(bearer(randomToken()), -1), 401},
 		"malformed token, large":     {head(bearer("x"), 1<<20), 401},
 		"unknown token, large":       {head(bearer(randomToken()), 1<<20), 401},
 		"unknown token, in chunks":   {head(bearer(randomToken()), -1) + "4001\r\n" + strings.Repeat(" ", 16<<10+1), 401},
@@ -65,7 +65,7 @@ func TestA22_NothingOfAStrangersBodyIsWaitedFor(t *testing.T) {
 		if got := status(t, bufio.NewReader(connection)); got != c.want {
 			t.Errorf("%s: status %d, want %d", name, got, c.want)
 		}
-		if took := time.Since(began); took > 4*time.Second { // a head has 5 s
+		if took := time.Since(began); took > 2*time.Second { // a head has 5 s
 			t.Errorf("%s: answered after %s", name, took)
 		}
 	}
@@ -77,75 +77,6 @@ func TestA22_NothingOfAStrangersBodyIsWaitedFor(t *testing.T) {
 	}
 	if got := status(t, bufio.NewReader(connection)); got != http.StatusOK {
 		t.Errorf("a user's large body: status %d", got)
-	}
-}
-
-// Strangers who send their small bodies slowly use up the part of the budget
-// that they share. A user whom the server does not know yet is verified first
-// then, and served.
-func TestA22_SlowStrangersLeaveRoomForANewUser(t *testing.T) {
-	h := newHouse(t, byRequest)
-	h.SetBodyBytes(128 << 10) // of which strangers share 16 KiB
-	var verified atomic.Int64
-	handler, err := h.HTTPHandler(server.HTTPConfig{API: h.api.Client(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := listen(t, h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { verified.Add(1); handler.ServeHTTP(w, r) }))
-	const strangers = 4
-	for range strangers {
-		dialFrom(t, served, "127.0.0.1", head(bearer(randomToken()), 8<<10)+`{"jsonrpc":"2.0","x":"`+strings.Repeat("x", 4<<10))
-	}
-	await(t, "the strangers' requests are open", func() bool { return verified.Load() == strangers })
-	for range 3 {
-		body := modern(t, 1, "tools/call", map[string]any{"name": "whoami", "padding": strings.Repeat("x", 8<<10)})
-		answer := served.post(t, bearer(h.api.Token(t, "ada@example.com", "another", nil).Value).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "whoami"), body)
-		if answer.status != http.StatusOK || !strings.Contains(answer.body, "ada@example.com") {
-			t.Errorf("a user with a token that is new: status %d, %s", answer.status, answer.body)
-		}
-	}
-}
-
-// Beyond the budget a user is told to come again, and what was taken is given
-// back.
-func TestA22_BodiesBeyondTheBudgetAreRefusedForNow(t *testing.T) {
-	h := newHouse(t, byRequest)
-	h.SetBodyBytes(256 << 10) // 64 KiB for the large bodies of one caller
-	handler, err := h.HTTPHandler(server.HTTPConfig{API: h.api.Client(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := listen(t, h, handler)
-	padded := func(size int) string {
-		return modern(t, 1, "tools/list", map[string]any{"padding": strings.Repeat("x", size)})
-	}
-	send := func(pat string, size int) httpAnswer {
-		return served.post(t, bearer(pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/list"), padded(size))
-	}
-	if answer := send(h.pat, 65<<10); answer.status != http.StatusTooManyRequests || answer.header.Get("Retry-After") == "" {
-		t.Errorf("more than one caller may have: status %d, %s", answer.status, answer.body)
-	}
-	// Four users hold three quarters of all with bodies that they do not finish.
-	var held []string
-	for i := range 4 {
-		held = append(held, h.api.User(t, fmt.Sprintf("user%d@example.com", i), "member"))
-	}
-	for _, pat := range held {
-		connection := dialFrom(t, served, "127.0.0.1", head(bearer(pat), 60<<10))
-		if _, err := connection.Write([]byte(strings.Repeat(" ", 40<<10))); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = connection.Close() })
-	}
-	// The requests below would take the room of these, if they came first.
-	time.Sleep(3 * time.Second)
-	await(t, "large bodies are refused", func() bool { return send(h.pat, 60<<10).status == http.StatusServiceUnavailable })
-	answer := send(h.pat, 60<<10)
-	if answer.header.Get("Retry-After") != "1" || answer.problem(t) != "busy" {
-		t.Errorf("beyond the budget: %v %s", answer.header, answer.body)
-	}
-	if answer := send(h.pat, 4<<10); answer.status != http.StatusOK {
-		t.Errorf("a small body besides: status %d, %s", answer.status, answer.body)
 	}
 }
 

@@ -20,11 +20,17 @@ type unwell struct {
 	tries []time.Time
 }
 
-// answerWith starts an API that answers the nth try, from 0 on, with answer.
+// answerWith starts an API that answers the nth try, from 0 on, with answer. It
+// knows every token.
 func answerWith(t testing.TB, answer func(w http.ResponseWriter, n int)) *unwell {
 	t.Helper()
 	u := &unwell{}
-	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/org-units" { // about a token that is new
+			w.Header().Set("Connection", "close") // a broken connection that was used before is not counted
+			wellNow(w)
+			return
+		}
 		u.mu.Lock()
 		n := len(u.tries)
 		u.tries = append(u.tries, time.Now())

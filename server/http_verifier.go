@@ -19,6 +19,9 @@ type verifier struct {
 	identifier identifier
 	keep       time.Duration
 	accepted   *acceptedTokens
+	// lately is how long the body of a token is read after the API accepted it, before
+	// the API is asked again. It saves no question.
+	lately time.Duration
 	// log is told why the API cannot be asked.
 	log *slog.Logger
 }
@@ -27,12 +30,11 @@ type verifier struct {
 // not answer.
 const verifyTimeout = 10 * time.Second
 
-// acceptedFor is how long it counts in a token's favour that the API accepted
-// it. It saves no question.
+// acceptedFor is the usual time of [verifier.lately].
 const acceptedFor = 10 * time.Minute
 
 func newVerifier(api *client.Client, keep time.Duration, maxAccepted int) *verifier {
-	return &verifier{api: api, identifier: newIdentifier(), keep: keep, accepted: newAcceptedTokens(maxAccepted), log: slog.New(slog.DiscardHandler)}
+	return &verifier{api: api, identifier: newIdentifier(), keep: keep, accepted: newAcceptedTokens(maxAccepted), lately: acceptedFor, log: slog.New(slog.DiscardHandler)}
 }
 
 func (v *verifier) caller(credential client.Credential) tools.Caller {
@@ -83,6 +85,9 @@ func cannotVerify(err error) *authError {
 	e := *errCannotVerify
 	e.cause = api.Cause
 	if api.MayPass() {
+		if api.RetryAfter > 0 {
+			e.retryAfter = seconds(api.RetryAfter)
+		}
 		return &e
 	}
 	e.retryAfter = ""
@@ -103,8 +108,34 @@ func causeOf(err error) client.Cause {
 // for what its user may do.
 func proves(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
+// meTimeout bounds how long a large body waits until the API says whose it is.
+const meTimeout = 2 * time.Second
+
+// user names the user of a caller, whichever of their tokens it is. Where the API
+// does not say who that is, each token counts as a user. The API is asked once for
+// each token that is remembered, and again if it could not be reached.
+func (v *verifier) user(ctx context.Context, caller tools.Caller) string {
+	if user := v.accepted.userOf(caller.ID); user != "" {
+		return user
+	}
+	ctx, cancel := context.WithTimeout(ctx, meTimeout)
+	defer cancel()
+	me, err := caller.API.Me(ctx)
+	user := caller.ID
+	switch {
+	case err == nil && me.UserID != "":
+		user = v.identifier.name("user", me.UserID)
+	case err == nil && me.OrgMemberID != "":
+		user = v.identifier.name("member", me.OrgMemberID)
+	case errors.Is(err, client.ErrUnavailable):
+		return user
+	}
+	v.accepted.setUser(caller.ID, user)
+	return user
+}
+
 func (v *verifier) remembers(id string) bool { return v.accepted.within(id, v.keep) }
 
 // acceptedLately reports whether the API accepted the token of the caller id a
 // while ago, and has not refused it since.
-func (v *verifier) acceptedLately(id string) bool { return v.accepted.within(id, acceptedFor) }
+func (v *verifier) acceptedLately(id string) bool { return v.accepted.within(id, v.lately) }

@@ -52,6 +52,8 @@ type Server struct {
 	mirroring sync.Map
 	// bodyBytes is the budget for the bodies of all HTTP requests.
 	bodyBytes int
+	// acceptedFor is how long a token that the API accepted counts as accepted lately.
+	acceptedFor time.Duration
 	// openSessions counts those of protocols that have sessions.
 	openSessions atomic.Int64
 }
@@ -91,7 +93,7 @@ func New(config Config) *Server {
 		names[i] = offered[i].Tool.Name
 	}
 	s := &Server{
-		mcp: mcpServer, toolbox: config.Toolbox, log: logger, timeouts: defaultTimeouts, now: time.Now, bodyBytes: bodyBytes(),
+		mcp: mcpServer, toolbox: config.Toolbox, log: logger, timeouts: defaultTimeouts, now: time.Now, bodyBytes: bodyBytes(), acceptedFor: acceptedFor,
 		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
 	}
 	metrics.Sessions(s.OpenSessions)

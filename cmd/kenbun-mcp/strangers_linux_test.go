@@ -306,34 +306,3 @@ func TestA22_TheMemoryLimitFollowsTheControlGroup(t *testing.T) {
 		}
 	}
 }
-
-// TestA22_AUserIsServedWhileStrangersSendBodies has strangers come again and
-// again while the user works.
-func TestA22_AUserIsServedWhileStrangersSendBodies(t *testing.T) {
-	a := startAttacked(t, []string{"KENBUN_RATE_LIMIT=0", "KENBUN_RATE_LIMIT_ADDRESS=1000000"})
-	const calls = 400
-	alone := a.p99(t, calls)
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	bodies := costlyBodies()
-	for i := range 400 {
-		all.Go(func() {
-			for {
-				_, _ = a.stranger(i, bodies[i%len(bodies)])
-				select {
-				case <-stop:
-					return
-				case <-time.After(2 * time.Second):
-				}
-			}
-		})
-	}
-	time.Sleep(500 * time.Millisecond)
-	attacked := a.p99(t, calls)
-	close(stop)
-	all.Wait()
-	t.Logf("p99 of %d calls: %s alone, %s beside 400 strangers; %d MiB at most", calls, alone, attacked, a.highWater(t)>>20)
-	if attacked > 2*alone+50*time.Millisecond {
-		t.Errorf("the p99 beside 400 strangers is %s, want at most twice %s", attacked, alone)
-	}
-}

@@ -53,7 +53,7 @@ var allowed = map[string]struct {
 	"tools/changelimit":     {nil, "it counts changes, and knows nothing of what they are"},
 	"tools": {[]string{"client", "tools/approval", "tools/changelimit", "internal/plaintext", "internal/humantime", "internal/redact"},
 		"tools know no transport and no road to the person: declare a small interface in tools, and implement it where the transport or the road is"},
-	"internal/human": {[]string{"client", "tools", "internal/claimkey", "internal/humantime", "internal/keychain", "internal/peer", "internal/plaintext", "internal/privatefile", "internal/settings", "internal/state"}, "the roads to the person implement what tools asks for and know no transport"},
+	"internal/human": {[]string{"client", "tools", "internal/claimkey", "internal/humantime", "internal/keychain", "internal/peer", "internal/plaintext", "internal/privatefile", "internal/ratelimit", "internal/settings", "internal/state"}, "the roads to the person implement what tools asks for and know no transport"},
 	"server": {[]string{"client", "tools", "internal/ascii", "internal/claimkey", "internal/human", "internal/peer", "internal/privatefile", "internal/ratelimit", "internal/redact", "internal/settings"},
 		"the server gets what it needs from cmd through its Config; it starts no API and reads no environment"},
 	"internal/demo":                {[]string{"internal/authority", "internal/terminal"}, "the demonstration is a client: it speaks MCP with the program as a child, and must not call its functions"},

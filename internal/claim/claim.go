@@ -103,7 +103,7 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, _ := claimkey.NormalHost(address.Host) // parseServer has seen to it
+	host, _ := claimkey.NormalHost(address.Scheme, address.Host) // parseServer has seen to it
 	asked, err := json.Marshal(claimkey.Request{Version: claimkey.Version, Proof: claimkey.Prove(keys.Proof, request.ID, host)})
 	if err != nil {
 		return nil, fmt.Errorf("write the proof for a claim: %w", err)
@@ -143,7 +143,7 @@ func parseServer(text string) (*url.URL, error) {
 	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.Hostname() == "" {
 		return nil, ErrInvalidServer
 	}
-	if _, ok := claimkey.NormalHost(u.Host); !ok {
+	if _, ok := claimkey.NormalHost(u.Scheme, u.Host); !ok {
 		return nil, ErrInvalidServer
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {

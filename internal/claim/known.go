@@ -75,7 +75,7 @@ func Origin(server string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	host, ok := claimkey.NormalHost(u.Host)
+	host, ok := claimkey.NormalHost(u.Scheme, u.Host)
 	if !ok {
 		return "", ErrInvalidServer
 	}

@@ -154,9 +154,10 @@ func Proves(proof, proofKey []byte, id, host string) bool {
 
 // NormalHost returns the form of a host that proofs are bound to: a name in
 // lower case, or an address (IPv6 in brackets), followed by the port unless that
-// is 443 or 80. ok is false for anything else than a host with an optional port,
-// and for names with other than ASCII letters.
-func NormalHost(host string) (_ string, ok bool) {
+// is the usual one of the scheme, which is 443 for https and 80 for http. ok is
+// false for anything else than a host with an optional port, and for names with
+// other than ASCII letters.
+func NormalHost(scheme, host string) (_ string, ok bool) {
 	u, err := url.Parse("//" + host)
 	if err != nil || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
 		return "", false
@@ -173,8 +174,20 @@ func NormalHost(host string) (_ string, ok bool) {
 	} else if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
 		return "", false
 	}
-	if port := u.Port(); port != "" && port != "443" && port != "80" {
+	if port := u.Port(); port != "" && port != UsualPort(scheme) {
 		name += ":" + port
 	}
 	return name, true
+}
+
+// UsualPort returns the port of a scheme that addresses leave out, or "" for any
+// scheme but https and http.
+func UsualPort(scheme string) string {
+	switch scheme {
+	case "https":
+		return "443"
+	case "http":
+		return "80"
+	}
+	return ""
 }

@@ -120,16 +120,21 @@ func TestSealedOpensForItsTokenAndClaimAlone(t *testing.T) {
 	}
 }
 
-func TestNormalHost(t *testing.T) {
+func TestNormalHost_LeavesOutThePortOfItsSchemeAlone(t *testing.T) {
 	for given, want := range map[string]string{
 		"mcp.example.com": "mcp.example.com", "MCP.Example.COM": "mcp.example.com", "mcp.example.com:443": "mcp.example.com",
-		"mcp.example.com:80": "mcp.example.com", "mcp.example.com:8443": "mcp.example.com:8443", "127.0.0.1:8765": "127.0.0.1:8765",
-		"[::1]:8765": "[::1]:8765", "[0:0::1]": "[::1]",
+		"mcp.example.com:80": "mcp.example.com:80", "mcp.example.com:8443": "mcp.example.com:8443", "127.0.0.1:8765": "127.0.0.1:8765",
+		"[::1]:8765": "[::1]:8765", "[0:0::1]": "[::1]", "[::1]:443": "[::1]",
 		"": "", ":443": "", "mcp.example.com:": "", "user@mcp.example.com": "", "mcp.example.com/x": "", "mcp.exämple.com": "",
 		"mcp.example.com?x": "", "mcp.example.com#x": "", "[fe80::1%25eth0]": "", "mcp.example.com:x": "",
 	} {
-		if got, ok := claimkey.NormalHost(given); got != want || ok != (want != "") {
-			t.Errorf("%q gives %q, %t, want %q", given, got, ok, want)
+		if got, ok := claimkey.NormalHost("https", given); got != want || ok != (want != "") {
+			t.Errorf("https, %q gives %q, %t, want %q", given, got, ok, want)
+		}
+	}
+	for given, want := range map[string]string{"localhost:80": "localhost", "localhost:443": "localhost:443", "localhost": "localhost", "localhost:8765": "localhost:8765"} {
+		if got, ok := claimkey.NormalHost("http", given); got != want || !ok {
+			t.Errorf("http, %q gives %q, %t, want %q", given, got, ok, want)
 		}
 	}
 }

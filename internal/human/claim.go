@@ -14,6 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -95,6 +96,8 @@ type Claims struct {
 	log      *slog.Logger
 	observe  func(ClaimEvent)
 	now      func() time.Time
+	// wrongTries are those of everybody at this process.
+	wrongTries *ratelimit.Table
 
 	onTheirWay onTheirWay
 }
@@ -118,6 +121,7 @@ func NewClaims(config ClaimsConfig) (*Claims, error) {
 	c := &Claims{
 		store: config.Store, aead: aead, api: config.API, lifetime: config.Lifetime,
 		audit: config.Auditor, log: config.Logger, observe: config.Observe, now: config.Now,
+		wrongTries: ratelimit.NewTable(1),
 	}
 	if c.revokers, err = newRevokers(); err != nil {
 		return nil, err

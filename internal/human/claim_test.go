@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -358,4 +359,41 @@ func TestWrongTriesAreCountedAmongReplicas(t *testing.T) {
 			t.Errorf("another address waits %s, %v", wait, err)
 		}
 	})
+}
+
+// countedKeys are the counters that reach a store.
+type countedKeys struct {
+	*state.Memory
+	keys map[string]bool
+}
+
+func (c *countedKeys) Count(ctx context.Context, key string, window time.Duration) (int, error) {
+	c.keys[key] = true
+	return c.Memory.Count(ctx, key, window)
+}
+
+func TestA28_WrongTriesDoNotFillTheStore(t *testing.T) {
+	store := &countedKeys{Memory: state.NewMemory(), keys: map[string]bool{}}
+	key := state.NewKey()
+	claims, err := human.NewClaims(human.ClaimsConfig{Store: store, Key: key.Derive("claims"), API: kenbuntest.Start(t).Client(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 500 {
+		wait, err := claims.WrongTry(t.Context(), fmt.Sprintf("claim_%d", i), "192.0.2.1")
+		if err != nil || (wait > 0) != (i >= 20) {
+			t.Fatalf("wrong try %d from an address: wait %s, %v", i+1, wait, err)
+		}
+	}
+	if n := len(store.keys); n > 21 {
+		t.Errorf("one address left %d counters, want at most 21", n)
+	}
+	for i := range 5000 {
+		if _, err := claims.WrongTry(t.Context(), fmt.Sprintf("claim_%d", i), fmt.Sprintf("2001:db8:0:%x::/64", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(store.keys); n > 2500 {
+		t.Errorf("5,000 addresses left %d counters", n)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -254,6 +255,77 @@ func TestHelper_ConnectsToAUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = connection.Read(make([]byte, 1)) // until it is closed
+}
+
+// Where our own number stands for everybody who has none, it tells nothing of
+// who connects.
+func TestA46_AUserWithoutANumberIsNobodysOwn(t *testing.T) {
+	if os.Geteuid() != 0 {
+		require.SkipUnlessRequired(t, "only root can act as another user")
+	}
+	folder := openFolder(t)
+	program := testProgram(t, folder)
+	overflow, err := os.ReadFile("/proc/sys/kernel/overflowuid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody, err := strconv.Atoi(strings.TrimSpace(string(overflow)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		as   *syscall.SysProcAttr
+		want string
+	}{
+		// All users of the machine have that number inside.
+		"in a user namespace without numbers": {&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}, "false false"},
+		// Here it is a user like others.
+		"as the user who has the number": {&syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(nobody), Gid: uint32(nobody)}}, "true true"},
+	} {
+		inside := exec.Command(program, "-test.run=^TestHelper_ConnectsToItself$", "-test.count=1")
+		inside.Env = []string{"PEER_TEST_NUMBER=" + strconv.Itoa(nobody)}
+		inside.SysProcAttr = c.as
+		inside.Dir = "/"
+		said, err := inside.CombinedOutput()
+		if err != nil && errors.Is(err, syscall.EPERM) {
+			require.SkipUnlessRequired(t, "user namespaces cannot be made here")
+		}
+		if line, _, _ := strings.Cut(string(said), "\n"); err != nil || line != c.want {
+			t.Errorf("%s: our own connections are ours: %v: %s, want %s", name, err, said, c.want)
+		}
+	}
+}
+
+// TestHelper_ConnectsToItself is another process of the test before. It writes
+// whether its own connections over TCP and over a unix socket count as its own.
+func TestHelper_ConnectsToItself(t *testing.T) {
+	number := os.Getenv("PEER_TEST_NUMBER")
+	if number == "" {
+		return // not called by a test
+	}
+	if strconv.Itoa(os.Geteuid()) != number {
+		t.Fatalf("this is user %d", os.Geteuid())
+	}
+	var verdicts []string
+	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": "@kenbun-mcp-peer-" + number + "-" + strconv.Itoa(os.Getppid())} {
+		listener, err := net.Listen(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		client, err := net.Dial(network, listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		ours, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ours.Close()
+		verdicts = append(verdicts, strconv.FormatBool(IsOwnUser(ConnContext(t.Context(), ours))))
+	}
+	fmt.Println(strings.Join(verdicts, " "))
 }
 
 // openFolder is one that other users can get into.

@@ -74,13 +74,28 @@ func TestWhatIsNotASocketIsLeftAlone(t *testing.T) {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	file, link := filepath.Join(folder, "file"), filepath.Join(folder, "link")
-	if err := errors.Join(os.WriteFile(file, []byte("kept"), 0o600), os.Symlink(file, link)); err != nil {
+	file, link, fifo := filepath.Join(folder, "file"), filepath.Join(folder, "link"), filepath.Join(folder, "fifo")
+	if err := errors.Join(os.WriteFile(file, []byte("kept"), 0o600), os.Symlink(file, link), syscall.Mkfifo(fifo, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{file, link, folder} {
-		if _, err := Listen(t.Context(), path, Group); err == nil {
-			t.Errorf("it listens on %s", filepath.Base(path))
+	paths := []string{file, link, folder, fifo}
+	device := filepath.Join(folder, "device")
+	switch err := makeDevice(device); {
+	case err == nil:
+		paths = append(paths, device)
+	case os.Geteuid() == 0 && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission):
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Listen(t.Context(), path, Group); err == nil || !strings.Contains(err.Error(), "not a socket") && path != folder {
+			t.Errorf("it listens on the %s: %v", filepath.Base(path), err)
+		}
+		if after, err := os.Lstat(path); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("the %s is no more what it was: %v", filepath.Base(path), err)
 		}
 	}
 	if content, err := os.ReadFile(file); err != nil || string(content) != "kept" {
