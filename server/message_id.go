@@ -118,7 +118,11 @@ func (f *idFinder) next(c byte) {
 	case c == ',' && f.depth == 1:
 		f.endMember()
 	case c == ':' && f.depth == 1:
-	case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+	case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		if f.depth == 1 && f.of == inID {
+			f.keep(c) // "1 2" is no id, and not 12
+		}
+	default:
 		f.beginValue()
 		f.keep(c)
 	}

@@ -79,10 +79,12 @@ func (q *questions) ask(ctx context.Context, send func(any) error, method string
 		return resultOf(m)
 	default:
 	}
-	if ctx.Err() == nil {
-		return nil, errHungUp
+	select {
+	case <-q.hungUp:
+		return nil, errHungUp // a client that is gone shows no dialog
+	default:
 	}
-	_ = send(withdraw(number, ctx.Err())) // a client that is gone shows no dialog
+	_ = send(withdraw(number, ctx.Err()))
 	return nil, ctx.Err()
 }
 
