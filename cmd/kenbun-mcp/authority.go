@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
 func newAuthorityCommand() *cobra.Command {
@@ -47,14 +48,18 @@ func authorityConfig(cmd *cobra.Command) (authority.Config, error) {
 	if err != nil {
 		return authority.Config{}, err
 	}
-	if holdsPassword(store) && store != os.Getenv("KENBUN_STORE") {
+	if holdsPassword(store) && store != settings.Trim(os.Getenv("KENBUN_STORE")) {
 		return authority.Config{}, usageErrorf("--store holds a password, which others can read in the list of processes: give the address in KENBUN_STORE, or the password in ~/.pgpass")
 	}
 	pepperFile, err := cmd.Flags().GetString("pepper-file")
 	if err != nil {
 		return authority.Config{}, err
 	}
-	return authority.Config{Store: store, PepperFile: pepperFile, Pepper: os.Getenv("KENBUN_PEPPER")}, nil
+	pepper := settings.Trim(os.Getenv("KENBUN_PEPPER"))
+	if err := settings.CheckFilledIn(pepper); err != nil {
+		return authority.Config{}, usageErrorf("KENBUN_PEPPER: %w", err)
+	}
+	return authority.Config{Store: store, PepperFile: pepperFile, Pepper: pepper}, nil
 }
 
 func holdsPassword(store string) bool {

@@ -47,10 +47,11 @@ func TestP19_NothingIsMadeWhenNobodyCanReadTheValue(t *testing.T) {
 				"authority serve --listen 127.0.0.1:0 --store memory --first-user bob@example.com --stdout",
 				"claim claim_ABCDEFGHIJKLMNOPQRSTUVWXYZ --server http://127.0.0.1:1 --stdout",
 			} {
-				command := exec.Command("bash", "-c", startedLate(redirect, `"$0" `+line), kenbuntest.Binary(t))
+				// Without the guard the server would serve.
+				command := exec.Command("bash", "-c", startedLate(redirect, `timeout 10 "$0" `+line), kenbuntest.Binary(t))
 				command.Env = environment
 				said, err := command.CombinedOutput()
-				if err != nil || !strings.Contains(string(said), "code 1") || !strings.Contains(string(said), "Nothing was done") {
+				if err != nil || !strings.Contains(string(said), "code 1\n") || !strings.Contains(string(said), "Nothing was done") {
 					t.Errorf("%s: %v: %s", line, err, said)
 				}
 			}

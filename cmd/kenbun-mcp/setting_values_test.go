@@ -89,6 +89,10 @@ func TestP15_AVariableThatNothingFilledInIsRefusedByNameBeforeAnythingIsWritten(
 			t.Errorf("%s: exit code %d, left here %v, standard error %q", setting, got.code, left, got.stderr)
 		}
 	}
+	pepper, left := runIn(t, kenbuntest.Environment(t, "KENBUN_PEPPER=${PEPPER}"), "", "authority", "user", "list", "--store", "sqlite:kenbun.db")
+	if pepper.code != exitUsage || !strings.Contains(pepper.stderr, "KENBUN_PEPPER: it holds ${PEPPER}") || len(left) > 0 {
+		t.Errorf("exit code %d, left here %v, standard error %q", pepper.code, left, pepper.stderr)
+	}
 	for _, line := range []string{
 		"stdio --embedded --embedded-store $HOME/api", "stdio --deliver-dir ${HOME}/x", "http --listen unix:$XDG_RUNTIME_DIR/socket --identity server",
 		"http --state-key-file $CREDENTIALS_DIRECTORY/key", "authority user list --store sqlite:$HOME/kenbun.db", "audit verify $HOME/audit.log",
