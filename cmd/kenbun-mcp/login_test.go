@@ -125,7 +125,7 @@ func TestLoginKeepsNothingThatDoesNotWork(t *testing.T) {
 		"nothing":           {"", api.URL, "no token was entered", exitUnauthenticated},
 		"an empty line":     {"\n", api.URL, "no token was entered", exitUnauthenticated},
 		"another product's": {"ghp_" + strings.Repeat("a1", 18), api.URL, "GitHub", exitUnauthenticated},
-		"two in a line":     {pat + " " + pat, api.URL, "white space", exitUnauthenticated},
+		"two in a line":     {pat + " " + pat, api.URL, "more than one token", exitUnauthenticated},
 		"revoked":           {revoked.Value, api.URL, "not accept", exitUnauthenticated},
 		"nobody answers":    {pat, "http://127.0.0.1:1", "was not kept", exitAPIOutOfReach},
 		"a bad address":     {pat, "http://example.com", "https", exitUsage},
