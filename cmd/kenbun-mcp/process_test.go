@@ -242,3 +242,14 @@ func (c child) ask(t *testing.T, line string) string {
 	}
 	return answer
 }
+
+// overStdio calls a tool of the built program and returns its answer, and what the
+// log says.
+func overStdio(t *testing.T, environment []string, tool, arguments string) (toolResult, string) {
+	t.Helper()
+	got := runProgram(t, environment, initialize+toolCall(2, tool, arguments), "stdio", "--log-level", "info")
+	if got.code != 0 {
+		t.Fatalf("exit %d: %s", got.code, got.stderr)
+	}
+	return resultOf(t, answers(t, got.stdout)["2"]), got.stderr
+}

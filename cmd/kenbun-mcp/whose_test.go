@@ -13,17 +13,6 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 )
 
-// overStdio calls a tool of the built program and returns its answer, and what the
-// log says.
-func overStdio(t *testing.T, environment []string, tool, arguments string) (toolResult, string) {
-	t.Helper()
-	got := runProgram(t, environment, initialize+toolCall(2, tool, arguments), "stdio", "--log-level", "info")
-	if got.code != 0 {
-		t.Fatalf("exit %d: %s", got.code, got.stderr)
-	}
-	return resultOf(t, answers(t, got.stdout)["2"]), got.stderr
-}
-
 func TestP21_TheCauseAndTheSettingThatHelpsReachAssistantLogAndTerminal(t *testing.T) {
 	secure, plain := bend.StartTLS(t), bend.Start(t)
 	refusing, err := net.Listen("tcp", "127.0.0.1:0")
