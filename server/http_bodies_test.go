@@ -79,11 +79,29 @@ func TestA22_TheTokensOfAUserShareTheBudget(t *testing.T) {
 
 // Small bodies count, too, with what a request takes beside them.
 func TestA22_SmallBodiesCount(t *testing.T) {
-	h := withBodyBytes(t, 256<<10) // 96 KiB for all bodies of one user, about 20 of them
-	for range 30 {
+	h := withBodyBytes(t, 256<<10) // 64 KiB for small bodies of one token, and 96 KiB for all of its user: about 34
+	for range 40 {
 		dialFrom(t, h, "127.0.0.1", head(bearer(h.pat), 1000)+"{")
 	}
 	await(t, "one more of the same user is refused", func() bool { return h.sendPadded(t, h.pat, 500).status == http.StatusTooManyRequests })
+	if answer := h.sendPadded(t, h.api.User(t, "ben@example.com", "member"), 500); answer.status != http.StatusOK {
+		t.Errorf("another user: status %d, %s", answer.status, answer.body)
+	}
+}
+
+// The small bodies of many tokens of one user leave room for everybody else.
+func TestA22_SmallBodiesOfManyTokensCountForTheirUser(t *testing.T) {
+	h := withBodyBytes(t, 512<<10) // 64 KiB for small bodies of each token, and 192 KiB for all others of its user
+	for range 3 {
+		pat := h.api.Token(t, "ada@example.com", "another", nil).Value
+		if answer := h.sendPadded(t, pat, 500); answer.status != http.StatusOK {
+			t.Fatalf("status %d, %s", answer.status, answer.body)
+		}
+		for range 70 {
+			dialFrom(t, h, "127.0.0.1", head(bearer(pat), 1000)+"{")
+		}
+		await(t, "one more is refused for its user", func() bool { return h.sendPadded(t, pat, 500).status == http.StatusTooManyRequests })
+	}
 	if answer := h.sendPadded(t, h.api.User(t, "ben@example.com", "member"), 500); answer.status != http.StatusOK {
 		t.Errorf("another user: status %d, %s", answer.status, answer.body)
 	}

@@ -18,6 +18,9 @@ const (
 	memoryPerBodyByte = 16
 	// maxUserBytes bounds what the large bodies of one user take.
 	maxUserBytes = 16 << 20
+	// tokenBytes is how much the small bodies of a token may take before its user is
+	// asked for, so that those of all their tokens count together.
+	tokenBytes = 64 << 10
 	// smallBody is the largest body that counts as small.
 	smallBody = 16 << 10
 	// bodyOverhead is what a request takes beside its body.
@@ -43,7 +46,7 @@ var (
 
 // bodyBudget is the bytes that all bodies may take at once. Nobody can take all
 // of it: the large bodies of one user have at most a quarter, all bodies of one
-// user at most three eighths, and the large ones of everybody leave a quarter to
+// user at most three eighths (and 64 KiB for each of their tokens), and the large ones of everybody leave a quarter to
 // small ones.
 type bodyBudget struct {
 	total int
@@ -118,6 +121,13 @@ func (s *share) set(size int) {
 		b.of[s.user] = of
 	}
 	s.size = size
+}
+
+// held is what the bodies take that count together with this one.
+func (s *share) held() int {
+	s.budget.mu.Lock()
+	defer s.budget.mu.Unlock()
+	return s.budget.of[s.user].all
 }
 
 // moveTo counts the share for a user from now on.

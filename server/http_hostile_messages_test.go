@@ -66,7 +66,7 @@ func TestHTTP_IDsOfAllKinds(t *testing.T) {
 			t.Errorf("id %.40s: status %d, %.200s", id, answer.status, answer.body)
 		}
 	}
-	for _, id := range []string{"true", "false", "{}", "[]", "[1]", `{"a":1}`, "01", "+1", ".5", "NaN", "0x1", "'1'", `"a`, "1 2"} {
+	for _, id := range []string{"true", "false", "{}", "[]", "[1]", `{"a":1}`, "01", "+1", ".5", "NaN", "0x1", "'1'", `"a`, "1 2", "1:2"} {
 		answer := h.post(t, session, `{"jsonrpc":"2.0","id":`+id+`,"method":"ping"}`)
 		if m := answer.message(t); answer.status != http.StatusBadRequest || m.Error == nil || string(m.ID) != "null" {
 			t.Errorf("id %s: status %d, %s", id, answer.status, answer.body)

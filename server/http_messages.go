@@ -58,7 +58,7 @@ type pace struct {
 
 // slowestBody is how many bytes of a body have to come in a second once the time
 // for the first ones is over.
-const slowestBody = 32 << 10
+const slowestBody = 40 << 10
 
 // deadline is when the next bytes must be there of a body that has begun at
 // begun, and of which so many bytes have come.
@@ -99,7 +99,7 @@ func (b *bodies) read(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusServiceUnavailable, "busy", "all the memory for requests is in use; send this one again in a second")
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			writeProblem(w, http.StatusRequestTimeout, "too_slow", "the body came too slowly; send it again, at 32 KiB a second or faster")
+			writeProblem(w, http.StatusRequestTimeout, "too_slow", "the body came too slowly; send it again, at 40 KiB a second or faster")
 			return
 		case err != nil:
 			writeProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
@@ -135,6 +135,9 @@ func (in *incoming) body() ([]byte, error) {
 	for came := 0; ; {
 		if len(body) == cap(body) {
 			size := min(max(2*cap(body), firstPart), maxRequestBody)
+			if cap(body) < smallBody {
+				size = min(size, smallBody)
+			}
 			if in.r.ContentLength > 0 {
 				size = min(size, int(in.r.ContentLength))
 			}
@@ -161,10 +164,10 @@ func (in *incoming) body() ([]byte, error) {
 	}
 }
 
-// reserve takes room for size bytes. Before the first large part it finds out
-// whose they are.
+// reserve takes room for size bytes. Before the first large part, and for a token
+// that holds much already, it finds out whose they are.
 func (in *incoming) reserve(size int) error {
-	if size > smallBody && !in.named && in.user != nil {
+	if !in.named && in.user != nil && (size > smallBody || in.share.held() > tokenBytes) {
 		in.named = true
 		in.share.moveTo(in.user(in.r))
 	}

@@ -12,7 +12,7 @@ import (
 // its client likes.
 const maxOpenRequests = 256
 
-var tooManyOpen = fmt.Sprintf("too many of your requests are open; wait for answers before sending more, of which there may be %d with %d MiB", maxOpenRequests, maxUserBytes>>20)
+var tooManyOpen = fmt.Sprintf("too many of your requests are open; wait for answers before sending more, of which there may be %d, and a quarter of the memory for bodies", maxOpenRequests)
 
 // openRequests counts the requests and streams of each caller that are not
 // answered yet.

@@ -113,7 +113,7 @@ const meTimeout = 2 * time.Second
 
 // user names the user of a caller, whichever of their tokens it is. Where the API
 // does not say who that is, each token counts as a user. The API is asked once for
-// each token that is remembered, and again if it could not be reached.
+// each token that is remembered, and again where it gave no answer of its own.
 func (v *verifier) user(ctx context.Context, caller tools.Caller) string {
 	if user := v.accepted.userOf(caller.ID); user != "" {
 		return user
@@ -127,8 +127,8 @@ func (v *verifier) user(ctx context.Context, caller tools.Caller) string {
 		user = v.identifier.name("user", me.UserID)
 	case err == nil && me.OrgMemberID != "":
 		user = v.identifier.name("member", me.OrgMemberID)
-	case errors.Is(err, client.ErrUnavailable):
-		return user
+	case err != nil && !errors.Is(err, client.ErrForbidden) && !errors.Is(err, client.ErrUnauthenticated) && !errors.Is(err, client.ErrNotFound):
+		return user // the next body asks again
 	}
 	v.accepted.setUser(caller.ID, user)
 	return user

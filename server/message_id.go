@@ -117,7 +117,7 @@ func (f *idFinder) next(c byte) {
 		f.keep(c)
 	case c == ',' && f.depth == 1:
 		f.endMember()
-	case c == ':' && f.depth == 1:
+	case c == ':' && f.depth == 1 && f.of != inID:
 	case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 		if f.depth == 1 && f.of == inID {
 			f.keep(c) // "1 2" is no id, and not 12
