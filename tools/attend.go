@@ -164,6 +164,8 @@ type withdrawnError struct{ cause error }
 
 func (e *withdrawnError) Error() string { return "withdrawn: " + e.cause.Error() }
 
+func (e *withdrawnError) Unwrap() error { return e.cause }
+
 // answer says that what was open to the user was taken back before they had done it.
 func (e *withdrawnError) answer(done, what, unchanged string) *Error {
 	code := CodeUnavailable

@@ -48,13 +48,20 @@ func (p patience) betweenProgress() time.Duration { return time.Duration(p) * 2 
 // Why the work of a call ends early.
 var (
 	// errCancelled means that the client took the call back.
-	errCancelled = errors.New("the call was cancelled")
+	errCancelled error = cancelled{}
 	// errClientGone means that the client closed its end, so that it can neither ask
 	// its user nor call again.
 	errClientGone = errors.New("the client closed its end")
 	// errStopping means that this server stops.
 	errStopping = errors.New("the server stops")
 )
+
+// cancelled is a context.Canceled with words for the user.
+type cancelled struct{}
+
+func (cancelled) Error() string { return "the call was cancelled" }
+
+func (cancelled) Unwrap() error { return context.Canceled }
 
 // errNotSettled means that an earlier process's tokens are still being looked for.
 var errNotSettled = errors.New("what an earlier process left behind is not dealt with yet")

@@ -175,10 +175,11 @@ func TestR37_AfterATokenWasThrownAwayNoPageOpens(t *testing.T) {
 	if answer := c.ask(t, toolCall(2, "create_token", `{"name":"first try","expires":"7d"}`)); !strings.Contains(answer, "does not want the token") {
 		t.Errorf("a token that is thrown away is answered with %s", answer)
 	}
+	<-user.seen
 	if answer := c.ask(t, toolCall(3, "create_token", `{"name":"second try","expires":"8d"}`)); !strings.Contains(answer, "declined: the user said no") {
 		t.Errorf("another token is answered with %s", answer)
 	}
-	if n := len(user.seen); n != 1 {
-		t.Errorf("%d pages were opened", n)
+	if n := len(user.seen); n != 0 {
+		t.Errorf("%d pages more were opened", n)
 	}
 }

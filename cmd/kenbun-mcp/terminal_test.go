@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -159,38 +158,6 @@ func TestCreateShowsTheValueOnceAndAloneInAPipe(t *testing.T) {
 	shown, code := atTerminal(t, environment, 80, "", "tokens", "create", "on a screen", "--expires", "7d")
 	if code != 0 || strings.Count(shown, "kbn_pat_") != 2 || !strings.Contains(shown, "shown only now") {
 		t.Errorf("exit %d, the screen shows:\n%s", code, strings.ReplaceAll(shown, "kbn_pat_", "(token) "))
-	}
-}
-
-// A token whose value reached nobody is not left behind.
-func TestCreateIntoAClosedPipeTakesTheTokenBack(t *testing.T) {
-	api := kenbuntest.Start(t)
-	pat := api.User(t, "dev@example.com", authority.RoleMember)
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := read.Close(); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(kenbuntest.Binary(t), "tokens", "create", "lost", "--expires", "7d", "--stdout")
-	command.Env = append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
-	command.Stdout = write
-	runErr := command.Run()
-	if err := write.Close(); err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := api.As(t, pat).ListTokens(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if runErr == nil || len(tokens) != 2 {
-		t.Fatalf("the program ended with %v, and there are %d tokens, want 2", runErr, len(tokens))
-	}
-	for _, token := range tokens {
-		if token.Name == "lost" && token.RevokedAt == nil {
-			t.Error("the token lives and nobody holds it")
-		}
 	}
 }
 
