@@ -257,6 +257,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.
 		s.log.Warn("some requests did not end in time", "cause", err)
 		err = httpServer.Close()
 	}
-	s.toolbox.Stop(ending)
+	undoing, cancelUndoing := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)
+	defer cancelUndoing()
+	s.toolbox.Stop(undoing) // the time of ending may be used up by calls that wait for their users
 	return err
 }

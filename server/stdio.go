@@ -64,6 +64,10 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 		s.toolbox.Stop(draining)
 		return errors.Join(err, c.writeError())
 	case <-c.broken:
+		c.session.hangUp()
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		s.toolbox.Stop(ending)
 		return c.writeError()
 	case <-ctx.Done():
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

@@ -118,12 +118,19 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key string, work *work)
 			work.clientGone()
 			gone = nil
 		case <-open.C:
+			if ctx.Err() != nil {
+				continue // nobody is left to join the work
+			}
 			if still := work.waitsForUser(); still != nil && w.works.leave(key, work, w.gone) {
 				return nil, w.stillOpen(still)
 			}
 		case <-last.C:
+			if ctx.Err() != nil {
+				continue
+			}
 			if tool.Effect == Reads || !w.works.leave(key, work, w.gone) {
 				work.cancel(context.DeadlineExceeded)
+				go func() { <-work.done; work.unheard() }()
 				return nil, newError(CodeUnavailable, "kenbun has not answered yet, and the call was given up").
 					next("Wait a little, then call again.%s", noNewToken).reasoned(reasonTimeout)
 			}

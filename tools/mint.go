@@ -74,7 +74,11 @@ func (c *call) unheard(created *client.CreatedToken) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.work.ctx), revokeTimeout)
 	defer cancel()
 	err := c.takeBack(ctx, c.caller.API, created, ReasonUndelivered)
-	c.logger.Warn("the answer with a new token reached nobody; the token was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
+	if err != nil {
+		c.logger.Error("the answer with a new token reached nobody, and it is not certain that the token is revoked", "id", created.ID, "prefix", publicPrefix(&created.Token), "cause", err)
+		return
+	}
+	c.logger.Warn("the answer with a new token reached nobody; the token was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token))
 }
 
 // receive waits until the user is there to take the token want, where the delivery

@@ -244,7 +244,8 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 				"restarts what uses it, and then runs `kenbun-mcp tokens revoke %s%s` with the new one.",
 			c.caller.TokenSource, old.ID, c.terminalFlags)), nil
 	}
-	if receipt.Pending {
+	// A value that stands in the answer alone is lost if nobody comes for the answer.
+	if receipt.Pending || receipt.onlyInAnswer() && !c.work.attended() {
 		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
 			"The old token goes on working until the person has come for the new one and put it in its place. They revoke it then: `kenbun-mcp tokens revoke %s%s`.",
 			old.ID, c.terminalFlags)), nil

@@ -109,7 +109,8 @@ type works struct {
 	mu   sync.Mutex
 	left map[string][]*work
 	// count is how many are in left.
-	count   int
+	count int
+	// running is how many works have not ended, and how many are being undone.
 	running int
 	idle    chan struct{} // closed when nothing runs. Nil: nobody waits for that
 	// stopping is closed when nothing is to be left any more.
@@ -141,6 +142,11 @@ func (ws *works) begin(ctx context.Context, do func(w *work) (*result, error)) *
 func (ws *works) ended(w *work) {
 	w.cancel(nil)
 	close(w.done)
+	ws.stopped()
+}
+
+// stopped notes that something runs no more.
+func (ws *works) stopped() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.running--; ws.running == 0 && ws.idle != nil {
@@ -204,8 +210,6 @@ func (ws *works) leave(key string, w *work, gone <-chan struct{}) bool {
 		case <-ws.stopping:
 			return
 		case <-gone:
-			w.cancel(errClientGone)
-			<-w.done
 		case <-w.done:
 			timer := time.NewTimer(outcomeKept)
 			defer timer.Stop()
@@ -219,11 +223,17 @@ func (ws *works) leave(key string, w *work, gone <-chan struct{}) bool {
 			}
 		}
 		ws.mu.Lock()
-		dropped := ws.drop(key, w)
-		ws.mu.Unlock()
-		if dropped {
-			w.unheard()
+		defer ws.mu.Unlock()
+		if !ws.drop(key, w) {
+			return // another request has joined it, or the server stops
 		}
+		ws.running++ // so that the server does not stop before it is undone
+		go func() {
+			defer ws.stopped()
+			w.cancel(errClientGone)
+			<-w.done
+			w.unheard()
+		}()
 	}()
 	return true
 }
@@ -264,8 +274,18 @@ func (ws *works) stop(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	for _, w := range ended {
-		w.unheard()
+	undone := make(chan struct{})
+	go func() {
+		defer close(undone)
+		var all sync.WaitGroup
+		for _, w := range ended {
+			all.Go(w.unheard)
+		}
+		all.Wait()
+	}()
+	select {
+	case <-undone:
+	case <-ctx.Done():
 	}
 }
 
@@ -324,6 +344,13 @@ func (w *work) clientGone() {
 	if w.withdraw != nil {
 		w.withdraw(errClientGone)
 	}
+}
+
+// attended reports whether a call waits for the outcome.
+func (w *work) attended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.request != nil && w.request.Err() == nil
 }
 
 // waitsForUser returns what the user has to do, nil for nothing.

@@ -142,7 +142,7 @@ func TestConnectEndsWithItsOffer(t *testing.T) {
 	if err := offer.Wait(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Wait returned %v", err)
 	}
-	mustBeNothing(t, get(t, offer.URL))
+	mustBeWithdrawn(t, get(t, offer.URL))
 
 	noBrowser := NewPages(nil, nil)
 	unseen, err := noBrowser.Connect(mustNotAccept(t))

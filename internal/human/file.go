@@ -54,9 +54,10 @@ func (f *File) Check(context.Context) (err error) {
 // Deliver writes the token's value to a new file. The file appears under its
 // name with all of its content or not at all.
 func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tools.Receipt, err error) {
+	defer func() { err = f.named(err) }()
 	root, err := f.open()
 	if err != nil {
-		return tools.Receipt{}, f.named(err)
+		return tools.Receipt{}, err
 	}
 	defer func() { err = closeAfter(root, err) }()
 

@@ -46,7 +46,7 @@ func TestA33_NothingIsBegunWhereNothingCanBeNoted(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := f.journal(true).Begin(t.Context(), f.caller(f.pat), tools.Intent{Name: "x", BeganAt: time.Now()})
-		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--journal-dir") || strings.Contains(err.Error(), f.dir) {
+		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--journal-dir") || !strings.Contains(err.Error(), f.dir) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

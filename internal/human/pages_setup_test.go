@@ -316,6 +316,14 @@ func formOf(t *testing.T, address string, fields ...string) url.Values {
 	return form
 }
 
+// mustBeWithdrawn expects the page that tells its user why it is over.
+func mustBeWithdrawn(t *testing.T, got answer) {
+	t.Helper()
+	if got.status != http.StatusGone || !strings.Contains(got.body, "This was withdrawn") {
+		t.Errorf("got %d %s; want the page for what was withdrawn", got.status, got.body)
+	}
+}
+
 // mustBeNothing fails unless got is the page for addresses that show nothing.
 func mustBeNothing(t *testing.T, got answer) {
 	t.Helper()

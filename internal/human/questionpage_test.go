@@ -118,7 +118,7 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		if err := mustReceive(t, a.end); !errors.Is(err, context.Canceled) {
 			t.Errorf("Decide returned %v", err)
 		}
-		mustBeNothing(t, post(t, a.address, form))
+		mustBeWithdrawn(t, post(t, a.address, form))
 	})
 	t.Run("no browser", func(t *testing.T) {
 		if err := NewPagePerson(NewPages(nil, nil)).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, tools.ErrUnreachable) {
