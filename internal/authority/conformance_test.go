@@ -28,6 +28,7 @@ func TestConformance_HistoriesAgreeWithTheModel(t *testing.T) {
 	setFlag(t, "rapid.checks", strconv.Itoa(histories))
 	setFlag(t, "rapid.nofailfile", "true") // it would hold nothing but random numbers, and be committed by mistake
 	overStores(t, func(t *testing.T, store string) {
+		t.Parallel() // they wait for their disks most of the time
 		f := newFixture(t, Config{Store: store, TokenLimit: 4})
 		f.Authority.log = slog.New(slog.DiscardHandler) // or hundreds of megabytes of it
 		c := conformance{f, f.Handler()}
