@@ -171,6 +171,12 @@ func (h *hesitant) Decide(ctx context.Context, _ tools.Question, limit time.Dura
 
 func (*hesitant) Way() tools.Way { return tools.WayPage }
 
+func (h *hesitant) taken() []error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.withdrawn
+}
+
 func (h *hesitant) asked() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -327,8 +333,8 @@ func TestP13_ACallThatIsCancelledWithdrawsItsQuestion(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				o.call(ctx, "revoke_token", id("pat_2")).failed(tools.CodeUnavailable, "cancelled", "withdrawn", "was not revoked")
-				if len(o.user.withdrawn) != 1 {
-					t.Errorf("%d questions were withdrawn", len(o.user.withdrawn))
+				if len(o.user.taken()) != 1 {
+					t.Errorf("%d questions were withdrawn", len(o.user.taken()))
 				}
 				select {
 				case o.user.decision <- nil:
@@ -429,8 +435,8 @@ func TestP13_AClientThatClosesItsEndWithdrawsItsQuestions(t *testing.T) {
 					t.Error("the question is still open")
 				case <-time.After(time.Hour):
 				}
-				if len(o.user.withdrawn) != 1 || o.api.Revoked("pat_2") {
-					t.Errorf("%d questions were withdrawn, revoked: %t", len(o.user.withdrawn), o.api.Revoked("pat_2"))
+				if len(o.user.taken()) != 1 || o.api.Revoked("pat_2") {
+					t.Errorf("%d questions were withdrawn, revoked: %t", len(o.user.taken()), o.api.Revoked("pat_2"))
 				}
 			})
 		})
