@@ -32,7 +32,7 @@ const (
 var refusalReasons = []reason{
 	refusedToken, refusedUnverified, refusedMissingKey, refusedWrongKey, refusedNoneWanted, refusedOtherUser, refusedForwarded,
 	refusedBadMessage, refusedHeaders, refusedNotReady, refusedSignIn,
-	// Who asks, and how much.
+	// Refused because of the client, or of how much it asks.
 	"forbidden_host", "forbidden_origin", "outdated_client", "rate_limited", "busy", "too_slow",
 	// The form of a request.
 	"not_found", "method_not_allowed", "unsupported_media_type", "unsupported_encoding", "too_large", "unreadable",

@@ -223,17 +223,18 @@ func (ws *works) leave(key string, w *work, gone <-chan struct{}) bool {
 			}
 		}
 		ws.mu.Lock()
-		defer ws.mu.Unlock()
-		if !ws.drop(key, w) {
+		dropped := ws.drop(key, w)
+		if dropped {
+			ws.running++ // so that the server does not stop before it is undone
+		}
+		ws.mu.Unlock()
+		if !dropped {
 			return // another request has joined it, or the server stops
 		}
-		ws.running++ // so that the server does not stop before it is undone
-		go func() {
-			defer ws.stopped()
-			w.cancel(errClientGone)
-			<-w.done
-			w.unheard()
-		}()
+		defer ws.stopped()
+		w.cancel(errClientGone)
+		<-w.done
+		w.unheard()
 	}()
 	return true
 }

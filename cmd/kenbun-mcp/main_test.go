@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	// Whoever runs the tests may be an agent.
+	// An agent may run the tests.
 	if err := os.Setenv(allowAgentVariable, "1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
