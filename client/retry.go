@@ -8,6 +8,17 @@ import (
 	"time"
 )
 
+type onceKey struct{}
+
+// Once returns a context whose calls are tried once, whatever [WithRetry] says:
+// for a question whose answer is not worth a wait.
+func Once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
+
+func isOnce(ctx context.Context) bool {
+	once, _ := ctx.Value(onceKey{}).(bool)
+	return once
+}
+
 // checkRetry is the [retryablehttp.CheckRetry] of all calls. It is asked after
 // the head of an answer and again after its body.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
@@ -32,6 +43,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 		}
 		retry = (repeatable && isFailing(resp.StatusCode) || plain) && withinReach(ctx, resp)
 	}
+	retry = retry && !isOnce(ctx)
 	if retry && ctx.Err() != nil {
 		return false, ctx.Err()
 	}

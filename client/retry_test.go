@@ -402,3 +402,15 @@ func TestFailuresLeaveConnectionsOpen(t *testing.T) {
 		t.Errorf("12 requests in turn took %d connections", got)
 	}
 }
+
+func TestOnceIsTriedOnce(t *testing.T) {
+	api := newFakeAPI(t)
+	api.fault = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	}
+	_, err := newTestCaller(t, api.URL).ListTokens(Once(t.Context()))
+	if !errors.Is(err, ErrUnavailable) || api.count(http.MethodGet) != 1 {
+		t.Errorf("got %v after %d requests", err, api.count(http.MethodGet))
+	}
+}

@@ -23,9 +23,10 @@ type acceptedTokens struct {
 const acceptedPerRow = 8
 
 type acceptedToken struct {
-	id    [callerIDLength]byte // zero: nothing
-	after time.Duration        // since the start
-	user  [callerIDLength]byte // zero: not asked yet
+	id      [callerIDLength]byte // zero: nothing
+	after   time.Duration        // since the start
+	user    [callerIDLength]byte // zero: not known
+	askUser time.Duration        // since the start: not before then
 }
 
 // newAcceptedTokens has room for size tokens, rounded up to whole rows.
@@ -54,14 +55,28 @@ func (a *acceptedTokens) has(id string) bool {
 	return a.find(id) != nil
 }
 
-// userOf returns what was set with setUser for the caller id, or "".
-func (a *acceptedTokens) userOf(id string) string {
+// userOf returns what was set with setUser for the caller id, or "" and whether it
+// is time to ask for it.
+func (a *acceptedTokens) userOf(id string) (user string, ask bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if token := a.find(id); token != nil && token.user != ([callerIDLength]byte{}) {
-		return string(token.user[:])
+	token := a.find(id)
+	switch {
+	case token == nil:
+		return "", true
+	case token.user == [callerIDLength]byte{}:
+		return "", time.Since(a.start) >= token.askUser
 	}
-	return ""
+	return string(token.user[:]), false
+}
+
+// askUserLater has userOf wait before it is time to ask for the caller id again.
+func (a *acceptedTokens) askUserLater(id string, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if token := a.find(id); token != nil {
+		token.askUser = time.Since(a.start) + wait
+	}
 }
 
 // setUser notes whose the token of the caller id is, by an id of the same form.

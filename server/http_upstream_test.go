@@ -18,6 +18,7 @@ type unwell struct {
 	*httptest.Server
 	mu    sync.Mutex
 	tries []time.Time
+	whose int // tries of GET /me
 }
 
 // answerWith starts an API that answers the nth try, from 0 on, with answer. It
@@ -32,6 +33,12 @@ func answerWith(t testing.TB, answer func(w http.ResponseWriter, n int)) *unwell
 			return
 		}
 		u.mu.Lock()
+		if r.URL.Path == "/me" {
+			u.whose++
+			u.mu.Unlock()
+			answer(w, 0)
+			return
+		}
 		n := len(u.tries)
 		u.tries = append(u.tries, time.Now())
 		u.mu.Unlock()
@@ -242,6 +249,9 @@ func busiestOf(t *testing.T, callers int) (busiest int) {
 	all.Wait()
 	if api.count() != 4*callers {
 		t.Errorf("%d tries for %d calls", api.count(), callers)
+	}
+	if api.whose > 1 {
+		t.Errorf("the API was asked %d times whose the one token is", api.whose)
 	}
 	first, last := api.tries[0], api.tries[len(api.tries)-1]
 	if spread := last.Sub(first); spread < 700*time.Millisecond {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -22,6 +24,8 @@ type verifier struct {
 	// lately is how long the body of a token is read after the API accepted it, before
 	// the API is asked again. It saves no question.
 	lately time.Duration
+	// asking has calls with one token that come together share a question to the API.
+	asking singleflight.Group
 	// log is told why the API cannot be asked.
 	log *slog.Logger
 }
@@ -111,24 +115,40 @@ func proves(err error) bool { return err == nil || errors.Is(err, client.ErrForb
 // meTimeout bounds how long a large body waits until the API says whose it is.
 const meTimeout = 2 * time.Second
 
+// meAgain is how long the API is not asked again for a user that it did not name.
+// A busy API is not asked once more for each body.
+const meAgain = 5 * time.Second
+
 // user names the user of a caller, whichever of their tokens it is. Where the API
 // does not say who that is, each token counts as a user. The API is asked once for
-// each token that is remembered, and again where it gave no answer of its own.
+// each token that is remembered, and again later where it gave no answer of its own.
 func (v *verifier) user(ctx context.Context, caller tools.Caller) string {
-	if user := v.accepted.userOf(caller.ID); user != "" {
-		return user
+	user, ask := v.accepted.userOf(caller.ID)
+	if ask {
+		answer, _, _ := v.asking.Do(caller.ID, func() (any, error) { return v.askWhose(context.WithoutCancel(ctx), caller), nil })
+		user = answer.(string)
 	}
+	if user == "" {
+		return caller.ID
+	}
+	return user
+}
+
+// askWhose returns "" where the API does not answer.
+func (v *verifier) askWhose(ctx context.Context, caller tools.Caller) (user string) {
 	ctx, cancel := context.WithTimeout(ctx, meTimeout)
 	defer cancel()
-	me, err := caller.API.Me(ctx)
-	user := caller.ID
+	me, err := caller.API.Me(client.Once(ctx))
 	switch {
 	case err == nil && me.UserID != "":
 		user = v.identifier.name("user", me.UserID)
 	case err == nil && me.OrgMemberID != "":
 		user = v.identifier.name("member", me.OrgMemberID)
-	case err != nil && !errors.Is(err, client.ErrForbidden) && !errors.Is(err, client.ErrUnauthenticated) && !errors.Is(err, client.ErrNotFound):
-		return user // the next body asks again
+	case err == nil, errors.Is(err, client.ErrForbidden), errors.Is(err, client.ErrUnauthenticated), errors.Is(err, client.ErrNotFound):
+		user = caller.ID
+	default:
+		v.accepted.askUserLater(caller.ID, meAgain)
+		return ""
 	}
 	v.accepted.setUser(caller.ID, user)
 	return user

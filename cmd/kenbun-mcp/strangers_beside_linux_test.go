@@ -140,7 +140,7 @@ func TestA22_AUserIsServedWhileStrangersSendBodies(t *testing.T) {
 	best := math.Inf(1)
 	var forCalls, forStrangers, perCall, perStranger time.Duration
 	refused := 0
-	for round := 1; round <= rounds && (best > most || refused < enough); round++ {
+	for round := 1; round <= rounds && (best > most || refused < enough || perStranger > perCall); round++ {
 		strangers.signal(t, syscall.SIGSTOP)
 		began := a.work(t)
 		alone := a.p99(t, calls)
