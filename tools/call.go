@@ -64,6 +64,8 @@ type call struct {
 	accountKey string
 	// pickup is where the user asked for the token that is made. Nil: nowhere.
 	pickup Pickup
+	// current is what stands where a new token is put. Nil: it is put where nothing is.
+	current *CurrentValue
 	// undo is that of the call's result.
 	undo func()
 	// endStretch ends the context of the latest stretch.

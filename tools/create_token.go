@@ -196,29 +196,22 @@ func (p Policy) checkLifetime(expires *time.Time, now time.Time) error {
 // decideOnCreation asks the person about what a new token brings with it that
 // cannot be undone by revoking it.
 func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) (context.Context, error) {
-	lost := ""
-	if road, ok := c.deliverer.(Overwriting); ok {
-		var err error
-		if lost, err = road.Overwrites(ctx); err != nil {
-			return nil, cannotDeliver(err, "no token was made")
-		}
+	if err := c.lookAtCurrent(ctx); err != nil {
+		return nil, cannotDeliver(err, "no token was made")
 	}
 	asks := true
 	var d decision
 	switch {
 	case want.ExpiresAt == nil:
 		d = c.neverExpiring(want)
-	case lost != "":
+	case c.overwrites():
 		d = c.overwriting(want)
 	default:
 		// It needs no question. The user may have thrown the last one away.
 		d = decision{subject: newTokenSubject, question: Question{Unchanged: "no token was made"}, instead: makeInKenbun}
 		asks = false
 	}
-	if lost != "" {
-		d.question.Facts = append(d.question.Facts, Fact{Label: "It takes the place of", Value: lost})
-	}
-	return c.permit(ctx, d, asks)
+	return c.permit(ctx, c.withCurrent(d), asks)
 }
 
 // newTokenFacts are what a person should know of a token that is not there yet.

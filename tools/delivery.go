@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -55,13 +56,28 @@ type Claimed interface {
 	Unclaimed(ctx context.Context, caller Caller) ([]string, error)
 }
 
-// Overwriting is implemented by a Deliverer that may put a new value in the place
-// of another, which is lost then.
+// Overwriting is implemented by a Deliverer that puts each new value in the same
+// place, so that the value there is lost.
 type Overwriting interface {
-	// Overwrites tells in words what would be lost, "" for nothing. Its text may
-	// be shown to a model.
-	Overwrites(ctx context.Context) (what string, err error)
+	// Current returns the value that is there now.
+	Current(ctx context.Context) (CurrentValue, error)
+	// Overwrite delivers as [Deliverer] does. It fails, and changes nothing, with
+	// [ErrCurrentChanged] where another value than current is there by now.
+	Overwrite(ctx context.Context, caller Caller, token *client.CreatedToken, current CurrentValue) (Receipt, error)
 }
+
+// CurrentValue stands for a value that a new one would take the place of.
+type CurrentValue struct {
+	// What tells in words what would be lost, "" for nothing. It may be shown to a
+	// model.
+	What string
+	// Digest is the same for the same value.
+	Digest string
+}
+
+// ErrCurrentChanged means that the value in the place of delivery is not the one
+// that it was when the call began.
+var ErrCurrentChanged = errors.New("the value that the new token was to take the place of changed meanwhile")
 
 func awaits(road Deliverer) bool {
 	awaiting, ok := road.(Awaiting)

@@ -326,7 +326,13 @@ func TestInlineIsLoudAndIsTheOperatorsChoice(t *testing.T) {
 // overwritingRoad puts values in the place of another.
 type overwritingRoad struct{ *faultyRoad }
 
-func (overwritingRoad) Overwrites(context.Context) (string, error) { return "the value of X", nil }
+func (overwritingRoad) Current(context.Context) (tools.CurrentValue, error) {
+	return tools.CurrentValue{What: "the value of X", Digest: "1"}, nil
+}
+
+func (r overwritingRoad) Overwrite(ctx context.Context, caller tools.Caller, token *client.CreatedToken, _ tools.CurrentValue) (tools.Receipt, error) {
+	return r.Deliver(ctx, caller, token)
+}
 
 func TestR37_OverwritingAnotherValueIsForThePersonToDecide(t *testing.T) {
 	road := overwritingRoad{&faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tools.Receipt, error) {

@@ -24,6 +24,9 @@ func (c *call) mint(
 	ctx context.Context, want client.NewToken,
 	handOver handOver,
 ) (*client.CreatedToken, Receipt, error) {
+	if err := c.checkCurrent(ctx); err != nil {
+		return nil, Receipt{}, err
+	}
 	journal, err := c.begin(ctx, want)
 	if err != nil {
 		return nil, Receipt{}, err
@@ -144,7 +147,54 @@ func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Recei
 	if c.pickup != nil {
 		return c.pickup.Deliver(ctx, c.caller, created)
 	}
+	if road, ok := c.deliverer.(Overwriting); ok && c.current != nil {
+		return road.Overwrite(ctx, c.caller, created, *c.current)
+	}
 	return c.deliverer.Deliver(ctx, c.caller, created)
+}
+
+// lookAtCurrent notes what a new token would take the place of.
+func (c *call) lookAtCurrent(ctx context.Context) error {
+	road, ok := c.deliverer.(Overwriting)
+	if !ok {
+		return nil
+	}
+	current, err := road.Current(ctx)
+	if err != nil {
+		return err
+	}
+	c.current = &current
+	return nil
+}
+
+// overwrites reports whether a value is lost when the new token is delivered.
+func (c *call) overwrites() bool { return c.current != nil && c.current.What != "" }
+
+// withCurrent has the user decide about the value that is lost, too.
+func (c *call) withCurrent(d decision) decision {
+	if c.overwrites() {
+		d.question.Facts = append(d.question.Facts, Fact{Label: "It takes the place of", Value: c.current.What})
+		d.fingerprint = digest([]byte(d.fingerprint + " " + c.current.Digest))
+	}
+	return d
+}
+
+// checkCurrent fails where the value that is lost is not the one that the user was
+// asked about.
+func (c *call) checkCurrent(ctx context.Context) error {
+	road, ok := c.deliverer.(Overwriting)
+	if !ok || c.current == nil {
+		return nil
+	}
+	now, err := road.Current(ctx)
+	if err != nil {
+		return cannotDeliver(err, "no token was made")
+	}
+	if now != *c.current {
+		return newError(CodeDeclined, "%s; no token was made", ErrCurrentChanged).
+			next("Call the tool again; the user is asked anew where a value would be lost.")
+	}
+	return nil
 }
 
 // cannotDeliver tells why no value can reach the person, and what is left.

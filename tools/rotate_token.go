@@ -78,7 +78,12 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 	if err := c.mayCreate(ctx); err != nil {
 		return nil, err
 	}
-	if ctx, err = c.decide(ctx, c.rotation(old, expires, keepsOld || awaits(c.deliverer))); err != nil {
+	if !inPlace {
+		if err := c.lookAtCurrent(ctx); err != nil {
+			return nil, cannotDeliver(err, "no token was made, and the old one works as before")
+		}
+	}
+	if ctx, err = c.decide(ctx, c.withCurrent(c.rotation(old, expires, keepsOld || awaits(c.deliverer)))); err != nil {
 		return nil, err
 	}
 	if err := c.countCreation(ctx); err != nil {

@@ -2,6 +2,8 @@ package human
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -69,28 +71,53 @@ func (e *EnvFile) Check(ctx context.Context) error {
 	})
 }
 
-// Overwrites implements tools.Overwriting.
-func (e *EnvFile) Overwrites(ctx context.Context) (what string, err error) {
+// Current implements tools.Overwriting.
+func (e *EnvFile) Current(ctx context.Context) (current tools.CurrentValue, err error) {
 	err = e.withFile(ctx, func(file *privatefile.File) error {
 		at, err := findVariable(file.Content(), e.variable)
-		if err == nil && at.found && at.start < at.end {
-			what = "the present value of " + e.variable + " in the .env file"
+		if err == nil {
+			current = e.currentAt(file.Content(), at)
 		}
 		return err
 	})
-	return what, err
+	return current, err
+}
+
+func (e *EnvFile) currentAt(content []byte, at envValue) tools.CurrentValue {
+	if !at.found || at.start == at.end {
+		return tools.CurrentValue{}
+	}
+	digest := sha256.Sum256(content[at.start:at.end])
+	return tools.CurrentValue{
+		What:   "the present value of " + e.variable + " in the .env file",
+		Digest: hex.EncodeToString(digest[:]),
+	}
 }
 
 // Deliver makes the token's value the value of the variable and leaves every
 // other byte as it is.
 func (e *EnvFile) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	return e.deliver(ctx, token, nil)
+}
+
+// Overwrite implements tools.Overwriting.
+func (e *EnvFile) Overwrite(ctx context.Context, _ tools.Caller, token *client.CreatedToken, current tools.CurrentValue) (tools.Receipt, error) {
+	return e.deliver(ctx, token, &current)
+}
+
+// deliver takes the place of whatever is there if expected is nil.
+func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expected *tools.CurrentValue) (tools.Receipt, error) {
 	replaced := false
 	err := e.withFile(ctx, func(file *privatefile.File) error {
 		at, err := findVariable(file.Content(), e.variable)
 		if err != nil {
 			return err
 		}
-		replaced = at.found && at.start < at.end
+		current := e.currentAt(file.Content(), at)
+		if expected != nil && current != *expected {
+			return tools.ErrCurrentChanged
+		}
+		replaced = current.What != ""
 		content, err := at.with(file.Content(), e.variable, token.Value.Reveal())
 		if err != nil {
 			return err
@@ -131,6 +158,9 @@ func (e *EnvFile) withFile(ctx context.Context, do func(*privatefile.File) error
 }
 
 func (e *EnvFile) error(err error) error {
+	if errors.Is(err, tools.ErrCurrentChanged) {
+		return fmt.Errorf("%w: %s in %s", tools.ErrCurrentChanged, e.variable, e.path)
+	}
 	why := strings.ReplaceAll(err.Error(), "\n", "; ")
 	return fmt.Errorf("the token cannot be put into the .env file %s: %s", e.path, why)
 }
