@@ -108,7 +108,10 @@ func (b *bodies) read(next http.Handler) http.Handler {
 		in.limit(time.Time{})
 		end := connectionOf(r.Context()).work()
 		defer end()
-		next.ServeHTTP(w, r.WithContext(withMessage(r.Context(), body)))
+		m := newReceived(body)
+		// The context may outlive the request, in a call that goes on.
+		defer m.forget()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bodyKey{}, m)))
 	})
 }
 
@@ -180,15 +183,17 @@ type received struct {
 	bad     *badMessage
 }
 
-func withMessage(ctx context.Context, body []byte) context.Context {
+func newReceived(body []byte) *received {
 	m, bad := parseMessage(body)
-	return context.WithValue(ctx, bodyKey{}, received{m, bad})
+	return &received{m, bad}
 }
+
+func (r *received) forget() { *r = received{} }
 
 // messageOf is the message that came with r, or why there is none.
 func messageOf(r *http.Request) (*message, *badMessage) {
-	in, ok := r.Context().Value(bodyKey{}).(received)
-	if !ok {
+	in, ok := r.Context().Value(bodyKey{}).(*received)
+	if !ok || in.message == nil && in.bad == nil {
 		return nil, &badMessage{code: mcp.PARSE_ERROR, text: "there is no message"}
 	}
 	return in.message, in.bad

@@ -3,11 +3,13 @@ package tools
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 )
 
@@ -95,7 +97,7 @@ func (w *waiter) left(limit time.Duration) time.Duration {
 
 // attend waits for work until it ends, or until the request has to be answered.
 // Then the work goes on, and the next request with key joins it.
-func (w *waiter) attend(ctx context.Context, tool *Tool, key string, work *work) (*result, error) {
+func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work) (*result, error) {
 	w.work.Store(work)
 	open := time.NewTimer(w.left(w.patience.forUser()))
 	defer open.Stop()
@@ -161,9 +163,41 @@ type Open struct {
 	Until time.Time `json:"until"`
 }
 
-// workKey names a call: who makes it, and with which arguments.
-func workKey(caller Caller, tool *Tool, args arguments) string {
-	return digest(mustMarshal([]string{caller.ID, tool.Name, string(mustMarshal(args))}))
+// keyOf names a call of caller. What a new token is delivered to is part of it.
+func (b *Toolbox) keyOf(ctx context.Context, caller Caller, tool *Tool, args arguments) workKey {
+	to := ""
+	if road, ok := b.deliverer.(Addressing); ok {
+		to = road.Addressee(ctx)
+	}
+	return workKey{caller.ID, digest(mustMarshal([]string{tool.Name, string(mustMarshal(args)), to}))}
+}
+
+// join returns the work of the same call that was answered before it was done, nil if
+// there is none. Only a caller whose token kenbun accepts now joins it.
+func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, error) {
+	if !w.works.has(key) {
+		return nil, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, w.left(w.patience.forRecovery()))
+	defer cancel()
+	_, err := caller.API.OrgUnits(asking)
+	if !accepts(err) && !errors.Is(err, client.ErrUnavailable) {
+		// Not every answer about one endpoint is about the token.
+		err = caller.API.ReadTokens(asking, func() func(*client.Token) { return func(*client.Token) {} })
+	}
+	if !accepts(err) {
+		return nil, upstream(err, "check the token")
+	}
+	return w.works.join(ctx, key), nil
+}
+
+// keptOutcome marks the outcome of a work that had ended before a call came for it:
+// the world may have changed since.
+func (b *Toolbox) keptOutcome(outcome *result, ended time.Time) *result {
+	kept := *outcome
+	kept.text = fmt.Sprintf("This is the outcome of the same call made before, which ended %s; nothing was done anew. To do it again, call again.\n%s",
+		humantime.Relative(ended, b.clock()), outcome.text)
+	return &kept
 }
 
 // withdrawnError is a wait for the user that ended before its time, and why.

@@ -56,6 +56,11 @@ type Claimed interface {
 	Unclaimed(ctx context.Context, caller Caller) ([]string, error)
 }
 
+// Addressing is implemented by a Deliverer that delivers to whom the request names.
+type Addressing interface {
+	Addressee(ctx context.Context) string
+}
+
 // Overwriting is implemented by a Deliverer that puts each new value in the same
 // place, so that the value there is lost.
 type Overwriting interface {

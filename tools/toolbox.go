@@ -224,18 +224,31 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 	if err != nil {
 		return nil, err
 	}
-	key := workKey(caller, tool, args)
-	joined := b.works.join(ctx, key)
-	if joined == nil {
-		joined = b.begin(ctx, tool, args, caller, request, logger)
-	} else {
-		logger.Info("the call joins an earlier one", "caller", caller.ID)
+	key := b.keyOf(ctx, caller, tool, args)
+	joined, err := w.join(ctx, key, caller)
+	if err != nil {
+		return nil, err
 	}
-	return w.attend(ctx, tool, key, joined)
+	if joined == nil {
+		return w.attend(ctx, tool, key, b.begin(ctx, tool, args, caller, request, logger))
+	}
+	logger.Info("the call joins an earlier one", "caller", caller.ID)
+	select {
+	case <-joined.done:
+		outcome, err := w.attend(ctx, tool, key, joined)
+		if err != nil {
+			return nil, err
+		}
+		return b.keptOutcome(outcome, joined.ended), nil
+	default:
+		return w.attend(ctx, tool, key, joined)
+	}
 }
 
 // begin starts the work of a call.
 func (b *Toolbox) begin(ctx context.Context, tool *Tool, args arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
+	// They are in args, and the outcome of the work may be kept for minutes.
+	request.Params.Arguments, request.Params.RawArguments = nil, nil
 	return b.works.begin(ctx, func(w *work) (_ *result, err error) {
 		c := &call{
 			Toolbox:   b,

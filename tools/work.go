@@ -21,6 +21,8 @@ const (
 	// maxLeft bounds the calls that go on without anybody waiting, and the outcomes
 	// that are kept.
 	maxLeft = 1024
+	// maxLeftOfCaller bounds the same for one caller.
+	maxLeftOfCaller = 32
 )
 
 // patience are the time limits of a call. All follow from how long it waits for the
@@ -72,8 +74,11 @@ type work struct {
 	// ctx ends when nobody wants the outcome any more.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// done is closed when the work has ended with result and err.
+	// key is that under which the work was left. The lock of works guards it.
+	key workKey
+	// done is closed when the work has ended, at the time ended, with result and err.
 	done   chan struct{}
+	ended  time.Time
 	result *result
 	err    error
 
@@ -107,9 +112,10 @@ type openState struct {
 // has fetched yet.
 type works struct {
 	mu   sync.Mutex
-	left map[string][]*work
-	// count is how many are in left.
-	count int
+	left map[workKey][]*work
+	// count is how many are in left, and of each caller.
+	count    int
+	ofCaller map[string]int
 	// running is how many works have not ended, and how many are being undone.
 	running int
 	idle    chan struct{} // closed when nothing runs. Nil: nobody waits for that
@@ -118,7 +124,12 @@ type works struct {
 	stopOnce sync.Once
 }
 
-func newWorks() *works { return &works{left: map[string][]*work{}, stopping: make(chan struct{})} }
+// workKey names a call: who makes it, and with which arguments.
+type workKey struct{ caller, call string }
+
+func newWorks() *works {
+	return &works{left: map[workKey][]*work{}, ofCaller: map[string]int{}, stopping: make(chan struct{})}
+}
 
 // begin starts what do does, apart from ctx but for its values.
 func (ws *works) begin(ctx context.Context, do func(w *work) (*result, error)) *work {
@@ -141,6 +152,7 @@ func (ws *works) begin(ctx context.Context, do func(w *work) (*result, error)) *
 
 func (ws *works) ended(w *work) {
 	w.cancel(nil)
+	w.ended = time.Now()
 	close(w.done)
 	ws.stopped()
 }
@@ -155,9 +167,16 @@ func (ws *works) stopped() {
 	}
 }
 
+// has reports whether there is a work to join.
+func (ws *works) has(key workKey) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return len(ws.left[key]) > 0
+}
+
 // join returns the work of an earlier call with key that was answered before it was
 // done, nil if there is none. No two calls join the same.
-func (ws *works) join(ctx context.Context, key string) *work {
+func (ws *works) join(ctx context.Context, key workKey) *work {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	waiting := ws.left[key]
@@ -165,7 +184,7 @@ func (ws *works) join(ctx context.Context, key string) *work {
 		return nil
 	}
 	w := waiting[0]
-	ws.drop(key, w)
+	ws.drop(w)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.rejoined)
@@ -174,35 +193,40 @@ func (ws *works) join(ctx context.Context, key string) *work {
 }
 
 // drop forgets w, and reports whether it was there. The caller holds the lock.
-func (ws *works) drop(key string, w *work) bool {
-	waiting := ws.left[key]
+func (ws *works) drop(w *work) bool {
+	waiting := ws.left[w.key]
 	i := slices.Index(waiting, w)
 	if i < 0 {
 		return false
 	}
 	ws.count--
+	if ws.ofCaller[w.key.caller]--; ws.ofCaller[w.key.caller] == 0 {
+		delete(ws.ofCaller, w.key.caller)
+	}
 	if len(waiting) == 1 {
-		delete(ws.left, key)
+		delete(ws.left, w.key)
 	} else {
-		ws.left[key] = slices.Delete(slices.Clone(waiting), i, i+1)
+		ws.left[w.key] = slices.Delete(slices.Clone(waiting), i, i+1)
 	}
 	return true
 }
 
 // leave has w go on without a call that waits for it, and reports whether it does.
 // gone ends it early: it is closed when the client cannot call again.
-func (ws *works) leave(key string, w *work, gone <-chan struct{}) bool {
+func (ws *works) leave(key workKey, w *work, gone <-chan struct{}) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.count >= maxLeft {
+	if ws.count >= maxLeft || ws.ofCaller[key.caller] >= maxLeftOfCaller {
 		return false
 	}
 	rejoined := make(chan struct{})
 	w.mu.Lock()
 	w.rejoined, w.request = rejoined, nil
 	w.mu.Unlock()
+	w.key = key
 	ws.left[key] = append(ws.left[key], w)
 	ws.count++
+	ws.ofCaller[key.caller]++
 	go func() {
 		select {
 		case <-rejoined:
@@ -223,7 +247,7 @@ func (ws *works) leave(key string, w *work, gone <-chan struct{}) bool {
 			}
 		}
 		ws.mu.Lock()
-		dropped := ws.drop(key, w)
+		dropped := ws.drop(w)
 		if dropped {
 			ws.running++ // so that the server does not stop before it is undone
 		}
@@ -260,6 +284,7 @@ func (ws *works) stop(ctx context.Context) {
 		}
 	}
 	clear(ws.left)
+	clear(ws.ofCaller)
 	ws.count = 0
 	idle := ws.idle
 	switch {

@@ -47,6 +47,12 @@ type Sealed struct{}
 // Road implements tools.Deliverer.
 func (Sealed) Road() string { return "sealed" }
 
+// Addressee implements tools.Addressing.
+func (Sealed) Addressee(ctx context.Context) string {
+	header, _ := ctx.Value(recipientKey{}).(string)
+	return header
+}
+
 // Check reports whether the request named a recipient to whom can be encrypted.
 func (s Sealed) Check(ctx context.Context) error {
 	to, err := recipientFrom(ctx)

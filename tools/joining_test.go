@@ -1,0 +1,101 @@
+package tools_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+func TestP12_ATokenThatKenbunRefusesDoesNotJoin(t *testing.T) {
+	whileOpen(t, func(t *testing.T, o *openCase) {
+		o.call(t.Context(), "revoke_token", id("pat_2")).failed(tools.CodeNeedsPerson, "is open")
+		o.user.decision <- nil
+		synctest.Wait()
+		o.api.Bend(bend.Rule{Method: "GET", Status: 401, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"message":"Unauthorized"}`})
+		o.call(t.Context(), "revoke_token", id("pat_2")).failed(tools.CodeUnauthenticated)
+		o.api.Bend()
+		if text := o.call(t.Context(), "revoke_token", id("pat_2")).ok(nil).text(); !strings.Contains(text, "Token revoked") {
+			t.Errorf("the outcome is lost: %q", text)
+		}
+	})
+}
+
+func TestP12_AnOutcomeThatWasKeptSaysSo(t *testing.T) {
+	whileOpen(t, func(t *testing.T, o *openCase) {
+		o.call(t.Context(), "revoke_token", id("pat_2")).failed(tools.CodeNeedsPerson, "is open")
+		o.user.decision <- nil
+		time.Sleep(3 * time.Minute)
+		if text := o.call(t.Context(), "revoke_token", id("pat_2")).ok(nil).text(); !strings.Contains(text, "call made before, which ended 3 minutes ago; nothing was done anew") {
+			t.Errorf("the outcome is given as new: %q", text)
+		}
+		o.call(t.Context(), "revoke_token", id("pat_3")).failed(tools.CodeNeedsPerson, "is open")
+		go func() {
+			time.Sleep(time.Second)
+			o.user.decision <- nil
+		}()
+		if text := o.call(t.Context(), "revoke_token", id("pat_3")).ok(nil).text(); strings.Contains(text, "made before") {
+			t.Errorf("an outcome that was waited for is given as kept: %q", text)
+		}
+	})
+}
+
+func TestP12_ACallForAnotherRecipientDoesNotJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		f := inNoTime(t, api, api, withDeliverer(addressed{}))
+		to := func(whom string) context.Context { return human.WithRecipient(t.Context(), whom) }
+		made := func() int { return api.Count(http.MethodPost, "/") }
+		f.callIn(to("ada"), f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeOutcomeUnknown)
+		before := made()
+		f.callIn(to("eve"), f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeOutcomeUnknown)
+		if made() == before {
+			t.Error("a call for another recipient joined the first")
+		}
+	})
+}
+
+// addressed delivers to whom the request names, and takes long.
+type addressed struct{ human.Sealed }
+
+func (addressed) Check(context.Context) error { return nil }
+
+func (addressed) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToken) (tools.Receipt, error) {
+	time.Sleep(time.Minute)
+	return tools.Receipt{Road: "sealed", Note: "Sealed.", Sealed: "armor"}, nil
+}
+
+func TestP12_OneCallerDoesNotFillTheRoomForOpenCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		f := inNoTime(t, api, api, withDeliverer(addressed{}))
+		const calls = 40
+		left := make(chan bool, calls)
+		for i := range calls {
+			go func() {
+				text := f.callIn(t.Context(), f.asks("", nil), "create_token", createArguments(fmt.Sprintf("import %d", i), "1d")).text()
+				left <- strings.Contains(text, "joins this call")
+			}()
+		}
+		n := 0
+		for range calls {
+			if <-left {
+				n++
+			}
+		}
+		if n > 32 {
+			t.Errorf("%d calls of one caller are left open", n)
+		}
+		if n == 0 {
+			t.Error("no call was left open: the test shows nothing")
+		}
+	})
+}
