@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -34,6 +35,7 @@ func (t *tokens) recognize(next http.Handler) http.Handler {
 			return
 		}
 		caller := t.verifier.caller(credential)
+		began := time.Now()
 		if !t.verifier.acceptedLately(caller.ID) {
 			if !t.verifier.accepted.has(caller.ID) {
 				leave, wait := t.guesses.enter(r.Context(), network(clientAddress(r.Context())))
@@ -52,7 +54,8 @@ func (t *tokens) recognize(next http.Handler) http.Handler {
 			}
 		}
 		connectionOf(r.Context()).trust()
-		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), caller)))
+		ctx := tools.WithWaited(r.Context(), time.Since(began))
+		next.ServeHTTP(w, r.WithContext(withCaller(ctx, caller)))
 	})
 }
 

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -283,4 +287,42 @@ func TestP13_TheOpenQuestionIsWithdrawnWhenTheClientLeaves(t *testing.T) {
 		}
 		user.mustWithdraw(t)
 	})
+}
+
+func TestP12_TheTimeForTheTokenIsPartOfTheCall(t *testing.T) {
+	t.Parallel()
+	h, _, target := waitingHouse(t)
+	const slow = shortPatience * 3 / 4
+	passed, err := url.Parse(h.api.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(passed)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/org-units" {
+			time.Sleep(slow)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(api.Close)
+	client, err := client.New(client.WithBaseURL(api.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	handler, err := h.HTTPHandler(server.HTTPConfig{API: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := listen(t, h, handler)
+	header := bearer(h.pat).with("Mcp-Protocol-Version", modernVersion, "Mcp-Method", "tools/call", "Mcp-Name", "revoke_token")
+	began := time.Now()
+	all := messagesOf(t, served.post(t, header, modernToRevoke(t, 7, target.ID, `1`)))
+	took := time.Since(began)
+	if text := all[len(all)-1].tool(t).text(); !strings.Contains(text, "is open on a page") {
+		t.Fatalf("the answer is %q", text)
+	}
+	if took < shortPatience || took > shortPatience+slow/2 {
+		t.Errorf("a call whose token took %s to check was answered after %s, want %s", slow, took, shortPatience)
+	}
 }

@@ -31,6 +31,14 @@ func WithProgress(ctx context.Context, report ReportProgress) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
 
+type waitedKey struct{}
+
+// WithWaited says how long the client has waited for an answer before the call
+// begins, other than by its own fault.
+func WithWaited(ctx context.Context, waited time.Duration) context.Context {
+	return context.WithValue(ctx, waitedKey{}, waited)
+}
+
 // waiter is one request of a client while it waits for an answer.
 type waiter struct {
 	*Toolbox
@@ -47,7 +55,8 @@ type waiter struct {
 
 // wait begins to wait. The request has an answer when stop is called.
 func (b *Toolbox) wait(ctx context.Context) (w *waiter, stop func()) {
-	w = &waiter{Toolbox: b, started: time.Now()}
+	waited, _ := ctx.Value(waitedKey{}).(time.Duration)
+	w = &waiter{Toolbox: b, started: time.Now().Add(-waited)}
 	if leaving, ok := server.ClientSessionFromContext(ctx).(Leaving); ok {
 		w.gone = leaving.Gone()
 	}
