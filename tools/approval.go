@@ -102,7 +102,7 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 	if err != nil {
 		return err
 	}
-	state, err := c.sealer.seal(c.claims(d), question)
+	state, err := c.sealer.seal(c.claims(d), question, decisionTimeout)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -95,13 +96,17 @@ const connectionAnswer = "connect"
 
 const connectMessage = "kenbun needs a personal access token of yours. It goes from the page to this server on your machine, and never into the conversation."
 
+// ConnectTimeout is how long the user has for the page on which they give a token.
+// While it is open it is the only one that is offered.
+const ConnectTimeout = 15 * time.Minute
+
 // connectAccount has the offers of a page in the budget of questions: nobody can
 // tell yet who the user is.
 const connectAccount = "connect"
 
 // connect offers a page to the user and waits until it was filled in, for as long as
-// the request can wait. The page stays open for longer. While it is open, other calls wait for it too, and the user is asked once. After a no, none
-// is offered for a while.
+// the request can wait. The page stays open for longer. While it is open, other calls
+// wait for it too, and the user is asked once. After a no, none is offered for a while.
 func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRequest) error {
 	w.offered.Store(true)
 	defer w.offered.Store(false)
@@ -117,7 +122,7 @@ func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRe
 	if question, err := w.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
 		return w.awaitToken(ctx, question, err)
 	}
-	id, err := w.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, decisionTimeout)
+	id, err := w.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, ConnectTimeout)
 	var held *approval.HeldBackError
 	switch {
 	case errors.As(err, &held) && held.Why == approval.AlreadyOpen:
@@ -177,7 +182,7 @@ func (w *waiter) offer(ctx context.Context, offer Offer, question openQuestion, 
 	if info == nil || info.ClientCapabilities == nil || !asksByURL(info.ClientCapabilities.Elicitation) {
 		return offer.Show(ctx)
 	}
-	state, err := w.sealer.seal(offerClaims(tool, offer), question)
+	state, err := w.sealer.seal(offerClaims(tool, offer), question, ConnectTimeout)
 	if err != nil {
 		return err
 	}

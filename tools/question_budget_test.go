@@ -95,6 +95,17 @@ func TestR37_TheOfferOfAPageHasABudget(t *testing.T) {
 		f.callModern(capabilities, "whoami", "{}").failed(tools.CodeUnauthenticated, "the user said no", "\nWait: ")
 		f.callModern(capabilities, "whoami", "{}", state(sealed), no).failed(tools.CodeUnauthenticated, "used before")
 	})
+	t.Run("for as long as the page is open", func(t *testing.T) {
+		f := unconnected(t, &letterBox{fills: true}, withClock(clock))
+		capabilities := `{"elicitation":` + url + `}`
+		sealed := offered(f.callModern(capabilities, "whoami", "{}"))
+		clock.advance(14 * time.Minute)
+		if again := offered(f.callModern(capabilities, "whoami", "{}", state(sealed))); again != sealed {
+			t.Error("the question is another one")
+		}
+		yes := `,"inputResponses":{"connect":{"action":"accept"}}`
+		f.callModern(capabilities, "whoami", "{}", state(sealed), yes).ok(nil)
+	})
 	t.Run("without an answer", func(t *testing.T) {
 		box := &letterBox{}
 		f := unconnected(t, box, withClock(clock))

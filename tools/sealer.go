@@ -99,11 +99,12 @@ func (s *sealer) share(key []byte, once Once) error {
 
 var stateContext = []byte("kenbun-mcp decision v1")
 
-// seal returns a state for about, which belongs to question.
-func (s *sealer) seal(about claims, question openQuestion) (string, error) {
+// seal returns a state for about, which belongs to question, and can be opened for the
+// time of lives.
+func (s *sealer) seal(about claims, question openQuestion, lives time.Duration) (string, error) {
 	plain, err := json.Marshal(sealed{
 		Claims:   about,
-		Expires:  s.clock().Add(decisionTimeout),
+		Expires:  s.clock().Add(lives),
 		Nonce:    rand.Text(),
 		Question: question,
 	})

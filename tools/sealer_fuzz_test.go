@@ -11,7 +11,7 @@ import (
 // A state that comes back as it was given out counts once, for what it was given
 // out for. Anything else counts for nothing.
 func FuzzR38_SealedState(f *testing.F) {
-	genuine, err := newSealer(time.Now).seal(claims{}, openQuestion{})
+	genuine, err := newSealer(time.Now).seal(claims{}, openQuestion{}, decisionTimeout)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func FuzzR38_SealedState(f *testing.F) {
 				fields.Field(i).SetString([]string{caller, target}[i%2])
 			}
 		}
-		state, err := s.seal(about, openQuestion{})
+		state, err := s.seal(about, openQuestion{}, decisionTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func FuzzR38_SealedState(f *testing.F) {
 		if err := s.open(t.Context(), state, about); !errors.Is(err, errStateUsed) {
 			t.Fatalf("the second time: %v", err)
 		}
-		late, err := s.seal(about, openQuestion{})
+		late, err := s.seal(about, openQuestion{}, decisionTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ func sealerSharing(t *testing.T, key []byte, once Once) *sealer {
 
 func mustSeal(t *testing.T, s *sealer, about claims) string {
 	t.Helper()
-	state, err := s.seal(about, openQuestion{})
+	state, err := s.seal(about, openQuestion{}, decisionTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}

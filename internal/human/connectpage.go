@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,13 +14,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-const (
-	// connectLimit is how long a page waits for a token to be entered: the
-	// person may have to make one first.
-	connectLimit = 15 * time.Minute
-	// connectTries is how often a token may be entered.
-	connectTries = 5
-)
+// connectTries is how often a token may be entered.
+const connectTries = 5
 
 // ErrTooManyTries means that none of the tokens that were entered was taken.
 var ErrTooManyTries = errors.New("no token that was entered could be used")
@@ -46,7 +40,7 @@ type Offer struct {
 // says so and is gone. Its error is shown to the person: a sentence in plain
 // words, without the token.
 func (p *Pages) Connect(accept func(ctx context.Context, pat client.Secret) error) (*Offer, error) {
-	page, err := p.open(&connectContent{accept: accept}, connectLimit)
+	page, err := p.open(&connectContent{accept: accept}, tools.ConnectTimeout)
 	if err != nil {
 		return nil, err
 	}
