@@ -27,23 +27,35 @@ func TestConformance_HistoriesAgreeWithTheModel(t *testing.T) {
 	if require.All() && !testing.Short() && !raceDetector {
 		histories = 10_000
 	}
-	setFlag(t, "rapid.checks", strconv.Itoa(histories))
+	const parts = 4 // at the same time, each in a store of its own
+	setFlag(t, "rapid.checks", strconv.Itoa(histories/parts))
 	setFlag(t, "rapid.nofailfile", "true") // it would hold nothing but random numbers, and be committed by mistake
-	overStores(t, func(t *testing.T, store string) {
-		t.Parallel() // they wait for their stores most of the time
-		if strings.HasPrefix(store, "sqlite:") {
-			store = "sqlite:" + filepath.Join(memoryFolder(t), "private", "kenbun.db")
+	inParts := func(t *testing.T, open func(t *testing.T) (store string)) {
+		t.Parallel()
+		for part := range parts {
+			t.Run(fmt.Sprint(part), func(t *testing.T) {
+				t.Parallel()
+				runHistories(t, open(t))
+			})
 		}
-		f := newFixture(t, Config{Store: store, TokenLimit: 4})
-		f.Authority.log = slog.New(slog.DiscardHandler) // or hundreds of megabytes of it
-		c := conformance{f, f.Handler()}
-		started, n := time.Now(), 0
-		rapid.Check(t, func(rt *rapid.T) {
-			n++
-			c.history(rt, n)
-		})
-		t.Logf("%d histories in %s", n, time.Since(started).Round(time.Millisecond))
+	}
+	t.Run("memory", func(t *testing.T) { inParts(t, func(*testing.T) string { return "memory" }) })
+	t.Run("sqlite", func(t *testing.T) {
+		inParts(t, func(t *testing.T) string { return "sqlite:" + filepath.Join(memoryFolder(t), "private", "kenbun.db") })
 	})
+	t.Run("postgres", func(t *testing.T) { inParts(t, func(t *testing.T) string { return newPostgres(t) }) })
+}
+
+func runHistories(t *testing.T, store string) {
+	f := newFixture(t, Config{Store: store, TokenLimit: 4})
+	f.Authority.log = slog.New(slog.DiscardHandler) // or hundreds of megabytes of it
+	c := conformance{f, f.Handler()}
+	started, n := time.Now(), 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		c.history(rt, n)
+	})
+	t.Logf("%d histories in %s", n, time.Since(started).Round(time.Millisecond))
 }
 
 // memoryFolder is a folder on a disk in memory where there is one. Histories ask
