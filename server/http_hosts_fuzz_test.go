@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -18,6 +19,9 @@ var writtenHost = regexp.MustCompile(`^(?:([0-9A-Za-z._-]+)|\[([0-9A-Fa-f:.]+)\]
 func hostMayPass(header string) bool {
 	parts := writtenHost.FindStringSubmatch(header)
 	if parts == nil {
+		return false
+	}
+	if _, err := strconv.ParseUint(parts[3], 10, 16); parts[3] != "" && err != nil {
 		return false
 	}
 	if parts[2] != "" {
@@ -40,7 +44,7 @@ func hostMayPass(header string) bool {
 func FuzzR28_HostAndOrigin(f *testing.F) {
 	for _, host := range []string{
 		"localhost", "LOCALHOST:8765", "127.0.0.1:1", "[::1]:8765", "::1:8765", "::1", "[::ffff:127.0.0.1]:1", "[::1%25lo]", "mcp.example.com",
-		"ported.example.com:8443", "ported.example.com", "[2001:DB8::1]:443", "localhost.", "loc\u0430lhost", "\u212aenbun", "localhost:", "localhost:80:80", "user@localhost",
+		"ported.example.com:8443", "ported.example.com", "[2001:DB8::1]:443", "localhost.", "loc\u0430lhost", "\u212aenbun", "localhost:", "localhost:80:80", "user@localhost", "localhost:65535", "localhost:65536",
 	} {
 		f.Add(host, "https://tools.example.com")
 	}
