@@ -3,13 +3,17 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/peer"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
 // guardOwnUser passes requests to a server that acts with its own token: those
@@ -20,6 +24,8 @@ func guardOwnUser(key client.Secret, header tokenHeader) guard {
 }
 
 var (
+	errNoneWanted = &authError{status: http.StatusBadRequest, code: "invalid_request", reason: refusedNoneWanted,
+		description: "this server acts with its own token and would not use yours; send none, or start it with --identity caller"}
 	errNoKey = &authError{status: http.StatusUnauthorized, reason: refusedMissingKey,
 		description: "this server acts with its own token and needs its key: send what is in its key file in the Authorization header as a Bearer token, or in X-API-Key"}
 	errTwoKeys = &authError{status: http.StatusUnauthorized, code: "invalid_request", reason: reason(client.TokenTwice),
@@ -33,10 +39,15 @@ var (
 // must bring none.
 func requireKey(key client.Secret, header tokenHeader, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := header
+		if bringsUserToken(r.Header) {
+			// Whichever header counts: a user who sends a token of their own must not be
+			// served as the server's user.
+			header = ""
+		}
 		if overUnixSocket(r) {
 			if header.isIn(r.Header) {
-				challenge(w, &authError{status: http.StatusBadRequest, code: "invalid_request", reason: refusedNoneWanted,
-					description: "this server acts with its own token and would not use yours; send none, or start it with --identity caller"})
+				challenge(w, errNoneWanted)
 				return
 			}
 		} else if err := checkKey(r, key, header); err != nil {
@@ -45,6 +56,25 @@ func requireKey(key client.Secret, header tokenHeader, next http.Handler) http.H
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bringsUserToken reports whether a kenbun token stands in one of the headers in which
+// a token counts by default, also as the password of Basic.
+func bringsUserToken(header http.Header) bool {
+	authorization, alone := tokenHeader("").values(header)
+	for _, value := range slices.Concat(authorization, alone) {
+		scheme, rest, _ := strings.Cut(value, " ")
+		if ascii.EqualFold(scheme, "Basic") {
+			if pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest)); err == nil {
+				value = string(pair)
+			}
+		}
+		value = strings.ToLower(value)
+		if strings.Contains(value, redact.PAT) || strings.Contains(value, redact.Session) || strings.Contains(value, redact.Link) {
+			return true
+		}
+	}
+	return false
 }
 
 func checkKey(r *http.Request, key client.Secret, header tokenHeader) *authError {

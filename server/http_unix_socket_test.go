@@ -4,10 +4,13 @@ package server_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -52,6 +55,42 @@ func TestIdentityServer_NeedsNoKeyOnItsUnixSocket(t *testing.T) {
 	}
 	if err := h.stop(); err != nil {
 		t.Errorf("the server ended with %v", err)
+	}
+}
+
+// A server that acts as its own user serves nobody who sends a kenbun token of their
+// own, whichever header counts.
+func TestR3_P8_AUsersTokenIsRefusedBesideTheHeaderThatCounts(t *testing.T) {
+	own := func(h *house, api *client.Client) tools.Callers { return server.OwnCallers(api, ownToken(h.pat)) }
+	key := serverKey()
+	for _, name := range []string{"", "Authorization", "X-API-Key", "X-Kenbun-Token"} {
+		socket := listenOnSocket(t, newHouse(t, own), server.HTTPConfig{Identity: server.IdentityServer, TokenHeader: name})
+		tcp := identityServer(t, key, func(config *server.HTTPConfig) { config.TokenHeader = name })
+		rightKey := map[string]headers{"": bearer(key), "Authorization": bearer(key), "X-API-Key": {"X-API-Key", key}, "X-Kenbun-Token": {"X-Kenbun-Token", key}}[name]
+		for served, with := range map[*httpHouse]headers{socket: nil, tcp: rightKey} {
+			if answer := served.post(t, with, initialize(t, 1, noCapabilities)); answer.status != http.StatusOK {
+				t.Fatalf("%s: without a token of the user's: status %d, %s", name, answer.status, answer.body)
+			}
+			pat := served.pat
+			for what, header := range map[string]headers{
+				"Bearer": bearer(pat), "no scheme": {"Authorization", pat}, "API key": {"X-API-Key", pat}, "capitals": {"Authorization", "Bearer " + strings.ToUpper(pat)},
+				"Basic": {"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("ada:"+pat))}, "a session": {"Authorization", "Bearer kbn_" + "session_x"},
+				"beside another": {"Authorization", "Basic YTpi", "Authorization", "Bearer " + pat},
+			} {
+				answer := served.post(t, with.with(header...), initialize(t, 1, noCapabilities))
+				reason := answer.refusal(t).Reason
+				if served == socket && (answer.status != http.StatusBadRequest || reason != "token_not_wanted") ||
+					served == tcp && (answer.status != http.StatusUnauthorized || !slices.Contains([]string{"wrong_key", "two_tokens", "missing_scheme", "wrong_scheme"}, reason)) {
+					t.Errorf("%q counts, %s (socket: %t): status %d, %s", name, what, served == socket, answer.status, answer.body)
+				}
+			}
+		}
+		// What a gateway adds of its own stays ignored.
+		if name == "X-Kenbun-Token" {
+			if answer := socket.post(t, headers{"Authorization", "Basic YTpi", "X-API-Key", "key of a gateway"}, initialize(t, 1, noCapabilities)); answer.status != http.StatusOK {
+				t.Errorf("a gateway's own credentials: status %d, %s", answer.status, answer.body)
+			}
+		}
 	}
 }
 
