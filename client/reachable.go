@@ -3,9 +3,9 @@ package client
 import (
 	"context"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/intermediary"
 )
 
 const (
@@ -56,16 +56,10 @@ func (c *Client) reach(ctx context.Context, cl *call) error {
 	switch status := response.StatusCode; {
 	case status >= 500, status >= 300 && status < 400, status == http.StatusProxyAuthRequired:
 		return statusError(cl, cl.answer)
-	case status < 500 && isPage(response.Header.Get("Content-Type")):
+	case status < 500 && intermediary.IsPage(response.Header):
 		e := unexpected(cl, cl.answer, "a web page answers in place of the API", nil)
 		e.Cause, e.Advice = CauseIntermediary, ""
 		return e.advise()
 	}
 	return nil
-}
-
-// isPage reports whether contentType is that of something for people to look at.
-func isPage(contentType string) bool {
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (mediaType == "text/html" || strings.HasPrefix(mediaType, "application/xhtml"))
 }

@@ -29,7 +29,7 @@ const (
 // newTransport makes the connections to base.
 func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 	if base.Scheme == "https" {
-		if err := proxy.Check(base.Hostname()); err != nil {
+		if err := proxy.Check(base); err != nil {
 			return nil, err
 		}
 		if err := trust.CheckEnvironment(); err != nil {

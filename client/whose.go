@@ -3,7 +3,8 @@ package client
 import (
 	"bytes"
 	"net/http"
-	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/intermediary"
 )
 
 // foreign tells whether an answer of no good status is somebody else's, and
@@ -26,10 +27,7 @@ func foreign(a *answer, said errorBody) Cause {
 }
 
 func isOwn(a *answer, said errorBody) bool {
-	if a.status == http.StatusNetworkAuthenticationRequired || hasOtherChallenge(a.header) || isMarked(a.header) {
-		return false
-	}
-	if isPage(a.header.Get("Content-Type")) {
+	if intermediary.Signed(a.status, a.header) {
 		return false
 	}
 	switch string(bytes.Join(bytes.Fields(a.body), nil)) {
@@ -51,101 +49,16 @@ func isDocumentedWithoutBody(status int) bool {
 	return false
 }
 
-// hasOtherChallenge reports whether the answer asks for credentials that the API
-// never asks for. Its own challenge is Bearer.
-func hasOtherChallenge(header http.Header) bool {
-	if len(header.Values("Proxy-Authenticate")) > 0 {
-		return true
-	}
-	for _, challenge := range header.Values("Www-Authenticate") {
-		scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " ")
-		if !strings.EqualFold(strings.TrimSuffix(scheme, ","), "bearer") {
-			return true
-		}
-	}
-	return false
-}
-
-// isMarked reports whether a well-known gateway says that the answer is its own.
-func isMarked(header http.Header) bool {
-	for _, name := range [...]string{"X-Squid-Error", "X-Amzn-Errortype", "Cf-Mitigated", "X-Goog-Iap-Generated-Response"} {
-		if header.Get(name) != "" {
-			return true
-		}
-	}
-	return false
-}
-
 // isOwnSuccess reports whether a good answer to a DELETE is one that the API can
 // give: without a body, or JSON.
 func isOwnSuccess(a *answer) bool {
-	if a.status < 200 || a.status > 299 || isPage(a.header.Get("Content-Type")) {
+	if a.status < 200 || a.status > 299 || intermediary.IsPage(a.header) {
 		return false
 	}
 	return len(bytes.TrimSpace(a.body)) == 0 || isJSON(a.header.Get("Content-Type"))
 }
 
-// selfDescription is what something in between says about itself: the title or
-// the first words of its page, and its name.
+// selfDescription is what something in between says about itself.
 func selfDescription(a *answer, said errorBody) string {
-	text := said.message
-	if text == "" && isText(a.header.Get("Content-Type"), a.body) {
-		text = pageText(a.body)
-	}
-	server := a.header.Get("Server")
-	switch {
-	case server == "":
-		return text
-	case text == "":
-		return server
-	}
-	return text + " (" + server + ")"
-}
-
-// isText reports whether a body is meant for people.
-func isText(contentType string, body []byte) bool {
-	body = bytes.TrimSpace(body)
-	return len(body) > 0 && strings.IndexByte(`{["`, body[0]) < 0 &&
-		(contentType == "" || strings.HasPrefix(asciiLower(contentType), "text/") || isPage(contentType))
-}
-
-// maxPageText bounds the words taken of a page, in bytes.
-const maxPageText = 200
-
-// pageText returns the title of a web page, or its first words.
-func pageText(body []byte) string {
-	page := string(body[:min(len(body), 16<<10)])
-	lower := asciiLower(page)
-	if start := strings.Index(lower, "<title"); start >= 0 {
-		if open := strings.IndexByte(page[start:], '>'); open >= 0 {
-			title, _, _ := strings.Cut(page[start+open+1:], "<")
-			if strings.TrimSpace(title) != "" {
-				return cutBytes(title)
-			}
-		}
-	}
-	var b strings.Builder
-	for len(page) > 0 && b.Len() < maxPageText {
-		text, rest, found := strings.Cut(page, "<")
-		b.WriteString(text)
-		b.WriteByte(' ')
-		if !found {
-			break
-		}
-		name := asciiLower(rest[:min(len(rest), 8)])
-		page = rest
-		for _, hidden := range [...]string{"script", "style"} {
-			if strings.HasPrefix(name, hidden) {
-				if end := strings.Index(asciiLower(page), "</"+hidden); end >= 0 {
-					page = page[end+1:]
-				}
-			}
-		}
-		_, page, _ = strings.Cut(page, ">")
-	}
-	return cutBytes(strings.Join(strings.Fields(b.String()), " "))
-}
-
-func cutBytes(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), maxPageText)], "")
+	return intermediary.Describe(a.header, a.body, said.message)
 }

@@ -161,9 +161,12 @@ func fetchClaim(cmd *cobra.Command, argument string, connecting *connectionFlags
 			CAFile: connecting.caFile, UserAgent: "kenbun-mcp/" + version(),
 		})
 		var refused *claim.RefusedError
+		var setting *claim.SettingError
 		switch {
 		case errors.As(err, &refused):
 			return fmt.Errorf("%w: %w", errRefused, err)
+		case errors.As(err, &setting):
+			return usageErrorf("%w", err)
 		case err != nil:
 			return err
 		}

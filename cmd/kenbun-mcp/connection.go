@@ -15,6 +15,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/credential"
 	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/trust"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -136,6 +137,9 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *connection, err error) {
 	if f.apiURL != client.DefaultBaseURL {
 		return nil, usageErrorf("--embedded and --api-url name two different APIs: give one of them")
+	}
+	if _, err := trust.TLSConfig(f.caFile); err != nil {
+		return nil, usageErrorf("--ca-file: %w", err) // also where nothing needs it yet
 	}
 	config := authority.EmbeddedConfig{Logger: logger, Dir: f.embeddedStore}
 	if config.RateLimits, err = embeddedRateLimits(f.embeddedLimit); err != nil {

@@ -176,3 +176,56 @@ func TestP14_BlanksAroundASettingAreTrimmed(t *testing.T) {
 		}
 	}
 }
+
+// Each command with --ca-file refuses a file that it cannot use, whatever else it does.
+func TestP20_AFileOfAuthoritiesThatCannotBeReadIsRefusedByEveryCommand(t *testing.T) {
+	folder := t.TempDir()
+	files := map[string]string{filepath.Join(folder, "none"): "does not exist", folder: "cannot be read"}
+	for name, content := range map[string]string{"empty": "", "key": "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", "page": "<html>"} {
+		file := filepath.Join(folder, name)
+		writePrivate(t, file, []byte(content))
+		files[file] = "holds no certificate"
+	}
+	identity := filepath.Join(folder, "identity")
+	writePrivate(t, identity, []byte("AGE-SECRET-KEY-"))
+	words := map[string][]string{
+		"tokens create": {"--stdout", "x", "--expires", "1d"}, "tokens rotate": {"--stdout", "pat_1"}, "tokens revoke": {"pat_1"}, "tokens update": {"pat_1", "--name", "x"},
+		"http": {"--listen", "127.0.0.1:0"}, "claim": {"claim_ABCDEFGHIJKLMNOPQRSTUVWXYZ", "--server", "https://127.0.0.1:1", "--stdout"}, "login": {}, "logout": {}, "whoami": {}, "stdio": {}, "tokens list": {},
+	}
+	var lines [][]string
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Flags().Lookup("ca-file") != nil {
+			_, line, _ := strings.Cut(cmd.CommandPath(), " ")
+			rest, known := words[line]
+			if !known {
+				t.Errorf("%s is not tried", line)
+			}
+			lines = append(lines, append(strings.Fields(line), rest...))
+			if cmd.Flags().Lookup("embedded") != nil && line != "claim" {
+				lines = append(lines, slices.Concat(strings.Fields(line), rest, []string{"--embedded", "--embedded-store", "memory"}))
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRootCommand())
+	known := kenbuntest.Environment(t, "KENBUN_PAT=kbn_"+"pat_"+strings.Repeat("a", 40))
+	data := filepath.Join(variable(known, "XDG_DATA_HOME"), "kenbun-mcp")
+	mustDo(t, os.MkdirAll(data, 0o700))
+	writePrivate(t, filepath.Join(data, "known-servers"), []byte("https://127.0.0.1:1\n"))
+	for i, line := range lines {
+		for file, says := range files {
+			if line[0] != "whoami" && !strings.HasSuffix(file, []string{"none", "empty"}[i%2]) {
+				continue
+			}
+			got := runProgram(t, append(known, "KENBUN_CA_FILE="+file), "", line...)
+			undone := got.code == exitRefused && strings.Contains(got.stderr, "Nothing was done") // there is no terminal
+			named := got.code == exitUsage && strings.Contains(got.stderr, file) && strings.Contains(got.stderr, says)
+			if !undone && !named || got.stdout != "" {
+				t.Errorf("%v with %s: exit code %d, %q", line, file, got.code, got.stderr)
+			}
+		}
+	}
+}

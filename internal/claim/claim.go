@@ -11,17 +11,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
+	"github.com/kenbun/kenbun-mcp/internal/intermediary"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/proxy"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
@@ -79,6 +85,15 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Reason }
 
+// SettingError is a setting of the connection that cannot be read: the file of
+// certificate authorities, or a variable for a proxy. Nothing was sent.
+type SettingError struct{ err error }
+
+func (e *SettingError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error underneath.
+func (e *SettingError) Unwrap() error { return e.err }
+
 // ErrInvalidServer is in the chain of the error for an address at which no claim
 // is fetched.
 var ErrInvalidServer = errors.New("the server's address must begin with https://, or with http:// on loopback, such as https://mcp.example.com, without user name, query or fragment")
@@ -87,16 +102,17 @@ var ErrInvalidServer = errors.New("the server's address must begin with https://
 // once, since a second one would count as somebody else's. Redirects are not
 // followed.
 //
-// Errors are [*RefusedError], ErrInvalidServer, and such that are
-// client.ErrUnavailable.
+// Errors are [*RefusedError] for the server's own no, [*SettingError],
+// ErrInvalidServer, such that are client.ErrUnavailable, and such that are
+// client.ErrIntermediary where something in between answered.
 func Fetch(ctx context.Context, request Request) (*Token, error) {
 	address, err := parseServer(request.Server)
 	if err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(request.CAFile)
+	transport, err := newTransport(address, request.CAFile)
 	if err != nil {
-		return nil, err
+		return nil, &SettingError{err}
 	}
 	defer transport.CloseIdleConnections()
 	keys, err := claimkey.Derive(request.PAT, request.ID)
@@ -110,6 +126,8 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address.JoinPath(path, request.ID).String(), bytes.NewReader(asked))
 	if err != nil {
 		return nil, ErrInvalidServer
@@ -122,7 +140,7 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 	// The transport alone, without a client: it follows no redirect.
 	response, err := transport.RoundTrip(r)
 	if err != nil {
-		return nil, unreachable(address.Host, err)
+		return nil, unreachable(address.Host, err, sent.Load())
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -131,7 +149,10 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 		return nil, fmt.Errorf("the answer of %s broke off; if the token was in it, it is lost: look at `kenbun-mcp tokens list` and revoke it (%w)", address.Host, client.ErrUnavailable)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, refusal(address.Host, response.StatusCode, body)
+		return nil, refusal(address.Host, response, body)
+	}
+	if mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return nil, inBetween(address.Host, response, body)
 	}
 	return parseToken(address.Host, body, keys)
 }
@@ -160,13 +181,22 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback() && !addr.Is4In6()
 }
 
-func newTransport(caFile string) (*http.Transport, error) {
+func newTransport(server *url.URL, caFile string) (*http.Transport, error) {
+	if err := proxy.Check(server); err != nil {
+		return nil, err
+	}
+	if server.Scheme == "https" {
+		if err := trust.CheckEnvironment(); err != nil {
+			return nil, err
+		}
+	}
 	trusted, err := trust.TLSConfig(caFile)
 	if err != nil {
 		return nil, err
 	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: checkProxyAnswer,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
 		TLSClientConfig:        trusted,
@@ -176,50 +206,106 @@ func newTransport(caFile string) (*http.Transport, error) {
 	}, nil
 }
 
-func unreachable(host string, err error) error {
+// proxyRefusal is a proxy that answered CONNECT with something but 200.
+type proxyRefusal struct{ status int }
+
+func (e *proxyRefusal) Error() string {
+	return fmt.Sprintf("the proxy answered CONNECT with status %d", e.status)
+}
+
+func checkProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return &proxyRefusal{status: answer.StatusCode}
+	}
+	return nil
+}
+
+// unreachable words a request without an answer. sent tells that a connection was
+// made, so that the request may have arrived.
+func unreachable(host string, err error, sent bool) error {
 	var certificate *tls.CertificateVerificationError
 	var dial *net.OpError
+	var refused *proxyRefusal
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &refused) && refused.status == http.StatusProxyAuthRequired:
+		return fmt.Errorf("the proxy on the way to %s wants a login, and nothing was sent: put user and password into HTTPS_PROXY (%w)", host, client.ErrUnavailable)
+	case errors.As(err, &refused):
+		return fmt.Errorf("the proxy on the way to %s refused the connection (status %d), and nothing was sent: check HTTPS_PROXY, or let NO_PROXY name the host (%w)", host, refused.status, client.ErrUnavailable)
+	case errors.As(err, &dial) && dial.Op == "proxyconnect":
+		return fmt.Errorf("the proxy on the way to %s cannot be reached, and nothing was sent: check HTTPS_PROXY (%w)", host, client.ErrUnavailable)
 	case errors.As(err, &certificate):
 		return fmt.Errorf("the certificate of %s is not trusted, and nothing was sent: name its authority with --ca-file (%w)", host, client.ErrUnavailable)
-	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"):
+	case !sent:
 		return fmt.Errorf("%s cannot be reached, and nothing was sent: check --server (%w)", host, client.ErrUnavailable)
 	default:
-		return fmt.Errorf("%s did not answer; if it gave the token out, another try has it revoked, so that nobody else can use it (%w)", host, client.ErrUnavailable)
+		return fmt.Errorf("%s did not answer; %s (%w)", host, anotherTry, client.ErrUnavailable)
 	}
 }
 
+// anotherTry is the advice where it is not known whether the server gave the token out.
+const anotherTry = "if it gave the token out, another try has it revoked, so that nobody else can use it"
+
+// problem is how a kenbun-mcp server refuses.
+type problem struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+	Reason      string `json:"reason"`
+}
+
+// parseProblem reads an answer without a token. It reports false for one that no
+// kenbun-mcp server gives.
+func parseProblem(response *http.Response, body []byte) (problem, bool) {
+	var p problem
+	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if mediaType != "application/json" || intermediary.Signed(response.StatusCode, response.Header) ||
+		json.Unmarshal(body, &p) != nil || p.Code == "" || p.Description == "" {
+		return problem{}, false
+	}
+	p.Code, p.Description = plaintext.Clean(p.Code, maxMessage), plaintext.Clean(p.Description, maxMessage)
+	return p, true
+}
+
 // refusal reads an answer without a token.
-func refusal(host string, status int, body []byte) error {
-	var problem struct {
-		Code        string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal(body, &problem) != nil || problem.Description == "" {
-		problem.Code, problem.Description = "", "" // some other server's page
-	}
-	reason := plaintext.Clean(problem.Description, maxMessage)
+func refusal(host string, response *http.Response, body []byte) error {
+	status := response.StatusCode
+	said, own := parseProblem(response, body)
 	switch {
+	case status >= 300 && status <= 399:
+		return fmt.Errorf("%s answers with a redirect, which is not followed: give the server's own address with --server, and check that no sign-in page of the network stands in between (%w)", host, client.ErrIntermediary)
+	case !own:
+		return inBetween(host, response, body)
+	case status == http.StatusUnauthorized && (said.Reason == "missing_key" || said.Reason == "wrong_key"),
+		status == http.StatusNotFound && said.Code == "not_found":
+		return &RefusedError{Code: said.Code, Reason: fmt.Sprintf("there are no claims at %s: check --server, which is the address of the MCP server without /mcp", host)}
 	case status == http.StatusUnauthorized:
 		return &RefusedError{Code: codeOutdatedServer, Reason: fmt.Sprintf("%s wants your token itself, which is not sent. If it is your own server, "+
 			"it runs an older kenbun-mcp: have it updated, or open the page of the claim in a browser", host)}
-	case status == http.StatusBadRequest && problem.Code == "unsupported_version":
-		return &RefusedError{Code: problem.Code, Reason: reason}
-	case status == http.StatusNotFound && problem.Code == "":
-		return &RefusedError{Reason: fmt.Sprintf("there are no claims at %s: check --server, which is the address of the MCP server without /mcp", host)}
-	case status == http.StatusNotFound, status == http.StatusGone, status == http.StatusTooManyRequests, status == http.StatusForbidden:
-		if reason == "" {
-			reason = fmt.Sprintf("%s refused (status %d)", host, status)
-		}
-		return &RefusedError{Code: plaintext.Clean(problem.Code, maxMessage), Reason: reason}
-	case status >= 300 && status <= 399:
-		return fmt.Errorf("%s answers with a redirect, which is not followed: give the server's own address with --server", host)
+	case status == http.StatusBadRequest && said.Code == "unsupported_version",
+		status == http.StatusNotFound, status == http.StatusGone, status == http.StatusTooManyRequests, status == http.StatusForbidden:
+		return &RefusedError{Code: said.Code, Reason: said.Description}
 	case status >= 500:
 		return fmt.Errorf("%s cannot give claims out right now; try again in a moment (%w)", host, client.ErrUnavailable)
 	default:
 		return fmt.Errorf("%s answered with the unexpected status %d: check --server", host, status)
+	}
+}
+
+// inBetween words an answer that no kenbun-mcp server gives. It says nothing about
+// the claim, the token or the user.
+func inBetween(host string, response *http.Response, body []byte) error {
+	says := ""
+	if text := plaintext.Clean(redact.Whole(intermediary.Describe(response.Header, body, "")), maxMessage); text != "" {
+		says = fmt.Sprintf("; what answered says of itself: %q", text)
+	}
+	switch status := response.StatusCode; {
+	case status >= 500 && status != http.StatusNetworkAuthenticationRequired:
+		return fmt.Errorf("something in front of %s failed, or cannot reach it (status %d)%s; try again in a moment: %s (%w)", host, status, says, anotherTry, client.ErrUnavailable)
+	case status >= 200 && status <= 299:
+		return fmt.Errorf("what answers at %s is not a kenbun-mcp server, or a sign-in page of the network answered in its place (status %d)%s; check --server and the network; %s (%w)", host, status, says, anotherTry, client.ErrIntermediary)
+	default:
+		return fmt.Errorf("what answers at %s is not a kenbun-mcp server, or something in between refused the request, such as a proxy, firewall or gateway (status %d)%s; check --server, which is the address of the MCP server without /mcp, and the network. Neither the claim nor your token is the reason (%w)", host, status, says, client.ErrIntermediary)
 	}
 }
 

@@ -75,6 +75,7 @@ func TestFetch_SendsAProofAndOpensTheAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
 		if r.Method != http.MethodPost || r.URL.Path != "/kenbun/claim/"+id || r.URL.RawQuery != "" || r.Header.Get("Authorization") != "" ||
 			r.Header.Get("Accept") != "application/json" || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("User-Agent") != "test/1" {
 			t.Errorf("the request is %s %s with %d headers", r.Method, r.URL, len(r.Header))
@@ -171,20 +172,20 @@ func TestFetch_TellsWhyThereIsNoToken(t *testing.T) {
 		"no such claim":   {404, problem("no_such_claim", "you have no such claim"), "no_such_claim", nil, "you have no such claim"},
 		"gone":            {410, problem("claim_fetched", "somebody fetched\x1b[31m it\nbefore"), "claim_fetched", nil, "somebody fetched"},
 		"too many":        {429, problem("too_many_tries", "wait"), "too_many_tries", nil, "wait"},
-		"forbidden":       {403, "<html>", "-", nil, "refused (status 403)"},
-		"another site":    {404, "<html>", "-", nil, "there are no claims at 127.0.0.1"},
+		"another server":  {404, problem("not_found", "there is nothing here"), "not_found", nil, "there are no claims at 127.0.0.1"},
+		"for itself":      {401, `{"error":"missing_token","error_description":"x","reason":"missing_key"}`, "missing_token", nil, "there are no claims at 127.0.0.1"},
 		"an older server": {401, problem("missing_token", "x"), "outdated_server", nil, "wants your token itself, which is not sent"},
 		"a newer server":  {400, problem("unsupported_version", "this server speaks version 3"), "unsupported_version", nil, "version 3"},
 		"another version": {200, `{"version":3}`, "", nil, "another version of the protocol"},
 		"version 1":       {200, `{"token":"x"}`, "", nil, "another version of the protocol"},
 		"not for us":      {200, sealing(t, randomToken(), claimkey.Payload{Token: randomToken().Reveal()}), "", nil, "was not sealed for your token"},
-		"unavailable":     {503, "", "", client.ErrUnavailable, "try again in a moment"},
-		"unexpected":      {204, "", "", nil, "unexpected status 204"},
-		"no JSON":         {200, "<html>", "", nil, "cannot be read"},
+		"unavailable":     {503, problem("temporarily_unavailable", "x"), "", client.ErrUnavailable, "cannot give claims out right now"},
+		"unexpected":      {405, problem("method_not_allowed", "x"), "", nil, "unexpected status 405"},
 		"no token":        {200, sealing(t, mine, claimkey.Payload{Token: "x"}), "", nil, "holds no token"},
 		"endless":         {200, `{"token":"` + strings.Repeat("x", 1<<20), "", nil, "cannot be read"},
 	} {
 		server, count := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body) // the test fails by what is missing
 		})
@@ -219,6 +220,7 @@ func TestR27_CertificateIsChecked(t *testing.T) {
 	var count atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		count.Add(1)
+		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answer) // the test fails by what is missing
 	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)

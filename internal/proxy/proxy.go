@@ -11,18 +11,23 @@ import (
 )
 
 // Check reports an error that names the variable, and never its value, if a
-// connection to host over TLS would go past a proxy that the environment asks for.
-// Connections to this machine itself need none.
-func Check(host string) error {
-	name, value := firstSet("HTTPS_PROXY", "https_proxy")
+// connection to u would go past a proxy that the environment asks for. Connections to
+// this machine itself need none.
+func Check(u *url.URL) error {
+	host := u.Hostname()
 	if isLocal(host) {
 		return nil
 	}
+	variable := "HTTPS_PROXY"
+	if u.Scheme == "http" {
+		variable = "HTTP_PROXY"
+	}
+	name, value := firstSet(variable, strings.ToLower(variable))
 	noName, excluded := firstSet("NO_PROXY", "no_proxy")
 	if value == "" {
 		all, _ := firstSet("ALL_PROXY", "all_proxy")
 		if all != "" && !isExcluded(host, excluded) {
-			return fmt.Errorf("%s asks for a proxy, and only HTTPS_PROXY is read here: set HTTPS_PROXY to the proxy, or let NO_PROXY name %s", all, host)
+			return fmt.Errorf("%s asks for a proxy, and only %s is read here: set %s to the proxy, or let NO_PROXY name %s", all, variable, variable, host)
 		}
 		return nil
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -28,13 +29,25 @@ func TestP20_AProxyThatCannotBeReadIsRefusedByName(t *testing.T) {
 		"blanks in place of commas":  {map[string]string{"HTTPS_PROXY": "http://proxy.example", "no_proxy": "localhost example.com"}, "api.kenbun.io", "no_proxy"},
 		"a URL":                      {map[string]string{"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "https://api.kenbun.io"}, "api.kenbun.io", "NO_PROXY"},
 		"a list as it should be":     {map[string]string{"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": "*.example.com, .corp,10.0.0.0/8,[::1]:80,"}, "api.kenbun.io", ""},
+		"plain HTTP has its own":     {map[string]string{"HTTP_PROXY": "http://ada:100%zz@proxy.example"}, "http://collector.example:4318", "HTTP_PROXY"},
+		"which is not for TLS":       {map[string]string{"HTTP_PROXY": "http://ada:100%zz@proxy.example"}, "api.kenbun.io", ""},
+		"nor the other way round":    {map[string]string{"HTTPS_PROXY": "http://ada:100%zz@proxy.example"}, "http://collector.example:4318", ""},
+		"ALL_PROXY for plain HTTP":   {map[string]string{"ALL_PROXY": "socks5://127.0.0.1:1080", "HTTPS_PROXY": "http://proxy.example"}, "http://collector.example:4318", "ALL_PROXY"},
 		"NO_PROXY without any proxy": {map[string]string{"NO_PROXY": "10.0.0.0/33"}, "api.kenbun.io", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, variable := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"} {
+			for _, variable := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"} {
 				t.Setenv(variable, tc.variables[variable])
 			}
-			err := Check(tc.host)
+			address := tc.host
+			if !strings.Contains(address, "://") {
+				address = "https://" + address
+			}
+			u, err := url.Parse(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = Check(u)
 			switch {
 			case tc.names == "" && err != nil, tc.names != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.names+" ")):
 				t.Errorf("got %v, want one that names %q", err, tc.names)

@@ -40,6 +40,11 @@ func Open(ctx context.Context, config Config) (Store, error) {
 	if config.Key == nil {
 		return nil, errors.New("state in Redis is encrypted under a key that all replicas share: name its file with --state-key-file")
 	}
+	if strings.HasPrefix(config.Address, "rediss://") {
+		if err := trust.CheckEnvironment(); err != nil {
+			return nil, err
+		}
+	}
 	trusted, err := trust.TLSConfig(config.CAFile)
 	if err != nil {
 		return nil, err

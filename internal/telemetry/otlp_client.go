@@ -16,6 +16,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kenbun/kenbun-mcp/internal/proxy"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
@@ -43,6 +44,14 @@ type otlpClient struct {
 }
 
 func newOTLPClient(settings *otlpSettings, logger *slog.Logger) (*otlpClient, error) {
+	if err := proxy.Check(settings.endpoint); err != nil {
+		return nil, err
+	}
+	if settings.endpoint.Scheme == "https" {
+		if err := trust.CheckEnvironment(); err != nil {
+			return nil, err
+		}
+	}
 	tlsConfig, err := trust.TLSConfig(settings.certificate)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", settings.certificateFrom, err)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 // The environment variables of OpenTelemetry that are read here. A variable of
@@ -17,6 +19,7 @@ import (
 // looks at before.
 const (
 	envDisabled    = "OTEL_SDK_DISABLED"
+	envPropagators = "OTEL_PROPAGATORS"
 	envExporter    = "OTEL_TRACES_EXPORTER"
 	envEndpoint    = "ENDPOINT"
 	envProtocol    = "PROTOCOL"
@@ -46,24 +49,25 @@ type otlpSettings struct {
 // readOTLPSettings reads the environment. Nil: no traces are wanted. Errors
 // quote no value, since headers and addresses may hold secrets.
 func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
-	// name is a variable as it is set, for traces or for all signals.
-	value := func(name string) (text, from string) {
-		for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
-			if text := strings.TrimSpace(lookup(prefix + name)); text != "" {
-				return text, prefix + name
-			}
-		}
-		return "", ""
-	}
+	value := func(name string) (text, from string) { return otlpValue(lookup, name) }
 	address, from := value(envEndpoint)
-	if address == "" || strings.EqualFold(strings.TrimSpace(lookup(envDisabled)), "true") {
+	if isDisabled(lookup) {
+		return nil, nil
+	}
+	for _, name := range configFiles {
+		if strings.TrimSpace(lookup(name)) != "" {
+			// The file counts in place of all other variables.
+			return nil, fmt.Errorf("%s names a file of settings, which this program does not read", name)
+		}
+	}
+	if address == "" {
 		return nil, nil
 	}
 	wanted, err := wantsOTLP(lookup(envExporter))
 	if !wanted || err != nil {
 		return nil, err
 	}
-	if protocol, from := value(envProtocol); protocol != "" && protocol != protocolProtobuf {
+	if protocol, from := value(envProtocol); protocol != "" && ascii.Lower(protocol) != protocolProtobuf {
 		return nil, fmt.Errorf("%s names a protocol that this program does not speak; use %s", from, protocolProtobuf)
 	}
 	s := &otlpSettings{timeout: defaultOTLPTimeout}
@@ -90,7 +94,7 @@ func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
 			return nil, fmt.Errorf("%s is no number of milliseconds up to 300000", from)
 		}
 	}
-	switch compression, from := value(envCompression); compression {
+	switch compression, from := value(envCompression); ascii.Lower(compression) {
 	case "", "none":
 	case "gzip":
 		s.gzip = true
@@ -100,16 +104,65 @@ func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
 	return s, checkSDKSettings(lookup)
 }
 
+// configFiles are the variables for a file of settings, the later one from before it
+// was stable.
+var configFiles = []string{"OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"}
+
+// otlpValue returns a setting of the exporter as it is set, for traces or for all
+// signals, and the variable that it is from.
+func otlpValue(lookup func(string) string, name string) (text, from string) {
+	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
+		if text := strings.TrimSpace(lookup(prefix + name)); text != "" {
+			return text, prefix + name
+		}
+	}
+	return "", ""
+}
+
+func isDisabled(lookup func(string) string) bool {
+	return ascii.Lower(strings.TrimSpace(lookup(envDisabled))) == "true"
+}
+
+// exporters reads the list of exporters. Their names have no case.
+func exporters(list string) []string {
+	return strings.FieldsFunc(ascii.Lower(list), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
 // wantsOTLP reads the list of exporters.
 func wantsOTLP(list string) (bool, error) {
-	exporters := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
-	switch {
-	case len(exporters) == 0, slices.Contains(exporters, "otlp"):
+	switch named := exporters(list); {
+	case len(named) == 0, slices.Contains(named, "otlp"):
 		return true, nil
-	case slices.Equal(exporters, []string{"none"}):
+	case slices.Equal(named, []string{"none"}):
 		return false, nil
 	}
 	return false, fmt.Errorf("%s names no exporter that this program has; use otlp or none", envExporter)
+}
+
+// unheeded returns a sentence for each setting that is passed over while others are
+// followed, as OpenTelemetry asks for. They quote no value.
+func unheeded(lookup func(string) string) []string {
+	if isDisabled(lookup) {
+		return nil
+	}
+	var sentences []string
+	named := exporters(lookup(envExporter))
+	if address, _ := otlpValue(lookup, envEndpoint); address == "" {
+		if len(named) > 0 && !slices.Equal(named, []string{"none"}) {
+			sentences = append(sentences, envExporter+" asks for traces, and OTEL_EXPORTER_OTLP_ENDPOINT names no collector, so that none are sent")
+		}
+		return sentences
+	}
+	if slices.Contains(named, "otlp") && slices.ContainsFunc(named, func(name string) bool { return name != "otlp" }) {
+		sentences = append(sentences, envExporter+" names more than otlp, and traces are sent over otlp alone")
+	}
+	if disabled := ascii.Lower(strings.TrimSpace(lookup(envDisabled))); disabled != "" && disabled != "false" {
+		sentences = append(sentences, envDisabled+" is neither true nor false, and counts as false")
+	}
+	if propagators := exporters(lookup(envPropagators)); len(propagators) > 0 && !slices.Contains(propagators, "tracecontext") {
+		sentences = append(sentences, envPropagators+" does not name tracecontext, which is the only one here and is used all the same")
+	}
+	return sentences
 }
 
 var errBadHeaders = errors.New("headers are written as name=value, with a comma between them")

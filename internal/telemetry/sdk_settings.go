@@ -17,6 +17,7 @@ const (
 
 	maxQueuedSpans  = 1_000_000
 	maxMilliseconds = 3_600_000
+	maxSpanLimit    = 1_000_000_000
 )
 
 var samplers = []string{
@@ -24,8 +25,9 @@ var samplers = []string{
 	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
 }
 
-// batchSettings are how spans are collected until they are sent.
-var batchSettings = []struct {
+// numericSettings are how spans are collected until they are sent, and how much a span
+// may hold.
+var numericSettings = []struct {
 	name  string
 	least int
 	most  int
@@ -35,12 +37,22 @@ var batchSettings = []struct {
 	// Without a delay the SDK would never rest.
 	{"OTEL_BSP_SCHEDULE_DELAY", 1, maxMilliseconds},
 	{"OTEL_BSP_EXPORT_TIMEOUT", 0, maxMilliseconds},
+	// To the SDK, a negative one is none.
+	{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", -1, maxSpanLimit},
+	{"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", -1, maxSpanLimit},
+	{"OTEL_SPAN_ATTRIBUTE_VALUE_DEPTH_LIMIT", -1, maxSpanLimit},
+	{"OTEL_SPAN_EVENT_COUNT_LIMIT", -1, maxSpanLimit},
+	{"OTEL_SPAN_LINK_COUNT_LIMIT", -1, maxSpanLimit},
+	{"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", -1, maxSpanLimit},
+	{"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", -1, maxSpanLimit},
+	{"OTEL_ATTRIBUTE_COUNT_LIMIT", -1, maxSpanLimit},
+	{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", -1, maxSpanLimit},
 }
 
 // checkSDKSettings refuses what the SDK would pass over, quote in full, or not
 // survive. Errors quote no value.
 func checkSDKSettings(lookup func(string) string) error {
-	for _, setting := range batchSettings {
+	for _, setting := range numericSettings {
 		text := lookup(setting.name)
 		if text == "" {
 			continue

@@ -34,7 +34,8 @@ type TracesConfig struct {
 	// Lookup returns an environment variable, empty if it is not set: those of
 	// OpenTelemetry say whether and where traces are sent.
 	Lookup func(name string) string
-	// Logger is told when traces cannot be sent. Required.
+	// Logger is told when traces cannot be sent, and of settings that are passed over.
+	// Required.
 	Logger *slog.Logger
 }
 
@@ -48,9 +49,15 @@ type Traces struct {
 }
 
 // NewTraces returns nil if the environment asks for no traces, and an error if
-// it asks for some that cannot be made. Nothing is sent before there are spans.
+// it asks for some that cannot be made. A setting that is passed over is named in the
+// log. Nothing is sent before there are spans.
 func NewTraces(ctx context.Context, config TracesConfig) (*Traces, error) {
 	settings, err := readOTLPSettings(config.Lookup)
+	if err == nil {
+		for _, sentence := range unheeded(config.Lookup) {
+			config.Logger.Warn("a setting of OpenTelemetry is passed over", "cause", sentence)
+		}
+	}
 	if settings == nil || err != nil {
 		return nil, err
 	}

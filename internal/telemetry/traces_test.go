@@ -235,6 +235,49 @@ func TestTraces_SettingsThatCannotBeFollowedAreTold(t *testing.T) {
 	}
 }
 
+// What OpenTelemetry has programs pass over is named in the log. What would send traces
+// past a proxy, or elsewhere than a file of settings says, sends none.
+func TestP20_ASettingOfTracesThatIsNotFollowedIsNamed(t *testing.T) {
+	const secret = "hunter2"
+	endpoint := []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"}
+	for name, c := range map[string]struct {
+		pairs []string
+		named string
+		sent  bool
+	}{
+		"more exporters":         {append(endpoint, "OTEL_TRACES_EXPORTER", "OTLP, zipkin"), "OTEL_TRACES_EXPORTER", true},
+		"one without a place":    {[]string{"OTEL_TRACES_EXPORTER", "otlp"}, "OTEL_EXPORTER_OTLP_ENDPOINT", false},
+		"neither true nor false": {append(endpoint, "OTEL_SDK_DISABLED", "yes"), "OTEL_SDK_DISABLED", true},
+		"other propagators":      {append(endpoint, "OTEL_PROPAGATORS", "b3,none"), "OTEL_PROPAGATORS", true},
+		"names in capitals":      {append(endpoint, "OTEL_TRACES_EXPORTER", "OTLP", "OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf", "OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP", "OTEL_PROPAGATORS", "baggage,TraceContext"), "", true},
+	} {
+		var log lockedBuffer
+		traces := newTraces(t, &log, c.pairs...)
+		if text := log.String(); (traces != nil) != c.sent || c.named == "" && text != "" || !strings.Contains(text, c.named) {
+			t.Errorf("%s: sent: %t, the log is %q", name, traces != nil, text)
+		}
+		if err := closeWithin(t, traces, patience); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Setenv("HTTP_PROXY", "http://ada:"+secret+"%zz@proxy.example")
+	t.Setenv("HTTPS_PROXY", "ftp://"+secret)
+	t.Setenv("NO_PROXY", "")
+	for named, pairs := range map[string][]string{
+		"OTEL_CONFIG_FILE":                  append(endpoint, "OTEL_CONFIG_FILE", "/etc/"+secret),
+		"OTEL_EXPERIMENTAL_CONFIG_FILE":     {"OTEL_EXPERIMENTAL_CONFIG_FILE", "/etc/" + secret},
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT":   append(endpoint, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", secret),
+		"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": append(endpoint, "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1k"),
+		"HTTP_PROXY cannot be read":         {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318"},
+		"HTTPS_PROXY cannot be read":        {"OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318"},
+	} {
+		traces, err := telemetry.NewTraces(t.Context(), telemetry.TracesConfig{Lookup: environment(pairs...), Logger: slog.New(slog.DiscardHandler)})
+		if err == nil || traces != nil || !strings.Contains(err.Error(), named) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", named, err)
+		}
+	}
+}
+
 func TestTraces_ACollectorThatFailsIsToldOfOnce(t *testing.T) {
 	c := newCollector(t)
 	c.answer = http.StatusTemporaryRedirect // which is not followed, the key being for this address
