@@ -311,7 +311,11 @@ func confirmedByOwnToken(cmd *cobra.Command, opened *human.OpenedToken, connecti
 func takeBack(ctx context.Context, caller tools.Caller, created *client.CreatedToken, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	if err := caller.API.RevokeToken(ctx, created.ID); err != nil {
+	err := caller.API.RevokeToken(ctx, created.ID)
+	switch {
+	case errors.Is(err, client.ErrOutcomeUnknown):
+		return errors.Join(fmt.Errorf("the value of the token %s could not be shown, and it is not certain that it is revoked: look at `kenbun-mcp tokens list` and revoke it if it is alive, nobody holds it", created.ID), cause, err)
+	case err != nil:
 		return errors.Join(fmt.Errorf("the value of the token %s could not be shown, and it could not be revoked: revoke it, nobody holds it", created.ID), cause, err)
 	}
 	return fmt.Errorf("the value could not be shown; the token was revoked, nothing is left of it: %w", cause)

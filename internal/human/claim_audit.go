@@ -51,10 +51,10 @@ func (c *Claims) recordRevocation(ctx context.Context, id string, held *claim, c
 
 // left is what is there of a claim's token, as far as the claim tells.
 func (c *claim) left() tools.Left {
-	switch c.State {
-	case claimWaiting:
+	switch {
+	case c.State == claimWaiting:
 		return tools.LeftWaiting
-	case claimRevoked:
+	case c.isSeenRevoked():
 		return tools.LeftRevoked
 	default:
 		return tools.LeftUnknown

@@ -48,7 +48,8 @@ const (
 type GoneError struct {
 	Reason  GoneReason
 	TokenID string
-	// Revoked reports whether the token is known to be revoked.
+	// Revoked reports whether kenbun's list shows the token as revoked, or no longer.
+	// Otherwise it is not certain, and the token may be live.
 	Revoked bool
 }
 
@@ -69,10 +70,13 @@ func (e *GoneError) Error() string {
 	case GoneExpired:
 		what = "this claim was not fetched in time"
 	default:
-		return "the token of this claim was revoked; create another one if it is still needed"
+		what = "this claim has ended"
 	}
-	if !e.Revoked {
-		return fmt.Sprintf("%s, and its token could not be revoked: run `kenbun-mcp tokens revoke %s` now", what, e.TokenID)
+	switch {
+	case !e.Revoked:
+		return fmt.Sprintf("%s, and it is not certain that its token is revoked: run `kenbun-mcp tokens revoke %s` now", what, e.TokenID)
+	case e.Reason == GoneRevoked:
+		return "the token of this claim was revoked; create another one if it is still needed"
 	}
 	return what + "; its token was revoked, so that it is of no use to anybody. Create another one if it is still needed"
 }
@@ -243,7 +247,7 @@ func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller too
 	}
 	if token != nil && token.RevokedAt != nil {
 		c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), tools.LeftRevoked)
-		return &GoneError{Reason: c.settle(ctx, id, caller.ID, GoneRevoked), TokenID: held.TokenID, Revoked: true}
+		return &GoneError{Reason: c.settle(ctx, id, caller.ID, GoneRevoked, true), TokenID: held.TokenID, Revoked: true}
 	}
 	return nil
 }
@@ -260,16 +264,16 @@ func (c *Claims) lost(ctx context.Context, id string, caller tools.Caller) error
 // gone tells why a claim is not given out, and sees to it that its token is
 // revoked. After a first fetch that means that somebody else has it.
 func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.Caller) error {
-	gone := &GoneError{Reason: held.reasonGone(GoneExpired), TokenID: held.TokenID, Revoked: held.State == claimRevoked}
+	gone := &GoneError{Reason: held.reasonGone(GoneExpired), TokenID: held.TokenID, Revoked: held.isSeenRevoked()}
 	c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), held.left())
 	if gone.Reason == GoneFetched {
 		c.observe(ClaimContested)
-		c.log.Warn("a claim was tried a second time; its token is revoked", "claim", id, "id", held.TokenID, "caller", caller.ID)
+		c.log.Warn("a claim was tried a second time; its token is to be revoked", "claim", id, "id", held.TokenID, "caller", caller.ID)
 	}
 	if held.State == claimWaiting {
 		c.observe(ClaimExpired)
 	}
-	if !gone.Revoked {
+	if !gone.Revoked && (held.State != claimRevoked || caller.API != nil) {
 		gone.Revoked = c.revoke(ctx, id, held, caller, gone.Reason, reasonToRevoke(gone.Reason))
 	}
 	return gone
@@ -289,13 +293,13 @@ func (c *Claims) TakeBackSealed(ctx context.Context, id string, claimed *SealedC
 
 func (c *Claims) takeBack(ctx context.Context, id string, held *claim, caller tools.Caller) {
 	c.observe(ClaimTakenBack)
-	c.log.Warn("a claim was fetched and could not be handed over; its token is revoked", "claim", id, "id", held.TokenID)
+	c.log.Warn("a claim was fetched and could not be handed over; its token is to be revoked", "claim", id, "id", held.TokenID)
 	c.revoke(ctx, id, held, caller, GoneFetched, tools.ReasonNotHandedOver)
 }
 
 // revoke revokes the token of a claim as the caller, or with the token itself
-// where the caller's token is not at hand. It reports whether the token is
-// revoked. If it is not, others try.
+// where the caller's token is not at hand. It reports whether it is certain that the
+// token is revoked. If it is not, others try.
 func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason, because tools.AuditReason) bool {
 	// What is begun for safety's sake does not end with the request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
@@ -307,19 +311,29 @@ func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tool
 		err = c.revokeWithItself(ctx, held)
 	}
 	c.recordRevocation(ctx, id, held, caller, because, err)
-	if err != nil && !errors.Is(err, client.ErrNotFound) {
-		c.leaveToOthers(ctx, id, caller.ID, reason)
-		c.log.Error("the token of a claim could not be revoked", "claim", id, "id", held.TokenID, "prefix", held.Prefix, "cause", err)
+	switch {
+	case err == nil, errors.Is(err, client.ErrNotFound):
+		c.settle(ctx, id, caller.ID, reason, true)
+		return true
+	case errors.Is(err, errNotAccepted):
+		c.log.Warn("the token of a claim is not accepted any more", "claim", id, "id", held.TokenID, "prefix", held.Prefix, "cause", err)
+		c.settle(ctx, id, caller.ID, reason, false)
 		return false
 	}
-	c.settle(ctx, id, caller.ID, reason)
-	return true
+	c.leaveToOthers(ctx, id, caller.ID, reason)
+	what := "the token of a claim could not be revoked"
+	if errors.Is(err, client.ErrOutcomeUnknown) {
+		what = "it is not certain that the token of a claim is revoked"
+	}
+	c.log.Error(what, "claim", id, "id", held.TokenID, "prefix", held.Prefix, "cause", err)
+	return false
 }
 
-// settle remembers that a claim's token is revoked, whatever happened to the
-// claim meanwhile. It returns why it cannot be fetched: what is known of it
+// settle remembers that nothing more can be done about a claim's token, whatever
+// happened to the claim meanwhile: it is revoked, or is not accepted any more. seen
+// tells that the list showed it as revoked, or no longer. It returns why it cannot be fetched: what is known of it
 // already, or else reason.
-func (c *Claims) settle(ctx context.Context, id, owner string, reason GoneReason) GoneReason {
+func (c *Claims) settle(ctx context.Context, id, owner string, reason GoneReason, seen bool) GoneReason {
 	const attempts = 5
 	for range attempts {
 		sealed, ok, err := c.store.Get(ctx, claimKey(id))
@@ -331,10 +345,10 @@ func (c *Claims) settle(ctx context.Context, id, owner string, reason GoneReason
 			break
 		}
 		reason = held.reasonGone(reason)
-		if held.State == claimRevoked {
+		if held.State == claimRevoked && (!held.Unseen || !seen) {
 			break
 		}
-		held.State, held.Gone, held.Sealed, held.ToRevoke = claimRevoked, reason, nil, nil
+		held.State, held.Unseen, held.Gone, held.Sealed, held.ToRevoke = claimRevoked, !seen, reason, nil, nil
 		done, err := c.replace(ctx, id, owner, sealed, held, rememberedFor)
 		if err == nil && done {
 			break

@@ -20,7 +20,7 @@ const (
 	claimFetched claimState = "fetched"
 	// claimEnded: nobody fetched it in time, and its token has to be revoked.
 	claimEnded claimState = "ended"
-	// claimRevoked: its token was revoked.
+	// claimRevoked: its token was revoked, or is not accepted any more (Unseen).
 	claimRevoked claimState = "revoked"
 )
 
@@ -31,6 +31,9 @@ type claim struct {
 	Deadline time.Time  `json:"deadline"`
 	// Gone is why it cannot be fetched any more; empty while it waits.
 	Gone GoneReason `json:"gone,omitempty"`
+	// Unseen tells that kenbun does not accept the token any more, and that the list
+	// has not shown it as revoked.
+	Unseen bool `json:"unseen,omitempty"`
 	// Sealed is the token, sealed for its user (package claimkey). It is empty
 	// once the claim cannot be fetched any more.
 	Sealed []byte `json:"sealed,omitempty"`
@@ -51,6 +54,9 @@ type claim struct {
 	// Permissions are nil if the token is not narrowed.
 	Permissions []string `json:"permissions,omitzero"`
 }
+
+// isSeenRevoked reports whether the list has shown the token as revoked, or no longer.
+func (c *claim) isSeenRevoked() bool { return c.State == claimRevoked && !c.Unseen }
 
 func (c *claim) token() client.Token {
 	return client.Token{

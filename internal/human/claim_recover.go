@@ -122,8 +122,17 @@ func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_
 		return nil, false, nil
 	case err != nil:
 		return nil, true, err
-	case owner != caller.ID, held.State == claimRevoked:
+	case owner != caller.ID, held.isSeenRevoked():
 		return nil, false, nil
+	case held.State == claimRevoked:
+		token, err := tools.FindToken(ctx, caller.API, held.TokenID)
+		if err != nil && !errors.Is(err, client.ErrForbidden) {
+			return nil, true, fmt.Errorf("look for the token of an ended claim: %w", err)
+		}
+		if err == nil && (token == nil || token.RevokedAt != nil) {
+			c.settle(ctx, id, owner, held.Gone, true)
+			return nil, false, nil
+		}
 	case held.State == claimFetched, held.State == claimWaiting && c.now().Before(held.revocable().Add(passOnDelay)):
 		return nil, true, nil
 	}
@@ -137,7 +146,7 @@ func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_
 	case err != nil:
 		return nil, true, fmt.Errorf("revoke the token of an ended claim: %w", err)
 	}
-	c.settle(ctx, id, owner, reason)
+	c.settle(ctx, id, owner, reason, true)
 	return &tools.Recovered{TokenID: held.TokenID, Name: held.Name, Outcome: outcome}, false, nil
 }
 

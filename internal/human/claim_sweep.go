@@ -134,11 +134,16 @@ func (c *Claims) revokeWithItself(ctx context.Context, held *claim) error {
 		return err
 	}
 	err = c.api.As(client.Credential{PAT: value}).RevokeToken(ctx, held.TokenID)
-	if errors.Is(err, client.ErrUnauthenticated) && !c.notYetValid(held) {
-		return client.ErrNotFound // it is dead already
+	if errors.Is(err, client.ErrUnauthenticated) && !errors.Is(err, client.ErrOutcomeUnknown) && !c.notYetValid(held) {
+		return errNotAccepted
 	}
 	return err
 }
+
+// errNotAccepted means that kenbun refuses the token itself. It is revoked already, has
+// expired, or its user is suspended. The list, which would show which, cannot be read
+// with it.
+var errNotAccepted = fmt.Errorf("kenbun does not accept the token any more, and it is not certain that it is revoked (%w)", client.ErrOutcomeUnknown)
 
 func (c *Claims) notYetValid(held *claim) bool {
 	return held.ValidFrom != nil && c.now().Before(*held.ValidFrom)
@@ -173,19 +178,28 @@ func (c *Claims) revokeUnfetched(ctx context.Context, id, owner string, held *cl
 	}
 	because := reasonToRevoke(held.reasonGone(GoneExpired))
 	c.recordRevocation(ctx, id, held, held.owner(owner), because, err)
-	if err != nil && !errors.Is(err, client.ErrNotFound) {
+	switch {
+	case err == nil, errors.Is(err, client.ErrNotFound):
+		c.log.Warn("nobody fetched a claim; its token was revoked", "claim", id, "id", held.TokenID, "caller", owner)
+		c.settle(ctx, id, owner, GoneExpired, true)
+	case errors.Is(err, errNotAccepted):
+		c.log.Warn("nobody fetched a claim; kenbun does not accept its token any more, and it is not certain that it is revoked", "claim", id,
+			"id", held.TokenID, "prefix", held.Prefix, "caller", owner)
+		c.settle(ctx, id, owner, GoneExpired, false)
+	default:
 		delay := min(max(c.now().Sub(held.Deadline), sweepLease), maxSweepDelay)
 		next := c.now().Add(delay)
 		if c.notYetValid(held) && held.ValidFrom.After(next) {
 			next = *held.ValidFrom
 		}
-		c.log.Error("nobody fetched a claim, and its token could not be revoked", "claim", id, "id", held.TokenID,
+		what := "nobody fetched a claim, and its token could not be revoked"
+		if errors.Is(err, client.ErrOutcomeUnknown) {
+			what = "nobody fetched a claim, and it is not certain that its token is revoked"
+		}
+		c.log.Error(what, "claim", id, "id", held.TokenID,
 			"prefix", held.Prefix, "caller", owner, "next_try", next.UTC().Format(time.RFC3339), "cause", err)
 		c.postpone(ctx, id, next)
-		return
 	}
-	c.log.Warn("nobody fetched a claim; its token was revoked", "claim", id, "id", held.TokenID, "caller", owner)
-	c.settle(ctx, id, owner, GoneExpired)
 }
 
 // passOn leaves a claim to a replica that was there when it was made.

@@ -220,7 +220,7 @@ func TestR39_A9_SecondTryRevokesAndTells(t *testing.T) {
 		if r.works(t, created.Value) {
 			t.Error("the token works after the second try")
 		}
-		if !strings.Contains(r.log.String(), `"level":"WARN","msg":"a claim was tried a second time; its token is revoked","claim":"`+id) {
+		if !strings.Contains(r.log.String(), `"level":"WARN","msg":"a claim was tried a second time; its token is to be revoked","claim":"`+id) {
 			t.Errorf("the operator is not told: %s", r.log)
 		}
 		_, err = r.here.Fetch(t.Context(), id, r.ada)
