@@ -77,7 +77,7 @@ func (w *waiter) notConnected(cause, connected error) *Error {
 		return e
 	}
 	if !errors.As(connected, &held) {
-		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, connected)
+		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, withoutCode(connected))
 		return e
 	}
 	now := w.clock()

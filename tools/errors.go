@@ -69,8 +69,25 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 // Unwrap returns what the error was made from, for logs. It may be nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// newError words an error. Of an *Error among args, the message alone is shown: an
+// answer has one code, at its beginning.
 func newError(code Code, format string, args ...any) *Error {
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i] = withoutCode(err)
+		}
+	}
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// withoutCode returns the text of err. Where an *Error stands in its chain, the code is
+// left out of the text.
+func withoutCode(err error) string {
+	text := err.Error()
+	if e, ok := asError(err); ok {
+		text = strings.Replace(text, e.Error(), e.Message, 1)
+	}
+	return text
 }
 
 func invalidArgument(format string, args ...any) *Error {

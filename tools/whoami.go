@@ -116,6 +116,9 @@ func Identify(ctx context.Context, caller Caller, address string, now time.Time)
 		API:   address,
 	}
 	who.describeUser(me, meErr)
+	if unitsErr != nil && !refusedByKenbun(unitsErr) {
+		who.Warnings = append(who.Warnings, notTold(unitsErr, "", "the organizational units could not be looked at")+".")
+	}
 	if unitsErr == nil {
 		for _, unit := range units[:min(len(units), maxShownUnits)] {
 			who.OrgUnits = append(who.OrgUnits, identityUnit{
@@ -132,7 +135,7 @@ func Identify(ctx context.Context, caller Caller, address string, now time.Time)
 
 func (who *Identity) describeUser(me *client.Me, err error) {
 	if err != nil {
-		who.Warnings = append(who.Warnings, "kenbun did not tell this token who its user is; the calls still run as that user.")
+		who.Warnings = append(who.Warnings, notTold(err, "kenbun did not tell this token who its user is", "it could not be found out who its user is")+"; the calls still run as that user.")
 		return
 	}
 	who.User = &identityUser{
@@ -144,6 +147,28 @@ func (who *Identity) describeUser(me *client.Me, err error) {
 	// What counts now: the token may be narrowed, and its user's role may have
 	// come to hold less.
 	who.Token.Permissions = shownPermissions(me.Permissions, maxShownPermissions)
+}
+
+// notTold says why something is not known: refused where kenbun itself said no, and
+// otherwise unasked with the cause.
+func notTold(err error, refused, unasked string) string {
+	if refusedByKenbun(err) {
+		return refused
+	}
+	var api *client.Error
+	_ = errors.As(err, &api) // it is one, or kenbun would have refused
+	text := unasked + " (" + api.Reason
+	if said := saidBy(api); said != "" {
+		text += "; " + said
+	}
+	return text + ")"
+}
+
+// refusedByKenbun reports whether err is kenbun's own no, which will not pass. An error
+// without a cause counts as one.
+func refusedByKenbun(err error) bool {
+	var api *client.Error
+	return !errors.As(err, &api) || api.Cause == client.CauseAPI && !errors.Is(err, client.ErrUnavailable) && !errors.Is(err, client.ErrRateLimited)
 }
 
 // tokenInUse finds the token that caller runs on, nil if the list has none such.
@@ -162,7 +187,7 @@ func tokenInUse(ctx context.Context, caller Caller) (*client.Token, error) {
 
 func (who *Identity) describeToken(token *client.Token, err error, now time.Time) {
 	if err != nil {
-		who.Warnings = append(who.Warnings, "kenbun did not let this token look at the user's tokens, so its name and expiry are not known.")
+		who.Warnings = append(who.Warnings, notTold(err, "kenbun did not let this token look at the user's tokens", "the user's tokens could not be looked at")+", so its name and expiry are not known.")
 		return
 	}
 	if token == nil {
@@ -192,7 +217,7 @@ func (who *Identity) Text(now time.Time) string {
 	if u := who.User; u != nil {
 		fmt.Fprintf(&b, "user: %s\nemail: %s\nrole: %s\n", u.Name, u.Email, u.Role)
 	} else {
-		b.WriteString("user: not told by kenbun\n")
+		b.WriteString("user: not known\n")
 	}
 	for _, unit := range who.OrgUnits {
 		fmt.Fprintf(&b, "org unit: %s (%s)", unit.Name, unit.ID)

@@ -3,6 +3,8 @@ package tools_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,6 +73,43 @@ func TestWhoamiCopesWithoutTheList(t *testing.T) {
 	}
 	f.proxy.refuse("GET", "/org-units", http.StatusForbidden)
 	f.call("whoami", `{}`).ok(&got)
+}
+
+// What something in between refused, kenbun did not.
+func TestP23_WhoamiWarnsOfWhatStandsInBetween(t *testing.T) {
+	for path, unknown := range map[string]string{"/me": "who its user is", "/settings/tokens": "name and expiry are not known", "/org-units": "organizational units"} {
+		f := newFixture(t)
+		f.proxy.instead(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.URL.Path != path {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte("<title>Blocked by policy</title>")) // the test fails by what is missing
+		})
+		var got identity
+		text := f.call("whoami", `{}`).ok(&got).text()
+		if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], unknown) || !strings.Contains(got.Warnings[0], "something between here and the API") || !strings.Contains(got.Warnings[0], `"Blocked by policy"`) {
+			t.Errorf("%s: %q", path, got.Warnings)
+		}
+		for _, never := range []string{"did not let", "did not tell", "not told"} {
+			if strings.Contains(text, never) {
+				t.Errorf("%s: %q is said of kenbun: %s", path, never, text)
+			}
+		}
+	}
+}
+
+// An answer has one code, also where one error is wrapped in another.
+func TestR32_ACodeStandsOnceInAnAnswer(t *testing.T) {
+	inner := &tools.Error{Code: tools.CodeUnauthenticated, Message: "no token was given"}
+	for _, cause := range []error{inner, fmt.Errorf("%w; set KENBUN_PAT", inner), errors.Join(errors.New("first"), inner)} {
+		text := tools.Unauthenticated(tools.Unauthenticated(cause)).Text()
+		if strings.Count(text, "unauthenticated") != 1 || !strings.Contains(text, "no token was given") {
+			t.Errorf("the answer is %q", text)
+		}
+	}
 }
 
 func TestN9_N4_WhoamiSaysWhatIsWrong(t *testing.T) {

@@ -177,8 +177,14 @@ func (a *answer) failed(code tools.Code, words ...string) *answer {
 		a.t.Fatalf("an error with structured content: %s", a.raw)
 	}
 	text := a.text()
-	if got, _, _ := strings.Cut(text, ":"); got != string(code) {
+	got, rest, _ := strings.Cut(text, ":")
+	if got != string(code) {
 		a.t.Fatalf("want code %s, got %q", code, text)
+	}
+	for _, other := range tools.Codes() {
+		if strings.Contains(rest, string(other)+": ") {
+			a.t.Fatalf("a second code stands in %q", text)
+		}
 	}
 	for _, word := range words {
 		if !strings.Contains(text, word) {
