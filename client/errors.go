@@ -175,7 +175,7 @@ const (
 
 // CreateError is a create that was answered neither with a good token nor with
 // a plain refusal. After OutcomeNotCreated and OutcomeRevoked no token of the
-// call is live, and it may be repeated.
+// call is live, and it may be repeated: see [Error.MayPass] for whether that helps.
 type CreateError struct {
 	Outcome Outcome
 	// Name is the name that the token was to have.
@@ -195,9 +195,9 @@ func (e *CreateError) Error() string {
 	ids := strings.Join(e.TokenIDs, ", ")
 	switch e.Outcome {
 	case OutcomeNotCreated:
-		fmt.Fprintf(&b, "; no new token named %s is in the list, so it can be tried again", plaintext.Quote(e.Name))
+		fmt.Fprintf(&b, "; no new token named %s is in the list%s", plaintext.Quote(e.Name), e.again())
 	case OutcomeRevoked:
-		fmt.Fprintf(&b, "; the token that was made (%s) has been revoked, so it can be tried again", ids)
+		fmt.Fprintf(&b, "; the token that was made (%s) has been revoked%s", ids, e.again())
 	default:
 		fmt.Fprintf(&b, "; a token named %s may be live: look for it in kenbun under Settings > Integrations > Personal Tokens", plaintext.Quote(e.Name))
 		if ids != "" {
@@ -209,6 +209,15 @@ func (e *CreateError) Error() string {
 		}
 	}
 	return b.String()
+}
+
+// again says whether it helps to try the same again, to complete a sentence.
+func (e *CreateError) again() string {
+	var reason *Error
+	if errors.As(e.reason, &reason) && !reason.MayPass() && reason.Cause != CauseCanceled {
+		return ", and the same call is likely to end in the same way"
+	}
+	return ", so it can be tried again"
 }
 
 // Unwrap returns the reason: an [*Error] in all cases.

@@ -183,6 +183,11 @@ func updateFailed(err error) error {
 		e.Next = "Look with list_tokens what the token is now: it may have been revoked meanwhile. If it is there, check the arguments."
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrUnexpectedAnswer), errors.Is(err, context.Canceled):
 		e.Message += "; it may have been changed all the same"
+		var api *client.Error
+		if errors.As(err, &api) && !api.MayPass() && !errors.Is(err, context.Canceled) {
+			e.Next = "Look with list_tokens whether it was. " + e.Next
+			break
+		}
 		e.Next = "Look with list_tokens. It is safe to call again with the same arguments."
 	}
 	return e

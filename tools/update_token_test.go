@@ -346,6 +346,32 @@ func TestS5_ChangesThatFail(t *testing.T) {
 	}
 }
 
+// What fails again is not called safe to repeat.
+func TestP26_AChangeThatFailsAgainIsNotCalledSafeToRepeat(t *testing.T) {
+	f := newExtendedFixture(t)
+	token := f.idle("import")
+	for name, change := range map[string]func(w http.ResponseWriter){
+		"not supported": func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) },
+		"a sign-in page": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<title>Sign in</title>")) // the test fails by what is missing
+		},
+		"a redirect": func(w http.ResponseWriter) { w.WriteHeader(http.StatusFound) },
+	} {
+		f.proxy.instead(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method != http.MethodPatch {
+				next.ServeHTTP(w, r)
+				return
+			}
+			change(w)
+		})
+		text := f.call("update_token", changes(token.ID, "name", `"x"`)).failed(tools.CodeUnavailable, "may have been changed", "list_tokens").text()
+		if strings.Contains(text, "safe to call again") || !strings.Contains(text, "KENBUN_API_URL") {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
+
 func TestS5_ChangesAreCounted(t *testing.T) {
 	f := newExtendedFixture(t, withPolicy(func(p *tools.Policy) { p.MaxChangesPerMinute = 2 }), withClock(&settableClock{now: time.Now()}))
 	token := f.idle("import")

@@ -259,16 +259,23 @@ func doneLines(content []byte, entries []int) ([]byte, error) {
 // deal finds out what became of a token and revokes it if nobody holds it. It
 // reports whether the entry has to be kept.
 func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
-	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdWithin)) {
-		r.tell(entry, entry.made, tools.RecoveredGone)
-		return false, nil
-	}
 	if !r.listed {
 		r.tokens, r.listErr = r.caller.API.ListTokens(r.ctx)
 		r.listed = true
 	}
 	if r.listErr != nil && !errors.Is(r.listErr, client.ErrForbidden) {
 		return true, fmt.Errorf("list the tokens: %w", r.listErr)
+	}
+	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdWithin)) {
+		if r.listErr != nil {
+			r.tell(entry, entry.made, tools.RecoveredUnclear)
+			return false, nil //nolint:nilerr // as below; looking again would tell no more
+		}
+		// The API may have given the token a later end.
+		if !slices.ContainsFunc(r.tokens, func(t client.Token) bool { return mayBeLeft(&t, entry) }) {
+			r.tell(entry, entry.made, tools.RecoveredGone)
+			return false, nil
+		}
 	}
 	if entry.made != "" {
 		return r.dealWithID(entry, entry.made)
@@ -303,6 +310,17 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 	return r.revoke(entry, id)
 }
 
+// mayBeLeft reports whether a token is alive that may be the entry's.
+func mayBeLeft(token *client.Token, entry *leftBehind) bool {
+	if status := token.Status(time.Now()); status == client.StatusRevoked || status == client.StatusExpired {
+		return false
+	}
+	if entry.made != "" {
+		return token.ID == entry.made
+	}
+	return slices.Contains(entry.maybe, token.ID) || plaintext.SameName(token.Name, entry.begin.Name) && createdFor(token, entry)
+}
+
 // createdFor reports whether the API created a token when the entry began.
 func createdFor(token *client.Token, entry *leftBehind) bool {
 	return token.CreatedAt.Sub(entry.begin.At).Abs() <= createdWithin
@@ -323,7 +341,8 @@ func (r *recoveryRun) isHeld(token *client.Token) bool {
 }
 
 // dealByName finds the token of an entry without an id. Only one that can be no
-// other is revoked.
+// other is revoked. One of the same name and time that ends otherwise is left to a
+// person: the API may have changed its end.
 func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 	var exact, like []string
 	for i := range r.tokens {
@@ -331,14 +350,13 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 		if token.Status(time.Now()) != client.StatusActive || r.isHeld(token) {
 			continue
 		}
+		named := plaintext.SameName(token.Name, entry.begin.Name)
 		switch {
-		case plaintext.SameName(token.Name, entry.begin.Name) && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && !token.CreatedAt.Before(entry.begin.At.Add(-createdWithin)):
-			if createdFor(token, entry) {
-				exact = append(exact, token.ID)
-			} else {
-				like = append(like, token.ID)
-			}
-		case slices.Contains(entry.maybe, token.ID):
+		case named && createdFor(token, entry) && roundedEnd(token.ExpiresAt, entry.begin.ExpiresAt):
+			exact = append(exact, token.ID)
+		case named && createdFor(token, entry),
+			named && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && token.CreatedAt.After(entry.begin.At),
+			slices.Contains(entry.maybe, token.ID):
 			like = append(like, token.ID)
 		}
 	}
@@ -363,6 +381,18 @@ func sameEnd(a, b *time.Time) bool {
 		return a == nil && b == nil
 	}
 	return a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+// roundedWithin is how much nearer the API may put an expiry that it rounds.
+const roundedWithin = 24 * time.Hour
+
+// roundedEnd reports whether a token that was to end at wanted ends then, or earlier
+// by what an API rounds. A later or a far nearer end may be that of another token.
+func roundedEnd(got, wanted *time.Time) bool {
+	if sameEnd(got, wanted) {
+		return true
+	}
+	return got != nil && wanted != nil && got.Before(*wanted) && wanted.Sub(*got) < roundedWithin
 }
 
 // revoke revokes a token of which the API shows that it is the entry's. The

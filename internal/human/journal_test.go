@@ -75,7 +75,7 @@ func (f *journalFixture) listedByName(name string) string {
 // Without an id, only a token that can be no other is revoked.
 func TestJournalLeavesToAPersonWhatItCannotTellForSure(t *testing.T) {
 	end := inAMonth()
-	other := end.Add(time.Hour)
+	other, farNearer := end.Add(time.Hour), end.Add(-25*time.Hour)
 	for name, c := range map[string]struct {
 		make func(f *journalFixture) (kept []string)
 		want []tools.RecoveryOutcome
@@ -87,7 +87,12 @@ func TestJournalLeavesToAPersonWhatItCannotTellForSure(t *testing.T) {
 			return []string{f.api.Token(f.t, grace, "y", end).ID}
 		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
 		"another end": {func(f *journalFixture) []string {
-			return []string{f.api.Token(f.t, grace, "x", &other).ID, f.api.Token(f.t, grace, "x", nil).ID}
+			return []string{f.api.Token(f.t, grace, "x", &other).ID, f.api.Token(f.t, grace, "x", nil).ID, f.api.Token(f.t, grace, "x", &farNearer).ID}
+		}, []tools.RecoveryOutcome{tools.RecoveredUnclear, tools.RecoveredUnclear, tools.RecoveredUnclear}},
+		"another end, made long after": {func(f *journalFixture) []string {
+			f.api.Shift(10 * time.Minute)
+			defer f.api.Shift(0)
+			return []string{f.api.Token(f.t, grace, "x", &other).ID}
 		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
 		"used": {func(f *journalFixture) []string {
 			token := f.api.Token(f.t, grace, "x", end)
@@ -184,7 +189,52 @@ func TestJournalForgetsWhatHasExpired(t *testing.T) {
 	past := time.Now().Add(-time.Hour)
 	f.left(f.journal(true), caller, "old", &past)
 	f.die()
-	mustFind(t, f.recover(f.journal(true), f.caller("kbn_pat_"+strings.Repeat("0", 16))), tools.RecoveredGone)
+	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredGone)
+	if files := f.files(); len(files) != 0 {
+		t.Errorf("left are %v", files)
+	}
+}
+
+// The API may write a name in another normal form, round an expiry down, or give a
+// later one. What it made is found all the same.
+func TestP26_P22_JournalFindsWhatTheAPIMadeOtherwise(t *testing.T) {
+	end := inAMonth()
+	for name, c := range map[string]struct {
+		token func(f *journalFixture) string
+		end   *time.Time
+		want  tools.RecoveryOutcome
+	}{
+		"the name in NFC": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gr\u00f6\u00dfe", end).ID }, end, tools.RecoveredRevoked},
+		"a day that begins": {func(f *journalFixture) string {
+			return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", new(end.Truncate(24*time.Hour))).ID
+		}, end, tools.RecoveredRevoked},
+		"a day that ends": {func(f *journalFixture) string {
+			return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", new(end.Truncate(24*time.Hour).Add(24*time.Hour-time.Second))).ID
+		}, end, tools.RecoveredUnclear},
+		"no end at all": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", nil).ID }, end, tools.RecoveredUnclear},
+		// It would be gone if it had the end that was asked for.
+		"a later end, past the one asked for": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", end).ID }, new(time.Now().Add(-time.Hour)), tools.RecoveredUnclear},
+	} {
+		for _, known := range []bool{false, true} {
+			f := newJournalFixture(t)
+			caller := f.caller(f.pat)
+			entry := f.left(f.journal(true), caller, "Gro\u0308\u00dfe", c.end)
+			id := c.token(f)
+			want := c.want
+			if known {
+				if err := entry.Made(id); err != nil {
+					t.Fatal(err)
+				}
+				want = tools.RecoveredRevoked // it can be no other
+			}
+			f.die()
+			found := f.recover(f.journal(true), caller)
+			if len(found) != 1 || found[0].Outcome != want || found[0].TokenID != id {
+				t.Errorf("%s, id known: %t: found %+v, want %s of %s", name, known, found, want, id)
+			}
+			f.mustBeRevoked(id, want == tools.RecoveredRevoked)
+		}
+	}
 }
 
 func TestR1_JournalHoldsNoSecret(t *testing.T) {

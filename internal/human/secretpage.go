@@ -148,6 +148,12 @@ func (s *SecretPage) undelivered(err error) error {
 			Message: "the person does not want the token",
 			Next:    "Leave it at that unless the person brings it up again.",
 		}
+	case errors.Is(err, errTooLate):
+		return &tools.Error{
+			Code:    tools.CodeCannotDeliver,
+			Message: "the page in the user's browser had ended before the token was there",
+			Next:    "Call again when the user is at the computer: a page opens in the browser, with a button that shows the token.",
+		}
 	default:
 		return err
 	}
@@ -155,7 +161,10 @@ func (s *SecretPage) undelivered(err error) error {
 
 var (
 	errDiscarded = errors.New("the person does not want the token")
-	errNotMade   = errors.New("no token was made")
+	// errNotMade means that no token comes to the page.
+	errNotMade = errors.New("no token came to the page")
+	// errTooLate means that the page ended before the token came. It may be made.
+	errTooLate = errors.New("the page ended before the token came")
 )
 
 // secretContent is a new token on its page, which is made once the user asks for it.
@@ -226,6 +235,22 @@ func (s *secretContent) act(ctx context.Context, form url.Values) reply {
 	}
 }
 
+// noticeOfNoToken answers a user who asked for a token that does not come. The create
+// may have failed in a way that leaves open what was made.
+func noticeOfNoToken() view {
+	return newNotice(http.StatusBadGateway, "There is no token for you", "bad",
+		"None came to this page: it could not be made, or was not wanted any more.",
+		"Your assistant tells you why, and whether anything is left of it.")
+}
+
+// noticeOfLateToken answers a user who asked for a token that did not come in time. It
+// may still be made, and is revoked then.
+func noticeOfLateToken() view {
+	return newNotice(http.StatusBadGateway, "The token did not come in time", "bad",
+		"It cannot be shown any more. If it was made all the same, it is to be revoked, since nobody holds it.",
+		"Your assistant tells you what became of it.")
+}
+
 // show waits until the token is made, and shows it.
 func (s *secretContent) show(ctx context.Context) reply {
 	if s.page != nil {
@@ -237,16 +262,13 @@ func (s *secretContent) show(ctx context.Context) reply {
 	var token *client.CreatedToken
 	select {
 	case token = <-s.made:
-	case <-ctx.Done():
-	case <-limit.C:
-	}
-	if token == nil {
-		return reply{
-			view: newNotice(http.StatusBadGateway, "There is no token for you", "bad",
-				"It could not be made in time, or was not to be made any more. Nothing is left of it.",
-				"Your assistant tells you why."),
-			over: true, err: errNotMade,
+		if token == nil {
+			return reply{view: noticeOfNoToken(), over: true, err: errNotMade}
 		}
+	case <-ctx.Done():
+		return reply{view: noticeOfLateToken(), over: true, err: errTooLate}
+	case <-limit.C:
+		return reply{view: noticeOfLateToken(), over: true, err: errTooLate}
 	}
 	shown := view{
 		template: "shown", status: http.StatusOK,

@@ -3,6 +3,7 @@
 package human
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -206,6 +207,66 @@ func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
 		}
 		d.mustWait(t)
 	})
+}
+
+// Whether a token was made, and whether it is revoked, is said by whoever knows: the
+// page says neither of a token that it did not get.
+func TestP22_A33_ThePageSaysOnlyWhatItKnowsOfATokenThatDidNotCome(t *testing.T) {
+	for name, c := range map[string]struct {
+		act   func(t *testing.T, s *secretContent) reply
+		says  string
+		never []string
+	}{
+		"not wanted": {func(t *testing.T, s *secretContent) reply {
+			return s.act(t.Context(), map[string][]string{"choice": {"discard"}})
+		}, "No token was made", []string{"revoke"}},
+		"none is made": {func(t *testing.T, s *secretContent) reply {
+			close(s.made)
+			return s.act(t.Context(), map[string][]string{"choice": {"show"}})
+		}, "whether anything is left", []string{"revoke", "othing is left", "No token was made"}},
+		"too late": {func(t *testing.T, s *secretContent) reply {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return s.act(ctx, map[string][]string{"choice": {"show"}})
+		}, "is to be revoked", []string{"was revoked", "is revoked", "othing is left", "o token was made", "could not be made"}},
+	} {
+		var page bytes.Buffer
+		reply := c.act(t, newSecretContent(client.NewToken{Name: "x"}))
+		if err := reply.view.write(&page); err != nil || !reply.over || reply.err == nil || !strings.Contains(page.String(), c.says) {
+			t.Errorf("%s: the page says %s, %v", name, page.String(), err)
+		}
+		for _, never := range c.never {
+			if strings.Contains(page.String(), never) {
+				t.Errorf("%s: the page says %q: %s", name, never, page.String())
+			}
+		}
+	}
+
+	// The call revokes a token that comes too late, and says so.
+	h := newHouse(t)
+	pickup, err := NewSecretPage(h.Pages, atLeisure).Expect(t.Context(), client.NewToken{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clicked := make(chan answer, 1)
+	address := h.address(t)
+	form := formOf(t, address, "choice", "show")
+	go func() {
+		got, _ := trySend(t, http.MethodPost, address, form, asBrowser) // the test fails by what is missing
+		clicked <- got
+	}()
+	if err := pickup.Asked(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pickup.(*secretPickup).page.end(context.Canceled)
+	if got := mustReceive(t, clicked); !strings.Contains(got.body, "did not come in time") {
+		t.Errorf("the page says %d %s", got.status, got.body)
+	}
+	var told *tools.Error
+	_, err = pickup.Deliver(t.Context(), tools.Caller{}, newToken())
+	if !errors.As(err, &told) || told.Code != tools.CodeCannotDeliver || strings.Contains(told.Message, "no token was made") || !strings.Contains(told.Message, "before the token was there") {
+		t.Errorf("Deliver returned %v", err)
+	}
 }
 
 func TestA33_TheRoadIsCheckedBeforeAnythingIsMade(t *testing.T) {
