@@ -15,6 +15,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/credential"
 	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -37,6 +38,8 @@ type connectionFlags struct {
 	embeddedStore    string
 	embeddedLimit    string
 	embeddedFaults   faultFlags
+	// names are the variables that this program reads.
+	names func() settings.Names
 	// options are for the client, beside what the flags say.
 	options []client.Option
 }
@@ -50,6 +53,7 @@ func (f *connectionFlags) addAddress(cmd *cobra.Command) {
 
 func (f *connectionFlags) add(cmd *cobra.Command) {
 	f.addAddress(cmd)
+	f.names = func() settings.Names { return settingNames(cmd.Root()) }
 	flags := cmd.Flags()
 	flags.StringVar(&f.patFile, "pat-file", "", "file that holds the token; read again at each use")
 	flags.StringVar(&f.patCommand, "pat-command", "", "command whose standard output is the token, such as one of a password manager")
@@ -129,7 +133,7 @@ func (f *connectionFlags) open(ctx context.Context, logger *slog.Logger) (*conne
 		flags = " --api-url " + plaintext.ShellWord(api.BaseURL())
 	}
 	return &connection{
-		api: api, credentials: connectable{source}, keeper: source, login: login, terminalFlags: flags, journalName: api.BaseURL(),
+		api: api, credentials: connectable{source, f.names}, keeper: source, login: login, terminalFlags: flags, journalName: api.BaseURL(),
 		close: func() error { api.CloseIdleConnections(); return nil },
 	}, nil
 }
@@ -212,12 +216,19 @@ func (c *connection) caller(ctx context.Context) (tools.Caller, error) {
 	}, nil
 }
 
-// connectable says of a token that is not there that the person could give one.
-type connectable struct{ server.Credentials }
+// connectable says of a token that is not there that the person could give one, and
+// names variables in which they may have given it already.
+type connectable struct {
+	server.Credentials
+	names func() settings.Names
+}
 
 func (c connectable) Credential(ctx context.Context) (client.Credential, string, error) {
 	credential, source, err := c.Credentials.Credential(ctx)
 	if errors.Is(err, errNoToken) {
+		if misplaced := misplacedTokens(c.names(), os.Environ()); misplaced != "" {
+			err = fmt.Errorf("%w. %s", err, misplaced)
+		}
 		err = &notConnectedError{err}
 	}
 	return credential, source, err

@@ -118,7 +118,7 @@ func loginAt(baseURL string) *credential.Login {
 // warnOfOtherTokens tells of tokens in the environment that are used in place of
 // the login.
 func warnOfOtherTokens(cmd *cobra.Command, what string) {
-	for _, name := range []string{"KENBUN_PAT", "KENBUN_PAT_FILE", "KENBUN_PAT_COMMAND"} {
+	for _, name := range tokenSettings {
 		if settings.Trim(os.Getenv(name)) != "" {
 			cmd.PrintErrf("%s is set here: what it gives will %s.\n", name, what)
 		}

@@ -64,6 +64,28 @@ func checkNames(cmd *cobra.Command, environment []string) error {
 	return usageErrorf("%w\nIt looks like a restriction, and would not be in force. Correct the name or unset the variable. Nothing was started", errors.Join(refused...))
 }
 
+// tokenSettings are the variables that hold the token, or say where it is.
+var tokenSettings = []string{"KENBUN_PAT", "KENBUN_PAT_FILE", "KENBUN_PAT_COMMAND"}
+
+// misplacedTokens says, in sentences for a user without a token, which variables look
+// as if they held one: those that are not read, and those that are blank. It shows no
+// values.
+func misplacedTokens(names settings.Names, environment []string) string {
+	var sentences []string
+	for _, unknown := range names.Unknown(environment) {
+		if slices.Contains(tokenSettings, unknown.Nearest) {
+			sentences = append(sentences, fmt.Sprintf("%s is set and is not read: the setting is called %s.", unknown.Name, unknown.Nearest))
+		}
+	}
+	for _, variable := range environment {
+		name, value, _ := strings.Cut(variable, "=")
+		if slices.Contains(tokenSettings, name) && settings.Trim(value) == "" {
+			sentences = append(sentences, name+" is set, and is empty.")
+		}
+	}
+	return strings.TrimSuffix(strings.Join(sentences, " "), ".")
+}
+
 // explainsOnly reports whether cmd only prints something about the program.
 func explainsOnly(cmd *cobra.Command) bool {
 	for at := cmd; at.HasParent(); at = at.Parent() {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -23,6 +24,45 @@ func TestP18_AnUnknownSettingIsNamedWithTheOneThatWasMeant(t *testing.T) {
 				t.Error("the value is shown")
 			}
 		})
+	}
+}
+
+// Who is told that there is no token is told of one that stands in the wrong place.
+func TestP18_P6_ATokenUnderAnotherNameIsNamedWhereItIsMissed(t *testing.T) {
+	for setting, says := range map[string]string{
+		"KENBUN_TOKEN=canary-value":      "KENBUN_TOKEN is set and is not read: the setting is called KENBUN_PAT",
+		"KENBUN_API_KEY=canary-value":    "KENBUN_API_KEY is set and is not read: the setting is called KENBUN_PAT",
+		"kenbun_pat=canary-value":        "kenbun_pat is set and is not read: the setting is called KENBUN_PAT",
+		"KENBUN_TOKEN_FILE=canary-value": "KENBUN_TOKEN_FILE is set and is not read: the setting is called KENBUN_PAT_FILE",
+		"KENBUN_PAT=":                    "KENBUN_PAT is set, and is empty",
+		"KENBUN_PAT_FILE= \u200b":        "KENBUN_PAT_FILE is set, and is empty",
+		"KENBUN_TOKENS=":                 "",
+		"KENBUN_URL=canary-value":        "",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			environment := kenbuntest.Environment(t, setting)
+			answer, log := overStdio(t, environment, "whoami", "{}")
+			shown := runProgram(t, environment, "", "whoami")
+			for place, text := range map[string]string{"the assistant": answer.text(), "the terminal": shown.stderr} {
+				if !strings.Contains(text, "no kenbun token was given") || !strings.Contains(text, says) || says == "" && (strings.Contains(text, "is not read: the setting") || strings.Contains(text, "is empty")) {
+					t.Errorf("%s is told %q, want %q in it", place, text, says)
+				}
+			}
+			if !strings.HasPrefix(answer.text(), "unauthenticated: no kenbun token") || shown.code != exitUnauthenticated {
+				t.Errorf("exit %d, %q", shown.code, answer.text())
+			}
+			if strings.Contains(answer.text()+log+shown.stderr+shown.stdout, "canary-value") {
+				t.Error("the value is shown")
+			}
+		})
+	}
+	// A token that is found needs no such advice.
+	api := kenbuntest.Start(t)
+	pat := api.User(t, "ada@example.com", authority.RoleMember)
+	answer, _ := overStdio(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat, "KENBUN_TOKEN=canary-value"), "whoami", "{}")
+	if answer.IsError || strings.Contains(answer.text(), "KENBUN_TOKEN") {
+		t.Errorf("with a token: %q", answer.text())
 	}
 }
 
