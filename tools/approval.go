@@ -98,7 +98,7 @@ func (c *call) decideAcrossRounds(ctx context.Context, d decision) error {
 			return asking(d, state)
 		}
 	}
-	question, err := c.open(ctx, d)
+	question, err := c.open(ctx, d, decisionTimeout)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	if !ok {
 		return c.decideDirectly(ctx, d)
 	}
-	question, err := c.open(ctx, d)
+	question, err := c.open(ctx, d, decisionTimeout)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (c *call) decideDirectly(ctx context.Context, d decision) error {
 	if c.person == nil {
 		return c.needsPerson(d)
 	}
-	question, err := c.open(ctx, d)
+	question, err := c.open(ctx, d, decisionTimeout)
 	if err != nil {
 		return err
 	}

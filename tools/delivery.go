@@ -27,16 +27,18 @@ type Deliverer interface {
 // Receiver is implemented by a Deliverer that gives a value to the user in person. Its
 // user has to be there before a token is made.
 type Receiver interface {
-	// Expect opens the place where the user asks for the token. Nil without an error:
-	// the user need not be there.
+	// Waits is how long Expect waits for the user. Zero: the user need not be there.
+	Waits() time.Duration
+	// Expect opens the place where the user asks for the token.
 	Expect(ctx context.Context, want client.NewToken) (Pickup, error)
 }
 
 // Pickup is the place where a user asks for one new token.
 type Pickup interface {
 	// Asked returns once the user asks for the token, which may be made then. Its
-	// error says that they do not, and may be shown to a model. The place is closed
-	// then.
+	// error says that they do not, and may be shown to a model: an *[Error] with
+	// [CodeDeclined] where they do not want it, with [CodeCannotDeliver] where they
+	// did not come in time. The place is closed then.
 	Asked(ctx context.Context) error
 	// Until is when the user has asked at the latest.
 	Until() time.Time

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +98,65 @@ func TestP12_OneCallerDoesNotFillTheRoomForOpenCalls(t *testing.T) {
 		}
 		if n == 0 {
 			t.Error("no call was left open: the test shows nothing")
+		}
+	})
+}
+
+// unequal takes ten minutes for its first delivery, and one for each later one.
+type unequal struct {
+	addressed
+	first atomic.Bool
+}
+
+func (u *unequal) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+	if u.first.CompareAndSwap(false, true) {
+		time.Sleep(9 * time.Minute)
+	}
+	return u.addressed.Deliver(ctx, caller, token)
+}
+
+func TestP12_WhatHasEndedIsJoinedBeforeWhatHasNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		f := inNoTime(t, api, api, withDeliverer(&unequal{}))
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				f.callIn(t.Context(), f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeOutcomeUnknown)
+			})
+			time.Sleep(time.Second)
+		}
+		both.Wait()
+		time.Sleep(30 * time.Second)
+		f.callIn(t.Context(), f.asks("", nil), "create_token", createArguments("import", "1d")).ok(nil)
+	})
+}
+
+func TestR37_OnePageForANewTokenIsOpenAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		road := &counter{inHand: &inHand{}, asks: make(chan error)}
+		f := inNoTime(t, api, api, withDeliverer(road))
+		call := func(ctx context.Context, name string) *answer {
+			return f.callIn(ctx, f.asks("", nil), "create_token", createArguments(name, "1d"))
+		}
+		call(t.Context(), "import").failed(tools.CodeNeedsPerson, "the page for the new token is open")
+		go call(t.Context(), "import") // joins it
+		synctest.Wait()
+		call(t.Context(), "import").failed(tools.CodeRateLimited, "this question is open already")
+		call(t.Context(), "export").failed(tools.CodeRateLimited, "another question")
+		if road.open != 1 {
+			t.Errorf("%d pages were opened", road.open)
+		}
+		road.asks <- nil
+		synctest.Wait()
+		// A call that was cancelled leaves no page, and nothing holds a later one back.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		call(ctx, "export").failed(tools.CodeUnavailable, "cancelled")
+		call(t.Context(), "export").failed(tools.CodeNeedsPerson, "the page for the new token is open")
+		if road.open != 3 {
+			t.Errorf("%d pages were opened", road.open)
 		}
 	})
 }

@@ -91,24 +91,30 @@ func (c *call) receive(ctx context.Context, want client.NewToken) (context.Conte
 	if !ok {
 		return ctx, nil
 	}
+	limit := receiver.Waits()
+	if limit <= 0 {
+		return ctx, nil
+	}
+	question, err := c.openPage(ctx, want, limit)
+	if err != nil {
+		return nil, err
+	}
 	pickup, err := receiver.Expect(ctx, want)
 	if err != nil {
+		c.closePage(ctx, question, err)
 		return nil, cannotDeliver(err, "no token was made")
-	}
-	if pickup == nil {
-		return ctx, nil
 	}
 	err = c.work.waitForUser(ctx, openState{
 		What: "the page for the new token", Where: "in the user's browser", Then: "ask for the token there",
 		Until: pickup.Until(), Unchanged: "no token was made",
 	}, pickup.Asked)
+	c.closePage(ctx, question, err)
 	var withdrawn *withdrawnError
 	switch {
 	case errors.As(err, &withdrawn):
 		pickup.Close()
 		return nil, withdrawn.answer("asked for the token", "the page", "no token was made")
 	case err != nil:
-		c.thrownAway(ctx, err)
 		return nil, cannotDeliver(err, "no token was made")
 	}
 	c.pickup = pickup

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
@@ -19,13 +21,14 @@ type openQuestion struct {
 	ID      string `json:"id"`
 }
 
-// open opens the question of d. The error says why the user is not asked.
-func (c *call) open(ctx context.Context, d decision) (openQuestion, error) {
+// open opens the question of d for at most limit. The error says why the user is not
+// asked.
+func (c *call) open(ctx context.Context, d decision, limit time.Duration) (openQuestion, error) {
 	var id string
 	account, err := c.enter(ctx, d, "the user may be asked", func(account string) (err error) {
 		id, err = c.budget.Begin(ctx, approval.Question{
 			Account: account, Key: digest(mustMarshal(c.claims(d))), Target: d.targetKey(),
-		}, decisionTimeout)
+		}, limit)
 		return err
 	})
 	return openQuestion{Account: account, ID: id}, err
@@ -110,6 +113,30 @@ func (c *call) thrownAway(ctx context.Context, err error) {
 	}
 	if err != nil {
 		c.logger.Warn("that the user threw a token away could not be noted", "cause", err)
+	}
+}
+
+// openPage opens the question that the page for the new token want is: only one such
+// page is open at a time.
+func (c *call) openPage(ctx context.Context, want client.NewToken, limit time.Duration) (openQuestion, error) {
+	return c.open(ctx, decision{
+		target: want.Name, subject: newTokenSubject, question: Question{Unchanged: "no token was made"}, instead: makeInKenbun,
+	}, limit)
+}
+
+// closePage ends that question. err is why the user did not ask for the token.
+func (c *call) closePage(ctx context.Context, question openQuestion, err error) {
+	outcome := approval.Withdrawn // the call was cancelled, or no page could be shown
+	switch e, ok := asError(err); {
+	case err == nil:
+		outcome = approval.Agreed
+	case ok && e.Code == CodeDeclined:
+		outcome = approval.Declined
+	case ok && e.Code == CodeCannotDeliver:
+		outcome = approval.Unanswered
+	}
+	if err := c.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
+		c.logger.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
 	}
 }
 

@@ -233,16 +233,12 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 		return w.attend(ctx, tool, key, b.begin(ctx, tool, args, caller, request, logger))
 	}
 	logger.Info("the call joins an earlier one", "caller", caller.ID)
-	select {
-	case <-joined.done:
-		outcome, err := w.attend(ctx, tool, key, joined)
-		if err != nil {
-			return nil, err
-		}
-		return b.keptOutcome(outcome, joined.ended), nil
-	default:
-		return w.attend(ctx, tool, key, joined)
+	kept := joined.hasEnded()
+	outcome, err := w.attend(ctx, tool, key, joined)
+	if err == nil && kept {
+		outcome = b.keptOutcome(outcome, joined.ended)
 	}
+	return outcome, err
 }
 
 // begin starts the work of a call.

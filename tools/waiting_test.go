@@ -528,6 +528,8 @@ type counter struct {
 	open int
 }
 
+func (*counter) Waits() time.Duration { return 5 * time.Minute }
+
 func (c *counter) Expect(context.Context, client.NewToken) (tools.Pickup, error) {
 	c.open++
 	return &atCounter{counter: c, until: time.Now().Add(5 * time.Minute)}, nil

@@ -184,6 +184,10 @@ func (ws *works) join(ctx context.Context, key workKey) *work {
 		return nil
 	}
 	w := waiting[0]
+	// What the user has decided already is not to be lost behind what they have not.
+	if i := slices.IndexFunc(waiting, (*work).hasEnded); i >= 0 {
+		w = waiting[i]
+	}
 	ws.drop(w)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -369,6 +373,15 @@ func (w *work) clientGone() {
 	w.gone = true
 	if w.withdraw != nil {
 		w.withdraw(errClientGone)
+	}
+}
+
+func (w *work) hasEnded() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
 	}
 }
 

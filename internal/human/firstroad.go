@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -42,16 +43,27 @@ func (f *FirstRoad) Check(ctx context.Context) error {
 	return errors.Join(closed...)
 }
 
-// Expect implements tools.Receiver for the road that Check found, if that does.
+// Waits implements tools.Receiver for the road that Check found: zero if that does not.
+func (f *FirstRoad) Waits() time.Duration {
+	if road := f.taken.Load(); road != nil {
+		if receiver, ok := (*road).(tools.Receiver); ok {
+			return receiver.Waits()
+		}
+	}
+	return 0
+}
+
+// Expect implements tools.Receiver for the road that Check found.
 func (f *FirstRoad) Expect(ctx context.Context, want client.NewToken) (tools.Pickup, error) {
 	road := f.taken.Load()
 	if road == nil {
 		return nil, errors.New("no road was found open before")
 	}
-	if receiver, ok := (*road).(tools.Receiver); ok {
-		return receiver.Expect(ctx, want)
+	receiver, ok := (*road).(tools.Receiver)
+	if !ok {
+		return nil, errors.New("the road that was found open waits for nobody")
 	}
-	return nil, nil
+	return receiver.Expect(ctx, want)
 }
 
 // Deliver takes the road that Check found.

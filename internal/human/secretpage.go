@@ -61,6 +61,9 @@ func (s *SecretPage) Deliver(ctx context.Context, caller tools.Caller, token *cl
 	return pickup.Deliver(ctx, caller, token)
 }
 
+// Waits implements tools.Receiver.
+func (s *SecretPage) Waits() time.Duration { return s.limit }
+
 // Expect implements tools.Receiver: it opens the page on which the user asks for the
 // token.
 func (s *SecretPage) Expect(ctx context.Context, want client.NewToken) (tools.Pickup, error) {
