@@ -80,13 +80,26 @@ func newError(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// withoutCode returns the text of err. Where an *Error stands in its chain, the code is
-// left out of the text.
+// withoutCode returns the text of err, without the codes of the *Errors in its tree.
 func withoutCode(err error) string {
 	text := err.Error()
-	if e, ok := asError(err); ok {
-		text = strings.Replace(text, e.Error(), e.Message, 1)
+	var walk func(err error)
+	walk = func(err error) {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // each layer on its own
+			text = strings.Replace(text, e.Error(), e.Message, 1)
+		}
+		switch wrapper := err.(type) { //nolint:errorlint // each layer on its own
+		case interface{ Unwrap() error }:
+			if inner := wrapper.Unwrap(); inner != nil {
+				walk(inner)
+			}
+		case interface{ Unwrap() []error }:
+			for _, inner := range wrapper.Unwrap() {
+				walk(inner)
+			}
+		}
 	}
+	walk(err)
 	return text
 }
 

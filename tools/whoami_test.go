@@ -104,7 +104,7 @@ func TestP23_WhoamiWarnsOfWhatStandsInBetween(t *testing.T) {
 // An answer has one code, also where one error is wrapped in another.
 func TestR32_ACodeStandsOnceInAnAnswer(t *testing.T) {
 	inner := &tools.Error{Code: tools.CodeUnauthenticated, Message: "no token was given"}
-	for _, cause := range []error{inner, fmt.Errorf("%w; set KENBUN_PAT", inner), errors.Join(errors.New("first"), inner)} {
+	for _, cause := range []error{inner, fmt.Errorf("%w; set KENBUN_PAT", inner), errors.Join(errors.New("first"), inner, fmt.Errorf("a second: %w", inner))} {
 		text := tools.Unauthenticated(tools.Unauthenticated(cause)).Text()
 		if strings.Count(text, "unauthenticated") != 1 || !strings.Contains(text, "no token was given") {
 			t.Errorf("the answer is %q", text)

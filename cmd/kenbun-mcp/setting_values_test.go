@@ -229,3 +229,18 @@ func TestP20_AFileOfAuthoritiesThatCannotBeReadIsRefusedByEveryCommand(t *testin
 		}
 	}
 }
+
+// Whoever asked for a shared state never gets one of the process's own.
+func TestP20_AStateThatCannotBeReadEndsTheStart(t *testing.T) {
+	for value, says := range map[string]string{
+		"Memory": "KENBUN_STATE", "none": "KENBUN_STATE", "localhost:6379": "KENBUN_STATE", "http://canary-value@127.0.0.1": "KENBUN_STATE", "${REDIS_URL}": "KENBUN_STATE: it holds ${REDIS_URL}",
+		"redis://:canary-value/x@127.0.0.1:6379": "KENBUN_STATE", "redis://127.0.0.1:6379/zero": "KENBUN_STATE", "redis://127.0.0.1:6379?db=1": "KENBUN_STATE", "redis://": "KENBUN_STATE",
+		"redis://127.0.0.1:1/0": "Redis",
+	} {
+		key := filepath.Join(t.TempDir(), "key")
+		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_STATE="+value), "", "http", "--listen", "127.0.0.1:0", "--state-key-file", key)
+		if got.code == exitDone || !strings.Contains(got.stderr, says) || strings.Contains(got.stderr, "canary-value") || strings.Contains(got.stderr, "Serving MCP") {
+			t.Errorf("%s: exit code %d, %q", value, got.code, got.stderr)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, err
 	store, err := state.Open(ctx, state.Config{Address: f.address, Key: key, CAFile: caFile})
 	switch {
 	case errors.Is(err, state.ErrBadAddress):
-		return nil, usageErrorf("--state: %w", err)
+		return nil, usageErrorf("--state (KENBUN_STATE): %w", err)
 	case err != nil:
 		return nil, err
 	}
