@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
@@ -39,9 +40,14 @@ var (
 // stream that answers none.
 func (s *requestSession) answerOn(x *exchange, m *message) {
 	s.exchange = x
+	// A call that goes on must not hold the message that it came with.
+	var subscription json.RawMessage
+	if m != nil && m.Method == string(mcp.MethodSubscriptionsListen) {
+		subscription = bytes.Clone(m.ID)
+	}
 	s.outbox = newOutbox(maxUnsent, func(n mcp.JSONRPCNotification) {
-		if m != nil && m.Method == string(mcp.MethodSubscriptionsListen) {
-			n = tagged(n, m.ID)
+		if subscription != nil {
+			n = tagged(n, subscription)
 		}
 		_ = x.send(n) // a client that is gone, or takes no events, misses nothing that it needs
 	})

@@ -113,7 +113,7 @@ func causeOf(err error) client.Cause {
 func proves(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
 // meTimeout bounds how long a large body waits until the API says whose it is.
-const meTimeout = 2 * time.Second
+const meTimeout = time.Second
 
 // meAgain is how long the API is not asked again for a user that it did not name.
 // A busy API is not asked once more for each body.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"time"
@@ -19,6 +20,7 @@ func withProgress(ctx context.Context, m *message) context.Context {
 	if m.Method != string(mcp.MethodToolsCall) || session == nil || len(token) == 0 || string(token) == "null" {
 		return ctx
 	}
+	token = bytes.Clone(token) // the call may go on, and must not hold the message
 	return tools.WithProgress(ctx, func(elapsed time.Duration, message string) {
 		n := mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION}
 		n.Method = string(mcp.MethodNotificationProgress)

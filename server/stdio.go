@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // Bounds of one stdio connection.
@@ -184,12 +186,12 @@ func (c *stdioConnection) start(ctx context.Context, m *message) {
 			c.waitingBytes -= len(m.text)
 			c.mu.Unlock()
 		}()
-		slot := &slot{slots: c.slots}
+		slot, began := &slot{slots: c.slots}, time.Now()
 		if slot.take(ctx) != nil {
 			return
 		}
 		defer slot.end()
-		answer := c.server.answer(withSlot(ctx, slot), nil, m)
+		answer := c.server.answer(tools.WithWaited(withSlot(ctx, slot), time.Since(began)), nil, m)
 		if ctx.Err() != nil {
 			// The client took the request back, or is gone.
 			return

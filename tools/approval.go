@@ -41,9 +41,24 @@ func (c *call) permit(ctx context.Context, d decision, asks bool) (context.Conte
 		}
 	}
 	if !asks {
-		return ctx, nil
+		return ctx, c.heardNo(ctx, d)
 	}
 	return c.decide(ctx, d)
+}
+
+// heardNo returns the user's no to a question that the same call asked before, and
+// would not ask any more.
+func (c *call) heardNo(ctx context.Context, d decision) error {
+	state := c.request.Params.RequestState
+	if state == "" || !server.IsModernRequest(ctx) || !c.asked(d, state) {
+		return nil
+	}
+	defer c.withdraw(ctx, d, state)
+	answer := server.ElicitationResponse(c.request.Params.InputResponses, decisionKey)
+	if answer == nil {
+		return nil // it is not asked any more
+	}
+	return c.verdict(d, answer)
 }
 
 // decide returns a context for what follows once the user has agreed to d. Every
@@ -157,7 +172,7 @@ func (c *call) decideInSession(ctx context.Context, d decision) error {
 	c.decided(VerdictNoAnswer, WayElicitation)
 	var answer *mcp.ElicitationResult
 	late := false
-	err = c.work.waitForUser(ctx, c.openQuestionTo(d, "in a dialog of this client", "answer the question there"), func(ctx context.Context) (err error) {
+	err = c.work.waitForUser(ctx, c.openQuestionTo(d, "in a dialog of the client", "answer the question there"), func(ctx context.Context) (err error) {
 		waiting, cancel := context.WithTimeout(ctx, decisionTimeout)
 		defer cancel()
 		answer, err = asker.RequestElicitation(waiting, mcp.ElicitationRequest{

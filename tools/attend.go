@@ -117,13 +117,12 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 		select {
 		case <-work.done:
 			if ctx.Err() != nil {
-				work.unheard()
+				w.works.unheard(work)
 			}
 			return work.result, work.err
 		case <-ctx.Done():
 			work.cancel(errCancelled)
-			<-work.done
-			work.unheard()
+			w.works.unheard(work)
 			return work.result, work.err
 		case <-gone:
 			work.clientGone()
@@ -141,7 +140,7 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 			}
 			if tool.Effect == Reads || !w.works.leave(key, work, w.gone) {
 				work.cancel(context.DeadlineExceeded)
-				go func() { <-work.done; work.unheard() }()
+				go w.works.unheard(work)
 				return nil, newError(CodeUnavailable, "kenbun has not answered yet, and the call was given up").
 					next("Wait a little, then call again.%s", noNewToken).reasoned(reasonTimeout)
 			}
@@ -202,11 +201,22 @@ func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, e
 
 // keptOutcome marks the outcome of a work that had ended before a call came for it:
 // the world may have changed since.
-func (b *Toolbox) keptOutcome(outcome *result, ended time.Time) *result {
+func (b *Toolbox) keptOutcome(outcome *result, err error, ended time.Time) (*result, error) {
+	const says = "this is the outcome of the same call made before, which ended %s; nothing was done anew"
+	ago := humantime.Relative(ended, b.clock())
+	if e, ok := asError(err); ok {
+		kept := *e
+		kept.Message += fmt.Sprintf(" ("+says+")", ago)
+		kept.RetryAfter = max(e.RetryAfter-time.Since(ended), 0)
+		return nil, &kept
+	}
+	if err != nil {
+		return nil, err
+	}
 	kept := *outcome
-	kept.text = fmt.Sprintf("This is the outcome of the same call made before, which ended %s; nothing was done anew. To do it again, call again.\n%s",
-		humantime.Relative(ended, b.clock()), outcome.text)
-	return &kept
+	kept.ended = ended
+	kept.text = fmt.Sprintf("T"+says[1:]+". To do it again, call again.\n%s", ago, outcome.text)
+	return &kept, nil
 }
 
 // withdrawnError is a wait for the user that ended before its time, and why.

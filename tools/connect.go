@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -50,7 +51,10 @@ func Unauthenticated(cause error) *Error {
 // callerOf finds out as whom the call runs, and where there is no token asks the
 // person for one if there is a way.
 func (w *waiter) callerOf(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (Caller, error) {
-	caller, err := w.callers.Caller(ctx)
+	// The token may come from a command that asks its user.
+	asking, cancel := context.WithTimeout(ctx, w.left(w.patience.forUser()))
+	defer cancel()
+	caller, err := w.callers.Caller(asking)
 	if err == nil || w.connector == nil || !errors.Is(err, ErrNotConnected) {
 		return caller, err
 	}
@@ -72,7 +76,7 @@ func (w *waiter) notConnected(cause, connected error) *Error {
 	e = e.reasoned(reasonOf(e)).because(connected)
 	var held *approval.HeldBackError
 	if errors.Is(connected, context.DeadlineExceeded) {
-		e.Message = fmt.Sprintf("%s; a page for it is open in the user's browser, and is not filled in yet", e.Message)
+		e.Message = fmt.Sprintf("%s; a page for it was offered to the user, and is not filled in yet", e.Message)
 		e.Next = "Tell the user to fill in that page, and call again: that waits with it. Without the page: " + e.Next
 		return e
 	}
@@ -122,24 +126,86 @@ func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRe
 	if question, err := w.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
 		return w.awaitToken(ctx, question, err)
 	}
-	id, err := w.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, ConnectTimeout)
+	about := approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}
+	id, err := w.budget.Begin(ctx, about, ConnectTimeout)
 	var held *approval.HeldBackError
-	switch {
-	case errors.As(err, &held) && held.Why == approval.AlreadyOpen:
-		return w.awaitToken(ctx, openQuestion{}, nil)
-	case err != nil:
+	if errors.As(err, &held) && held.Why == approval.AlreadyOpen {
+		offer, err := w.connector.Offer(ctx)
+		if err != nil {
+			return err
+		}
+		switch question, isLast, unseen := w.offers.last(offer); {
+		case isLast && unseen:
+			// The client may have lost the address, which nobody else knows.
+			return w.offerNoted(ctx, offer, question, tool)
+		case isLast:
+			return w.awaitToken(ctx, question, nil)
+		case question.ID == "":
+			return w.awaitToken(ctx, openQuestion{}, nil) // another call is about to show it
+		default:
+			// The page that was open has ended, and its question with it.
+			w.endOffer(ctx, question, approval.Withdrawn)
+		}
+		id, err = w.budget.Begin(ctx, about, ConnectTimeout)
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
 		return err
 	}
 	question := openQuestion{Account: connectAccount, ID: id}
 	offer, err := w.connector.Offer(ctx)
 	if err == nil {
-		err = w.offer(ctx, offer, question, tool)
+		err = w.offerNoted(ctx, offer, question, tool)
 	}
 	var asking *inputRequired
 	if errors.As(err, &asking) {
 		return err
 	}
 	return w.awaitToken(ctx, question, err)
+}
+
+// offerNoted offers the page of an open question, and remembers that.
+func (w *waiter) offerNoted(ctx context.Context, offer Offer, question openQuestion, tool *Tool) error {
+	err := w.offer(ctx, offer, question, tool)
+	var asking *inputRequired
+	w.offers.note(offer, question, errors.As(err, &asking))
+	return err
+}
+
+// offers remembers the latest offer of a page.
+type offers struct {
+	mu       sync.Mutex
+	url      string
+	question openQuestion
+	// throughClient tells that the client has the address alone, since at.
+	throughClient bool
+	at            time.Time
+}
+
+// reofferAfter is how long a client has to show an offer before another call gets the
+// same one.
+const reofferAfter = 30 * time.Second
+
+func (o *offers) note(offer Offer, question openQuestion, throughClient bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.url, o.question, o.throughClient, o.at = offer.URL(), question, throughClient, time.Now()
+}
+
+// last returns the question of the latest offer, whether that was of the same page,
+// and whether the user may never have seen it.
+func (o *offers) last(offer Offer) (question openQuestion, isLast, unseen bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.question, o.url == offer.URL(), o.throughClient && time.Since(o.at) > reofferAfter
+}
+
+// endOffer ends the question of an offer.
+func (w *waiter) endOffer(ctx context.Context, question openQuestion, outcome approval.Outcome) {
+	if err := w.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
+		w.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
+	}
 }
 
 // awaitToken waits for the page that is open unless asked, how the offer of it
@@ -167,9 +233,7 @@ func (w *waiter) awaitToken(ctx context.Context, question openQuestion, asked er
 	case errors.Is(err, ErrUnreachable):
 		outcome = approval.Unreachable
 	}
-	if err := w.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
-		w.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
-	}
+	w.endOffer(ctx, question, outcome)
 	return err
 }
 

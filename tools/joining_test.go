@@ -160,3 +160,41 @@ func TestR37_OnePageForANewTokenIsOpenAtATime(t *testing.T) {
 		}
 	})
 }
+
+func TestP12_ARotationOfTheTokenInUseIsJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		user, v := newHesitant(), &vault{}
+		f := inNoTime(t, api, api, func(c *tools.Config) { c.Keeper, c.Person = v, user })
+		v.callers, v.as = f.callers, f.as
+		const rotate = `{"id":"pat_1","expires":"30d"}`
+		f.callIn(t.Context(), f.asks("", nil), "rotate_token", rotate).failed(tools.CodeNeedsPerson, "is open")
+		user.decision <- nil
+		synctest.Wait()
+		var got rotated
+		f.callIn(t.Context(), f.asks("", nil), "rotate_token", rotate).ok(&got)
+		if got.Delivery.Road != "in place" || got.Replaced.ID != "pat_1" {
+			t.Errorf("the same call is answered with %+v", got)
+		}
+	})
+}
+
+func TestP12_AnAnswerOfTheUserIsHeardAndDoesNotJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := bend.Unserved()
+		f := inNoTime(t, api, api, withDeliverer(addressed{}), withoutSilence, func(c *tools.Config) { c.Policy.AllowNeverExpiring = true })
+		const capabilities = `{"elicitation":{}}`
+		never := createArguments("import", "never")
+		first := f.callModern(capabilities, "create_token", never)
+		first.asking()
+		var both sync.WaitGroup
+		both.Go(func() {
+			f.callModern(capabilities, "create_token", never, state(first.Result.RequestState), response(agreed)).failed(tools.CodeOutcomeUnknown)
+		})
+		time.Sleep(10 * time.Second)
+		second := f.callModern(capabilities, "create_token", never)
+		second.asking()
+		both.Wait()
+		f.callModern(capabilities, "create_token", never, state(second.Result.RequestState), response(declined)).failed(tools.CodeDeclined, "said no")
+	})
+}

@@ -49,7 +49,8 @@ func (c *call) mint(
 	if err = c.wanted(); err == nil {
 		receipt, err = c.handOver(ctx, created, handOver)
 	}
-	if err == nil && !receipt.Held && receipt.Road != roadInPlace {
+	// A value that was overwritten does not come back: the new one stays in its place.
+	if err == nil && !receipt.Held && receipt.Road != roadInPlace && !c.overwrites() {
 		err = c.wanted()
 	}
 	if err != nil {
@@ -150,6 +151,9 @@ func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring
 // deliver takes the operator's road.
 func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
 	c.trail.step.Road = c.deliverer.Road()
+	if err := c.wanted(); err != nil {
+		return Receipt{}, err // something may be overwritten from here on
+	}
 	if c.pickup != nil {
 		return c.pickup.Deliver(ctx, c.caller, created)
 	}

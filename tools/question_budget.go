@@ -143,11 +143,10 @@ func (c *call) closePage(ctx context.Context, question openQuestion, err error) 
 // withdraw ends the question of state if it is about the same call, and its target
 // is not what it was.
 func (c *call) withdraw(ctx context.Context, d decision, state string) {
-	opened, _ := c.sealer.look(state, c.claims(d))
-	asked, now := opened.Claims, c.claims(d)
-	if opened.Question.ID == "" || asked.Caller != now.Caller || asked.Tool != now.Tool || asked.Arguments != now.Arguments {
+	if !c.asked(d, state) {
 		return
 	}
+	opened, _ := c.sealer.look(state, c.claims(d))
 	outcome := approval.Withdrawn
 	answer := server.ElicitationResponse(c.request.Params.InputResponses, decisionKey)
 	if answer != nil && (answer.Action == mcp.ElicitationResponseActionDecline || answer.Action == mcp.ElicitationResponseActionCancel) {
@@ -156,6 +155,14 @@ func (c *call) withdraw(ctx context.Context, d decision, state string) {
 	if err := c.budget.Settle(context.WithoutCancel(ctx), opened.Question.Account, opened.Question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
 		c.logger.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
 	}
+}
+
+// asked reports whether state is that of a question of the same call, whatever became
+// of its target.
+func (c *call) asked(d decision, state string) bool {
+	opened, _ := c.sealer.look(state, c.claims(d))
+	asked, now := opened.Claims, c.claims(d)
+	return opened.Question.ID != "" && asked.Caller == now.Caller && asked.Tool == now.Tool && asked.Arguments == now.Arguments
 }
 
 // isOpen reports whether a question still waits for its answer.

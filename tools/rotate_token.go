@@ -232,6 +232,9 @@ func (c *call) switchOver(ctx context.Context, old *client.Token, created *clien
 	if err != nil {
 		return Receipt{}, fmt.Errorf("the new token could not be put in the old one's place; the old one works as before: %w", err)
 	}
+	if now, err := c.callers.Caller(ctx); err == nil {
+		c.works.rename(c.caller.ID, now.ID) // so that the same call joins this one still
+	}
 	return Receipt{
 		Road:  roadInPlace,
 		Where: place,
@@ -257,6 +260,9 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	}
 	c.nextStep(ActionRevoke, old.ID)
 	c.trail.step.Because = ReasonRotated
+	undo := c.undo
+	// Once the old one may be gone, the new one stays, whoever hears of it.
+	c.undo = nil
 	err := c.successor(old, created).RevokeToken(ctx, old.ID)
 	c.revoked(err)
 	var unknown *client.RevokeError
@@ -284,6 +290,7 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 		// is enough, and theirs is in use already.
 		return nil, c.overtaken(ctx, old, created)
 	default:
+		c.undo = undo
 		c.logger.Error("the old token of a rotation could not be revoked", "old", old.ID, "new", created.ID, "cause", err)
 		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
 			"The new token is delivered and works, but the old one could not be revoked and works too. The person revokes it: `kenbun-mcp tokens revoke %s%s`.",

@@ -85,6 +85,7 @@ type Toolbox struct {
 	clock         func() time.Time
 	patience      patience
 	works         *works
+	offers        offers
 	sealer        *sealer
 	budget        *approval.Budget
 	// earlier keeps the ends that tokens had before a tool took from them.
@@ -225,9 +226,11 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 		return nil, err
 	}
 	key := b.keyOf(ctx, caller, tool, args)
-	joined, err := w.join(ctx, key, caller)
-	if err != nil {
-		return nil, err
+	var joined *work
+	if len(request.Params.InputResponses) == 0 { // an answer is to be heard
+		if joined, err = w.join(ctx, key, caller); err != nil {
+			return nil, err
+		}
 	}
 	if joined == nil {
 		return w.attend(ctx, tool, key, b.begin(ctx, tool, args, caller, request, logger))
@@ -235,16 +238,17 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 	logger.Info("the call joins an earlier one", "caller", caller.ID)
 	kept := joined.hasEnded()
 	outcome, err := w.attend(ctx, tool, key, joined)
-	if err == nil && kept {
-		outcome = b.keptOutcome(outcome, joined.ended)
+	if kept {
+		return b.keptOutcome(outcome, err, joined.ended)
 	}
 	return outcome, err
 }
 
 // begin starts the work of a call.
 func (b *Toolbox) begin(ctx context.Context, tool *Tool, args arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
-	// They are in args, and the outcome of the work may be kept for minutes.
-	request.Params.Arguments, request.Params.RawArguments = nil, nil
+	// The outcome of the work may be kept for minutes, and the message is not to be.
+	request.Header = nil
+	request.Params.Arguments, request.Params.RawArguments, request.Params.Meta = nil, nil, nil
 	return b.works.begin(ctx, func(w *work) (_ *result, err error) {
 		c := &call{
 			Toolbox:   b,

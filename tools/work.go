@@ -174,6 +174,31 @@ func (ws *works) has(key workKey) bool {
 	return len(ws.left[key]) > 0
 }
 
+// rename hands on the works of a caller whose token was replaced.
+func (ws *works) rename(from, to string) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if from == to {
+		return
+	}
+	for key, waiting := range ws.left {
+		if key.caller != from {
+			continue
+		}
+		next := workKey{to, key.call}
+		for _, w := range waiting {
+			w.key = next
+		}
+		delete(ws.left, key)
+		ws.left[next] = append(ws.left[next], waiting...)
+		ws.ofCaller[from] -= len(waiting)
+		ws.ofCaller[to] += len(waiting)
+	}
+	if ws.ofCaller[from] == 0 {
+		delete(ws.ofCaller, from)
+	}
+}
+
 // join returns the work of an earlier call with key that was answered before it was
 // done, nil if there is none. No two calls join the same.
 func (ws *works) join(ctx context.Context, key workKey) *work {
@@ -267,9 +292,20 @@ func (ws *works) leave(key workKey, w *work, gone <-chan struct{}) bool {
 	return true
 }
 
+// unheard undoes what w has made once it has ended, as something that runs.
+func (ws *works) unheard(w *work) {
+	ws.mu.Lock()
+	ws.running++
+	ws.mu.Unlock()
+	defer ws.stopped()
+	<-w.done
+	w.unheard()
+}
+
 // unheard undoes what is worth nothing if nobody hears the outcome. The work has
 // ended.
 func (w *work) unheard() {
+	defer func() { _ = recover() }() // undoing logs what went wrong
 	if w.err == nil && w.result != nil && w.result.undo != nil {
 		w.result.undo()
 	}
