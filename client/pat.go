@@ -72,14 +72,14 @@ func TokenProblems() []TokenProblem {
 // was found. It never holds the text.
 type TokenFormError struct {
 	Problem TokenProblem
-	// Product names whose token it seems to be, for TokenOtherProduct.
+	// Product names whose token it seems to be, with an article, for TokenOtherProduct.
 	Product string
 }
 
 // Error tells what is wrong and what to do.
 func (e *TokenFormError) Error() string {
 	if e.Problem == TokenOtherProduct {
-		return fmt.Sprintf("this looks like a %s; a kenbun personal access token begins with %s", e.Product, patPrefix)
+		return fmt.Sprintf("this looks like %s; a kenbun personal access token begins with %s", e.Product, patPrefix)
 	}
 	return tokenProblems[e.Problem]
 }
@@ -236,31 +236,31 @@ func isPlaceholder(text string) bool {
 	return false
 }
 
-// productOf names the product whose tokens begin as text does, "" if unknown.
-// The beginnings are those that the products' own documentation gives for
+// productOf names the token of another product that begins as text does, "" if
+// unknown. The beginnings are those that the products' own documentation gives for
 // secret scanning.
 func productOf(text string) string {
 	text = strings.TrimSpace(text)
 	for _, known := range [...]struct{ prefix, product string }{
-		{"ghp_", "GitHub token (ghp_)"},
-		{"gho_", "GitHub token (gho_)"},
-		{"ghu_", "GitHub token (ghu_)"},
-		{"ghs_", "GitHub token (ghs_)"},
-		{"github_pat_", "GitHub token (github_pat_)"},
-		{"glpat-", "GitLab token (glpat-)"},
-		{"sk-ant-", "Anthropic key (sk-ant-)"},
-		{"sk-", "key of an AI provider (sk-)"},
-		{"sk_live_", "Stripe key (sk_live_)"},
-		{"xoxb-", "Slack token (xoxb-)"},
-		{"xoxp-", "Slack token (xoxp-)"},
-		{"npm_", "npm token (npm_)"},
-		{"hf_", "Hugging Face token (hf_)"},
-		{"AKIA", "AWS access key (AKIA)"},
-		{"sxp_", "kenbun share token (sxp_)"},
-		{redact.Session, "token of a signed-in session (" + redact.Session + ")"},
-		{redact.Link, "sign-in link of kenbun (" + redact.Link + ")"},
-		{redact.ServerKey, "key of a kenbun-mcp server (" + redact.ServerKey + ")"},
-		{"eyJ", "signed-in session (a JWT)"},
+		{"ghp_", "a GitHub token (ghp_)"},
+		{"gho_", "a GitHub token (gho_)"},
+		{"ghu_", "a GitHub token (ghu_)"},
+		{"ghs_", "a GitHub token (ghs_)"},
+		{"github_pat_", "a GitHub token (github_pat_)"},
+		{"glpat-", "a GitLab token (glpat-)"},
+		{"sk-ant-", "an Anthropic key (sk-ant-)"},
+		{"sk-", "a key of an AI provider (sk-)"},
+		{"sk_live_", "a Stripe key (sk_live_)"},
+		{"xoxb-", "a Slack token (xoxb-)"},
+		{"xoxp-", "a Slack token (xoxp-)"},
+		{"npm_", "an npm token (npm_)"},
+		{"hf_", "a Hugging Face token (hf_)"},
+		{"AKIA", "an AWS access key (AKIA)"},
+		{"sxp_", "a kenbun share token (sxp_)"},
+		{redact.Session, "a token of a signed-in session (" + redact.Session + ")"},
+		{redact.Link, "a sign-in link of kenbun (" + redact.Link + ")"},
+		{redact.ServerKey, "a key of a kenbun-mcp server (" + redact.ServerKey + ")"},
+		{"eyJ", "a signed-in session (a JWT)"},
 	} {
 		if strings.HasPrefix(text, known.prefix) {
 			return known.product

@@ -189,7 +189,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
-	site := inOrder(route(endpoint, header), origins.guard, shareWithOrigins(header))
+	site := inOrder(route(endpoint, howToConnect{header: header, ownUser: config.Identity == IdentityServer}), origins.guard, shareWithOrigins(header))
 	if desk != nil {
 		// It has an origin of its own, and lets no other in.
 		site = desk.before(site)

@@ -177,7 +177,7 @@ func TestClaim_PageShowsTheTokenOnceToItsUser(t *testing.T) {
 		t.Error("the name is not shown as what it is")
 	}
 	again := h.do(t, "POST", path, h.formHeader(), tokenForm(h.pat))
-	if again.status != http.StatusGone || !strings.Contains(again.body, "Somebody fetched this claim before you; its token was revoked") || shownToken.MatchString(again.body) {
+	if again.status != http.StatusGone || !strings.Contains(again.body, "This claim was fetched already; its token was revoked") || shownToken.MatchString(again.body) {
 		t.Errorf("a second try: status %d, %s", again.status, again.body)
 	}
 	if h.works(t, shown[1]) {

@@ -77,9 +77,12 @@ func (e *endpoint) speaks(w http.ResponseWriter, r *http.Request) bool {
 	if len(versions) == 0 || len(versions) == 1 && mcp.IsValidProtocolVersion(versions[0]) {
 		return true
 	}
-	writeProblem(w, http.StatusBadRequest, "unsupported_version", "this server does not speak the version of the protocol that "+mcp.HeaderProtocolVersion+" names")
+	writeProblem(w, http.StatusBadRequest, "unsupported_version", "this server does not speak the version of the protocol that "+mcp.HeaderProtocolVersion+" names; it speaks "+supportedVersions())
 	return false
 }
+
+// supportedVersions lists the versions of the protocol that this server speaks.
+func supportedVersions() string { return strings.Join(mcp.ValidProtocolVersions, ", ") }
 
 func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

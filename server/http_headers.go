@@ -26,7 +26,7 @@ func (e *endpoint) checkHeaders(r *http.Request, m *message) mcp.JSONRPCMessage 
 	case version == "":
 		return mismatch("the header " + mcp.HeaderProtocolVersion + " is missing")
 	case !mcp.IsValidProtocolVersion(version) && (m.metaVersion == "" || m.metaVersion == version):
-		refusal := errorResponse(m.ID, mcp.UNSUPPORTED_PROTOCOL_VERSION, "this server does not speak that version of the protocol")
+		refusal := errorResponse(m.ID, mcp.UNSUPPORTED_PROTOCOL_VERSION, "this server does not speak that version of the protocol; it speaks "+supportedVersions())
 		refusal.Error.Data = mcp.UnsupportedProtocolVersionData{Supported: mcp.ValidProtocolVersions, Requested: version}
 		return refusal
 	case m.metaVersion == "":

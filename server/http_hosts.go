@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,7 +111,7 @@ func newOriginList(allowed []string) (originList, error) {
 	list := originList{}
 	for _, origin := range allowed {
 		text := strings.TrimSpace(origin)
-		if ascii.EqualFold(text, "null") || strings.HasPrefix(ascii.Lower(text), "file:") {
+		if isOpaqueOrigin(text) {
 			return nil, errors.New("the origin of files and of sandboxed pages (null) cannot be allowed: any page on the web can have it")
 		}
 		normal, ok := parseOrigin(text)
@@ -121,6 +122,11 @@ func newOriginList(allowed []string) (originList, error) {
 		list[normal] = true
 	}
 	return list, nil
+}
+
+// isOpaqueOrigin reports whether an origin is that of files and sandboxed pages.
+func isOpaqueOrigin(s string) bool {
+	return ascii.EqualFold(s, "null") || strings.HasPrefix(ascii.Lower(s), "file:")
 }
 
 // parseOrigin brings an origin into the form in which browsers send it (RFC
@@ -182,8 +188,11 @@ func (l originList) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origins := r.Header.Values("Origin")
 		if len(origins) > 1 || (len(origins) == 1 && !l.allows(origins[0])) {
-			writeProblem(w, http.StatusForbidden, "forbidden_origin",
-				"this server does not answer browsers from that origin; its operator can allow it with --allowed-origin")
+			description := "this server does not answer browsers from that origin; its operator can allow it with --allowed-origin"
+			if slices.ContainsFunc(origins, isOpaqueOrigin) {
+				description = "this server does not answer pages without an origin of their own, such as files and sandboxed frames, and they cannot be allowed: open the page from a web address"
+			}
+			writeProblem(w, http.StatusForbidden, "forbidden_origin", description)
 			return
 		}
 		next.ServeHTTP(w, r)

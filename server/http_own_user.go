@@ -127,18 +127,19 @@ var forwardingHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwa
 // clients behind a proxy.
 func requireOwnUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		why := reason("")
+		refused := &authError{status: http.StatusForbidden, code: "forbidden"}
 		if !peer.IsOwnUser(r.Context()) {
-			why = refusedOtherUser
+			refused.reason = refusedOtherUser
+			refused.description = "this server acts with its own token and answers its own user on its own machine only"
 		}
 		for _, header := range forwardingHeaders {
 			if len(r.Header.Values(header)) > 0 {
-				why = refusedForwarded
+				refused.reason = refusedForwarded
+				refused.description = "the request has the forwarding header " + header + ", and this server, which acts with its own token, stands behind no proxy: connect to it directly, or have its operator use --identity caller"
 			}
 		}
-		if why != "" {
-			challenge(w, &authError{status: http.StatusForbidden, code: "forbidden", reason: why,
-				description: "this server acts with its own token and answers its own user on its own machine only"})
+		if refused.reason != "" {
+			challenge(w, refused)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -258,7 +259,7 @@ func tooCostly(text []byte, depthLimit, valueLimit int) string {
 		case c == '{' || c == '[':
 			values++
 			if depth++; depth > depthLimit {
-				return "the message is nested too deep"
+				return fmt.Sprintf("the message is nested too deep; send at most %d levels", depthLimit)
 			}
 		case c == ',':
 			values++
@@ -266,7 +267,7 @@ func tooCostly(text []byte, depthLimit, valueLimit int) string {
 			depth--
 		}
 		if values > valueLimit {
-			return "the message holds too many values"
+			return fmt.Sprintf("the message holds too many values; send at most %d", valueLimit)
 		}
 	}
 	return ""

@@ -114,7 +114,7 @@ func TestClaim_MadeOnOneServerIsFetchedOnAnotherByTheCommand(t *testing.T) {
 		t.Fatalf("the user: %d, %v, %s", got.code, err, got.stderr)
 	}
 	again := d.runAs(t, d.ada, append(server, "claim", "--stdout", id, "--json")...)
-	if again.code != exitRefused || again.stdout != "" || !strings.Contains(again.stderr, "somebody fetched this claim before you; its token was revoked") {
+	if again.code != exitRefused || again.stdout != "" || !strings.Contains(again.stderr, "this claim was fetched already; its token was revoked") {
 		t.Errorf("a second try: %d, %q, %s", again.code, again.stdout, again.stderr)
 	}
 	if names := d.live(t); len(names) != 0 {

@@ -136,6 +136,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	if identity == server.IdentityServer {
 		callers = server.OwnCallers(c.api, c.credentials)
 		serving.journal.oneUser = true
+		serving.road.unusable = []string{roadClaim}
 	} else if serving.road.byClaim() {
 		if err := shared.deliverByClaim(c.api, reaching.state.claimLifetime, auditor, serving.watch, logger); err != nil {
 			return err
@@ -144,6 +145,9 @@ func serveHTTP(cmd *cobra.Command, connecting *connectionFlags, serving *serving
 	s, err := serving.newServer(c, callers, forOwnUser, identity == server.IdentityServer, shared, auditor, logger)
 	if err != nil {
 		return err
+	}
+	if identity == server.IdentityCaller && serving.road.onThisMachine() {
+		logger.Warn("new tokens of all callers reach the user of this machine (--deliver " + serving.road.deliver + "): use --deliver claim if others call as well")
 	}
 	hosts, err := reaching.hosts()
 	if err != nil {

@@ -35,7 +35,10 @@ func safeDelivery() deliveryBounds {
 func (b deliveryBounds) bound(flags roadFlags, journal journalFlags, road *roadFlags) error {
 	switch {
 	case flags.deliver != "" && !slices.Contains(b.methods, flags.deliver):
-		return fmt.Errorf("--deliver %s is not allowed. Use %s, or change deliver in the file", flags.deliver, strings.Join(b.methods, ", "))
+		if usable := flags.usable(b.methods); usable != "" {
+			return fmt.Errorf("--deliver %s is not allowed. Use %s, or change deliver in the file", flags.deliver, usable)
+		}
+		return fmt.Errorf("--deliver %s is not allowed. Change deliver in the file", flags.deliver)
 	case flags.deliverDir != "" && !samePath(flags.deliverDir, b.dir):
 		return errors.New("--deliver-dir is not allowed. Leave it out, or write the folder to deliver-dir in the file")
 	case flags.envFile != "" && b.envFile != "" && !samePath(flags.envFile, b.envFile):

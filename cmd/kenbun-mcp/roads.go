@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,14 @@ type roadFlags struct {
 	noBrowser   bool
 	// forbidden are methods that a policy file does not allow.
 	forbidden []string
+	// unusable are methods that cannot work with this command and its identity.
+	unusable []string
+}
+
+// usable returns those of methods that can work, in words for a message.
+func (f *roadFlags) usable(methods []string) string {
+	rest := slices.DeleteFunc(slices.Clone(methods), func(method string) bool { return slices.Contains(f.unusable, method) })
+	return strings.Join(rest, ", ")
 }
 
 func (f *roadFlags) add(cmd *cobra.Command) {
@@ -97,6 +106,9 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 	case roadInline:
 		return human.Inline{}, nil
 	case roadSealed:
+		if shared == nil {
+			return nil, usageErrorf("--deliver sealed encrypts to the recipient in a header of each request, which stdio does not have: use it with kenbun-mcp http, or choose %s", r.flags.usable(everyMethod))
+		}
 		return human.Sealed{}, nil
 	case roadClaim:
 		if shared == nil || shared.claims == nil {
@@ -112,7 +124,7 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 		}
 		return r.localRoad(road)
 	default:
-		return nil, usageErrorf("--deliver cannot be %q; use page, keychain, file, env-file, claim, sealed or inline", road)
+		return nil, usageErrorf("--deliver cannot be %q; use one of %s", road, r.flags.usable(everyMethod))
 	}
 }
 
@@ -144,6 +156,12 @@ func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tools.Del
 // each caller has a token of their own.
 func (f *roadFlags) byClaim() bool {
 	return f.deliver == roadClaim || f.deliver == ""
+}
+
+// onThisMachine reports whether the operator chose that new tokens reach the user of
+// this machine, whoever calls.
+func (f *roadFlags) onThisMachine() bool {
+	return slices.Contains([]string{roadPage, roadKeychain, roadFile, roadEnvFile}, f.deliver)
 }
 
 // localRoad is a road that ends on this machine.

@@ -178,6 +178,25 @@ func (c *country) killHTTP(t *testing.T, environment []string, header [2]string)
 	}
 }
 
+// A method of this machine serves all callers alike, and the operator is warned.
+func TestHTTP_WarnsWhereTheTokensOfAllCallersReachOneUser(t *testing.T) {
+	api := kenbuntest.Start(t)
+	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+api.User(t, "ada@example.com", authority.RoleMember))
+	for _, c := range []struct {
+		identity, method string
+		warns            bool
+	}{
+		{"caller", "page", true}, {"caller", "keychain", true}, {"caller", "file", true},
+		{"caller", "claim", false}, {"caller", "sealed", false}, {"server", "file", false},
+	} {
+		_, log := startHTTPLogged(t, environment, "--identity", c.identity, "--deliver", c.method)
+		const says = "new tokens of all callers reach the user of this machine"
+		if said := log(); strings.Contains(said, says) != c.warns || c.warns && !strings.Contains(said, "(--deliver "+c.method+")") {
+			t.Errorf("--identity %s --deliver %s: %s", c.identity, c.method, said)
+		}
+	}
+}
+
 // Who calls on loopback need not be who sits before the machine: without a word
 // of the operator's, a value waits for the user whose token came with the call.
 func TestClaim_IsTheDefaultRoadForCallersOnLoopbackToo(t *testing.T) {

@@ -57,6 +57,7 @@ func serveStdio(cmd *cobra.Command, connecting *connectionFlags, serving *servin
 		return err
 	}
 	serving.journal.oneUser = true
+	serving.road.unusable = []string{roadClaim, roadSealed}
 	s, err := serving.newServer(c, server.OwnCallers(c.api, c.credentials), true, true, nil, auditor, logger)
 	if err != nil {
 		return err

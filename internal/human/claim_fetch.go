@@ -66,7 +66,7 @@ func (e *GoneError) Error() string {
 	var what string
 	switch e.Reason {
 	case GoneFetched:
-		what = "somebody fetched this claim before you"
+		what = "this claim was fetched already"
 	case GoneExpired:
 		what = "this claim was not fetched in time"
 	default:

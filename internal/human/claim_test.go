@@ -214,7 +214,7 @@ func TestR39_A9_SecondTryRevokesAndTells(t *testing.T) {
 		r.pass(20 * time.Hour) // it is remembered for a day
 		_, err := r.there.Fetch(t.Context(), id, r.ada)
 		wantGone(t, err, human.GoneFetched)
-		if !strings.Contains(err.Error(), "somebody fetched this claim before you") {
+		if !strings.Contains(err.Error(), "this claim was fetched already") {
 			t.Errorf("the person is told %q", err)
 		}
 		if r.works(t, created.Value) {

@@ -62,5 +62,5 @@ func (k *Keychain) Deliver(ctx context.Context, _ tools.Caller, token *client.Cr
 }
 
 func keychainError(done string, err error) error {
-	return fmt.Errorf("the keychain cannot be %s: %w; or let new tokens be delivered into files, with --deliver file", done, err)
+	return fmt.Errorf("the keychain cannot be %s: %w. With --deliver file, new tokens are delivered into files instead", done, err)
 }

@@ -87,7 +87,7 @@ func TestA33_KeychainThatDoesNotWorkIsNoticedByTheCheck(t *testing.T) {
 		limit time.Duration
 		says  string
 	}{
-		"refuses": {&listing{fail: keychain.ErrNoKeychain}, time.Minute, "no keychain here"},
+		"refuses": {&listing{fail: keychain.ErrNoKeychain}, time.Minute, "the keychain cannot be written to: there is no keychain here. With --deliver file, new tokens are delivered into files instead"},
 		"forgets": {&listing{forgets: true}, time.Minute, "something else"},
 		"hangs":   {&listing{hang: hang}, 50 * time.Millisecond, "unlock it"},
 	} {

@@ -130,7 +130,25 @@ func (n Names) nearest(name string) string {
 			best = candidate
 		}
 	}
+	if best != "" {
+		return best
+	}
+	for _, candidate := range n.Read {
+		if beginsWith(meant, words(candidate)) && len(candidate) > len(best) {
+			best = candidate
+		}
+	}
 	return best
+}
+
+// beginsWith reports whether name goes on where candidate ends. The last of several
+// words may be cut short in candidate, as in DELIVER_DIR for DELIVER_DIRECTORY.
+func beginsWith(name, candidate []string) bool {
+	last := len(candidate) - 1
+	if last < 0 || last >= len(name) || !slices.Equal(name[:last], candidate[:last]) {
+		return false
+	}
+	return name[last] == candidate[last] || last > 0 && strings.HasPrefix(name[last], candidate[last])
 }
 
 // Nearest returns the candidate that name is a misspelling of, or "". Names are
