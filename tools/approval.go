@@ -305,7 +305,11 @@ func inTerminal(command string) string {
 
 func (c *call) needsPerson(d decision) *Error {
 	c.decided(VerdictNobodyToAsk, "")
-	return newError(CodeNeedsPerson, "a person has to decide this, and this client cannot ask one; %s", d.question.Unchanged).
+	what := ""
+	if d.question.Title != "" {
+		what = " (" + d.question.Title + ")"
+	}
+	return newError(CodeNeedsPerson, "a person has to decide this%s, and this client cannot ask one; %s", what, d.question.Unchanged).
 		next("Tell the user that they can %s.", d.instead)
 }
 

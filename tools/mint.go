@@ -235,13 +235,17 @@ func creationFailed(err error) error {
 		return newError(CodeUnavailable, "kenbun made another token than it was asked for: %s; the token was revoked, nothing is left of it", api.Reason).
 			next("The same call would end in the same way. Call again only with what kenbun makes of it, such as the expiry that it gave the token, if the user wants that.").because(err)
 	}
+	again := "It is safe to call again."
+	if api != nil && !api.MayPass() {
+		again = "The same call would end in the same way. The person or the operator has to mend the cause first."
+	}
 	switch outcome.Outcome {
 	case client.OutcomeRevoked:
 		return newError(CodeUnavailable, "kenbun's answer was lost or not as asked, and with it the token's value; the token was revoked, nothing is left of it").
-			next("It is safe to call again.").because(err)
+			next("%s", again).because(err)
 	case client.OutcomeNotCreated:
 		return newError(CodeUnavailable, "kenbun did not answer; no token was made").
-			next("It is safe to call again.").because(err)
+			next("%s", again).because(err)
 	default:
 		e := newError(CodeOutcomeUnknown, "kenbun did not answer, and it cannot be found out whether a token was made").because(err)
 		look := fmt.Sprintf("Do not call again. Look with list_tokens for the name %s", plaintext.Quote(shown(outcome.Name, maxNameLength)))

@@ -83,7 +83,7 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 			return nil, cannotDeliver(err, "no token was made, and the old one works as before")
 		}
 	}
-	if ctx, err = c.decide(ctx, c.withCurrent(c.rotation(old, expires, keepsOld || awaits(c.deliverer)))); err != nil {
+	if ctx, err = c.decide(ctx, c.withCurrent(c.rotation(old, expires, inPlace, keepsOld || awaits(c.deliverer)))); err != nil {
 		return nil, err
 	}
 	if err := c.countCreation(ctx); err != nil {
@@ -337,9 +337,12 @@ func (c *call) rotatedResult(old *client.Token, created *client.CreatedToken, re
 	return &result{structured: answer, text: text}
 }
 
-func (c *call) rotation(old *client.Token, expires *time.Time, keepsOld bool) decision {
+func (c *call) rotation(old *client.Token, expires *time.Time, inPlace, keepsOld bool) decision {
 	question := rotateQuestion(old, expires, c.now, c.caller.TokenPrefix)
-	if keepsOld {
+	switch {
+	case inPlace:
+		question.Consequence = "A new token is made and kept where the old one is, and this server goes on with it. Then the old one is revoked: whatever else uses it loses access. This cannot be undone."
+	case keepsOld:
 		question.Consequence = "A new token is made and brought to you. The old one goes on working until you have put the new one in its place and revoke it."
 	}
 	return decision{
