@@ -344,7 +344,9 @@ func (r *recoveryRun) isHeld(token *client.Token) bool {
 // other is revoked. One of the same name and time that ends otherwise is left to a
 // person: the API may have changed its end.
 func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
-	var exact, like []string
+	// exact have the name, time and end of the entry's token, rounded an end that the
+	// API may have made of it, and like and otherEnd may be it where no other is.
+	var exact, rounded, like, otherEnd []string
 	for i := range r.tokens {
 		token := &r.tokens[i]
 		if token.Status(time.Now()) != client.StatusActive || r.isHeld(token) {
@@ -352,24 +354,30 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 		}
 		named := plaintext.SameName(token.Name, entry.begin.Name)
 		switch {
-		case named && createdFor(token, entry) && roundedEnd(token.ExpiresAt, entry.begin.ExpiresAt):
+		case named && createdFor(token, entry) && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt):
 			exact = append(exact, token.ID)
-		case named && createdFor(token, entry),
-			named && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && token.CreatedAt.After(entry.begin.At),
+		case named && createdFor(token, entry) && roundedEnd(token.ExpiresAt, entry.begin.ExpiresAt):
+			rounded = append(rounded, token.ID)
+		case named && createdFor(token, entry):
+			otherEnd = append(otherEnd, token.ID)
+		case named && sameEnd(token.ExpiresAt, entry.begin.ExpiresAt) && token.CreatedAt.After(entry.begin.At),
 			slices.Contains(entry.maybe, token.ID):
 			like = append(like, token.ID)
 		}
 	}
+	all := slices.Concat(exact, rounded, like, otherEnd)
 	switch {
 	case len(exact) == 1 && len(like) == 0:
 		return r.revoke(entry, exact[0])
-	case len(exact)+len(like) == 0 && !r.sameToken(entry):
+	case len(rounded) == 1 && len(all) == 1:
+		return r.revoke(entry, rounded[0])
+	case len(all) == 0 && !r.sameToken(entry):
 		return true, nil // as in dealWithID
-	case len(exact)+len(like) == 0:
+	case len(all) == 0:
 		r.tell(entry, "", tools.RecoveredNotMade)
 		return false, nil
 	}
-	for _, id := range append(exact, like...) {
+	for _, id := range all {
 		r.tell(entry, id, tools.RecoveredUnclear)
 	}
 	return true, nil
