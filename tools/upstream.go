@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -101,7 +102,7 @@ func saidBy(api *client.Error) string {
 	case api.Cause != client.CauseAPI, api.Code == client.CodeRateLimited, api.Status >= 500:
 		return "" // the inside of a failure helps nobody here
 	}
-	text := shown(anAddress.ReplaceAllString(api.Message, "[address]"), maxSaid)
+	text := shown(anAddress().ReplaceAllString(api.Message, "[address]"), maxSaid)
 	code := shown(api.APICode, maxAuditWord)
 	if utf8.RuneCountInString(text) == 0 && code == "" {
 		return ""
@@ -117,7 +118,9 @@ func saidBy(api *client.Error) string {
 }
 
 // anAddress is what a model or a person could be sent to.
-var anAddress = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+`)
+var anAddress = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+`)
+})
 
 func tokenNotFound() *Error {
 	return newError(CodeNotFound, "this user has no token with that id").

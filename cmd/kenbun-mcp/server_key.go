@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -14,7 +15,8 @@ import (
 )
 
 // serverKeyForm is the form of keys: rand.Text gives 130 random bits.
-var serverKeyForm = regexp.MustCompile(`^kms_[0-9A-Za-z_-]{22,200}$`)
+// It is compiled at its first use, as it costs every start two milliseconds.
+var serverKeyForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^kms_[0-9A-Za-z_-]{22,200}$`) })
 
 // serverKeyFile returns the path of the server's key: the one named, or that in
 // the user's data folder.
@@ -56,7 +58,7 @@ func openServerKey(ctx context.Context, path string) (_ client.Secret, err error
 		}
 	}
 	key, err := settings.Value(file.Content())
-	if err != nil || !serverKeyForm.MatchString(key) {
+	if err != nil || !serverKeyForm().MatchString(key) {
 		return client.Secret{}, errors.New("the file holds something else: remove it, and a new key is made")
 	}
 	return client.NewSecret(key), nil

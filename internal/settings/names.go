@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Prefix begins the name of each environment variable of this program.
@@ -71,11 +72,13 @@ func (n Names) knows(name string) bool {
 
 // serviceLink is the form of what Kubernetes sets for each service, such as
 // KENBUN_MCP_SERVICE_HOST for one that is called kenbun-mcp.
-var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+var serviceLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+})
 
 func isServiceLink(name, value string) bool {
 	address := strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://") || strings.HasPrefix(value, "sctp://")
-	return serviceLink.MatchString(name) || strings.HasSuffix(name, "_PORT") && address
+	return serviceLink().MatchString(name) || strings.HasSuffix(name, "_PORT") && address
 }
 
 // words are a name's, without the prefixes that say whose it is.

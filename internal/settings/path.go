@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // maxShown bounds what is shown of a value, in bytes.
@@ -14,16 +15,29 @@ const maxShown = 60
 
 var (
 	// placeholder is what a shell or a client would have filled in, in any text.
-	placeholder = regexp.MustCompile(`\$\{[^}]*\}|\$\([^)]*\)|\{\{[^}]*\}\}|^\$[A-Za-z_][A-Za-z0-9_:]*$|^%[A-Za-z_][A-Za-z0-9_()]*%$`)
+	placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(anyPlaceholder) })
 	// pathPlaceholder is the same in a path, where variables stand beside other
 	// text.
-	pathPlaceholder = regexp.MustCompile(placeholder.String() + `|\$[A-Za-z_][A-Za-z0-9_:]*|%[A-Za-z_][A-Za-z0-9_()]*%`)
+	pathPlaceholder = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(anyPlaceholder + `|\$[A-Za-z_][A-Za-z0-9_:]*|%[A-Za-z_][A-Za-z0-9_()]*%`)
+	})
 )
+
+const anyPlaceholder = `\$\{[^}]*\}|\$\([^)]*\)|\{\{[^}]*\}\}|^\$[A-Za-z_][A-Za-z0-9_:]*$|^%[A-Za-z_][A-Za-z0-9_()]*%$`
+
+// findPlaceholder returns the first one, "" if there is none. Most texts need no
+// expression to tell.
+func findPlaceholder(form func() *regexp.Regexp, text string) string {
+	if !strings.ContainsAny(text, "$%{") {
+		return ""
+	}
+	return form().FindString(text)
+}
 
 // CheckFilledIn reports an error that shows the variable, such as ${HOME}, if a
 // value still has one in it that nothing has filled in.
 func CheckFilledIn(value string) error {
-	if left := placeholder.FindString(value); left != "" {
+	if left := findPlaceholder(placeholder, value); left != "" {
 		return fmt.Errorf("it holds %s, which nothing has filled in. Write the value itself", shown(left))
 	}
 	return nil
@@ -41,7 +55,7 @@ func shown(text string) string {
 // could read is an error, which shows what is in the way.
 func Path(value string) (string, error) {
 	path := Trim(value)
-	switch left := pathPlaceholder.FindString(path); {
+	switch left := findPlaceholder(pathPlaceholder, path); {
 	case left != "":
 		return "", fmt.Errorf("the path %s holds %s, which nothing has filled in. Write the whole path, or ~/ for your home folder", path, shown(left))
 	case len(path) > 1 && strings.ContainsAny(path[:1], "\"'`") && path[0] == path[len(path)-1]:
