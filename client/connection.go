@@ -11,13 +11,15 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+
+	"github.com/kenbun/kenbun-mcp/internal/proxy"
 )
 
 // classify finds the kind of err, and the error that says most about it.
 func classify(err error) (Cause, error) {
-	var refusal *proxyRefusal
+	var refusal *proxy.RefusedError
 	if errors.As(err, &refusal) {
-		if refusal.status == http.StatusProxyAuthRequired {
+		if refusal.Status == http.StatusProxyAuthRequired {
 			return CauseProxyLogin, refusal
 		}
 		return CauseProxyRefused, refusal

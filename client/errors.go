@@ -227,3 +227,7 @@ func (e *CreateError) Unwrap() error { return e.reason }
 func (e *CreateError) Is(target error) bool {
 	return e.Outcome == OutcomeUnknown && target == ErrOutcomeUnknown
 }
+
+// AcceptsToken reports whether err, of a call, shows that the API accepted the token:
+// there was none, or the API refused what the user may not do.
+func AcceptsToken(err error) bool { return err == nil || errors.Is(err, ErrForbidden) }

@@ -50,7 +50,7 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		OnProxyConnectResponse: checkProxyAnswer,
+		OnProxyConnectResponse: proxy.CheckAnswer,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -91,20 +91,6 @@ func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil || !addr.Addr().Unmap().IsLoopback() {
 		return errNotLoopback
-	}
-	return nil
-}
-
-// proxyRefusal is a proxy that answered CONNECT with something but 200.
-type proxyRefusal struct{ status int }
-
-func (e *proxyRefusal) Error() string {
-	return fmt.Sprintf("the proxy answered CONNECT with status %d", e.status)
-}
-
-func checkProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
-	if answer.StatusCode != http.StatusOK {
-		return &proxyRefusal{status: answer.StatusCode}
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func observe(api *client.Caller, accepted, refused func()) observed {
 
 func (o observed) note(err error) {
 	switch {
-	case proves(err):
+	case client.AcceptsToken(err):
 		o.accepted()
 	case errors.Is(err, client.ErrUnauthenticated):
 		o.refused()
@@ -149,7 +149,7 @@ func (o observed) note(err error) {
 
 func (o observed) Me(ctx context.Context) (*client.Me, error) {
 	me, err := o.Caller.Me(ctx)
-	if proves(err) {
+	if client.AcceptsToken(err) {
 		o.accepted()
 	}
 	return me, err
@@ -157,7 +157,7 @@ func (o observed) Me(ctx context.Context) (*client.Me, error) {
 
 func (o observed) OrgUnits(ctx context.Context) ([]client.OrgUnit, error) {
 	units, err := o.Caller.OrgUnits(ctx)
-	if proves(err) {
+	if client.AcceptsToken(err) {
 		o.accepted()
 	}
 	return units, err

@@ -59,14 +59,9 @@ func (v *verifier) verify(ctx context.Context, credential client.Credential, id 
 	}
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	api := v.api.As(credential)
-	_, err := api.OrgUnits(ctx)
-	if !proves(err) && !errors.Is(err, client.ErrUnavailable) {
-		// Not every answer about one endpoint is about the token.
-		err = api.ReadTokens(ctx, func() func(*client.Token) { return func(*client.Token) {} })
-	}
+	err := tools.CheckToken(ctx, v.api.As(credential))
 	switch {
-	case proves(err):
+	case err == nil:
 		v.accepted.add(id)
 		return nil
 	case errors.Is(err, client.ErrUnauthenticated):
@@ -107,10 +102,6 @@ func causeOf(err error) client.Cause {
 	}
 	return ""
 }
-
-// proves reports whether the API knew the token: it let it in, or refused it
-// for what its user may do.
-func proves(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
 // meTimeout bounds how long a large body waits until the API says whose it is.
 const meTimeout = time.Second

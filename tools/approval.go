@@ -50,7 +50,10 @@ func (c *call) permit(ctx context.Context, d decision, asks bool) (context.Conte
 // would not ask any more.
 func (c *call) heardNo(ctx context.Context, d decision) error {
 	state := c.request.Params.RequestState
-	if state == "" || !server.IsModernRequest(ctx) || !c.asked(d, state) {
+	if state == "" || !server.IsModernRequest(ctx) {
+		return nil
+	}
+	if _, asked := c.asked(d, state); !asked {
 		return nil
 	}
 	defer c.withdraw(ctx, d, state)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/server"
 
-	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 )
 
@@ -188,12 +187,7 @@ func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, e
 	}
 	asking, cancel := context.WithTimeout(ctx, w.left(w.patience.forRecovery()))
 	defer cancel()
-	_, err := caller.API.OrgUnits(asking)
-	if !accepts(err) && !errors.Is(err, client.ErrUnavailable) {
-		// Not every answer about one endpoint is about the token.
-		err = caller.API.ReadTokens(asking, func() func(*client.Token) { return func(*client.Token) {} })
-	}
-	if !accepts(err) {
+	if err := CheckToken(asking, caller.API); err != nil {
 		return nil, upstream(err, "check the token")
 	}
 	return w.works.join(ctx, key), nil
@@ -202,11 +196,10 @@ func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, e
 // keptOutcome marks the outcome of a work that had ended before a call came for it:
 // the world may have changed since.
 func (b *Toolbox) keptOutcome(outcome *result, err error, ended time.Time) (*result, error) {
-	const says = "this is the outcome of the same call made before, which ended %s; nothing was done anew"
-	ago := humantime.Relative(ended, b.clock())
+	since := fmt.Sprintf("the outcome of the same call made before, which ended %s; nothing was done anew", humantime.Relative(ended, b.clock()))
 	if e, ok := asError(err); ok {
 		kept := *e
-		kept.Message += fmt.Sprintf(" ("+says+")", ago)
+		kept.Message += " (this is " + since + ")"
 		kept.RetryAfter = max(e.RetryAfter-time.Since(ended), 0)
 		return nil, &kept
 	}
@@ -215,7 +208,7 @@ func (b *Toolbox) keptOutcome(outcome *result, err error, ended time.Time) (*res
 	}
 	kept := *outcome
 	kept.ended = ended
-	kept.text = fmt.Sprintf("T"+says[1:]+". To do it again, call again.\n%s", ago, outcome.text)
+	kept.text = "This is " + since + ". To do it again, call again.\n" + outcome.text
 	return &kept, nil
 }
 

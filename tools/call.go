@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -38,6 +39,20 @@ type Caller struct {
 	// TokenSource tells a person where the token in use came from, such as
 	// "KENBUN_PAT" or "the request". It is words, not a secret.
 	TokenSource string
+}
+
+// CheckToken returns nil if the API accepts the token that api acts with. Errors are
+// those of [client.Caller.ReadTokens].
+func CheckToken(ctx context.Context, api API) error {
+	_, err := api.OrgUnits(ctx)
+	if !client.AcceptsToken(err) && !errors.Is(err, client.ErrUnavailable) {
+		// Not every answer about one endpoint is about the token.
+		err = api.ReadTokens(ctx, func() func(*client.Token) { return func(*client.Token) {} })
+	}
+	if client.AcceptsToken(err) {
+		return nil
+	}
+	return err
 }
 
 // Callers finds out as whom a call runs. An *[Error] with

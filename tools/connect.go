@@ -126,31 +126,14 @@ func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRe
 	if question, err := w.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
 		return w.awaitToken(ctx, question, err)
 	}
-	about := approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}
-	id, err := w.budget.Begin(ctx, about, ConnectTimeout)
-	var held *approval.HeldBackError
-	if errors.As(err, &held) && held.Why == approval.AlreadyOpen {
-		offer, err := w.connector.Offer(ctx)
-		if err != nil {
+	id, err := w.beginOffer(ctx)
+	if isOpenAlready(err) {
+		if joined, err := w.joinOffer(ctx, tool); joined {
 			return err
 		}
-		switch question, isLast, unseen := w.offers.last(offer); {
-		case isLast && unseen:
-			// The client may have lost the address, which nobody else knows.
-			return w.offerNoted(ctx, offer, question, tool)
-		case isLast:
-			return w.awaitToken(ctx, question, nil)
-		case question.ID == "":
-			return w.awaitToken(ctx, openQuestion{}, nil) // another call is about to show it
-		default:
-			// The page that was open has ended, and its question with it.
-			w.endOffer(ctx, question, approval.Withdrawn)
-		}
-		id, err = w.budget.Begin(ctx, about, ConnectTimeout)
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
+		id, err = w.beginOffer(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	question := openQuestion{Account: connectAccount, ID: id}
@@ -163,6 +146,36 @@ func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRe
 		return err
 	}
 	return w.awaitToken(ctx, question, err)
+}
+
+// beginOffer opens the question that the offer of a page is.
+func (w *waiter) beginOffer(ctx context.Context) (id string, err error) {
+	return w.budget.Begin(ctx, approval.Question{Account: connectAccount, Key: connectAccount, Target: connectAccount}, ConnectTimeout)
+}
+
+func isOpenAlready(err error) bool {
+	var held *approval.HeldBackError
+	return errors.As(err, &held) && held.Why == approval.AlreadyOpen
+}
+
+// joinOffer waits for the page that another call offered, or offers it again where
+// the user may not have seen it. It reports false, and ends the question, where that
+// page has ended.
+func (w *waiter) joinOffer(ctx context.Context, tool *Tool) (joined bool, err error) {
+	offer, err := w.connector.Offer(ctx)
+	if err != nil {
+		return true, err
+	}
+	switch question, isLast, unseen := w.offers.last(offer); {
+	case isLast && unseen:
+		// The client may have lost the address, which nobody else knows.
+		return true, w.offerNoted(ctx, offer, question, tool)
+	case isLast, question.ID == "": // without a question: another call is about to show it
+		return true, w.awaitToken(ctx, question, nil)
+	default:
+		w.endQuestion(ctx, question, approval.Withdrawn)
+		return false, nil
+	}
 }
 
 // offerNoted offers the page of an open question, and remembers that.
@@ -201,13 +214,6 @@ func (o *offers) last(offer Offer) (question openQuestion, isLast, unseen bool) 
 	return o.question, o.url == offer.URL(), o.throughClient && time.Since(o.at) > reofferAfter
 }
 
-// endOffer ends the question of an offer.
-func (w *waiter) endOffer(ctx context.Context, question openQuestion, outcome approval.Outcome) {
-	if err := w.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
-		w.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
-	}
-}
-
 // awaitToken waits for the page that is open unless asked, how the offer of it
 // went, is an error. It ends the question if there is one.
 func (w *waiter) awaitToken(ctx context.Context, question openQuestion, asked error) error {
@@ -233,7 +239,7 @@ func (w *waiter) awaitToken(ctx context.Context, question openQuestion, asked er
 	case errors.Is(err, ErrUnreachable):
 		outcome = approval.Unreachable
 	}
-	w.endOffer(ctx, question, outcome)
+	w.endQuestion(ctx, question, outcome)
 	return err
 }
 

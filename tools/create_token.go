@@ -88,6 +88,9 @@ func runCreateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, err
 	}
 	defer c.closePickup()
+	if err := c.checkCurrent(ctx); err != nil {
+		return nil, err
+	}
 	created, receipt, err := c.mint(ctx, want, c.deliver)
 	if err != nil {
 		c.thrownAway(ctx, err)

@@ -24,9 +24,6 @@ func (c *call) mint(
 	ctx context.Context, want client.NewToken,
 	handOver handOver,
 ) (*client.CreatedToken, Receipt, error) {
-	if err := c.checkCurrent(ctx); err != nil {
-		return nil, Receipt{}, err
-	}
 	journal, err := c.begin(ctx, want)
 	if err != nil {
 		return nil, Receipt{}, err
@@ -75,6 +72,11 @@ func (c *call) wanted() error {
 
 // unheard revokes a token that only an answer leads to which nobody gets.
 func (c *call) unheard(created *client.CreatedToken) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.logger.Error("taking a token back panicked", "id", created.ID, "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.work.ctx), revokeTimeout)
 	defer cancel()
 	err := c.takeBack(ctx, c.caller.API, created, ReasonUndelivered)

@@ -60,7 +60,7 @@ func TestR37_AYesIsForTheValueThatTheUserWasAskedAbout(t *testing.T) {
 	for _, tool := range []string{"create_token", "rotate_token"} {
 		t.Run(tool, func(t *testing.T) {
 			road, path := envFileWith(t, "KENBUN_PAT=first\n")
-			f := newFixture(t, withDeliverer(road), withoutSilence)
+			f := newFixture(t, withDeliverer(road))
 			given := createArguments("import", "1d")
 			if tool == "rotate_token" {
 				given = `{"id":` + quoted(f.token30("build").ID) + `}`
@@ -75,6 +75,8 @@ func TestR37_AYesIsForTheValueThatTheUserWasAskedAbout(t *testing.T) {
 			if f.liveIDs("import") != nil || tool == "rotate_token" && len(f.liveIDs("build")) != 1 {
 				t.Error("a token was made")
 			}
+			// It is no no of the user's: the same call asks anew.
+			f.callIn(t.Context(), session, tool, given).ok(nil)
 		})
 	}
 }

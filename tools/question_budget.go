@@ -135,34 +135,38 @@ func (c *call) closePage(ctx context.Context, question openQuestion, err error) 
 	case ok && e.Code == CodeCannotDeliver:
 		outcome = approval.Unanswered
 	}
-	if err := c.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
-		c.logger.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
+	c.endQuestion(ctx, question, outcome)
+}
+
+// endQuestion ends a question on whose answer nothing rests any more.
+func (b *Toolbox) endQuestion(ctx context.Context, question openQuestion, outcome approval.Outcome) {
+	err := b.budget.Settle(context.WithoutCancel(ctx), question.Account, question.ID, outcome)
+	if err != nil && !errors.Is(err, approval.ErrNotOpen) {
+		b.log.Warn("the end of a question could not be noted; it counts as open until it runs out", "request_id", RequestID(ctx), "cause", err)
 	}
 }
 
 // withdraw ends the question of state if it is about the same call, and its target
 // is not what it was.
 func (c *call) withdraw(ctx context.Context, d decision, state string) {
-	if !c.asked(d, state) {
+	question, asked := c.asked(d, state)
+	if !asked {
 		return
 	}
-	opened, _ := c.sealer.look(state, c.claims(d))
 	outcome := approval.Withdrawn
 	answer := server.ElicitationResponse(c.request.Params.InputResponses, decisionKey)
 	if answer != nil && (answer.Action == mcp.ElicitationResponseActionDecline || answer.Action == mcp.ElicitationResponseActionCancel) {
 		outcome = approval.Declined
 	}
-	if err := c.budget.Settle(context.WithoutCancel(ctx), opened.Question.Account, opened.Question.ID, outcome); err != nil && !errors.Is(err, approval.ErrNotOpen) {
-		c.logger.Warn("the end of a question could not be noted; it counts as open until it runs out", "cause", err)
-	}
+	c.endQuestion(ctx, question, outcome)
 }
 
-// asked reports whether state is that of a question of the same call, whatever became
-// of its target.
-func (c *call) asked(d decision, state string) bool {
+// asked returns the question that state is of, and whether the same call asked it,
+// whatever became of its target.
+func (c *call) asked(d decision, state string) (openQuestion, bool) {
 	opened, _ := c.sealer.look(state, c.claims(d))
 	asked, now := opened.Claims, c.claims(d)
-	return opened.Question.ID != "" && asked.Caller == now.Caller && asked.Tool == now.Tool && asked.Arguments == now.Arguments
+	return opened.Question, opened.Question.ID != "" && asked.Caller == now.Caller && asked.Tool == now.Tool && asked.Arguments == now.Arguments
 }
 
 // isOpen reports whether a question still waits for its answer.

@@ -114,6 +114,9 @@ func runRotateToken(ctx context.Context, c *call) (*result, error) {
 		return nil, newError(CodeDeclined, "the token was changed after the person was asked; it was not rotated").
 			next("Call the tool again; the person is asked anew.")
 	}
+	if err := c.checkCurrent(ctx); err != nil {
+		return nil, err
+	}
 	created, receipt, err := c.mint(ctx, want, handOver)
 	if err != nil {
 		return nil, err
@@ -207,19 +210,15 @@ func (c *call) prove(ctx context.Context, old *client.Token, created *client.Cre
 	api := c.caller.With(created.Value)
 	// Not the list of tokens first: that may be asked for with another credential.
 	_, err := api.OrgUnits(ctx)
-	if !accepts(err) {
+	if !client.AcceptsToken(err) {
 		_, err = api.Me(ctx)
 	}
-	if accepts(err) {
+	if client.AcceptsToken(err) {
 		return nil
 	}
 	c.logger.Warn("a new token does not work", "id", created.ID, "cause", err)
 	return errors.New("the new token does not work; the old one works as before")
 }
-
-// accepts reports whether the API knew a token: it let it in, or refused it for
-// what its user may do.
-func accepts(err error) bool { return err == nil || errors.Is(err, client.ErrForbidden) }
 
 // switchOver puts the successor of the token in use where that one is kept, so
 // that the running server goes on with it.

@@ -305,7 +305,6 @@ func (ws *works) unheard(w *work) {
 // unheard undoes what is worth nothing if nobody hears the outcome. The work has
 // ended.
 func (w *work) unheard() {
-	defer func() { _ = recover() }() // undoing logs what went wrong
 	if w.err == nil && w.result != nil && w.result.undo != nil {
 		w.result.undo()
 	}

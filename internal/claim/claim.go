@@ -196,7 +196,7 @@ func newTransport(server *url.URL, caFile string) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		OnProxyConnectResponse: checkProxyAnswer,
+		OnProxyConnectResponse: proxy.CheckAnswer,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    5 * time.Second,
 		TLSClientConfig:        trusted,
@@ -206,33 +206,19 @@ func newTransport(server *url.URL, caFile string) (*http.Transport, error) {
 	}, nil
 }
 
-// proxyRefusal is a proxy that answered CONNECT with something but 200.
-type proxyRefusal struct{ status int }
-
-func (e *proxyRefusal) Error() string {
-	return fmt.Sprintf("the proxy answered CONNECT with status %d", e.status)
-}
-
-func checkProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
-	if answer.StatusCode != http.StatusOK {
-		return &proxyRefusal{status: answer.StatusCode}
-	}
-	return nil
-}
-
 // unreachable words a request without an answer. sent tells that a connection was
 // made, so that the request may have arrived.
 func unreachable(host string, err error, sent bool) error {
 	var certificate *tls.CertificateVerificationError
 	var dial *net.OpError
-	var refused *proxyRefusal
+	var refused *proxy.RefusedError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &refused) && refused.status == http.StatusProxyAuthRequired:
+	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired:
 		return fmt.Errorf("the proxy on the way to %s wants a login, and nothing was sent: put user and password into HTTPS_PROXY (%w)", host, client.ErrUnavailable)
 	case errors.As(err, &refused):
-		return fmt.Errorf("the proxy on the way to %s refused the connection (status %d), and nothing was sent: check HTTPS_PROXY, or let NO_PROXY name the host (%w)", host, refused.status, client.ErrUnavailable)
+		return fmt.Errorf("the proxy on the way to %s refused the connection (status %d), and nothing was sent: check HTTPS_PROXY, or let NO_PROXY name the host (%w)", host, refused.Status, client.ErrUnavailable)
 	case errors.As(err, &dial) && dial.Op == "proxyconnect":
 		return fmt.Errorf("the proxy on the way to %s cannot be reached, and nothing was sent: check HTTPS_PROXY (%w)", host, client.ErrUnavailable)
 	case errors.As(err, &certificate):

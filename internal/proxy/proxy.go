@@ -3,12 +3,31 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
 )
+
+// RefusedError is a proxy that answered CONNECT with something but 200.
+type RefusedError struct{ Status int }
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the proxy answered CONNECT with status %d", e.Status)
+}
+
+// CheckAnswer is the OnProxyConnectResponse of a transport whose errors tell what its
+// proxy answered, as a *[RefusedError].
+func CheckAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return &RefusedError{answer.StatusCode}
+	}
+	return nil
+}
 
 // Check reports an error that names the variable, and never its value, if a
 // connection to u would go past a proxy that the environment asks for. Connections to
