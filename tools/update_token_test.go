@@ -137,27 +137,28 @@ func TestS5_A1_WideningIsThePersonsDecision(t *testing.T) {
 		t.Run(label, func(t *testing.T) {
 			f := newExtendedFixture(t, allowNever, withoutSilence)
 			token := narrowToken(f)
+			widens := arguments(token.ID) // once: some name the present second
 			asIs := func() {
 				t.Helper()
 				if diff := cmp.Diff(token.Token, f.listed()[token.ID]); diff != "" {
 					t.Fatalf("without a yes the token was changed:\n%s", diff)
 				}
 			}
-			f.call("update_token", arguments(token.ID)).failed(tools.CodeNeedsPerson, "was not changed", "`kenbun-mcp tokens update "+token.ID)
+			f.call("update_token", widens).failed(tools.CodeNeedsPerson, "was not changed", "`kenbun-mcp tokens update "+token.ID)
 			asIs()
-			f.callModern(`{}`, "update_token", arguments(token.ID)).failed(tools.CodeNeedsPerson)
+			f.callModern(`{}`, "update_token", widens).failed(tools.CodeNeedsPerson)
 			asIs()
-			f.callIn(t.Context(), f.asksWith(`{}`, declined), "update_token", arguments(token.ID)).failed(tools.CodeDeclined, "was not changed")
+			f.callIn(t.Context(), f.asksWith(`{}`, declined), "update_token", widens).failed(tools.CodeDeclined, "was not changed")
 			asIs()
-			sealed := f.callModern(`{"elicitation":{}}`, "update_token", arguments(token.ID)).asking()
+			sealed := f.callModern(`{"elicitation":{}}`, "update_token", widens).asking()
 			f.callModern(`{"elicitation":{}}`, "update_token", changes(token.ID, "permissions", `["read:leads","write:tokens"]`), state(sealed), response(agreed)).
 				failed(tools.CodeDeclined)
 			asIs()
-			f.callModern(`{"elicitation":{}}`, "update_token", arguments(token.ID), state(sealed), response(declined)).failed(tools.CodeDeclined)
+			f.callModern(`{"elicitation":{}}`, "update_token", widens, state(sealed), response(declined)).failed(tools.CodeDeclined)
 			asIs()
 
 			session := f.asksWith(`{}`, agreed)
-			f.callIn(t.Context(), session, "update_token", arguments(token.ID)).ok(nil)
+			f.callIn(t.Context(), session, "update_token", widens).ok(nil)
 			asked := session.asked()
 			if len(asked) != 1 || !strings.Contains(asked[0].Message, "more than it has") || !strings.Contains(asked[0].Message, ": `was ") || !strings.Contains(asked[0].Message, ", becomes ") {
 				t.Errorf("the person was asked %+v", asked)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -89,17 +90,17 @@ func TestP20_P21_AClaimIsNotFetchedPastAProxyOrWithoutAnAuthorityThatWasAskedFor
 			t.Fatal(err)
 		}
 	}
-	status := 0
+	var status atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect {
 			t.Errorf("the proxy was asked for %s", r.Method)
 		}
-		w.WriteHeader(status)
+		w.WriteHeader(int(status.Load()))
 	}))
 	defer proxy.Close()
 	for name, c := range map[string]struct {
 		environment []string
-		status      int
+		status      int32
 		kind, says  string
 	}{
 		"a proxy that cannot be read": {[]string{"HTTPS_PROXY=http://ada:100%zz@proxy.example"}, 0, "setting: true", "HTTPS_PROXY cannot be read"},
@@ -114,7 +115,7 @@ func TestP20_P21_AClaimIsNotFetchedPastAProxyOrWithoutAnAuthorityThatWasAskedFor
 		"a proxy refuses":             {[]string{"HTTPS_PROXY=" + proxy.URL}, 403, "unavailable: true", "refused the connection (status 403), and nothing was sent"},
 		"a proxy is away":             {[]string{"HTTPS_PROXY=http://127.0.0.1:1"}, 0, "unavailable: true", "the proxy on the way to mcp.kenbun.invalid cannot be reached, and nothing was sent"},
 	} {
-		status = c.status
+		status.Store(c.status)
 		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMain_Child$", "-test.v")
 		again.Env = append([]string{child + "=1"}, c.environment...)
 		output, err := again.CombinedOutput()
