@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 )
 
 // Paths of the web page.
@@ -210,7 +211,7 @@ func (a *Authority) mustShow(ex *exchange, as identity, p webPage) {
 // seeOther leads the browser on after a form, so that loading the page again
 // does not send the form again (RFC 9110, section 15.4.4).
 func (a *Authority) seeOther(w http.ResponseWriter, path string) error {
-	writePageHeader(w.Header())
+	webui.SetHeaders(w.Header())
 	w.Header().Set("Location", path)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil

@@ -21,7 +21,7 @@ func TestS4_TheClaimPageTellsWhatANewTokenMayDo(t *testing.T) {
 	}{
 		{
 			client.NewToken{Name: "narrow", ExpiresAt: &until, ValidFrom: &from, Permissions: []string{"read:tokens", "read:leads"}},
-			[]string{`Valid from</th><td>` + from.UTC().Format("2 January 2006, 15:04 UTC") + "<", `Permissions</th><td>read:leads read:tokens<`}, nil,
+			[]string{`Valid from</th><td><bdi>` + from.UTC().Format("2 January 2006, 15:04 UTC") + "<", `Permissions</th><td><bdi>read:leads read:tokens<`}, nil,
 		},
 		{client.NewToken{Name: "wide", ExpiresAt: &until}, nil, []string{"Valid from", "Permissions"}},
 	} {

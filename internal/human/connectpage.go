@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -77,10 +78,10 @@ type connectView struct {
 	Left int
 }
 
-func (c *connectContent) view() view { return c.form(http.StatusOK, connectView{}) }
+func (c *connectContent) view() webui.Page { return c.form(http.StatusOK, connectView{}) }
 
-func (c *connectContent) form(status int, data connectView) view {
-	return view{template: "connect", status: status, title: "Connect to kenbun", failed: data.Problem != "", data: data}
+func (c *connectContent) form(status int, data connectView) webui.Page {
+	return webui.Page{Template: "connect", Status: status, Title: "Connect to kenbun", Failed: data.Problem != "", Data: data}
 }
 
 func (c *connectContent) act(ctx context.Context, form url.Values) reply {

@@ -1,7 +1,6 @@
 package human
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/peer"
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 )
 
 // formLimit is the largest form that is read, in bytes.
@@ -59,7 +59,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		shown = noticeOfNothing()
 	}
-	g.show(w, r, shown.on(page))
+	g.show(w, r, page.place(shown))
 }
 
 // submit lets the person act through a page's form.
@@ -92,7 +92,7 @@ func (g *gate) submit(w http.ResponseWriter, r *http.Request, page *page) {
 	reply := content.act(page.ctx, r.PostForm)
 	answer := reply.view
 	if !reply.over {
-		answer = answer.on(page)
+		answer = page.place(answer)
 	}
 	if !reply.mustArrive {
 		// Before the answer, which the next form may follow at once.
@@ -110,8 +110,8 @@ func (g *gate) submit(w http.ResponseWriter, r *http.Request, page *page) {
 // refuse returns what is answered to a request that does not come from one of
 // our pages or from the browser itself. A browser that arrives comes from our
 // file.
-func (g *gate) refuse(r *http.Request, arriving bool) *view {
-	refusal := func(status int) *view {
+func (g *gate) refuse(r *http.Request, arriving bool) *webui.Page {
+	refusal := func(status int) *webui.Page {
 		v := noticeOfRefusal(status)
 		return &v
 	}
@@ -146,7 +146,7 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request) {
 		g.show(w, r, noticeOfNothing()) // another was faster
 		return
 	}
-	g.show(w, r, view{template: "lead", status: http.StatusOK, title: "kenbun-mcp"}.on(page))
+	g.show(w, r, page.place(webui.Page{Template: "lead", Status: http.StatusOK, Title: "kenbun-mcp"}))
 }
 
 // isArrival reports whether a browser goes to an address itself, as it does from
@@ -185,36 +185,29 @@ func isOwnSite(sites []string, method string) bool {
 }
 
 // show answers where nothing depends on whether the answer arrives.
-func (g *gate) show(w http.ResponseWriter, r *http.Request, v view) {
+func (g *gate) show(w http.ResponseWriter, r *http.Request, v webui.Page) {
 	if err := g.answer(w, r, v); err != nil {
 		// The error itself names addresses.
-		g.pages.log.Debug("an answer did not reach the browser", "status", v.status)
+		g.pages.log.Debug("an answer did not reach the browser", "status", v.Status)
 	}
 }
 
 // answer writes a page, unless the browser is known to be gone. It returns nil
 // only if the connection took all of it.
-func (g *gate) answer(w http.ResponseWriter, r *http.Request, v view) error {
-	var body bytes.Buffer
-	err := v.write(&body)
-	// The page may hold a secret.
-	defer func() { clear(body.Bytes()) }()
-	if err != nil {
-		g.pages.log.Error("a page could not be made", "template", v.template, "cause", err)
-		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
-		return err
-	}
+func (g *gate) answer(w http.ResponseWriter, r *http.Request, v webui.Page) error {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		return errNotArrived
 	}
-	v.writeHeader(w.Header())
-	w.Header().Set("Content-Length", fmt.Sprint(body.Len()))
-	if v.status == http.StatusMethodNotAllowed {
+	if v.Status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", "GET, HEAD, POST")
 	}
 	controller := http.NewResponseController(w)
-	err = controller.SetWriteDeadline(time.Now().Add(answerTimeout))
-	w.WriteHeader(v.status)
-	_, errWrite := w.Write(body.Bytes())
+	err := controller.SetWriteDeadline(time.Now().Add(answerTimeout))
+	errWrite := pageSite.Write(w, v)
+	if errors.Is(errWrite, webui.ErrRender) {
+		g.pages.log.Error("a page could not be made", "cause", errWrite)
+		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+		return errWrite
+	}
 	return errors.Join(err, errWrite, controller.Flush())
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/peer"
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -294,7 +295,7 @@ func TestR33_APanicEndsOnePageOnly(t *testing.T) {
 
 type panicking struct{ secret string }
 
-func (panicking) view() view { return secretOf(newToken()).view() }
+func (panicking) view() webui.Page { return secretOf(newToken()).view() }
 
 func (p panicking) act(context.Context, url.Values) reply { panic("with " + p.secret) }
 

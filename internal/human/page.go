@@ -8,12 +8,14 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 )
 
 // content is what stands on a page.
 type content interface {
 	// view is what the page shows until it is over. It may be called during act.
-	view() view
+	view() webui.Page
 	// act does what the person chose in the form. ctx ends with the page. It is
 	// never called twice at once for a page.
 	act(ctx context.Context, form url.Values) reply
@@ -21,7 +23,7 @@ type content interface {
 
 // reply is what comes of a person's act.
 type reply struct {
-	view view
+	view webui.Page
 	// over tells that the page did what it is for.
 	over bool
 	// err is how the wait for the page ends when it is over.
@@ -89,13 +91,19 @@ func (p *page) hold() {
 }
 
 // shown returns what the page shows until it is over.
-func (p *page) shown() (view, bool) {
+func (p *page) shown() (webui.Page, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.content == nil {
-		return view{}, false
+		return webui.Page{}, false
 	}
 	return p.content.view(), true
+}
+
+// place returns v as it is shown on the page.
+func (p *page) place(v webui.Page) webui.Page {
+	v.Path, v.CSRF, v.Where = p.path, p.csrf, p.ends
+	return v
 }
 
 // begin gives the caller, and nobody else, the right to act. What begins ends

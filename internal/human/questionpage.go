@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -116,8 +117,8 @@ type questionView struct {
 	Waiting []waitingQuestion
 }
 
-func (q *questionContent) view() view {
-	return view{template: "question", status: http.StatusOK, title: q.question.Title, data: questionView{q.question, q.person.others(q)}}
+func (q *questionContent) view() webui.Page {
+	return webui.Page{Template: "question", Status: http.StatusOK, Title: q.question.Title, Data: questionView{q.question, q.person.others(q)}}
 }
 
 func (q *questionContent) act(_ context.Context, form url.Values) reply {
@@ -142,12 +143,12 @@ func (q *questionContent) act(_ context.Context, form url.Values) reply {
 }
 
 // leadingOn adds to the answer what else waits for the user.
-func (q *questionContent) leadingOn(v view) view {
-	if data, ok := v.data.(notice); ok {
+func (q *questionContent) leadingOn(v webui.Page) webui.Page {
+	if data, ok := v.Data.(notice); ok {
 		if data.Waiting = q.person.others(q); len(data.Waiting) > 0 {
 			data.Lines = data.Lines[:len(data.Lines)-1]
 		}
-		v.data = data
+		v.Data = data
 	}
 	return v
 }

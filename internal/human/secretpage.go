@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/webui"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -184,12 +185,12 @@ type secretContent struct {
 func newSecretContent(want client.NewToken) *secretContent {
 	facts := secretFacts(&client.Token{
 		Name: want.Name, CreatedAt: time.Now(), ExpiresAt: want.ExpiresAt, ValidFrom: want.ValidFrom, Permissions: want.Permissions,
-	})
+	}, date)
 	return &secretContent{facts: facts, asked: make(chan struct{}), made: make(chan *client.CreatedToken, 1)}
 }
 
-// secretFacts are what a user should know of a new token.
-func secretFacts(token *client.Token) []tools.Fact {
+// secretFacts returns what a user should know of a new token. date formats a time.
+func secretFacts(token *client.Token, date func(time.Time) string) []tools.Fact {
 	row := tools.NewTokenRow(token, time.Now(), "")
 	expires := "never"
 	if token.ExpiresAt != nil {
@@ -214,11 +215,11 @@ type secretView struct {
 	Value string
 }
 
-func (s *secretContent) view() view {
-	return view{
-		template: "secret", status: http.StatusOK,
-		title: "A new kenbun token for you",
-		data:  secretView{Facts: s.facts},
+func (s *secretContent) view() webui.Page {
+	return webui.Page{
+		Template: "secret", Status: http.StatusOK,
+		Title: "A new kenbun token for you",
+		Data:  secretView{Facts: s.facts},
 	}
 }
 
@@ -240,7 +241,7 @@ func (s *secretContent) act(ctx context.Context, form url.Values) reply {
 
 // noticeOfNoToken answers a user who asked for a token that does not come. The create
 // may have failed in a way that leaves open what was made.
-func noticeOfNoToken() view {
+func noticeOfNoToken() webui.Page {
 	return newNotice(http.StatusBadGateway, "There is no token for you", "bad",
 		"None came to this page: it could not be made, or was not wanted any more.",
 		"Your assistant tells you why, and whether anything is left of it.")
@@ -248,7 +249,7 @@ func noticeOfNoToken() view {
 
 // noticeOfLateToken answers a user who asked for a token that did not come in time. It
 // may still be made, and is revoked then.
-func noticeOfLateToken() view {
+func noticeOfLateToken() webui.Page {
 	return newNotice(http.StatusBadGateway, "The token did not come in time", "bad",
 		"It cannot be shown any more. If it was made all the same, it is to be revoked, since nobody holds it.",
 		"Your assistant tells you what became of it.")
@@ -273,10 +274,10 @@ func (s *secretContent) show(ctx context.Context) reply {
 	case <-limit.C:
 		return reply{view: noticeOfLateToken(), over: true, err: errTooLate}
 	}
-	shown := view{
-		template: "shown", status: http.StatusOK,
-		title: "Copy your token now",
-		data:  secretView{Facts: secretFacts(&token.Token), Value: token.Value.Reveal()},
+	shown := webui.Page{
+		Template: "shown", Status: http.StatusOK,
+		Title: "Copy your token now",
+		Data:  secretView{Facts: secretFacts(&token.Token, date), Value: token.Value.Reveal()},
 	}
 	return reply{view: shown, over: true, mustArrive: true}
 }

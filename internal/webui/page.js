@@ -9,16 +9,28 @@ for (const form of document.forms) {
       return;
     }
     form.classList.add("sent");
-    const busy = event.submitter && event.submitter.dataset.busy;
-    if (busy) event.submitter.textContent = busy;
+    const button = event.submitter;
+    if (button && button.dataset.busy) {
+      [button.textContent, button.dataset.idle] = [button.dataset.busy, button.textContent];
+    }
   });
 }
 
-// A page that the browser kept for its back button shows what was, and its form
-// counts as sent. It is asked for anew, not loaded again: that would send a form
-// again that it came from.
+// A user who stops the browser while it waits for the answer may send the form
+// again.
+window.navigation?.addEventListener("navigateerror", () => {
+  for (const form of document.forms) form.classList.remove("sent");
+  for (const button of document.querySelectorAll("[data-idle]")) button.textContent = button.dataset.idle;
+});
+
+// A page that the browser kept for its back button is out of date, and its form
+// counts as sent. Reloading it could send the form again that it answered, so the
+// address is opened anew. With a fragment that would only scroll.
 window.addEventListener("pageshow", (event) => {
-  if (event.persisted) window.location.replace(window.location.href);
+  if (!event.persisted) return;
+  const address = new URL(window.location.href);
+  address.hash = "";
+  window.location.replace(address);
 });
 
 const value = document.getElementById("value");
