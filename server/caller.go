@@ -101,6 +101,12 @@ func callerFrom(ctx context.Context) (tools.Caller, bool) {
 	return caller, ok
 }
 
+// callerID returns the id of the caller of ctx, empty if there is none.
+func callerID(ctx context.Context) string {
+	caller, _ := callerFrom(ctx)
+	return caller.ID
+}
+
 // requestCallers runs each call as the user whose token came with the HTTP
 // request. It has no token of its own to fall back on.
 type requestCallers struct{}

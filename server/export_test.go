@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // What tests need to see or change that nobody else does.
@@ -24,16 +24,7 @@ const (
 	ServerBusy   = serverBusy
 	MaxDepth     = maxDepth
 	MaxValues    = maxValues
-
-	MaxOpenRequests = maxOpenRequests
-	MaxOpenBytes    = maxUserBytes
-
-	ReadyPatience = readyPatience
 )
-
-// ConnectionsFor is how many connections a process accepts that may open so many
-// files.
-func ConnectionsFor(files int) int { return connectionsFor(files) }
 
 // AddTool offers one more tool.
 func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) { s.mcp.AddTool(tool, handler) }
@@ -50,7 +41,7 @@ func (s *Server) AddResource(resource mcp.Resource, handler server.ResourceHandl
 
 // SetTimeouts replaces those of HTTP.
 func (s *Server) SetTimeouts(header, body, shutdown time.Duration) {
-	s.timeouts = timeouts{header: header, body: body, idle: time.Minute, shutdown: shutdown, write: writeTimeout}
+	s.timeouts = edge.Timeouts{Header: header, Body: body, Idle: time.Minute, Shutdown: shutdown, Write: edge.DefaultTimeouts().Write}
 }
 
 // SetBodyBytes replaces the budget for all bodies.
@@ -60,20 +51,15 @@ func (s *Server) SetBodyBytes(n int) { s.bodyBytes = n }
 // lately.
 func (s *Server) SetAcceptedFor(d time.Duration) { s.acceptedFor = d }
 
-// DoNotSettle has the server end without waiting for connections that come about.
-func (s *Server) DoNotSettle() { s.timeouts.settling = 0 }
+// DoNotDrain has the server end without the time for draining.
+func (s *Server) DoNotDrain() { s.timeouts.Drain = 0 }
 
 // SetSessionClock has sessions go by a clock of the test's. When to look for
 // silent ones is still told by the real one.
 func (s *Server) SetSessionClock(now func() time.Time) { s.now = now }
 
 // SetWriteTimeout replaces that of HTTP/2.
-func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.write = write }
-
-// ForwardedFrom is the address from which a request comes.
-func ForwardedFrom(r *http.Request, networks []netip.Prefix) netip.Addr {
-	return forwardedFrom(r, proxies{networks: networks})
-}
+func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.Write = write }
 
 // Verifier is the check of callers' tokens.
 type Verifier struct{ v *verifier }
@@ -138,49 +124,41 @@ func (s Sessions) Has(id, callerID string) bool {
 
 func (s Sessions) Open() int { return int(s.gauge.Load()) }
 
-// AllowsHost reports whether a Host header passes a list.
-func AllowsHost(allowed []string, header string) (bool, error) {
-	list, err := newHostList(allowed)
-	return list.allows(header), err
-}
-
-// RecoverPanics is the outer belt around everything that answers HTTP.
+// RecoverPanics is the outermost guard around everything that answers HTTP.
 func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
-	return inOrder(next, logRequests(logger, noMetrics{}), recoverPanics(logger))
+	log := edge.RequestLog{Logger: logger, Metrics: noMetrics{}, Number: numberRequest, Path: loggedPath}
+	return edge.InOrder(next, log.Guard, edge.RecoverPanics(logger))
 }
 
 // EndListening has requests that only listen end with the server.
 func EndListening(next http.Handler) http.Handler {
-	reading := &bodies{budget: newBodyBudget(maxBodyBytes), metrics: noMetrics{}, pace: pace{time.Minute, time.Minute}}
-	return inOrder(next, checkHead, reading.read, endListening)
+	reading := &edge.Bodies{Budget: edge.NewBodyBudget(edge.DefaultBodyBytes()), Metrics: noMetrics{}, Caller: callerID, First: time.Minute, Longest: time.Minute}
+	return edge.InOrder(next, checkHead, reading.Read, parseBody, endListening)
 }
 
-// HostGuard is the check of Host and Origin alone, before next.
-func HostGuard(hosts, origins []string, next http.Handler) (http.Handler, error) {
-	h, err := newHostList(hosts)
-	if err != nil {
-		return nil, err
-	}
-	o, err := newOriginList(origins)
-	if err != nil {
-		return nil, err
-	}
-	return h.guard(o.guard(next)), nil
-}
-
-// Ready is the answer to readyPath by a clock of the test's. A request waits for
-// the API for as long as patience.
+// Ready answers edge.ReadyPath by a clock of the test's. A request waits for the API
+// for as long as patience; 0 is the usual time.
 func Ready(api *client.Client, now func() time.Time, patience time.Duration) http.Handler {
-	r := newReadiness(api)
-	r.now, r.patience = now, patience
+	r := edge.NewReadiness(probe(api))
+	r.Now = now
+	if patience != 0 {
+		r.Patience = patience
+	}
 	return r
 }
 
-// RefusalReasons are the reasons that are not about the form of a token.
+// RefusalReasons returns the reasons that are not about the form of a token.
 func RefusalReasons() []string {
-	var names []string
-	for _, name := range refusalReasons {
-		names = append(names, string(name))
+	return []string{
+		string(refusedToken), string(refusedUnverified), string(refusedMissingKey), string(refusedWrongKey), string(refusedNoneWanted),
+		string(refusedOtherUser), string(refusedForwarded), string(refusedBadMessage), string(refusedHeaders), string(edge.NotReady), "no_sign_in",
+		// Refused because of the client, or of how much it asks.
+		"forbidden_host", "forbidden_origin", "outdated_client", "rate_limited", "busy", "too_slow",
+		// The form of a request.
+		"not_found", "method_not_allowed", "unsupported_media_type", "unsupported_encoding", "too_large", "unreadable",
+		"unsupported_version", "missing_session", "unknown_session", "unknown_question", "invalid_request",
+		// A claim.
+		"claim_fetched", "claim_expired", "claim_revoked", "invalid_token", "no_such_claim", "too_many_tries", "temporarily_unavailable",
+		"internal",
 	}
-	return names
 }

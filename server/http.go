@@ -5,22 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
-	"github.com/kenbun/kenbun-mcp/internal/peer"
+	"github.com/kenbun/kenbun-mcp/server/edge"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// Bounds of what comes in over HTTP.
+// Limits of what is kept of callers over HTTP.
 const (
-	maxRequestBody       = 1 << 20
-	maxRequestHeader     = 16 << 10
 	maxSessions          = 10_000
 	maxSessionsPerCaller = 100
 	verifiedFor          = 30 * time.Second
@@ -29,34 +27,6 @@ const (
 
 // DefaultSessionIdle is how long a session of an older protocol may be silent.
 const DefaultSessionIdle = 30 * time.Minute
-
-// headerSlack is what net/http reads of a head beyond MaxHeaderBytes.
-const headerSlack = 4 << 10
-
-// timeouts bound how long the parts of an HTTP exchange may take.
-type timeouts struct {
-	// header is for a request's head, body for the whole request.
-	header, body time.Duration
-	// idle is how long a connection is kept for the next request.
-	idle time.Duration
-	// settling is how long connections have to come about that had begun to when
-	// no more were let in: a round trip to a proxy, and some patience with the
-	// scheduler.
-	settling time.Duration
-	// shutdown is how long open requests may still take at the end.
-	shutdown time.Duration
-	// write is for a client to take what is written to it.
-	write time.Duration
-}
-
-var defaultTimeouts = timeouts{
-	header:   5 * time.Second,
-	body:     30 * time.Second,
-	idle:     2 * time.Minute,
-	settling: 250 * time.Millisecond,
-	shutdown: 10 * time.Second,
-	write:    writeTimeout,
-}
 
 // MCPPath is where the MCP endpoint is.
 const MCPPath = "/mcp"
@@ -106,9 +76,9 @@ type HTTPConfig struct {
 	// silent before it ends. Zero: [DefaultSessionIdle].
 	SessionIdle time.Duration
 	// Limits are how often clients may ask. Zero: as often as they like.
-	Limits Limits
+	Limits edge.Limits
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
-	// believed, as [ParseProxies] reads them. Only for IdentityCaller.
+	// believed, as [edge.ParseProxies] reads them. Only for IdentityCaller.
 	TrustedProxies []netip.Prefix
 	// ProxyOnSocket has X-Forwarded-For believed of everybody who can connect to a
 	// unix socket. Only for IdentityCaller.
@@ -117,11 +87,11 @@ type HTTPConfig struct {
 
 // HTTPHandler serves MCP on [MCPPath] to many clients.
 func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
-	hosts, err := newHostList(config.AllowedHosts)
+	hosts, err := edge.ParseHosts(config.AllowedHosts)
 	if err != nil {
 		return nil, err
 	}
-	origins, err := newOriginList(config.AllowedOrigins)
+	origins, err := edge.ParseOrigins(config.AllowedOrigins)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +100,12 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		return nil, err
 	}
 	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), s.now, &s.openSessions)}
-	reading := &bodies{budget: newBodyBudget(s.bodyBytes), metrics: s.metrics, pace: pace{first: s.timeouts.header, longest: s.timeouts.body}}
-	open := newOpenRequests(maxOpenRequests, s.metrics)
-	limits := newRateLimits(config.Limits, s.metrics, s.log)
+	bodies := &edge.Bodies{
+		Budget: edge.NewBodyBudget(s.bodyBytes), Metrics: s.metrics, Caller: callerID,
+		First: s.timeouts.Header, Longest: s.timeouts.Body,
+	}
+	open := edge.NewOpenRequests(s.metrics)
+	limits := edge.NewRateLimits(config.Limits, s.metrics, s.log)
 	var desk *claimDesk
 	switch config.Identity {
 	case IdentityCaller, "":
@@ -149,23 +122,24 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			g = newGuesses(s.metrics)
 		}
 		t := &tokens{verifier: v, guesses: g, header: header}
-		reading.user = t.user
-		endpoint = inOrder(endpoint,
-			limits.guardAddress,
+		bodies.User = t.user
+		endpoint = edge.InOrder(endpoint,
+			limits.GuardAddress,
 			noteRecipient,
 			checkHead,
 			t.recognize,
-			reading.read,
+			bodies.Read,
+			parseBody,
 			t.verify,
-			limits.guardUser(v.acceptedLately),
-			open.guard,
+			limits.GuardUser(callerID, v.acceptedLately),
+			open.Guard(callerID, staysOpen),
 			endListening,
 		)
 		if config.Claims != nil {
 			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, limits, s.log); err != nil {
 				return nil, err
 			}
-			desk.header = header
+			desk.header, desk.metrics = header, s.metrics
 		}
 	case IdentityServer:
 		if config.Claims != nil {
@@ -175,90 +149,102 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 			return nil, errors.New("a server that acts with its own token stands behind no proxy")
 		}
 		everybody := func(string) bool { return true }
-		endpoint = inOrder(endpoint,
+		endpoint = edge.InOrder(endpoint,
 			guardOwnUser(config.Key, header),
-			limits.guardAddress,
+			limits.GuardAddress,
 			noteRecipient,
 			checkHead,
 			asServer,
-			reading.read,
-			limits.guardUser(everybody),
-			open.guard,
+			bodies.Read,
+			parseBody,
+			limits.GuardUser(callerID, everybody),
+			open.Guard(callerID, staysOpen),
 			endListening,
 		)
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
-	site := inOrder(route(endpoint, howToConnect{header: header, ownUser: config.Identity == IdentityServer}), origins.guard, shareWithOrigins(header))
+	cors := edge.CORS{Methods: corsMethods, Headers: corsHeaders, Exposed: corsExposed}
+	if header != "" {
+		cors.Headers += ", " + string(header)
+	}
+	site := edge.InOrder(route(endpoint, howToConnect{header: header, ownUser: config.Identity == IdentityServer}), origins.Guard, cors.Guard)
 	if desk != nil {
-		// It has an origin of its own, and lets no other in.
+		// It has an origin of its own, and accepts no other.
 		site = desk.before(site)
 	}
-	return inOrder(site,
-		noteActivity,
-		noteClientAddress(proxies{config.TrustedProxies, config.ProxyOnSocket}),
-		cutOffSlowReaders(s.timeouts.write),
-		endUnreadBodies,
-		endDoubtfulConnections,
-		logRequests(s.log, s.metrics),
-		recoverPanics(s.log),
-		// It says nothing of anybody, and probes send whatever Host they like.
-		answerHealth(newReadiness(config.API)),
-		hosts.guard,
+	return edge.InOrder(site,
+		edge.CountActivity,
+		edge.Proxies{Networks: config.TrustedProxies, OnSocket: config.ProxyOnSocket}.Guard,
+		edge.CutOffSlowReaders(s.timeouts.Write),
+		edge.EndUnreadBodies,
+		edge.EndDoubtfulConnections,
+		edge.RequestLog{Logger: s.log, Metrics: s.metrics, Number: numberRequest, Path: loggedPath}.Guard,
+		edge.RecoverPanics(s.log),
+		edge.NewReadiness(probe(config.API)).Probes,
+		hosts.Guard,
 	), nil
 }
 
-// guard puts a check, or what later ones need to know, before a handler.
-type guard = func(http.Handler) http.Handler
+// What pages of allowed origins may send and read.
+const (
+	corsMethods = "POST, GET, DELETE"
+	corsHeaders = "Authorization, X-API-Key, Content-Type, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, X-Kenbun-Recipient, Last-Event-ID, Traceparent, Tracestate"
+	corsExposed = "Mcp-Session-Id, WWW-Authenticate, Retry-After, X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+)
 
-// inOrder puts guards around a handler, the outermost first.
-func inOrder(handler http.Handler, guards ...guard) http.Handler {
-	for _, guard := range slices.Backward(guards) {
-		handler = guard(handler)
-	}
-	return handler
+// numberRequest gives a request the number that tools know, too.
+func numberRequest(ctx context.Context) (context.Context, string) {
+	id := tools.NewRequestID()
+	return tools.WithRequestID(ctx, id), id
 }
 
-// Serve answers requests on listener until ctx is done. Then it ends the streams
-// on which clients only listen, and lets the requests that are being worked on
-// finish for up to ten seconds.
+// probe returns the check whether api can be reached; nil needs no API.
+func probe(api *client.Client) func(context.Context) string {
+	return func(ctx context.Context) string {
+		if api == nil {
+			return ""
+		}
+		var e *client.Error
+		switch err := api.Reachable(ctx); {
+		case err == nil:
+			return ""
+		case errors.Is(err, context.DeadlineExceeded):
+			return edge.Silent
+		case errors.Is(err, client.ErrUnexpectedAnswer):
+			return "api_unexpected"
+		case errors.As(err, &e) && e.Status != 0:
+			return "api_failing"
+		}
+		return "api_unreachable"
+	}
+}
+
+// noteRecipient passes on for whom the client's configuration wants new tokens
+// encrypted. Two such headers name nobody: a proxy in between may have added one.
+func noteRecipient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		named := r.Header.Values(human.RecipientHeader)
+		if len(named) == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx := human.WithRecipient(r.Context(), strings.Join(named, ","))
+		next.ServeHTTP(w, r.WithContext(human.WithServerName(ctx, r.Host)))
+	})
+}
+
+// Serve answers requests on listener until ctx is done. Then it goes on for the
+// time for draining, ends the streams on which clients only listen, and lets the
+// open requests finish for up to ten seconds.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	httpServer := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: s.timeouts.header,
-		ReadTimeout:       s.timeouts.body,
-		IdleTimeout:       s.timeouts.idle,
-		MaxHeaderBytes:    maxRequestHeader - headerSlack,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		// net/http would answer "OPTIONS *" itself, whatever Host and Origin say.
-		DisableGeneralOptionsHandler: true,
-		BaseContext:                  func(net.Listener) context.Context { return withServing(context.WithoutCancel(ctx), ctx) },
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return withConnection(peer.ConnContext(ctx, conn), conn)
-		},
-		// What HTTP/2 takes in before anybody has asked for it counts for no budget.
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: smallBody, MaxConcurrentStreams: 100},
-		// No WriteTimeout: an answer may wait for a person.
+	err := edge.Serve(ctx, listener, handler, s.timeouts, s.log)
+	if ctx.Err() == nil {
+		return err // it never served
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- httpServer.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP: %w", err)
-	case <-ctx.Done():
-	}
-	if err := endConnecting(listener, s.timeouts.settling); err != nil {
-		s.log.Debug("connections that nobody has accepted may be lost", "cause", err)
-	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)
+	// The time for ending may be used up by calls that wait for their users.
+	undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.Shutdown)
 	defer cancel()
-	err := httpServer.Shutdown(ending)
-	if err != nil {
-		s.log.Warn("some requests did not end in time", "cause", err)
-		err = httpServer.Close()
-	}
-	undoing, cancelUndoing := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.shutdown)
-	defer cancelUndoing()
-	s.toolbox.Stop(undoing) // the time of ending may be used up by calls that wait for their users
+	s.toolbox.Stop(undoing)
 	return err
 }

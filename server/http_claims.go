@@ -19,6 +19,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -36,14 +37,15 @@ type claimDesk struct {
 	caller func(client.Credential) tools.Caller
 	// origin is the server's own, as browsers know it; empty if that is not
 	// known.
-	origin string
-	limits *rateLimits
-	log    *slog.Logger
+	origin  string
+	limits  *edge.RateLimits
+	log     *slog.Logger
+	metrics Metrics
 	// header says where the token of a request would be.
 	header tokenHeader
 }
 
-func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, limits *rateLimits, logger *slog.Logger) (*claimDesk, error) {
+func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, limits *edge.RateLimits, logger *slog.Logger) (*claimDesk, error) {
 	desk := &claimDesk{claims: claims, caller: caller, limits: limits, log: logger}
 	if publicURL == "" {
 		return desk, nil
@@ -52,8 +54,8 @@ func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Cre
 	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return nil, errBadPublicURL
 	}
-	origin, ok := parseOrigin(u.Scheme + "://" + u.Host)
-	if !ok || (u.Scheme != "https" && (u.Scheme != "http" || !isLoopbackName(u.Hostname()))) {
+	origin, ok := edge.ParseOrigin(u.Scheme + "://" + u.Host)
+	if !ok || (u.Scheme != "https" && (u.Scheme != "http" || !edge.IsLoopbackName(u.Hostname()))) {
 		return nil, errBadPublicURL
 	}
 	desk.origin = origin
@@ -64,7 +66,7 @@ var errBadPublicURL = errors.New("the address under which people reach this serv
 
 // before answers requests for claims and leaves all others to next.
 func (d *claimDesk) before(next http.Handler) http.Handler {
-	desk := d.limits.guardAddress(http.HandlerFunc(d.answer))
+	desk := d.limits.GuardAddress(http.HandlerFunc(d.answer))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, human.ClaimPath) {
 			desk.ServeHTTP(w, r)
@@ -78,9 +80,9 @@ func (d *claimDesk) answer(w http.ResponseWriter, r *http.Request) {
 	id := strings.TrimPrefix(r.URL.Path, human.ClaimPath)
 	switch {
 	case !human.IsClaimID(id):
-		writeProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 capital letters and digits")
+		edge.WriteProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 capital letters and digits")
 	case !d.isOwnPage(r):
-		writeProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
+		edge.WriteProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		// Whether the claim is there is told to its owner only.
 		d.logLost(page(r).Form(w, http.StatusOK, ""))
@@ -88,7 +90,7 @@ func (d *claimDesk) answer(w http.ResponseWriter, r *http.Request) {
 		d.fetch(w, r, id)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "open the page with GET, or fetch the claim with POST")
+		edge.WriteProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "open the page with GET, or fetch the claim with POST")
 	}
 }
 
@@ -114,7 +116,7 @@ func (d *claimDesk) isOwnPage(r *http.Request) bool {
 	if len(origins) == 0 {
 		return true
 	}
-	origin, ok := parseOrigin(origins[0])
+	origin, ok := edge.ParseOrigin(origins[0])
 	if !ok || len(origins) > 1 {
 		return false
 	}
@@ -123,13 +125,13 @@ func (d *claimDesk) isOwnPage(r *http.Request) bool {
 }
 
 func sameHost(origin, scheme, host string) bool {
-	own, ok := parseOrigin(scheme + host)
+	own, ok := edge.ParseOrigin(scheme + host)
 	return ok && own == origin
 }
 
 func (d *claimDesk) fetch(w http.ResponseWriter, r *http.Request, id string) {
 	if r.Header.Get("Content-Encoding") != "" {
-		writeProblem(w, http.StatusUnsupportedMediaType, "unsupported_encoding", "send the body as it is, without Content-Encoding")
+		edge.WriteProblem(w, http.StatusUnsupportedMediaType, "unsupported_encoding", "send the body as it is, without Content-Encoding")
 		return
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -145,13 +147,13 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 	// Every browser tells where a form comes from (Fetch Standard, "append a
 	// request Origin header").
 	if len(r.Header.Values("Origin")) == 0 || d.header.isIn(r.Header) {
-		writeProblem(w, http.StatusForbidden, "forbidden_origin",
+		edge.WriteProblem(w, http.StatusForbidden, "forbidden_origin",
 			"a form is taken from its own page only; a program sends a proof as JSON, and no token")
 		return
 	}
 	pat, err := tokenInForm(w, r)
 	if err != nil {
-		noteReason(w, formReason(err), "")
+		edge.NoteReason(w, formReason(err), "")
 		d.logLost(page(r).Form(w, http.StatusBadRequest, sentence(err)))
 		return
 	}
@@ -160,7 +162,7 @@ func (d *claimDesk) fetchByForm(w http.ResponseWriter, r *http.Request, id strin
 	if err != nil {
 		failure := d.failure(r, id, err)
 		failure.setHeader(w)
-		noteReason(w, reason(failure.code), "")
+		edge.NoteReason(w, edge.Reason(failure.code), "")
 		if failure.final {
 			d.logLost(page(r).Notice(w, failure.status, sentence(failure)))
 		} else {
@@ -204,10 +206,10 @@ func tokenInForm(w http.ResponseWriter, r *http.Request) (client.Secret, error) 
 }
 
 // formReason is why a form was not taken.
-func formReason(err error) reason {
+func formReason(err error) edge.Reason {
 	var form *client.TokenFormError
 	if errors.As(err, &form) {
-		return reason(form.Problem)
+		return edge.Reason(form.Problem)
 	}
 	return "invalid_request"
 }
@@ -217,20 +219,20 @@ func formReason(err error) reason {
 // that comes along is not used.
 func (d *claimDesk) fetchByProgram(w http.ResponseWriter, r *http.Request, id string) {
 	if d.header.isIn(r.Header) {
-		writeProblem(w, http.StatusForbidden, "outdated_client",
+		edge.WriteProblem(w, http.StatusForbidden, "outdated_client",
 			"this server takes no token for a claim any more, and did not use the one that came: update kenbun-mcp to the version of the server, or open the page of the claim in a browser")
 		return
 	}
 	request, problem := readClaimRequest(w, r)
 	if problem != nil {
-		writeProblem(w, problem.status, problem.code, problem.text)
+		edge.WriteProblem(w, problem.status, problem.code, problem.text)
 		return
 	}
 	claimed, err := d.claims.FetchSealed(r.Context(), id, request.Proof, d.ownHosts(r))
 	if err != nil {
 		failure := d.failure(r, id, err)
 		failure.setHeader(w)
-		writeProblem(w, failure.status, failure.code, failure.Error())
+		edge.WriteProblem(w, failure.status, failure.code, failure.Error())
 		return
 	}
 	if err := sendClaimed(w, claimkey.Answer{Version: claimkey.Version, Sealed: claimed.Sealed}); err != nil || r.Context().Err() != nil {
@@ -276,17 +278,17 @@ func (d *claimDesk) ownHosts(r *http.Request) []string {
 			hosts = append(hosts, host)
 		}
 	}
-	called, ok := parseHost(r.Host)
+	called, ok := edge.ParseHost(r.Host)
 	if !ok {
 		return hosts
 	}
 	// The command speaks http on loopback only. Elsewhere a proxy may have ended TLS.
 	scheme := "https"
-	if isLoopbackName(called.name) {
+	if edge.IsLoopbackName(called.Name) {
 		if r.TLS == nil {
 			scheme = "http"
 		}
-		if !isOwnPort(r, cmp.Or(called.port, claimkey.UsualPort(scheme))) {
+		if !isOwnPort(r, cmp.Or(called.Port, claimkey.UsualPort(scheme))) {
 			return hosts
 		}
 	}
@@ -332,7 +334,7 @@ func (f *claimFailure) Error() string { return f.text }
 
 func (f *claimFailure) setHeader(w http.ResponseWriter) {
 	if f.retryAfter > 0 {
-		w.Header().Set("Retry-After", seconds(f.retryAfter))
+		w.Header().Set("Retry-After", edge.Seconds(f.retryAfter))
 	}
 }
 
@@ -355,12 +357,12 @@ func (d *claimDesk) failure(r *http.Request, id string, err error) *claimFailure
 
 // wrongTry answers who has no such claim.
 func (d *claimDesk) wrongTry(r *http.Request, id string) *claimFailure {
-	wait, err := d.claims.WrongTry(r.Context(), id, network(clientAddress(r.Context())))
+	wait, err := d.claims.WrongTry(r.Context(), id, edge.ClientNetwork(r.Context()))
 	switch {
 	case err != nil:
 		return d.failure(r, id, err)
 	case wait > 0:
-		d.limits.metrics.Refused("failures")
+		d.metrics.Refused("failures")
 		return &claimFailure{status: http.StatusTooManyRequests, code: "too_many_tries", retryAfter: wait,
 			text: "there were too many wrong tries; wait a few minutes and make sure that it is the token that your assistant uses"}
 	default:

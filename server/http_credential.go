@@ -10,6 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // authError is why a request was not let in.
@@ -21,7 +22,7 @@ type authError struct {
 	description string
 	retryAfter  string
 	// reason is for the log and the answer, and cause how the API could not be asked.
-	reason reason
+	reason edge.Reason
 	cause  client.Cause
 }
 
@@ -168,7 +169,7 @@ func afterBearer(value string) (string, *client.TokenFormError) {
 // refusal is the answer to a token that was given in a wrong way.
 func (h tokenHeader) refusal(problem *client.TokenFormError, header http.Header) *authError {
 	refused := &authError{
-		status: http.StatusUnauthorized, code: "invalid_token", reason: reason(problem.Problem), description: problem.Error(),
+		status: http.StatusUnauthorized, code: "invalid_token", reason: edge.Reason(problem.Problem), description: problem.Error(),
 	}
 	switch {
 	case problem.Problem == client.TokenMissing:
@@ -187,6 +188,18 @@ func (h tokenHeader) refusal(problem *client.TokenFormError, header http.Header)
 func (h tokenHeader) needed() string {
 	return "this server needs a kenbun token in the " + h.name() + " header, see " + helpPath
 }
+
+// Reasons for refusing a request that are not about the form of its token.
+const (
+	// refusedToken is for a token that has the right form and does not work.
+	refusedToken      edge.Reason = "token_refused"
+	refusedUnverified edge.Reason = "token_not_verified"
+	refusedMissingKey edge.Reason = "missing_key"
+	refusedWrongKey   edge.Reason = "wrong_key"
+	refusedNoneWanted edge.Reason = "token_not_wanted"
+	refusedOtherUser  edge.Reason = "other_user"
+	refusedForwarded  edge.Reason = "forwarded"
+)
 
 // challenge answers a request that was not let in (RFC 6750, section 3). Contrary to
 // the RFC a request without a token is told in the challenge, too, what is missing,
@@ -210,6 +223,5 @@ func challenge(w http.ResponseWriter, err error) {
 	if code == "" {
 		code = "missing_token"
 	}
-	noteReason(w, auth.reason, auth.cause)
-	sendProblem(w, auth.status, problem{Error: code, Description: auth.description, Reason: auth.reason})
+	edge.SendProblem(w, auth.status, edge.Problem{Error: code, Description: auth.description, Reason: auth.reason}, string(auth.cause))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -44,7 +45,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.post(w, r)
 	case mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)):
 		w.Header().Set("Allow", http.MethodPost)
-		writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed",
+		edge.WriteProblem(w, http.StatusMethodNotAllowed, "method_not_allowed",
 			"this version of the protocol has no sessions: send messages with POST, and listen with subscriptions/listen")
 	case !e.speaks(w, r):
 	case r.Method == http.MethodGet:
@@ -77,7 +78,7 @@ func (e *endpoint) speaks(w http.ResponseWriter, r *http.Request) bool {
 	if len(versions) == 0 || len(versions) == 1 && mcp.IsValidProtocolVersion(versions[0]) {
 		return true
 	}
-	writeProblem(w, http.StatusBadRequest, "unsupported_version", "this server does not speak the version of the protocol that "+mcp.HeaderProtocolVersion+" names; it speaks "+supportedVersions())
+	edge.WriteProblem(w, http.StatusBadRequest, "unsupported_version", "this server does not speak the version of the protocol that "+mcp.HeaderProtocolVersion+" names; it speaks "+supportedVersions())
 	return false
 }
 
@@ -87,12 +88,12 @@ func supportedVersions() string { return strings.Join(mcp.ValidProtocolVersions,
 func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {
-		writeProblem(w, http.StatusUnsupportedMediaType, "unsupported_media_type", "send the message as application/json")
+		edge.WriteProblem(w, http.StatusUnsupportedMediaType, "unsupported_media_type", "send the message as application/json")
 		return
 	}
 	m, bad := messageOf(r)
 	if bad != nil {
-		noteReason(w, refusedBadMessage, "")
+		edge.NoteReason(w, refusedBadMessage, "")
 		e.lost(writeMessage(w, http.StatusBadRequest, bad.answer()))
 		return
 	}
@@ -113,7 +114,7 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) {
 func (e *endpoint) postStateless(w http.ResponseWriter, r *http.Request, m *message) {
 	switch {
 	case m.isAnswer():
-		noteReason(w, refusedBadMessage, "")
+		edge.NoteReason(w, refusedBadMessage, "")
 		e.lost(writeMessage(w, http.StatusBadRequest, errorResponse(m.ID, mcp.INVALID_REQUEST,
 			"this version of the protocol has no questions that are answered by a message of their own; call again with inputResponses")))
 		return
@@ -124,7 +125,7 @@ func (e *endpoint) postStateless(w http.ResponseWriter, r *http.Request, m *mess
 		return
 	}
 	if refusal := e.checkHeaders(r, m); refusal != nil {
-		noteReason(w, reasonForHeaders(refusal), "")
+		edge.NoteReason(w, reasonForHeaders(refusal), "")
 		e.lost(writeMessage(w, http.StatusBadRequest, refusal))
 		return
 	}
@@ -133,7 +134,7 @@ func (e *endpoint) postStateless(w http.ResponseWriter, r *http.Request, m *mess
 }
 
 // reasonForHeaders names why checkHeaders refuses a request.
-func reasonForHeaders(refusal mcp.JSONRPCMessage) reason {
+func reasonForHeaders(refusal mcp.JSONRPCMessage) edge.Reason {
 	if failure, ok := refusal.(mcp.JSONRPCError); ok && failure.Error.Code == mcp.UNSUPPORTED_PROTOCOL_VERSION {
 		return "unsupported_version"
 	}
@@ -164,7 +165,7 @@ func (e *endpoint) postInSession(w http.ResponseWriter, r *http.Request, m *mess
 	switch {
 	case m.isAnswer():
 		if !s.questions.resolve(m) {
-			writeProblem(w, http.StatusBadRequest, "unknown_question", "nobody waits for an answer with this id")
+			edge.WriteProblem(w, http.StatusBadRequest, "unknown_question", "nobody waits for an answer with this id")
 			return
 		}
 		w.WriteHeader(http.StatusAccepted)
@@ -183,12 +184,12 @@ func (e *endpoint) postInSession(w http.ResponseWriter, r *http.Request, m *mess
 func (e *endpoint) refuseSession(w http.ResponseWriter, err error) {
 	if errors.Is(err, errCallerSessions) {
 		e.server.metrics.Refused("user")
-		refuseForNow(w, sessionPatience, fmt.Sprintf("%d sessions of your user are open, and each has a request that is not answered yet; end one, or wait", maxSessionsPerCaller))
+		edge.RefuseForNow(w, sessionPatience, fmt.Sprintf("%d sessions of your user are open, and each has a request that is not answered yet; end one, or wait", maxSessionsPerCaller))
 		return
 	}
 	e.server.metrics.Refused("sessions")
-	w.Header().Set("Retry-After", seconds(sessionPatience))
-	writeProblem(w, http.StatusServiceUnavailable, "busy",
+	w.Header().Set("Retry-After", edge.Seconds(sessionPatience))
+	edge.WriteProblem(w, http.StatusServiceUnavailable, "busy",
 		"as many sessions are open as this server can hold, and all are in use; try again in a moment, or speak protocol "+mcp.ProtocolVersion20260728+", which needs none")
 }
 
@@ -197,13 +198,13 @@ func (e *endpoint) refuseSession(w http.ResponseWriter, err error) {
 func (e *endpoint) session(w http.ResponseWriter, r *http.Request, callerID string) (*session, bool) {
 	named := r.Header.Values(mcp.HeaderSessionID)
 	if len(named) != 1 || named[0] == "" {
-		writeProblem(w, http.StatusBadRequest, "missing_session",
+		edge.WriteProblem(w, http.StatusBadRequest, "missing_session",
 			"start a session with initialize and send its "+mcp.HeaderSessionID+", or speak protocol "+mcp.ProtocolVersion20260728)
 		return nil, false
 	}
 	s := e.sessions.use(named[0], callerID)
 	if s == nil {
-		writeProblem(w, http.StatusNotFound, "unknown_session", "there is no such session; start one with initialize")
+		edge.WriteProblem(w, http.StatusNotFound, "unknown_session", "there is no such session; start one with initialize")
 		return nil, false
 	}
 	return s, true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // guessLimit is how many tokens that the API refuses may come from one address:
@@ -48,7 +49,7 @@ type line struct {
 }
 
 func newGuesses(metrics Metrics) *guesses {
-	return &guesses{refused: ratelimit.NewTable(maxBuckets), metrics: metrics, lines: map[string]*line{}}
+	return &guesses{refused: ratelimit.NewTable(edge.MaxBuckets), metrics: metrics, lines: map[string]*line{}}
 }
 
 // enter waits until the API may be asked about one more new token from a network,
@@ -112,7 +113,7 @@ func (g *guesses) wait(from string) time.Duration { return g.refused.Look(from, 
 // holdBack answers that a token from a network has to wait.
 func (g *guesses) holdBack(w http.ResponseWriter, wait time.Duration) {
 	g.metrics.Refused("failures")
-	refuseForNow(w, wait, guessAdvice)
+	edge.RefuseForNow(w, wait, guessAdvice)
 }
 
 // count notes that the API refused a token that came from a network.

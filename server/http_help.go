@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // howToConnect explains what clients of this server have to send.
@@ -17,15 +19,14 @@ type howToConnect struct {
 // none, since tokens are made in kenbun. The answer is an error of OAuth (RFC 6749,
 // section 5.2), whose text clients show.
 func (c howToConnect) refuseSignIn(w http.ResponseWriter, r *http.Request) {
-	noteReason(w, refusedSignIn, "")
-	sendProblem(w, http.StatusNotFound, problem{Error: "invalid_request", Description: c.needed(r), Reason: refusedSignIn})
+	edge.SendProblem(w, http.StatusNotFound, edge.Problem{Error: "invalid_request", Description: c.needed(r), Reason: "no_sign_in"}, "")
 }
 
 // needed names what a client has to send, in a text that fits where clients show
 // one.
 func (c howToConnect) needed(r *http.Request) string {
 	switch {
-	case c.ownUser && overUnixSocket(r):
+	case c.ownUser && edge.OverUnixSocket(r):
 		return "this server needs no token and no key over its unix socket, see " + helpPath
 	case c.ownUser:
 		return "this server needs its own key in the " + c.header.name() + " header, see " + helpPath
@@ -37,7 +38,7 @@ func (c howToConnect) needed(r *http.Request) string {
 func (c howToConnect) writeHelp(w http.ResponseWriter, r *http.Request) {
 	scheme, text := "https://", help
 	switch {
-	case c.ownUser && overUnixSocket(r):
+	case c.ownUser && edge.OverUnixSocket(r):
 		text = socketHelp
 	case c.ownUser:
 		text = keyHelp

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -38,7 +39,7 @@ func (t *tokens) recognize(next http.Handler) http.Handler {
 		began := time.Now()
 		if !t.verifier.acceptedLately(caller.ID) {
 			if !t.verifier.accepted.has(caller.ID) {
-				leave, wait := t.guesses.enter(r.Context(), network(clientAddress(r.Context())))
+				leave, wait := t.guesses.enter(r.Context(), edge.ClientNetwork(r.Context()))
 				if wait > 0 {
 					t.guesses.holdBack(w, wait)
 					return
@@ -53,7 +54,7 @@ func (t *tokens) recognize(next http.Handler) http.Handler {
 				return
 			}
 		}
-		connectionOf(r.Context()).trust()
+		edge.Trust(r.Context())
 		ctx := tools.WithWaited(r.Context(), time.Since(began))
 		next.ServeHTTP(w, r.WithContext(withCaller(ctx, caller)))
 	})
@@ -63,7 +64,7 @@ func (t *tokens) recognize(next http.Handler) http.Handler {
 func (t *tokens) check(ctx context.Context, credential client.Credential, callerID string) error {
 	err := t.verifier.verify(ctx, credential, callerID)
 	if errors.Is(err, errInvalidToken) {
-		t.guesses.count(network(clientAddress(ctx)))
+		t.guesses.count(edge.ClientNetwork(ctx))
 	}
 	return err
 }
@@ -88,7 +89,7 @@ func (t *tokens) verify(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		from := network(clientAddress(r.Context()))
+		from := edge.ClientNetwork(r.Context())
 		caller.API = observe(t.verifier.api.As(credential),
 			func() { t.verifier.accepted.add(caller.ID) },
 			func() { t.verifier.accepted.remove(caller.ID); t.guesses.count(from) })
@@ -100,7 +101,7 @@ func (t *tokens) verify(next http.Handler) http.Handler {
 func asServer(next http.Handler) http.Handler {
 	const id = serverCallerID
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connectionOf(r.Context()).trust()
+		edge.Trust(r.Context())
 		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), tools.Caller{ID: id})))
 	})
 }

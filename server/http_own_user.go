@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,12 +13,13 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/peer"
 	"github.com/kenbun/kenbun-mcp/internal/redact"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // guardOwnUser passes requests to a server that acts with its own token: those
 // of its own user, who has the key or reaches it over its unix socket. It stands
 // before everything that reads a body or counts requests.
-func guardOwnUser(key client.Secret, header tokenHeader) guard {
+func guardOwnUser(key client.Secret, header tokenHeader) edge.Guard {
 	return func(next http.Handler) http.Handler { return requireKey(key, header, requireOwnUser(next)) }
 }
 
@@ -28,7 +28,7 @@ var (
 		description: "this server acts with its own token and would not use yours; send none, or start it with --identity caller"}
 	errNoKey = &authError{status: http.StatusUnauthorized, reason: refusedMissingKey,
 		description: "this server acts with its own token and needs its key: send what is in its key file in the Authorization header as a Bearer token, or in X-API-Key"}
-	errTwoKeys = &authError{status: http.StatusUnauthorized, code: "invalid_request", reason: reason(client.TokenTwice),
+	errTwoKeys = &authError{status: http.StatusUnauthorized, code: "invalid_request", reason: edge.Reason(client.TokenTwice),
 		description: "send exactly one key, in Authorization or in X-API-Key"}
 	errWrongKey = &authError{status: http.StatusUnauthorized, code: "invalid_token", reason: refusedWrongKey,
 		description: "this is not the key of this server, which acts with its own token: send what is in its key file; a kenbun token would not be used here"}
@@ -45,7 +45,7 @@ func requireKey(key client.Secret, header tokenHeader, next http.Handler) http.H
 			// served as the server's user.
 			header = ""
 		}
-		if overUnixSocket(r) {
+		if edge.OverUnixSocket(r) {
 			if header.isIn(r.Header) {
 				challenge(w, errNoneWanted)
 				return
@@ -116,7 +116,7 @@ func wrongKey(problem *client.TokenFormError) *authError {
 	default:
 		return errWrongKey
 	}
-	refused.reason = reason(problem.Problem)
+	refused.reason = edge.Reason(problem.Problem)
 	return &refused
 }
 
@@ -144,9 +144,4 @@ func requireOwnUser(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func overUnixSocket(r *http.Request) bool {
-	_, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr)
-	return ok
 }

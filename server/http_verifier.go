@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -85,7 +86,7 @@ func cannotVerify(err error) *authError {
 	e.cause = api.Cause
 	if api.MayPass() {
 		if api.RetryAfter > 0 {
-			e.retryAfter = seconds(api.RetryAfter)
+			e.retryAfter = edge.Seconds(api.RetryAfter)
 		}
 		return &e
 	}

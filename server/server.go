@@ -10,6 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -42,7 +43,7 @@ type Server struct {
 	mcp      *server.MCPServer
 	toolbox  *tools.Toolbox
 	log      *slog.Logger
-	timeouts timeouts
+	timeouts edge.Timeouts
 	// now is the clock of sessions.
 	now     func() time.Time
 	metrics Metrics
@@ -93,7 +94,7 @@ func New(config Config) *Server {
 		names[i] = offered[i].Tool.Name
 	}
 	s := &Server{
-		mcp: mcpServer, toolbox: config.Toolbox, log: logger, timeouts: defaultTimeouts, now: time.Now, bodyBytes: bodyBytes(), acceptedFor: acceptedFor,
+		mcp: mcpServer, toolbox: config.Toolbox, log: logger, timeouts: edge.DefaultTimeouts(), now: time.Now, bodyBytes: edge.DefaultBodyBytes(), acceptedFor: acceptedFor,
 		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
 	}
 	metrics.Sessions(s.OpenSessions)

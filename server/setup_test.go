@@ -71,7 +71,7 @@ func newHouseWith(t testing.TB, change func(*tools.Config), choose ...func(*hous
 		t.Fatal(err)
 	}
 	h.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox, Metrics: h.refused})
-	h.DoNotSettle()
+	h.DoNotDrain()
 	return h
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // Requests by default: those of the documentation for a token, and what an
@@ -70,7 +70,7 @@ func (f *admissionFlags) open(config *authority.Config) (err error) {
 	case len(ofAddress) == 1:
 		config.AddressRateLimit = ofAddress[0]
 	}
-	if config.TrustedProxies, err = server.ParseProxies(f.trustedProxies); err != nil {
+	if config.TrustedProxies, err = edge.ParseProxies(f.trustedProxies); err != nil {
 		return usageErrorf("--trusted-proxy: %w", err)
 	}
 	config.Faults, err = f.faults.open("")

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
 // Requests a minute by default: more than an assistant needs, and an office
@@ -37,18 +37,18 @@ func (f *edgeFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.tlsKeyFile, "tls-key-file", "", "file with the private key of --tls-cert-file (PEM)")
 }
 
-// edge is what the flags say.
-type edge struct {
-	limits  server.Limits
+// openedEdge is what the flags say.
+type openedEdge struct {
+	limits  edge.Limits
 	proxies []netip.Prefix
 	// certificate is nil where TLS is not served here.
-	certificate *server.CertificateFiles
+	certificate *edge.CertificateFiles
 }
 
 // open reads the flags and the files that they name. store holds what replicas
 // share, nil if there is none.
-func (f *edgeFlags) open(store ratelimit.Store, logger *slog.Logger) (*edge, error) {
-	proxies, err := server.ParseProxies(f.trustedProxies)
+func (f *edgeFlags) open(store ratelimit.Store, logger *slog.Logger) (*openedEdge, error) {
+	proxies, err := edge.ParseProxies(f.trustedProxies)
 	switch {
 	case err != nil:
 		return nil, usageErrorf("--trusted-proxy: %w", err)
@@ -57,12 +57,12 @@ func (f *edgeFlags) open(store ratelimit.Store, logger *slog.Logger) (*edge, err
 	case (f.tlsCertFile == "") != (f.tlsKeyFile == ""):
 		return nil, usageErrorf("TLS needs both --tls-cert-file and --tls-key-file")
 	}
-	e := &edge{
-		limits:  server.Limits{PerUser: f.rateLimit, PerAddress: f.rateLimitAddress, Store: store},
+	e := &openedEdge{
+		limits:  edge.Limits{PerUser: f.rateLimit, PerAddress: f.rateLimitAddress, Store: store},
 		proxies: proxies,
 	}
 	if f.servesTLS() {
-		if e.certificate, err = server.LoadCertificate(f.tlsCertFile, f.tlsKeyFile, logger); err != nil {
+		if e.certificate, err = edge.LoadCertificate(f.tlsCertFile, f.tlsKeyFile, logger); err != nil {
 			return nil, usageErrorf("--tls-cert-file and --tls-key-file: %w", err)
 		}
 	}
@@ -80,8 +80,8 @@ func (f *edgeFlags) scheme() string {
 }
 
 // guard puts the bounds on connections, and TLS, around listener.
-func (e *edge) guard(listener net.Listener, w *watch, logger *slog.Logger) net.Listener {
-	listener = server.LimitConnections(listener, server.ConnectionLimits{Proxies: e.proxies, Logger: logger, Refused: w.connectionRefused})
+func (e *openedEdge) guard(listener net.Listener, w *watch, logger *slog.Logger) net.Listener {
+	listener = edge.LimitConnections(listener, edge.ConnectionLimits{Proxies: e.proxies, Logger: logger, Refused: w.connectionRefused})
 	if e.certificate == nil {
 		return listener
 	}

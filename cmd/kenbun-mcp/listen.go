@@ -85,7 +85,7 @@ func listenFor(ctx context.Context, address, flag string) (net.Listener, error) 
 		return nil, badAddress(flag, address, "127.0.0.1:8765")
 	}
 	var config net.ListenConfig
-	config.SetMultipathTCP(false) // such a socket takes no filter, which ending without loss needs
+	config.SetMultipathTCP(false) // the lookup of a peer's user is for plain TCP
 	listener, err := config.Listen(ctx, "tcp", address)
 	var name *net.DNSError
 	switch {

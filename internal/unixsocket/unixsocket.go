@@ -179,15 +179,14 @@ type socket struct {
 
 // Close implements [net.Listener].
 func (s *socket) Close() error {
-	err := s.StopListening()
+	err := s.remove()
 	return errors.Join(err, s.UnixListener.Close(), s.lock.Close())
 }
 
-// StopListening removes the file, so that nobody can connect any more. Clients
-// that have connected can still be accepted.
-func (s *socket) StopListening() error {
+// remove removes the file, unless another process has put its own there.
+func (s *socket) remove() error {
 	info, err := os.Lstat(s.path)
-	if err == nil && os.SameFile(info, s.info) { // and not another's
+	if err == nil && os.SameFile(info, s.info) {
 		err = os.Remove(s.path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
