@@ -10,7 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/server"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // hostileTexts do something to whoever shows or stores them as they are.
@@ -97,7 +97,7 @@ func loggedHouse(t *testing.T, handler func(*lockedBuffer) slog.Handler) (*httpH
 	h := newHouse(t, byRequest)
 	log := &lockedBuffer{}
 	logger := slog.New(handler(log))
-	toolbox, err := tools.New(tools.Config{Callers: server.RequestCallers(), Deliverer: human.NoRoad{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
+	toolbox, err := toolsets.New(toolsets.Config{Callers: server.RequestCallers(), Deliverer: human.NoRoad{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

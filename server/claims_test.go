@@ -21,6 +21,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // claimHouse is a server that has new tokens wait for their users.
@@ -62,7 +63,7 @@ func serveClaims(t *testing.T, publicURL string, configure ...func(*server.HTTPC
 		t.Fatal(err)
 	}
 	h.claims = claims
-	toolbox, err := tools.New(tools.Config{
+	toolbox, err := toolsets.New(toolsets.Config{
 		Callers: server.RequestCallers(), Deliverer: claims, Policy: tools.DefaultPolicy(), APIAddress: api.URL, Logger: logger,
 	})
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // slowRoad takes longer for a delivery than a call waits.
@@ -23,13 +25,13 @@ func (slowRoad) Road() string { return "slow" }
 
 func (slowRoad) Check(context.Context) error { return nil }
 
-func (slowRoad) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tools.Receipt, error) {
+func (slowRoad) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tokens.Receipt, error) {
 	time.Sleep(2 * shortPatience)
-	return tools.Receipt{Road: "slow", Note: "There."}, nil
+	return tokens.Receipt{Road: "slow", Note: "There."}, nil
 }
 
 func TestA22_CallsThatGoOnDoNotHoldTheirMessages(t *testing.T) {
-	h := newHouseWith(t, func(c *tools.Config) { c.Deliverer, c.Patience = slowRoad{}, shortPatience }, byRequest)
+	h := newHouseWith(t, func(c *toolsets.Config) { c.Deliverer, c.Patience = slowRoad{}, shortPatience }, byRequest)
 	handler, err := h.HTTPHandler(server.HTTPConfig{API: h.api.Client(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +91,7 @@ func TestP12_ManyCallsAtOnceAreAllAnsweredInTime(t *testing.T) {
 	}
 	t.Cleanup(silent.CloseIdleConnections)
 	caller := tools.Caller{API: silent.As(client.Credential{PAT: client.NewSecret(h.pat)}), ID: "ada"}
-	h = newHouseWith(t, func(c *tools.Config) { c.Callers, c.Patience = always{caller}, shortPatience })
+	h = newHouseWith(t, func(c *toolsets.Config) { c.Callers, c.Patience = always{caller}, shortPatience })
 	p := startStdio(t, h)
 	p.handshake(noCapabilities)
 	const calls = 150

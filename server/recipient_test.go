@@ -10,14 +10,15 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/server"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // sealingHouse delivers new tokens encrypted in the answer.
 func sealingHouse(t *testing.T) *httpHouse {
 	t.Helper()
 	h := newHouse(t, byRequest)
-	toolbox, err := tools.New(tools.Config{
+	toolbox, err := toolsets.New(toolsets.Config{
 		Callers: server.RequestCallers(), Deliverer: human.Sealed{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
 	})
 	if err != nil {
@@ -53,7 +54,7 @@ func TestA5_RecipientComesFromTheHeaderAlone(t *testing.T) {
 		t.Fatal(made.text())
 	}
 	var token struct {
-		Delivery tools.Receipt `json:"delivery"`
+		Delivery tokens.Receipt `json:"delivery"`
 	}
 	if err := json.Unmarshal(made.Structured, &token); err != nil {
 		t.Fatal(err)

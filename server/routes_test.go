@@ -14,7 +14,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/server"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 func TestHTTP_Routes(t *testing.T) {
@@ -165,7 +165,7 @@ func TestR1_LogHoldsNoTokenWhereverItWasSent(t *testing.T) {
 	h := newHouse(t, byRequest)
 	var log lockedBuffer
 	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	toolbox, err := tools.New(tools.Config{
+	toolbox, err := toolsets.New(toolsets.Config{
 		Callers: server.RequestCallers(), Deliverer: human.NoRoad{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger,
 	})
 	if err != nil {

@@ -78,7 +78,7 @@ func New(config Config) *Server {
 		server.WithTitle("kenbun"),
 		server.WithDescription("Acts on kenbun as the user, and looks after the user's personal access tokens."),
 		server.WithWebsiteURL("https://kenbun.io"),
-		server.WithInstructions(instructions(offered)),
+		server.WithInstructions(config.Toolbox.Instructions()),
 		// The list of tools is the same for as long as the process lives.
 		server.WithToolCapabilities(false),
 		// What one caller is offered may not be kept for another.

@@ -17,6 +17,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // patience is how long a test waits for what must come. It bounds failures;
@@ -47,11 +48,11 @@ type house struct {
 // own.
 func newHouse(t testing.TB, choose ...func(*house, *client.Client) tools.Callers) *house {
 	t.Helper()
-	return newHouseWith(t, func(*tools.Config) {}, choose...)
+	return newHouseWith(t, func(*toolsets.Config) {}, choose...)
 }
 
 // newHouseWith is newHouse with another configuration of the tools.
-func newHouseWith(t testing.TB, change func(*tools.Config), choose ...func(*house, *client.Client) tools.Callers) *house {
+func newHouseWith(t testing.TB, change func(*toolsets.Config), choose ...func(*house, *client.Client) tools.Callers) *house {
 	t.Helper()
 	h := &house{api: kenbuntest.Start(t), delivered: filepath.Join(t.TempDir(), "tokens"), refused: newRefusedRequests()}
 	h.pat = h.api.User(t, "ada@example.com", authority.RoleAdmin)
@@ -64,9 +65,9 @@ func newHouseWith(t testing.TB, change func(*tools.Config), choose ...func(*hous
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := tools.Config{Callers: callers, Deliverer: deliverer, Policy: unhurriedPolicy(), APIAddress: h.api.URL}
+	config := toolsets.Config{Callers: callers, Deliverer: deliverer, Policy: unhurriedPolicy(), APIAddress: h.api.URL}
 	change(&config)
-	toolbox, err := tools.New(config)
+	toolbox, err := toolsets.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

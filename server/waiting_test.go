@@ -15,7 +15,9 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/server"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // shortPatience stands for the 45 seconds that a call waits.
@@ -32,7 +34,7 @@ func newAbsent() *absent {
 	return &absent{asked: make(chan struct{}, 10), decision: make(chan error), withdrawn: make(chan error, 10)}
 }
 
-func (a *absent) Decide(ctx context.Context, _ tools.Question, _ time.Duration) error {
+func (a *absent) Decide(ctx context.Context, _ approval.Question, _ time.Duration) error {
 	a.asked <- struct{}{}
 	select {
 	case err := <-a.decision:
@@ -43,7 +45,7 @@ func (a *absent) Decide(ctx context.Context, _ tools.Question, _ time.Duration) 
 	}
 }
 
-func (*absent) Way() tools.Way { return tools.WayPage }
+func (*absent) Way() audit.Way { return audit.WayPage }
 
 // mustWithdraw waits until the question is withdrawn.
 func (a *absent) mustWithdraw(t *testing.T) {
@@ -59,7 +61,7 @@ func (a *absent) mustWithdraw(t *testing.T) {
 func waitingHouse(t *testing.T) (h *house, user *absent, target authority.Issued) {
 	t.Helper()
 	user = newAbsent()
-	h = newHouseWith(t, func(c *tools.Config) { c.Person, c.Patience = user, shortPatience })
+	h = newHouseWith(t, func(c *toolsets.Config) { c.Person, c.Patience = user, shortPatience })
 	return h, user, h.api.Token(t, "ada@example.com", "old laptop", nil)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/keylock"
 )
 
 const (
@@ -15,6 +16,8 @@ const (
 	maxAccounts = 10_000
 	// meTimeout bounds how long a change waits to learn who the user is.
 	meTimeout = 5 * time.Second
+	// lookTimeout is the same for whether the API accepts the token at all.
+	lookTimeout = 10 * time.Second
 	// refusedFor is how long an API that does not say who the user is is not asked
 	// again, and unreachableFor the same for one that could not answer.
 	refusedFor     = time.Hour
@@ -23,7 +26,7 @@ const (
 
 // accounts remembers under which account the changes of a caller count.
 type accounts struct {
-	asking *keyedLock
+	asking *keylock.Lock
 
 	mu    sync.Mutex
 	known map[string]account // by caller id
@@ -36,7 +39,7 @@ type account struct {
 }
 
 func newAccounts() *accounts {
-	return &accounts{asking: newKeyedLock(), known: map[string]account{}}
+	return &accounts{asking: keylock.New(), known: map[string]account{}}
 }
 
 func (a *accounts) find(callerID string, now time.Time) (key string, ok bool) {
@@ -58,27 +61,27 @@ func (a *accounts) remember(callerID string, found account) {
 	a.known[callerID] = found
 }
 
-// account returns under which account the call's changes count: that of the user
+// Account returns under which account the call's changes count: that of the user
 // if the API says who they are, so that all of their tokens count together, or
 // else that of the caller. The API is asked once for each caller. The error says
 // that the API does not accept the token.
-func (c *call) account(ctx context.Context) (string, error) {
+func (c *Call) Account(ctx context.Context) (string, error) {
 	if c.accountKey != "" {
 		return c.accountKey, nil
 	}
-	key, ok := c.accounts.find(c.caller.ID, c.clock())
+	key, ok := c.box.accounts.find(c.Caller.ID, c.Clock())
 	if !ok {
-		release, err := c.accounts.asking.lock(ctx, c.caller.ID)
+		release, err := c.box.accounts.asking.Lock(ctx, c.Caller.ID)
 		if err != nil {
 			return "", err
 		}
 		defer release()
-		if key, ok = c.accounts.find(c.caller.ID, c.clock()); !ok {
+		if key, ok = c.box.accounts.find(c.Caller.ID, c.Clock()); !ok {
 			found, err := c.findAccount(ctx)
 			if err != nil {
 				return "", err
 			}
-			c.accounts.remember(c.caller.ID, found)
+			c.box.accounts.remember(c.Caller.ID, found)
 			key = found.key
 		}
 	}
@@ -86,10 +89,10 @@ func (c *call) account(ctx context.Context) (string, error) {
 	return key, nil
 }
 
-func (c *call) findAccount(ctx context.Context) (account, error) {
+func (c *Call) findAccount(ctx context.Context) (account, error) {
 	asking, cancel := context.WithTimeout(ctx, meTimeout)
 	defer cancel()
-	me, err := c.caller.API.Me(asking)
+	me, err := c.Caller.API.Me(asking)
 	switch {
 	case ctx.Err() != nil:
 		return account{}, ctx.Err()
@@ -105,17 +108,17 @@ func (c *call) findAccount(ctx context.Context) (account, error) {
 		// else guesses would fill the store.
 		looking, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
-		if _, err := tokenInUse(looking, c.caller); errors.Is(err, client.ErrUnauthenticated) {
-			return account{}, upstream(err, "find out who the user is")
+		if err := readList(looking, c.Caller.API); errors.Is(err, client.ErrUnauthenticated) {
+			return account{}, Upstream(err, "find out who the user is")
 		}
 	case err != nil && !errors.Is(err, client.ErrForbidden) && !errors.Is(err, client.ErrNotFound):
 		again = unreachableFor
 	}
-	c.logger.Info("the API does not say who the user is; changes are counted for this token alone", "cause", err)
-	return account{key: c.accountOf("caller", c.caller.ID), askAgain: c.clock().Add(again)}, nil
+	c.Log.Info("the API does not say who the user is; changes are counted for this token alone", "cause", err)
+	return account{key: c.accountOf("caller", c.Caller.ID), askAgain: c.Clock().Add(again)}, nil
 }
 
 // accountOf names an account. Ids of another API are those of other users.
-func (c *call) accountOf(kind, id string) string {
-	return digest(mustMarshal([]string{kind, c.apiAddress, id}))
+func (c *Call) accountOf(kind, id string) string {
+	return Digest(MustMarshal([]string{kind, c.APIAddress(), id}))
 }

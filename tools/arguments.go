@@ -13,27 +13,28 @@ import (
 	"unicode/utf8"
 )
 
-// arguments are the values of a call that passed the check against the tool's
+// Arguments are the values of a call that passed the check against the tool's
 // parameters, defaults filled in: a string for Text, an int for Integer, a
 // []string for List. An optional argument that says nothing is not among them.
-type arguments map[string]any
+type Arguments map[string]any
 
-func (a arguments) text(name string) string {
+// Text returns the text of name, "" if there is no such argument.
+func (a Arguments) Text(name string) string {
 	s, _ := a[name].(string)
 	return s
 }
 
-// integer returns the value of name and whether there is one.
-func (a arguments) integer(name string) (int, bool) {
+// Integer returns the value of name and whether there is one.
+func (a Arguments) Integer(name string) (int, bool) {
 	n, ok := a[name].(int)
 	return n, ok
 }
 
-// given reports whether the call has the argument name.
-func (a arguments) given(name string) bool { _, ok := a[name]; return ok }
+// Given reports whether the call has the argument name.
+func (a Arguments) Given(name string) bool { _, ok := a[name]; return ok }
 
-// list returns the items of name, nil where there is no such argument.
-func (a arguments) list(name string) []string {
+// List returns the items of name, nil where there is no such argument.
+func (a Arguments) List(name string) []string {
 	items, _ := a[name].([]string)
 	return items
 }
@@ -41,8 +42,8 @@ func (a arguments) list(name string) []string {
 // parseArguments checks raw against the tool's parameters as strictly as the
 // schema announces: encoding/json alone would take a name in another case, a
 // repeated name and unknown names. Each error says what is allowed instead.
-func (t *Tool) parseArguments(raw json.RawMessage) (arguments, error) {
-	values := arguments{}
+func (t *Tool) parseArguments(raw json.RawMessage) (Arguments, error) {
+	values := Arguments{}
 	for _, p := range t.Parameters {
 		if p.Default != nil {
 			values[p.Name] = p.Default
@@ -50,8 +51,8 @@ func (t *Tool) parseArguments(raw json.RawMessage) (arguments, error) {
 	}
 	given, err := decodeObject(raw)
 	if err != nil {
-		return nil, invalidArgument("the arguments are not a JSON object that can be read: %s", err).
-			next("Send an object with %s.", t.parameterNames())
+		return nil, InvalidArgument("the arguments are not a JSON object that can be read: %s", err).
+			Advise("Send an object with %s.", t.parameterNames())
 	}
 	for _, member := range given {
 		p := t.parameter(member.name)
@@ -69,8 +70,8 @@ func (t *Tool) parseArguments(raw json.RawMessage) (arguments, error) {
 	}
 	for _, p := range t.Parameters {
 		if _, ok := values[p.Name]; p.Required && !ok {
-			return nil, invalidArgument("%q is missing", p.Name).
-				next("Give %q: %s", p.Name, p.Description)
+			return nil, InvalidArgument("%q is missing", p.Name).
+				Advise("Give %q: %s", p.Name, p.Description)
 		}
 	}
 	return values, nil
@@ -86,15 +87,15 @@ func (t *Tool) parameter(name string) *Parameter {
 }
 
 func (t *Tool) unknownArgument(name string) error {
-	name = shown(name, 40)
+	name = Shown(name, 40)
 	for _, p := range t.Parameters {
 		if strings.EqualFold(p.Name, name) {
-			return invalidArgument("there is no argument %q", name).
-				next("Names are in lower case: use %q.", p.Name)
+			return InvalidArgument("there is no argument %q", name).
+				Advise("Names are in lower case: use %q.", p.Name)
 		}
 	}
-	return invalidArgument("%s has no argument %q", t.Name, name).
-		next("It takes %s.", t.parameterNames())
+	return InvalidArgument("%s has no argument %q", t.Name, name).
+		Advise("It takes %s.", t.parameterNames())
 }
 
 func (t *Tool) parameterNames() string {
@@ -143,22 +144,22 @@ func (p *Parameter) decode(raw json.RawMessage) (any, error) {
 func (p *Parameter) decodeList(raw json.RawMessage) (any, error) {
 	var items []json.RawMessage
 	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil {
-		return nil, invalidArgument("%q must be a list of texts, not %s", p.Name, jsonKind(raw)).
-			next("Give %q: %s", p.Name, p.Description)
+		return nil, InvalidArgument("%q must be a list of texts, not %s", p.Name, jsonKind(raw)).
+			Advise("Give %q: %s", p.Name, p.Description)
 	}
 	if n := len(items); n == 0 || n > p.MaxItems {
-		return nil, invalidArgument("%q has %d entries", p.Name, n).
-			next("Give 1 to %d, or leave it out.", p.MaxItems)
+		return nil, InvalidArgument("%q has %d entries", p.Name, n).
+			Advise("Give 1 to %d, or leave it out.", p.MaxItems)
 	}
 	texts := make([]string, len(items))
 	for i, item := range items {
 		if item[0] != '"' || json.Unmarshal(item, &texts[i]) != nil {
-			return nil, invalidArgument("%q must hold texts in quotes, not %s", p.Name, jsonKind(item)).
-				next("Give %q: %s", p.Name, p.Description)
+			return nil, InvalidArgument("%q must hold texts in quotes, not %s", p.Name, jsonKind(item)).
+				Advise("Give %q: %s", p.Name, p.Description)
 		}
 		if n := utf8.RuneCountInString(texts[i]); p.MaxLength > 0 && n > p.MaxLength {
-			return nil, invalidArgument("an entry of %q has %d characters", p.Name, n).
-				next("Use at most %d.", p.MaxLength)
+			return nil, InvalidArgument("an entry of %q has %d characters", p.Name, n).
+				Advise("Use at most %d.", p.MaxLength)
 		}
 	}
 	return texts, nil
@@ -167,8 +168,8 @@ func (p *Parameter) decodeList(raw json.RawMessage) (any, error) {
 func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 	var s string
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return nil, invalidArgument("%q must be text in quotes, not %s", p.Name, jsonKind(raw)).
-			next("Give %q: %s", p.Name, p.Description)
+		return nil, InvalidArgument("%q must be text in quotes, not %s", p.Name, jsonKind(raw)).
+			Advise("Give %q: %s", p.Name, p.Description)
 	}
 	if len(p.Choices) > 0 {
 		for _, choice := range p.Choices {
@@ -176,12 +177,12 @@ func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 				return s, nil
 			}
 		}
-		return nil, invalidArgument("%q cannot be %q", p.Name, shown(s, 40)).
-			next("Use one of: %s.", strings.Join(p.Choices, ", "))
+		return nil, InvalidArgument("%q cannot be %q", p.Name, Shown(s, 40)).
+			Advise("Use one of: %s.", strings.Join(p.Choices, ", "))
 	}
 	if n := utf8.RuneCountInString(s); p.MaxLength > 0 && n > p.MaxLength {
-		return nil, invalidArgument("%q has %d characters", p.Name, n).
-			next("Use at most %d.", p.MaxLength)
+		return nil, InvalidArgument("%q has %d characters", p.Name, n).
+			Advise("Use at most %d.", p.MaxLength)
 	}
 	return s, nil
 }
@@ -198,15 +199,15 @@ func (p *Parameter) decodeInteger(raw json.RawMessage) (any, error) {
 		number = ""
 		_ = json.Unmarshal(raw, &number) // the text is valid JSON
 		if number = strings.TrimSpace(number); !digits().MatchString(number) {
-			return nil, invalidArgument("%q cannot be %s", p.Name, shown(string(raw), 40)).next("%s", allowed)
+			return nil, InvalidArgument("%q cannot be %s", p.Name, Shown(string(raw), 40)).Advise("%s", allowed)
 		}
 	}
 	if c := number[0]; c != '-' && (c < '0' || c > '9') {
-		return nil, invalidArgument("%q must be a number, not %s", p.Name, jsonKind(raw)).next("%s", allowed)
+		return nil, InvalidArgument("%q must be a number, not %s", p.Name, jsonKind(raw)).Advise("%s", allowed)
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
-		return nil, invalidArgument("%q cannot be %s", p.Name, shown(string(raw), 40)).next("%s", allowed)
+		return nil, InvalidArgument("%q cannot be %s", p.Name, Shown(string(raw), 40)).Advise("%s", allowed)
 	}
 	return int(n), nil
 }
@@ -261,7 +262,7 @@ func decodeObject(raw json.RawMessage) ([]member, error) {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return nil, fmt.Errorf("%q stands in it twice", shown(name, 40))
+			return nil, fmt.Errorf("%q stands in it twice", Shown(name, 40))
 		}
 		seen[name] = true
 		var value json.RawMessage

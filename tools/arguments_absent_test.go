@@ -1,4 +1,4 @@
-package tools
+package tools_test
 
 import (
 	"encoding/json"
@@ -8,32 +8,34 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 	"pgregory.net/rapid"
 )
 
 // sayingNothing are the values of an optional argument that mean that it is left
 // out.
-func sayingNothing(p *Parameter) []string {
-	if p.Kind == List {
+func sayingNothing(p *tools.Parameter) []string {
+	if p.Kind == tools.List {
 		return []string{`null`}
 	}
-	if p.Kind == Integer {
+	if p.Kind == tools.Integer {
 		return []string{`null`, `""`, `" "`}
 	}
 	return []string{`null`, `""`}
 }
 
 // anyValue is a value that p takes.
-func anyValue(t *rapid.T, p *Parameter) string {
+func anyValue(t *rapid.T, p *tools.Parameter) string {
 	switch {
-	case p.Kind == Integer:
+	case p.Kind == tools.Integer:
 		return fmt.Sprint(rapid.IntRange(p.Min, p.Max).Draw(t, p.Name))
-	case p.Kind == List:
-		return string(mustMarshal(rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,8}:[a-z]{1,8}`), 1, min(3, p.MaxItems)).Draw(t, p.Name)))
+	case p.Kind == tools.List:
+		return string(tools.MustMarshal(rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,8}:[a-z]{1,8}`), 1, min(3, p.MaxItems)).Draw(t, p.Name)))
 	case len(p.Choices) > 0:
-		return string(mustMarshal(rapid.SampledFrom(p.Choices).Draw(t, p.Name)))
+		return string(tools.MustMarshal(rapid.SampledFrom(p.Choices).Draw(t, p.Name)))
 	default:
-		return string(mustMarshal(rapid.StringMatching(`[a-z0-9 ]{1,12}`).Draw(t, p.Name)))
+		return string(tools.MustMarshal(rapid.StringMatching(`[a-z0-9 ]{1,12}`).Draw(t, p.Name)))
 	}
 }
 
@@ -47,11 +49,11 @@ func inAnyOrder(members []string) json.RawMessage {
 // value, get what those get who leave arguments out and write numbers.
 func TestP1_NullEmptyTextAndQuotedNumbersChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tool := rapid.SampledFrom(All()).Draw(t, "tool")
+		tool := rapid.SampledFrom(tools.Tools(toolsets.All())).Draw(t, "tool")
 		var plain, bent []string
 		for i := range tool.Parameters {
 			p := &tool.Parameters[i]
-			member := func(value string) string { return string(mustMarshal(p.Name)) + ":" + value }
+			member := func(value string) string { return string(tools.MustMarshal(p.Name)) + ":" + value }
 			if !p.Required && rapid.Bool().Draw(t, p.Name+" is left out") {
 				if rapid.Bool().Draw(t, p.Name+" says nothing") {
 					bent = append(bent, member(rapid.SampledFrom(sayingNothing(p)).Draw(t, p.Name)))
@@ -60,16 +62,16 @@ func TestP1_NullEmptyTextAndQuotedNumbersChangeNothing(t *testing.T) {
 			}
 			value := anyValue(t, p)
 			plain = append(plain, member(value))
-			if p.Kind == Integer {
+			if p.Kind == tools.Integer {
 				value = fmt.Sprintf(rapid.SampledFrom([]string{`%s`, `%s.0`, `"%s"`, `" %s "`, `"%s.0"`, `"0%s"`}).Draw(t, p.Name+" as"), value)
 			}
 			bent = append(bent, member(value))
 		}
-		want, err := tool.parseArguments(inAnyOrder(plain))
+		want, err := tool.ParseArguments(inAnyOrder(plain))
 		if err != nil {
 			t.Fatalf("%s of %s: %v", tool.Name, plain, err)
 		}
-		got, err := tool.parseArguments(inAnyOrder(bent))
+		got, err := tool.ParseArguments(inAnyOrder(bent))
 		if err != nil {
 			t.Fatalf("%s of %s: %v", tool.Name, bent, err)
 		}
@@ -82,27 +84,27 @@ func TestP1_NullEmptyTextAndQuotedNumbersChangeNothing(t *testing.T) {
 // What a required argument says is never guessed, and an empty list is never
 // everything.
 func TestP1_RequiredArgumentsAndListsStayStrict(t *testing.T) {
-	number := Parameter{Name: "n", Kind: Integer, Min: 1, Max: 9, Required: true}
+	number := tools.Parameter{Name: "n", Kind: tools.Integer, Min: 1, Max: 9, Required: true}
 	for _, value := range []string{`null`, `""`, `"5"`} {
-		if got, err := (&Tool{Parameters: []Parameter{number}}).parseArguments(json.RawMessage(`{"n":` + value + `}`)); err == nil {
+		if got, err := (&tools.Tool{Parameters: []tools.Parameter{number}}).ParseArguments(json.RawMessage(`{"n":` + value + `}`)); err == nil {
 			t.Errorf("a required number takes %s as %v", value, got)
 		}
 	}
-	for _, tool := range All() {
+	for _, tool := range tools.Tools(toolsets.All()) {
 		for i := range tool.Parameters {
 			p := &tool.Parameters[i]
 			refused := []string{`[]`, `""`, `{}`}
-			if p.Kind != List {
+			if p.Kind != tools.List {
 				refused = []string{`[]`, `{}`, `false`}
 			}
 			if p.Required {
 				refused = append(refused, `null`)
 			}
 			for _, value := range refused {
-				if p.absent(json.RawMessage(value)) {
+				if p.Absent(json.RawMessage(value)) {
 					t.Errorf("%s takes %s as no %s", tool.Name, value, p.Name)
 				}
-				if got, err := p.decode(json.RawMessage(value)); err == nil {
+				if got, err := p.Decode(json.RawMessage(value)); err == nil {
 					t.Errorf("%s takes %s as %s: %v", tool.Name, value, p.Name, got)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
@@ -98,6 +99,38 @@ func (w *waiter) waitsFor() string {
 	return "Waiting for kenbun."
 }
 
+// callerOf finds out which user the call acts as. Where there is no token, the user
+// is asked for one if that is possible.
+func (w *waiter) callerOf(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (Caller, error) {
+	// The token may come from a command that asks its user.
+	asking, cancel := context.WithTimeout(ctx, w.left(w.patience.forUser()))
+	defer cancel()
+	caller, err := w.callers.Caller(asking)
+	if err == nil || w.connector == nil || !errors.Is(err, ErrNotConnected) {
+		return caller, err
+	}
+	if err := w.connect(ctx, tool, request, err); err != nil {
+		return Caller{}, err
+	}
+	return w.callers.Caller(ctx)
+}
+
+// connect asks the user for a token, for as long as the request can wait.
+func (w *waiter) connect(ctx context.Context, tool *Tool, request mcp.CallToolRequest, cause error) error {
+	w.offered.Store(true)
+	defer w.offered.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, w.left(w.patience.forUser()))
+	defer cancel()
+	go func() {
+		select {
+		case <-w.gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return w.connector.Connect(ctx, tool.Name, request, cause)
+}
+
 // left is how much of limit is left.
 func (w *waiter) left(limit time.Duration) time.Duration {
 	return max(0, limit-time.Since(w.started))
@@ -105,7 +138,7 @@ func (w *waiter) left(limit time.Duration) time.Duration {
 
 // attend waits for work until it ends, or until the request has to be answered.
 // Then the work goes on, and the next request with key joins it.
-func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work) (*result, error) {
+func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work) (*Result, error) {
 	w.work.Store(work)
 	open := time.NewTimer(w.left(w.patience.forUser()))
 	defer open.Stop()
@@ -140,14 +173,14 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 			if tool.Effect == Reads || !w.works.leave(key, work, w.gone) {
 				work.cancel(context.DeadlineExceeded)
 				go w.works.unheard(work)
-				return nil, newError(CodeUnavailable, "kenbun has not answered yet, and the call was given up").
-					next("Wait a little, then call again.%s", noNewToken).reasoned(reasonTimeout)
+				return nil, NewError(CodeUnavailable, "kenbun has not answered yet, and the call was given up").
+					Advise("Wait a little, then call again.%s", NoNewToken).Reasoned(reasonTimeout)
 			}
 			if still := work.waitsForUser(); still != nil {
 				return nil, w.stillOpen(still)
 			}
-			return nil, newError(CodeOutcomeUnknown, "kenbun has not answered yet; it is still being tried, and the outcome is not known").
-				next("Call the tool again with the same arguments: that joins this call and gets its outcome. Do not say that it is done.")
+			return nil, NewError(CodeOutcomeUnknown, "kenbun has not answered yet; it is still being tried, and the outcome is not known").
+				Advise("Call the tool again with the same arguments: that joins this call and gets its outcome. Do not say that it is done.")
 		}
 	}
 }
@@ -156,10 +189,10 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 const joinHint = "Then call the tool again with the same arguments: that joins this call, waits with it and gets its outcome. Other arguments ask anew."
 
 // stillOpen is the answer while the user has not done yet what the call waits for.
-func (b *Toolbox) stillOpen(open *openState) *Error {
-	e := newError(CodeNeedsPerson, "%s is open %s until %s (%s); %s so far", open.What, open.Where,
-		timestamp(&open.Until), humantime.Relative(open.Until, b.clock()), open.Unchanged).
-		next("Tell the user to %s. %s", open.Then, joinHint)
+func (b *Toolbox) stillOpen(open *OpenState) *Error {
+	e := NewError(CodeNeedsPerson, "%s is open %s until %s (%s); %s so far", open.What, open.Where,
+		Timestamp(&open.Until), humantime.Relative(open.Until, b.clock()), open.Unchanged).
+		Advise("Tell the user to %s. %s", open.Then, joinHint)
 	e.Open = &Open{Where: open.Where, Until: open.Until}
 	return e
 }
@@ -170,13 +203,13 @@ type Open struct {
 	Until time.Time `json:"until"`
 }
 
-// keyOf names a call of caller. What a new token is delivered to is part of it.
-func (b *Toolbox) keyOf(ctx context.Context, caller Caller, tool *Tool, args arguments) workKey {
+// keyOf names a call of caller. The recipient of what it makes is part of it.
+func keyOf(ctx context.Context, caller Caller, set *Toolset, tool *Tool, args Arguments) workKey {
 	to := ""
-	if road, ok := b.deliverer.(Addressing); ok {
-		to = road.Addressee(ctx)
+	if set.Recipient != nil {
+		to = set.Recipient(ctx)
 	}
-	return workKey{caller.ID, digest(mustMarshal([]string{tool.Name, string(mustMarshal(args)), to}))}
+	return workKey{caller.ID, Digest(MustMarshal([]string{tool.Name, string(MustMarshal(args)), to}))}
 }
 
 // join returns the work of the same call that was answered before it was done, nil if
@@ -188,16 +221,16 @@ func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, e
 	asking, cancel := context.WithTimeout(ctx, w.left(w.patience.forRecovery()))
 	defer cancel()
 	if err := CheckToken(asking, caller.API); err != nil {
-		return nil, upstream(err, "check the token")
+		return nil, Upstream(err, "check the token")
 	}
 	return w.works.join(ctx, key), nil
 }
 
 // keptOutcome marks the outcome of a work that had ended before a call came for it:
 // the world may have changed since.
-func (b *Toolbox) keptOutcome(outcome *result, err error, ended time.Time) (*result, error) {
+func (b *Toolbox) keptOutcome(outcome *Result, err error, ended time.Time) (*Result, error) {
 	since := fmt.Sprintf("the outcome of the same call made before, which ended %s; nothing was done anew", humantime.Relative(ended, b.clock()))
-	if e, ok := asError(err); ok {
+	if e, ok := AsError(err); ok {
 		kept := *e
 		kept.Message += " (this is " + since + ")"
 		kept.RetryAfter = max(e.RetryAfter-time.Since(ended), 0)
@@ -208,23 +241,23 @@ func (b *Toolbox) keptOutcome(outcome *result, err error, ended time.Time) (*res
 	}
 	kept := *outcome
 	kept.ended = ended
-	kept.text = "This is " + since + ". To do it again, call again.\n" + outcome.text
+	kept.Text = "This is " + since + ". To do it again, call again.\n" + outcome.Text
 	return &kept, nil
 }
 
-// withdrawnError is a wait for the user that ended before its time, and why.
-type withdrawnError struct{ cause error }
+// WithdrawnError is a wait for the user that ended before its time, and why.
+type WithdrawnError struct{ cause error }
 
-func (e *withdrawnError) Error() string { return "withdrawn: " + e.cause.Error() }
+func (e *WithdrawnError) Error() string { return "withdrawn: " + e.cause.Error() }
 
-func (e *withdrawnError) Unwrap() error { return e.cause }
+func (e *WithdrawnError) Unwrap() error { return e.cause }
 
-// answer says that what was open to the user was taken back before they had done it.
-func (e *withdrawnError) answer(done, what, unchanged string) *Error {
+// Answer says that what was open to the user was taken back before they had done it.
+func (e *WithdrawnError) Answer(done, what, unchanged string) *Error {
 	code := CodeUnavailable
 	if errors.Is(e.cause, errClientGone) {
 		code = CodeNeedsPerson
 	}
-	return newError(code, "%s before the user had %s, and %s was withdrawn; %s", e.cause, done, what, unchanged).
-		next("Call again when it is wanted.").because(e)
+	return NewError(code, "%s before the user had %s, and %s was withdrawn; %s", e.cause, done, what, unchanged).
+		Advise("Call again when it is wanted.").Because(e)
 }

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/kenbun/kenbun-mcp/client"
 )
 
 // Code names what kind of error a tool answered with. The set is closed:
@@ -57,8 +60,8 @@ type Error struct {
 	Open *Open
 
 	cause error
-	// why names what cause does not: see reasonOf.
-	why reason
+	// why names what cause does not: see [Error.Reason].
+	why Reason
 	// requestID leads to the log. Empty: the log has nothing to add.
 	requestID string
 }
@@ -69,19 +72,19 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 // Unwrap returns what the error was made from, for logs. It may be nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// newError words an error. Of an *Error among args, the message alone is shown: an
+// NewError words an error. Of an *Error among args, the message alone is shown: an
 // answer has one code, at its beginning.
-func newError(code Code, format string, args ...any) *Error {
+func NewError(code Code, format string, args ...any) *Error {
 	for i, arg := range args {
 		if err, ok := arg.(error); ok {
-			args[i] = withoutCode(err)
+			args[i] = WithoutCode(err)
 		}
 	}
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// withoutCode returns the text of err, without the codes of the *Errors in its tree.
-func withoutCode(err error) string {
+// WithoutCode returns the text of err, without the codes of the *Errors in its tree.
+func WithoutCode(err error) string {
 	text := err.Error()
 	var walk func(err error)
 	walk = func(err error) {
@@ -103,18 +106,19 @@ func withoutCode(err error) string {
 	return text
 }
 
-func invalidArgument(format string, args ...any) *Error {
-	return newError(CodeInvalidArgument, format, args...)
+// InvalidArgument words an error with [CodeInvalidArgument].
+func InvalidArgument(format string, args ...any) *Error {
+	return NewError(CodeInvalidArgument, format, args...)
 }
 
-// next sets what to do and returns e.
-func (e *Error) next(format string, args ...any) *Error {
+// Advise sets what to do and returns e.
+func (e *Error) Advise(format string, args ...any) *Error {
 	e.Next = fmt.Sprintf(format, args...)
 	return e
 }
 
-// because sets what the error was made from and returns e.
-func (e *Error) because(cause error) *Error {
+// Because sets what the error was made from and returns e.
+func (e *Error) Because(cause error) *Error {
 	e.cause = cause
 	return e
 }
@@ -152,9 +156,61 @@ func (e *Error) toolResult() *mcp.CallToolResult {
 // openMeta is the key of an [Open] in the _meta of an answer.
 const openMeta = "kenbun.io/open"
 
-// asError finds the *Error in err's chain.
-func asError(err error) (*Error, bool) {
+// AsError finds the *Error in err's chain.
+func AsError(err error) (*Error, bool) {
 	var e *Error
 	ok := errors.As(err, &e)
 	return e, ok
+}
+
+// Reason names in the log why a tool answered with an error. The set is closed: it
+// is that of [client.Cause], [client.TokenProblem], [Code] and of the constants here.
+type Reason string
+
+// The reasons that are not those of others.
+const (
+	reasonCanceled    Reason = "canceled"
+	reasonTimeout     Reason = "timeout"
+	reasonAuditLog    Reason = "audit_log"
+	ReasonSharedState Reason = "shared_state"
+	ReasonUnsettled   Reason = "unsettled_token"
+)
+
+// Reasoned sets why an error is, where its cause does not show it, and returns e.
+func (e *Error) Reasoned(why Reason) *Error {
+	e.why = why
+	return e
+}
+
+// Reason names why e is an error.
+func (e *Error) Reason() Reason {
+	var api *client.Error
+	var form *client.TokenFormError
+	switch {
+	case e.why != "":
+		return e.why
+	case errors.As(e.cause, &api) && api.Cause != "":
+		return Reason(api.Cause)
+	case errors.As(e.cause, &form):
+		return Reason(form.Problem)
+	case errors.Is(e.cause, ErrNotConnected):
+		return Reason(client.TokenMissing)
+	case errors.Is(e.cause, context.Canceled):
+		return reasonCanceled
+	case errors.Is(e.cause, context.DeadlineExceeded):
+		return reasonTimeout
+	}
+	return Reason(e.Code)
+}
+
+// withRequestID returns e as it is answered in the request of ctx. It names the
+// request where the log tells more of the reason than the answer.
+func (e *Error) withRequestID(ctx context.Context) *Error {
+	switch e.Code {
+	case CodeUnavailable, CodeUnauthenticated, CodeOutcomeUnknown, CodeCannotDeliver:
+		named := *e
+		named.requestID = RequestID(ctx)
+		return &named
+	}
+	return e
 }

@@ -51,32 +51,32 @@ func inputSchema(parameters []Parameter) json.RawMessage {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.Write(mustMarshal(p.Name))
+		b.Write(MustMarshal(p.Name))
 		b.WriteString(`:{"type":`)
-		b.Write(mustMarshal(string(p.Kind)))
+		b.Write(MustMarshal(string(p.Kind)))
 		if len(p.Choices) > 0 {
 			b.WriteString(`,"enum":`)
-			b.Write(mustMarshal(p.Choices))
+			b.Write(MustMarshal(p.Choices))
 		}
 		if p.Kind == Text && p.MaxLength > 0 {
 			b.WriteString(`,"maxLength":`)
-			b.Write(mustMarshal(p.MaxLength))
+			b.Write(MustMarshal(p.MaxLength))
 		}
 		if p.Kind == List {
 			b.WriteString(`,"items":{"type":"string"}`)
 		}
 		if p.Kind == Integer {
 			b.WriteString(`,"minimum":`)
-			b.Write(mustMarshal(p.Min))
+			b.Write(MustMarshal(p.Min))
 			b.WriteString(`,"maximum":`)
-			b.Write(mustMarshal(p.Max))
+			b.Write(MustMarshal(p.Max))
 		}
 		if p.Default != nil {
 			b.WriteString(`,"default":`)
-			b.Write(mustMarshal(p.Default))
+			b.Write(MustMarshal(p.Default))
 		}
 		b.WriteString(`,"description":`)
-		b.Write(mustMarshal(p.Description))
+		b.Write(MustMarshal(p.Description))
 		b.WriteByte('}')
 		if p.Required {
 			required = append(required, p.Name)
@@ -85,17 +85,8 @@ func inputSchema(parameters []Parameter) json.RawMessage {
 	b.WriteByte('}')
 	if len(required) > 0 {
 		b.WriteString(`,"required":`)
-		b.Write(mustMarshal(required))
+		b.Write(MustMarshal(required))
 	}
 	b.WriteString(`,"additionalProperties":false}`)
 	return json.RawMessage(b.String())
-}
-
-// mustMarshal encodes values that the program itself wrote.
-func mustMarshal(v any) []byte {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return data
 }

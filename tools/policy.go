@@ -3,7 +3,6 @@ package tools
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -12,7 +11,8 @@ import (
 type Policy struct {
 	// ReadOnly leaves out every tool that changes anything.
 	ReadOnly bool
-	// Toolsets, if any, are the only toolsets on offer.
+	// Toolsets, if any, are the only toolsets on offer. Otherwise, those are that are
+	// not OptIn.
 	Toolsets []string
 	// Only, if any, are the only tools on offer, by name.
 	Only []string
@@ -76,54 +76,44 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// Validate reports a setting that means nothing, such as the name of a tool
-// that does not exist: a misspelt exclusion must not leave the tool on.
-func (p Policy) Validate() error {
-	toolsets, names := []string{}, []string{}
-	for _, tool := range All() {
-		if !slices.Contains(toolsets, tool.Toolset) {
-			toolsets = append(toolsets, tool.Toolset)
-		}
-		names = append(names, tool.Name)
-	}
-	for _, toolset := range p.Toolsets {
-		if !slices.Contains(toolsets, toolset) {
-			return fmt.Errorf("there is no toolset %q; the toolsets are %s", toolset, strings.Join(toolsets, ", "))
-		}
-	}
-	for _, name := range slices.Concat(p.Only, p.Exclude) {
-		if !slices.Contains(names, name) {
-			return fmt.Errorf("there is no tool %q; the tools are %s", name, strings.Join(names, ", "))
-		}
+// Validate reports a setting that is invalid, such as the name of a tool that does
+// not exist. It returns the policy with the names of toolsets in the place of
+// their aliases.
+func (p Policy) Validate(sets []*Toolset) (Policy, error) {
+	p, err := p.checkNames(sets)
+	if err != nil {
+		return p, err
 	}
 	switch p.Approval {
 	case ApprovalAsk, ApprovalClient, ApprovalDeny:
 	default:
-		return fmt.Errorf("approval cannot be %q; use ask, client or deny", p.Approval)
+		return p, fmt.Errorf("approval cannot be %q; use ask, client or deny", p.Approval)
 	}
 	if p.MaxChangesPerMinute < 0 {
-		return fmt.Errorf("the number of changes a minute cannot be less than 0")
+		return p, fmt.Errorf("the number of changes a minute cannot be less than 0")
 	}
 	if p.MaxTokensPerDay < 0 {
-		return fmt.Errorf("the number of new tokens a day cannot be less than 0")
+		return p, fmt.Errorf("the number of new tokens a day cannot be less than 0")
 	}
 	if p.MaxTokenLifetime <= 0 {
-		return fmt.Errorf("the longest lifetime of a token must be more than nothing")
+		return p, fmt.Errorf("the longest lifetime of a token must be more than nothing")
 	}
 	if p.MinTokenLifetime < 0 || p.MinTokenLifetime > p.MaxTokenLifetime {
-		return fmt.Errorf("the longest lifetime of a token must be at least %s, which is the shortest", p.MinTokenLifetime)
+		return p, fmt.Errorf("the longest lifetime of a token must be at least %s, which is the shortest", p.MinTokenLifetime)
 	}
-	return nil
+	return p, nil
 }
 
-// offers reports whether tool may be listed and called.
-func (p Policy) offers(tool *Tool) bool {
+// Offers reports whether tool of set may be listed and called.
+func (p Policy) Offers(set *Toolset, tool *Tool) bool {
 	switch {
 	case p.ReadOnly && tool.Effect != Reads:
 		return false
-	case p.Approval == ApprovalDeny && tool.needs(NeedDecision):
+	case p.Approval == ApprovalDeny && tool.HasNeed(NeedDecision):
 		return false
-	case len(p.Toolsets) > 0 && !slices.Contains(p.Toolsets, tool.Toolset):
+	case len(p.Toolsets) > 0 && !slices.Contains(p.Toolsets, set.Name):
+		return false
+	case len(p.Toolsets) == 0 && set.OptIn:
 		return false
 	case len(p.Only) > 0 && !slices.Contains(p.Only, tool.Name):
 		return false
@@ -131,51 +121,4 @@ func (p Policy) offers(tool *Tool) bool {
 		return false
 	}
 	return true
-}
-
-// summary tells the ceiling in a line a person can read, for whoami.
-func (p Policy) summary(tools []*Tool) string {
-	deciding := "revoking"
-	if slices.ContainsFunc(tools, func(t *Tool) bool { return t.needs(NeedDecisionToWiden) }) {
-		deciding = "revoking and widening"
-	}
-	parts := []string{"tokens live at most " + days(p.MaxTokenLifetime)}
-	if p.ReadOnly {
-		parts = append([]string{"read only"}, parts...)
-	}
-	if p.AllowNeverExpiring {
-		parts = append(parts, "tokens that never expire only when a person agrees")
-	} else {
-		parts = append(parts, "no tokens that never expire")
-	}
-	switch p.Approval {
-	case ApprovalAsk:
-		parts = append(parts, "a person decides about "+deciding)
-	case ApprovalClient:
-		parts = append(parts, "the client decides about "+deciding)
-	case ApprovalDeny:
-		parts = append(parts, "no "+deciding)
-	}
-	if p.MaxChangesPerMinute > 0 {
-		parts = append(parts, fmt.Sprintf("at most %d changes a minute", p.MaxChangesPerMinute))
-	}
-	if p.MaxTokensPerDay > 0 {
-		parts = append(parts, fmt.Sprintf("at most %d new tokens in 24 hours", p.MaxTokensPerDay))
-	}
-	if p.AllowSelfRevoke {
-		parts = append(parts, "the token in use may be revoked")
-	}
-	var off []string
-	for _, tool := range tools {
-		if !p.offers(tool) {
-			off = append(off, tool.Name)
-		}
-	}
-	if len(off) > 0 {
-		parts = append(parts, "not on offer: "+strings.Join(off, ", "))
-	}
-	if p.FromFile {
-		parts = append(parts, "a policy file of this machine applies")
-	}
-	return strings.Join(parts, "; ")
 }

@@ -1,24 +1,29 @@
-package tools
+package tools_test
 
 import (
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 	"pgregory.net/rapid"
 )
 
-func anyPolicy(t *rapid.T, label string) Policy {
-	names, toolsets := []string{}, []string{}
-	for _, tool := range All() {
-		names, toolsets = append(names, tool.Name), append(toolsets, tool.Toolset)
+func anyPolicy(t *rapid.T, label string) tools.Policy {
+	var names, sets []string
+	for _, set := range toolsets.All() {
+		sets = append(sets, set.Name)
+		for _, tool := range set.Tools {
+			names = append(names, tool.Name)
+		}
 	}
 	some := func(from []string, what string) []string {
 		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, 3, rapid.ID).Draw(t, label+" "+what)
 	}
-	return Policy{
+	return tools.Policy{
 		ReadOnly:            rapid.Bool().Draw(t, label+" read-only"),
-		Toolsets:            some(toolsets, "toolsets"),
+		Toolsets:            some(sets, "toolsets"),
 		Only:                some(names, "tools"),
 		Exclude:             some(names, "exclude-tools"),
 		MaxTokenLifetime:    time.Duration(rapid.Int64Range(1, 1<<62).Draw(t, label+" lifetime")),
@@ -27,7 +32,7 @@ func anyPolicy(t *rapid.T, label string) Policy {
 		MaxChangesPerMinute: rapid.IntRange(0, 9).Draw(t, label+" changes"),
 		AllowNeverExpiring:  rapid.Bool().Draw(t, label+" never"),
 		AllowSelfRevoke:     rapid.Bool().Draw(t, label+" self"),
-		Approval:            rapid.SampledFrom([]Approval{ApprovalAsk, ApprovalClient, ApprovalDeny}).Draw(t, label+" approval"),
+		Approval:            rapid.SampledFrom([]tools.Approval{tools.ApprovalAsk, tools.ApprovalClient, tools.ApprovalDeny}).Draw(t, label+" approval"),
 	}
 }
 
@@ -39,13 +44,15 @@ func TestTheStricterOfTwoPoliciesIsNeverWeakerThanEither(t *testing.T) {
 		if err != nil {
 			return // nothing is served
 		}
-		for _, one := range []Policy{a, b} {
+		for _, one := range []tools.Policy{a, b} {
 			if keys := both.WeakerThan(one); len(keys) > 0 {
 				t.Errorf("%+v is weaker than %+v in %v", both, one, keys)
 			}
-			for _, tool := range All() {
-				if both.offers(tool) && !one.offers(tool) {
-					t.Errorf("%s is on offer, and was not", tool.Name)
+			for _, set := range toolsets.All() {
+				for _, tool := range set.Tools {
+					if both.Offers(set, tool) && !one.Offers(set, tool) {
+						t.Errorf("%s is on offer, and was not", tool.Name)
+					}
 				}
 			}
 			if both.AllowNeverExpiring && !one.AllowNeverExpiring || both.AllowSelfRevoke && !one.AllowSelfRevoke || both.MaxTokenLifetime > one.MaxTokenLifetime {
@@ -57,11 +64,11 @@ func TestTheStricterOfTwoPoliciesIsNeverWeakerThanEither(t *testing.T) {
 			if one.MaxTokensPerDay > 0 && (both.MaxTokensPerDay == 0 || both.MaxTokensPerDay > one.MaxTokensPerDay) || both.MinTokenLifetime < one.MinTokenLifetime {
 				t.Errorf("%+v allows more tokens than %+v", both, one)
 			}
-			if one.Approval == ApprovalDeny && both.Approval != ApprovalDeny || one.Approval == ApprovalAsk && both.Approval == ApprovalClient {
+			if one.Approval == tools.ApprovalDeny && both.Approval != tools.ApprovalDeny || one.Approval == tools.ApprovalAsk && both.Approval == tools.ApprovalClient {
 				t.Errorf("approval %s, of %s", both.Approval, one.Approval)
 			}
 		}
-		if same, err := a.Stricter(WeakestPolicy()); err != nil || len(same.WeakerThan(a)) > 0 || len(a.WeakerThan(same)) > 0 {
+		if same, err := a.Stricter(tools.WeakestPolicy()); err != nil || len(same.WeakerThan(a)) > 0 || len(a.WeakerThan(same)) > 0 {
 			t.Errorf("a policy that restricts nothing makes %+v of %+v", same, a)
 		}
 	})
@@ -69,7 +76,7 @@ func TestTheStricterOfTwoPoliciesIsNeverWeakerThanEither(t *testing.T) {
 
 func TestEverySettingOfAPolicyHasARule(t *testing.T) {
 	// FromFile restricts nothing.
-	if fields := reflect.TypeFor[Policy]().NumField() - 1; fields != len(policyRules) {
-		t.Errorf("%d settings and %d rules", fields, len(policyRules))
+	if fields := reflect.TypeFor[tools.Policy]().NumField() - 1; fields != tools.PolicyRules {
+		t.Errorf("%d settings and %d rules", fields, tools.PolicyRules)
 	}
 }

@@ -1,9 +1,25 @@
+// Package tools is the framework for what an AI assistant can do on kenbun. It
+// knows no transport and none of the tools.
+//
+// A tool is a value of type [Tool], and tools belong to a [Toolset]. Registering,
+// filtering, documenting and testing walk these values. A [Toolbox] joins the
+// toolsets with their surroundings: who is calling ([Callers]), who keeps what was
+// changed ([audit.Log]), and what the operator allows at most ([Policy]).
+//
+// Three rules hold for every tool:
+//
+//   - The value of a new token is in no result, error or log. It goes to the user
+//     by a delivery method that no model can read.
+//   - A change that cannot be undone happens only after the user agreed, in a way
+//     that no argument of a tool can stand for.
+//   - A call acts as the one user whose credential came with it.
 package tools
 
 import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -13,25 +29,23 @@ import (
 type Tool struct {
 	// Name is how clients call the tool.
 	Name string
-	// Title is the name for people.
+	// Title is the name that people see.
 	Title string
 	// Description tells a model what the tool does and when to use it.
 	Description string
-	// Toolset is the group that the operator can switch as a whole.
-	Toolset string
 	// Parameters are the arguments, in the order in which they are documented.
 	Parameters []Parameter
 	// OutputSchema is the JSON Schema of the structured content.
 	OutputSchema json.RawMessage
 	// Effect says what a call changes.
 	Effect Effect
-	// Needs says what the tool needs from the person besides the call.
+	// Needs says what the tool needs from the user besides the call.
 	Needs []Need
-	// Extension tells that kenbun documents no such thing of its API: the tool is
-	// there only where the API has it all the same.
+	// Extension means that kenbun does not document what the tool does. Such a tool
+	// is offered only where the API supports it anyway.
 	Extension bool
-
-	run func(context.Context, *call) (*result, error)
+	// Run makes a call.
+	Run func(context.Context, *Call) (*Result, error)
 }
 
 // Effect is what calling a tool may change.
@@ -42,51 +56,26 @@ const (
 	Reads Effect = iota
 	// Adds makes something new and leaves the rest as it was.
 	Adds
-	// Destroys takes something away that cannot be brought back.
+	// Destroys removes something that cannot be brought back.
 	Destroys
-	// Replaces makes something new and takes the old away.
+	// Replaces makes something new and removes the old.
 	Replaces
-	// Alters makes something another than it was.
+	// Alters changes something that is there.
 	Alters
 )
 
-// Need is something that a tool needs from the person.
+// Need is something that a tool needs from the user.
 type Need string
 
 const (
-	// NeedDelivery means that a secret has to reach the person.
+	// NeedDelivery means that a secret has to reach the user.
 	NeedDelivery Need = "delivery"
-	// NeedDecision means that the person decides before anything happens.
+	// NeedDecision means that the user decides before anything happens.
 	NeedDecision Need = "decision"
-	// NeedDecisionToWiden means that the person decides where something may do
-	// more afterwards, or where it is what the call itself runs on.
+	// NeedDecisionToWiden means that the user decides if something may do more
+	// afterwards, or if it is what the call itself runs on.
 	NeedDecisionToWiden Need = "decision to widen"
 )
-
-// The toolsets.
-const (
-	ToolsetAccount = "account"
-	ToolsetTokens  = "tokens"
-)
-
-// All holds every tool there is, in the order in which they are documented.
-func All() []*Tool {
-	return []*Tool{whoami(), listTokens(), createToken(), revokeToken(), rotateToken(), updateToken()}
-}
-
-// Available holds the tools, each with the arguments, that work with an API that
-// has extensions, or with one that has what kenbun documents and no more.
-func Available(extensions bool) []*Tool {
-	tools := All()
-	if extensions {
-		return tools
-	}
-	tools = slices.DeleteFunc(tools, func(t *Tool) bool { return t.Extension })
-	for _, tool := range tools {
-		tool.Parameters = slices.DeleteFunc(tool.Parameters, func(p Parameter) bool { return p.Extension })
-	}
-	return tools
-}
 
 // Definition is the tool as MCP clients see it.
 func (t *Tool) Definition() mcp.Tool {
@@ -98,10 +87,10 @@ func (t *Tool) Definition() mcp.Tool {
 		RawOutputSchema: t.OutputSchema,
 		Annotations: mcp.ToolAnnotation{
 			ReadOnlyHint: mcp.ToBoolPtr(t.Effect == Reads),
-			// The hint means all that does not only add.
+			// The hint covers everything that does more than add.
 			DestructiveHint: mcp.ToBoolPtr(t.Effect == Destroys || t.Effect == Replaces || t.Effect == Alters),
 			// Creating twice makes two tokens; revoking twice changes nothing more. An
-			// end in "30d" is another one at each call.
+			// expiry of "30d" is another time at each call.
 			IdempotentHint: mcp.ToBoolPtr(t.Effect == Reads || t.Effect == Destroys),
 			// The tools reach the one configured API and nothing else.
 			OpenWorldHint: mcp.ToBoolPtr(false),
@@ -109,11 +98,37 @@ func (t *Tool) Definition() mcp.Tool {
 	}
 }
 
-func (t *Tool) needs(need Need) bool {
-	for _, n := range t.Needs {
-		if n == need {
-			return true
-		}
-	}
-	return false
+// HasNeed reports whether the tool needs need from the user.
+func (t *Tool) HasNeed(need Need) bool { return slices.Contains(t.Needs, need) }
+
+// keptMember is the key in the _meta of an answer that holds when the call ended
+// whose outcome this is.
+const keptMember = "kenbun.io/kept"
+
+// Result is what a tool answers when it did what it was asked to do.
+type Result struct {
+	// Structured is for programs. It has the form of the tool's OutputSchema.
+	Structured any
+	// Text says the same to people and models, in fewer bytes.
+	Text string
+
+	// ended is when the call ended whose kept outcome this is. Zero: it is new.
+	ended time.Time
+	// undo takes back what is lost if nobody gets this result. It may be nil.
+	undo func()
 }
+
+func (r *Result) toolResult() *mcp.CallToolResult {
+	answer := mcp.NewToolResultStructured(r.Structured, r.Text)
+	if !r.ended.IsZero() {
+		answer.Meta = mcp.NewMetaFromMap(map[string]any{keptMember: Timestamp(&r.ended)})
+	}
+	return answer
+}
+
+// InputRequired is the error of a call that is answered with a question to the
+// client. The client calls again with the answer (protocol 2026-07-28, multi
+// round-trip requests).
+type InputRequired struct{ Result *mcp.CallToolResult }
+
+func (*InputRequired) Error() string { return "waiting for the user's decision" }

@@ -6,54 +6,38 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
 	"github.com/kenbun/kenbun-mcp/tools/changelimit"
 )
 
 // Config is what a [Toolbox] is made from.
 type Config struct {
-	// Callers tells as whom a call runs. Required.
+	// Callers finds out which user a call acts as. Required.
 	Callers Callers
-	// Deliverer is the road by which new secrets reach the person. Required.
-	Deliverer Deliverer
-	// Person is asked where the client cannot ask. Nil: nobody is.
-	Person Person
-	// Connector lets the person give a token where there is none. Nil: the tools
-	// only say how to give one.
+	// Toolsets are all that there are. Required.
+	Toolsets []*Toolset
+	// Connector lets the user give a token where there is none. Nil: the tools only
+	// say how to give one.
 	Connector Connector
-	// Keeper keeps the token that the server itself runs on. Nil: the server has
-	// none, or none that it could change.
-	Keeper Keeper
-	// Journal remembers tokens on their way to a person. Nil: nothing does, and a
-	// crash in between leaves a token that nobody holds.
-	Journal Journal
 	// Auditor keeps what was changed for the operator. Nil: nobody does.
-	Auditor Auditor
-	// StateKey seals what a server has to remember of a question while the client
-	// has it: 32 bytes, the same for all replicas of a server. Nil: a random one.
-	StateKey []byte
-	// Once tells whether an answer comes for the first time, among all replicas
-	// of a server. Nil: this process remembers by itself.
-	Once Once
-	// Shared keeps what all replicas of a server count together: questions and
-	// changes. Nil: they are kept in the memory of this process.
-	Shared approval.Store
-	// Policy is the operator's ceiling.
+	Auditor audit.Log
+	// Shared keeps the changes that all replicas of a server count together. Nil:
+	// they are kept in the memory of this process.
+	Shared changelimit.Store
+	// Policy is what the operator allows at most.
 	Policy Policy
-	// Extensions tells that the API can do what kenbun does not document: narrow a
-	// token, have it begin later, change it. Without them the tools and arguments
-	// for it are not there.
+	// Extensions means that the API can do what kenbun does not document. Otherwise
+	// the tools and arguments for that are not there.
 	Extensions bool
-	// APIAddress is the API's base URL, as whoami shows it.
+	// APIAddress is the API's base URL.
 	APIAddress string
-	// TerminalFlags are the flags with which a person reaches the same API from
-	// a terminal, such as " --embedded"; they end the commands that tools name.
+	// TerminalFlags are the flags with which a user reaches the same API from a
+	// terminal, such as " --embedded". They end the commands that tools name.
 	TerminalFlags string
 	// Patience is how long a call waits for the user before it answers that the
 	// question is open. Zero: [DefaultPatience].
@@ -69,14 +53,9 @@ type Config struct {
 // Toolbox is the tools in their surroundings.
 type Toolbox struct {
 	callers       Callers
-	deliverer     Deliverer
-	person        Person
+	sets          []*Toolset
 	connector     Connector
-	keeper        Keeper
-	journal       Journal
-	recoveries    *recoveries
-	auditor       Auditor
-	tools         []*Tool
+	auditor       audit.Log
 	policy        Policy
 	apiAddress    string
 	terminalFlags string
@@ -85,42 +64,25 @@ type Toolbox struct {
 	clock         func() time.Time
 	patience      patience
 	works         *works
-	offers        offers
-	sealer        *sealer
-	budget        *approval.Budget
-	// earlier keeps the ends that tokens had before a tool took from them.
-	earlier approval.Store
-	// unclaimed are the tokens that are on their way to their user.
-	unclaimed *unclaimed
-	changes   *changelimit.Limit
-	creations *changelimit.Limit
-	accounts  *accounts
-	// rotations lets one rotation of a token run at a time in this process, so that
-	// a token has one successor. Between processes the API decides: only one of two
-	// can revoke the old token.
-	rotations *keyedLock
+	changes       *changelimit.Limit
+	accounts      *accounts
 }
 
-// New returns a toolbox. It fails on a policy that means nothing.
+// New returns a toolbox. It fails on an invalid policy.
 func New(config Config) (*Toolbox, error) {
-	if config.Callers == nil || config.Deliverer == nil {
-		return nil, errors.New("a toolbox needs to know who calls and how to deliver")
+	if config.Callers == nil || len(config.Toolsets) == 0 {
+		return nil, errors.New("a toolbox needs to know who calls, and its tools")
 	}
-	if err := config.Policy.Validate(); err != nil {
+	policy, err := config.Policy.Validate(config.Toolsets)
+	if err != nil {
 		return nil, err
 	}
 	b := &Toolbox{
 		callers:       config.Callers,
-		deliverer:     config.Deliverer,
-		person:        config.Person,
+		sets:          Available(config.Toolsets, config.Extensions),
 		connector:     config.Connector,
-		keeper:        config.Keeper,
-		journal:       config.Journal,
 		auditor:       config.Auditor,
-		accounts:      newAccounts(),
-		rotations:     newKeyedLock(),
-		tools:         Available(config.Extensions),
-		policy:        config.Policy,
+		policy:        policy,
 		apiAddress:    config.APIAddress,
 		terminalFlags: config.TerminalFlags,
 		observer:      config.Observer,
@@ -128,7 +90,7 @@ func New(config Config) (*Toolbox, error) {
 		clock:         config.Now,
 		patience:      patience(config.Patience),
 		works:         newWorks(),
-		unclaimed:     &unclaimed{ids: map[string]struct{}{}},
+		accounts:      newAccounts(),
 	}
 	if b.patience == 0 {
 		b.patience = patience(DefaultPatience)
@@ -139,34 +101,27 @@ func New(config Config) (*Toolbox, error) {
 	if b.clock == nil {
 		b.clock = time.Now
 	}
-	b.recoveries = newRecoveries(b.journal, b.clock)
-	b.recoveries.wait, b.recoveries.start = b.patience.forRecovery(), b.background
-	b.sealer = newSealer(b.clock)
-	questions, earlier := config.Shared, config.Shared
-	var counts changelimit.Store = config.Shared
-	if questions == nil {
-		// Apart, so that neither takes the other's room.
-		questions, earlier = approval.NewMemory(), approval.NewMemory()
+	counts := config.Shared
+	if counts == nil {
 		counts = changelimit.NewMemory(b.clock)
 	}
-	b.earlier = earlier
-	b.budget = approval.NewBudget(questions, b.clock)
-	if err := b.sealer.share(config.StateKey, config.Once); err != nil {
-		return nil, err
-	}
 	b.changes = changelimit.New(counts, "changes", b.policy.MaxChangesPerMinute, changesWindow, b.clock)
-	b.creations = changelimit.New(counts, "creations", b.policy.MaxTokensPerDay, creationsWindow, b.clock)
 	return b, nil
 }
+
+// Instructions tell an assistant how to use the tools on offer.
+func (b *Toolbox) Instructions() string { return instructions(b.sets, b.policy.Offers) }
 
 // ServerTools are the tools on offer, ready to be registered. A tool that the
 // policy leaves out is not among them, so that calling it is answered in the
 // words for a tool that does not exist.
 func (b *Toolbox) ServerTools() []server.ServerTool {
 	var offered []server.ServerTool
-	for _, tool := range b.tools {
-		if b.policy.offers(tool) {
-			offered = append(offered, server.ServerTool{Tool: tool.Definition(), Handler: b.handler(tool)})
+	for _, set := range b.sets {
+		for _, tool := range set.Tools {
+			if b.policy.Offers(set, tool) {
+				offered = append(offered, server.ServerTool{Tool: tool.Definition(), Handler: b.handler(set, tool)})
+			}
 		}
 	}
 	return offered
@@ -174,47 +129,51 @@ func (b *Toolbox) ServerTools() []server.ServerTool {
 
 // handler turns a tool into what the MCP library calls. It never returns a Go
 // error: that would reach the client as a protocol error with its raw text.
-func (b *Toolbox) handler(tool *Tool) server.ToolHandlerFunc {
+func (b *Toolbox) handler(set *Toolset, tool *Tool) server.ToolHandlerFunc {
 	return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if RequestID(ctx) == "" {
 			ctx = WithRequestID(ctx, NewRequestID())
 		}
-		return b.observed(ctx, tool, func() (*mcp.CallToolResult, string) { return b.answer(ctx, tool, request) }), nil
+		return b.observed(ctx, tool, func() (*mcp.CallToolResult, string) { return b.answer(ctx, set, tool, request) }), nil
 	}
 }
 
 // answer makes a call and returns what the client is answered, and which of
 // Outcomes that is.
-func (b *Toolbox) answer(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (answer *mcp.CallToolResult, ended string) {
+func (b *Toolbox) answer(ctx context.Context, set *Toolset, tool *Tool, request mcp.CallToolRequest) (answer *mcp.CallToolResult, ended string) {
 	logger := b.log.With("request_id", RequestID(ctx), "tool", tool.Name)
 	failed := func(e *Error) (*mcp.CallToolResult, string) { return e.toolResult(), string(e.Code) }
 	defer func() {
 		if r := recover(); r != nil {
-			answer, ended = failed(internal(ctx, logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())))
+			answer, ended = failed(internal(ctx, set, logger, fmt.Errorf("panic: %v\n%s", r, debug.Stack())))
 		}
 	}()
-	outcome, err := b.call(ctx, tool, request, logger)
+	outcome, err := b.call(ctx, set, tool, request, logger)
 	if err == nil {
 		return outcome.toolResult(), OutcomeOK
 	}
-	var asking *inputRequired
+	var asking *InputRequired
 	if errors.As(err, &asking) {
-		return asking.result, OutcomeInputRequired
+		return asking.Result, OutcomeInputRequired
 	}
-	if e, ok := asError(err); ok {
-		logger.Info("the tool answered with an error", "code", e.Code, "reason", reasonOf(e), "cause", e.cause)
+	if e, ok := AsError(err); ok {
+		logger.Info("the tool answered with an error", "code", e.Code, "reason", e.Reason(), "cause", e.cause)
 		return failed(e.withRequestID(ctx))
 	}
 	if ctx.Err() != nil {
 		logger.Info("the tool answered with an error", "code", CodeUnavailable, "reason", reasonCanceled, "cause", err)
-		return failed(newError(CodeUnavailable, "the call was cancelled before it was done").
-			next("Check with list_tokens what is there, then call again.").withRequestID(ctx))
+		again := "Call again when it is wanted."
+		if set.Check != "" {
+			again = set.Check + ", then call again."
+		}
+		return failed(NewError(CodeUnavailable, "the call was cancelled before it was done").
+			Advise("%s", again).withRequestID(ctx))
 	}
-	return failed(internal(ctx, logger, err))
+	return failed(internal(ctx, set, logger, err))
 }
 
 // call makes a call, or joins the same call that was answered before it was done.
-func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (*result, error) {
+func (b *Toolbox) call(ctx context.Context, set *Toolset, tool *Tool, request mcp.CallToolRequest, logger *slog.Logger) (*Result, error) {
 	args, err := tool.parseArguments(rawArguments(request))
 	if err != nil {
 		return nil, err
@@ -225,7 +184,7 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 	if err != nil {
 		return nil, err
 	}
-	key := b.keyOf(ctx, caller, tool, args)
+	key := keyOf(ctx, caller, set, tool, args)
 	var joined *work
 	if len(request.Params.InputResponses) == 0 { // an answer is to be heard
 		if joined, err = w.join(ctx, key, caller); err != nil {
@@ -233,7 +192,7 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 		}
 	}
 	if joined == nil {
-		return w.attend(ctx, tool, key, b.begin(ctx, tool, args, caller, request, logger))
+		return w.attend(ctx, tool, key, b.begin(ctx, set, tool, args, caller, request, logger))
 	}
 	logger.Info("the call joins an earlier one", "caller", caller.ID)
 	kept := joined.hasEnded()
@@ -245,33 +204,38 @@ func (b *Toolbox) call(ctx context.Context, tool *Tool, request mcp.CallToolRequ
 }
 
 // begin starts the work of a call.
-func (b *Toolbox) begin(ctx context.Context, tool *Tool, args arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
+func (b *Toolbox) begin(ctx context.Context, set *Toolset, tool *Tool, args Arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
 	// The outcome of the work may be kept for minutes, and the message is not to be.
 	request.Header = nil
 	request.Params.Arguments, request.Params.RawArguments, request.Params.Meta = nil, nil, nil
-	return b.works.begin(ctx, func(w *work) (_ *result, err error) {
-		c := &call{
-			Toolbox:   b,
+	return b.works.begin(ctx, func(w *work) (_ *Result, err error) {
+		c := &Call{
+			Tool:      tool,
+			Args:      args,
+			Caller:    caller,
+			Request:   request,
+			RequestID: RequestID(ctx),
+			Now:       b.clock(),
+			Log:       logger.With("caller", caller.ID),
+			box:       b,
 			work:      w,
-			tool:      tool,
-			args:      args,
-			caller:    caller,
-			request:   request,
-			requestID: RequestID(ctx),
-			now:       b.clock(),
-			logger:    logger.With("caller", caller.ID),
 		}
-		ctx := c.stretch()
+		c.Trail = audit.NewTrail(func(step audit.Entry) {
+			step.Tool = tool.Name
+			c.Record(step)
+		})
+		ctx := c.Stretch()
 		defer func() { c.endStretch() }()
-		err = b.recoveries.settle(ctx, caller, c.logger, func(found Recovered) { b.recordRecovery(c.requestID, caller, found) }) //nolint:contextcheck // that of the work
-		if err != nil && tool.Effect != Reads {
-			return nil, err
+		if set.Before != nil {
+			if err := set.Before(ctx, c); err != nil { //nolint:contextcheck // that of the work
+				return nil, err
+			}
 		}
 		err = errPanicked
 		defer func() { c.conclude(err) }()
-		done, err := tool.run(ctx, c) //nolint:contextcheck // that of the work
+		done, err := tool.Run(ctx, c) //nolint:contextcheck // that of the work
 		if err == nil {
-			done.undo = c.undo
+			done.undo = c.Undo
 		}
 		return done, err
 	})
@@ -279,7 +243,7 @@ func (b *Toolbox) begin(ctx context.Context, tool *Tool, args arguments, caller 
 
 // background runs do beside the calls.
 func (b *Toolbox) background(do func()) {
-	w := b.works.begin(context.Background(), func(*work) (*result, error) {
+	w := b.works.begin(context.Background(), func(*work) (*Result, error) {
 		do()
 		return nil, nil
 	})
@@ -302,13 +266,13 @@ var errPanicked = errors.New("the tool panicked")
 // tool's arguments as a model would give them and returns its structured answer
 // and its text.
 func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any) (structured any, text string, err error) {
-	i := slices.IndexFunc(b.tools, func(t *Tool) bool { return t.Name == tool })
-	if i < 0 {
+	set, found := b.find(tool)
+	if found == nil {
 		return nil, "", fmt.Errorf("there is no tool %q", tool)
 	}
 	request := mcp.CallToolRequest{}
 	request.Params.Name, request.Params.Arguments = tool, arguments
-	args, err := b.tools[i].parseArguments(rawArguments(request))
+	args, err := found.parseArguments(rawArguments(request))
 	if err != nil {
 		return nil, "", err
 	}
@@ -316,23 +280,38 @@ func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any
 	if err != nil {
 		return nil, "", err
 	}
-	work := b.begin(ctx, b.tools[i], args, caller, request, b.log.With("tool", tool))
+	work := b.begin(ctx, set, found, args, caller, request, b.log.With("tool", tool))
 	defer context.AfterFunc(ctx, func() { work.cancel(errCancelled) })()
 	<-work.done
 	outcome, err := work.result, work.err
 	if err != nil {
 		return nil, "", err
 	}
-	return outcome.structured, outcome.text, nil
+	return outcome.Structured, outcome.Text, nil
+}
+
+func (b *Toolbox) find(name string) (*Toolset, *Tool) {
+	for _, set := range b.sets {
+		for _, tool := range set.Tools {
+			if tool.Name == name {
+				return set, tool
+			}
+		}
+	}
+	return nil, nil
 }
 
 // internal hides what nobody foresaw behind the number of the request, under
 // which the operator finds it in the log.
-func internal(ctx context.Context, logger *slog.Logger, cause error) *Error {
+func internal(ctx context.Context, set *Toolset, logger *slog.Logger, cause error) *Error {
 	logger.Error("a tool failed in a way that nobody foresaw", "cause", cause)
-	return newError(CodeInternal, "something went wrong inside the server").
-		next("Check with list_tokens what is there. If it happens again, report it with the number %s, under which the server's log tells more.", RequestID(ctx)).
-		because(cause)
+	check := ""
+	if set.Check != "" {
+		check = set.Check + ". "
+	}
+	return NewError(CodeInternal, "something went wrong inside the server").
+		Advise("%sIf it happens again, report it with the number %s, under which the server's log tells more.", check, RequestID(ctx)).
+		Because(cause)
 }
 
 // rawArguments are the bytes that the client sent, or, for a call that came
@@ -344,5 +323,5 @@ func rawArguments(request mcp.CallToolRequest) []byte {
 	if request.Params.Arguments == nil {
 		return nil
 	}
-	return mustMarshal(request.Params.Arguments)
+	return MustMarshal(request.Params.Arguments)
 }

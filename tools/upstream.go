@@ -13,22 +13,23 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 )
 
-// upstream turns an error of the API client into one of ours. doing completes
+// Upstream turns an error of the API client into one of ours. doing completes
 // the sentence "could not …".
-func upstream(err error, doing string) *Error {
+func Upstream(err error, doing string) *Error {
 	var api *client.Error
 	var wait time.Duration
 	said := ""
 	if errors.As(err, &api) {
 		wait = api.RetryAfter
-		said = saidBy(api)
+		said = SaidBy(api)
 	}
 	e := classify(err, doing)
 	e.RetryAfter, e.Said = wait, said
-	return e.because(err)
+	return e.Because(err)
 }
 
-const noNewToken = " A new token would not help."
+// NoNewToken ends the advice for a call that fails for a reason other than the token.
+const NoNewToken = " A new token would not help."
 
 // classify has the words for what kenbun itself said. What did not come from
 // kenbun has those of its cause, as in a terminal.
@@ -37,34 +38,31 @@ func classify(err error, doing string) *Error {
 	isAPIError := errors.As(err, &api)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return newError(CodeUnavailable, "the call was cancelled; could not %s", doing).
-			next("Call again when it is wanted.")
+		return NewError(CodeUnavailable, "the call was cancelled; could not %s", doing).
+			Advise("Call again when it is wanted.")
 	case isAPIError && api.Cause != client.CauseAPI && api.Cause != client.CauseNotSent:
 		return byCause(api, doing)
 	case errors.Is(err, client.ErrUnauthenticated):
-		return newError(CodeUnauthenticated, "kenbun does not accept the token").
-			next("The token was revoked, has expired, or was not copied whole: in kenbun under Settings > Integrations > Personal Tokens a revoked one is marked or missing and an expired one shows a past date; if it is there and alive, it was copied wrong. The person has to give the server a token that works.")
+		return NewError(CodeUnauthenticated, "kenbun does not accept the token").
+			Advise("The token was revoked, has expired, or was not copied whole: in kenbun under Settings > Integrations > Personal Tokens a revoked one is marked or missing and an expired one shows a past date; if it is there and alive, it was copied wrong. The person has to give the server a token that works.")
 	case errors.Is(err, client.ErrForbidden):
-		return newError(CodeForbidden, "kenbun does not let this user %s with this token", doing).
-			next("The user's role, the token's permissions or the active organizational unit do not allow it. Where a personal access token may not manage tokens, the person can set KENBUN_SESSION_TOKEN.")
-	case errors.Is(err, client.ErrTokenLimit):
-		return newError(CodeTokenLimitReached, "the user has as many tokens as kenbun allows").
-			next("Find unused ones with list_tokens and its unused_days, and ask the person which to revoke.")
+		return NewError(CodeForbidden, "kenbun does not let this user %s with this token", doing).
+			Advise("The user's role, the token's permissions or the active organizational unit do not allow it.")
 	case errors.Is(err, client.ErrRateLimited):
-		return newError(CodeRateLimited, "kenbun is asked too often; could not %s", doing).
-			next("Wait, then call again.%s", noNewToken)
+		return NewError(CodeRateLimited, "kenbun is asked too often; could not %s", doing).
+			Advise("Wait, then call again.%s", NoNewToken)
 	case errors.Is(err, client.ErrInvalid):
-		return newError(CodeInvalidArgument, "kenbun does not accept what it was asked; could not %s", doing).
-			next("Check the arguments against what kenbun said, if it said anything. If they are right, the person should check the API's address (KENBUN_API_URL).")
+		return NewError(CodeInvalidArgument, "kenbun does not accept what it was asked; could not %s", doing).
+			Advise("Check the arguments against what kenbun said, if it said anything. If they are right, the person should check the API's address (KENBUN_API_URL).")
 	case errors.Is(err, client.ErrUnexpectedAnswer), errors.Is(err, client.ErrNotFound):
-		return newError(CodeUnavailable, "the API answered in a way that is not kenbun's; could not %s", doing).
-			next("The person should check the API's address (KENBUN_API_URL) and whether a proxy or sign-in page answers in its place.")
+		return NewError(CodeUnavailable, "the API answered in a way that is not kenbun's; could not %s", doing).
+			Advise("The person should check the API's address (KENBUN_API_URL) and whether a proxy or sign-in page answers in its place.")
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return newError(CodeUnavailable, "kenbun is out of reach or not able to answer; could not %s", doing).
-			next("Wait a little, then call again.%s", noNewToken)
+		return NewError(CodeUnavailable, "kenbun is out of reach or not able to answer; could not %s", doing).
+			Advise("Wait a little, then call again.%s", NoNewToken)
 	default:
-		return newError(CodeInternal, "could not %s", doing).
-			next("The server's log tells more.")
+		return NewError(CodeInternal, "could not %s", doing).
+			Advise("The server's log tells more.")
 	}
 }
 
@@ -74,27 +72,27 @@ func byCause(api *client.Error, doing string) *Error {
 	if api.Code == client.CodeRateLimited {
 		code = CodeRateLimited
 	}
-	e := newError(code, "could not %s: %s", doing, api.Reason)
+	e := NewError(code, "could not %s: %s", doing, api.Reason)
 	advice := strings.TrimSuffix(api.Advice, ".")
 	switch {
 	case api.MayPass() && api.Cause == client.CauseIntermediary:
-		return e.next("Wait, then call again.%s", noNewToken)
+		return e.Advise("Wait, then call again.%s", NoNewToken)
 	case api.MayPass() && strings.HasPrefix(advice, "try again"):
-		return e.next("Wait a little, then call again.%s", noNewToken)
+		return e.Advise("Wait a little, then call again.%s", NoNewToken)
 	case api.MayPass():
-		return e.next("Wait a little, then call again. If it stays like this, the user or the operator of this server should do this: %s.%s", advice, noNewToken)
+		return e.Advise("Wait a little, then call again. If it stays like this, the user or the operator of this server should do this: %s.%s", advice, NoNewToken)
 	case advice == "":
-		return e.next("The server's log tells more.")
+		return e.Advise("The server's log tells more.")
 	}
-	return e.next("Calling again does not help until this is mended. Tell the user what it takes, where this server runs: %s.%s", advice, noNewToken)
+	return e.Advise("Calling again does not help until this is mended. Tell the user what it takes, where this server runs: %s.%s", advice, NoNewToken)
 }
 
 // maxSaid bounds what is passed on of an answer's own words, in characters.
 const maxSaid = 200
 
-// saidBy passes on what an answer said, as data: cleaned by the client, without
+// SaidBy passes on what an answer said, as data: cleaned by the client, without
 // addresses, cut and quoted.
-func saidBy(api *client.Error) string {
+func SaidBy(api *client.Error) string {
 	who := "kenbun says"
 	switch {
 	case api.Cause == client.CauseIntermediary:
@@ -102,8 +100,8 @@ func saidBy(api *client.Error) string {
 	case api.Cause != client.CauseAPI, api.Code == client.CodeRateLimited, api.Status >= 500:
 		return "" // the inside of a failure helps nobody here
 	}
-	text := shown(anAddress().ReplaceAllString(api.Message, "[address]"), maxSaid)
-	code := shown(api.APICode, maxAuditWord)
+	text := Shown(anAddress().ReplaceAllString(api.Message, "[address]"), maxSaid)
+	code := Shown(api.APICode, 64)
 	if utf8.RuneCountInString(text) == 0 && code == "" {
 		return ""
 	}
@@ -121,8 +119,3 @@ func saidBy(api *client.Error) string {
 var anAddress = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+`)
 })
-
-func tokenNotFound() *Error {
-	return newError(CodeNotFound, "this user has no token with that id").
-		next("list_tokens with status \"all\" shows the ids. Only one's own tokens can be found.")
-}

@@ -65,9 +65,6 @@ func (cancelled) Error() string { return "the call was cancelled" }
 
 func (cancelled) Unwrap() error { return context.Canceled }
 
-// errNotSettled means that an earlier process's tokens are still being looked for.
-var errNotSettled = errors.New("what an earlier process left behind is not dealt with yet")
-
 // work is what a call does. It has a context of its own: when the call has to be
 // answered earlier, the work goes on, and the same call again joins it.
 type work struct {
@@ -79,14 +76,14 @@ type work struct {
 	// done is closed when the work has ended, at the time ended, with result and err.
 	done   chan struct{}
 	ended  time.Time
-	result *result
+	result *Result
 	err    error
 
 	mu sync.Mutex
 	// request is the context of the call that waits for the work. Nil: none does.
 	request context.Context
 	// open is what the user has to do. Nil: the work does not wait for the user.
-	open *openState
+	open *OpenState
 	// withdraw ends the wait for the user.
 	withdraw context.CancelCauseFunc
 	// gone is set once the client of the call cannot come back.
@@ -95,8 +92,8 @@ type work struct {
 	rejoined chan struct{}
 }
 
-// openState is something that the user has to do for a call to go on.
-type openState struct {
+// OpenState is something that the user has to do for a call to go on.
+type OpenState struct {
 	// What is open, such as "the question to the user".
 	What string
 	// Where the user finds it.
@@ -132,7 +129,7 @@ func newWorks() *works {
 }
 
 // begin starts what do does, apart from ctx but for its values.
-func (ws *works) begin(ctx context.Context, do func(w *work) (*result, error)) *work {
+func (ws *works) begin(ctx context.Context, do func(w *work) (*Result, error)) *work {
 	apart, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	w := &work{ctx: apart, cancel: cancel, done: make(chan struct{}), request: ctx}
 	ws.mu.Lock()
@@ -374,8 +371,8 @@ func (w *work) over() error {
 }
 
 // waitForUser runs wait, which waits for the user, with a context that ends when
-// nobody wants to know any more. The error is that of wait, or a *withdrawnError.
-func (w *work) waitForUser(ctx context.Context, open openState, wait func(ctx context.Context) error) error {
+// nobody wants to know any more. The error is that of wait, or a *WithdrawnError.
+func (w *work) waitForUser(ctx context.Context, open OpenState, wait func(ctx context.Context) error) error {
 	// The time that ctx has is for the API.
 	ctx, withdraw := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer withdraw(nil)
@@ -393,10 +390,10 @@ func (w *work) waitForUser(ctx context.Context, open openState, wait func(ctx co
 	}()
 	err := wait(ctx)
 	if cause := w.over(); cause != nil {
-		return &withdrawnError{cause}
+		return &WithdrawnError{cause}
 	}
 	if err != nil && ctx.Err() != nil {
-		return &withdrawnError{context.Cause(ctx)}
+		return &WithdrawnError{context.Cause(ctx)}
 	}
 	return err
 }
@@ -428,7 +425,7 @@ func (w *work) attended() bool {
 }
 
 // waitsForUser returns what the user has to do, nil for nothing.
-func (w *work) waitsForUser() *openState {
+func (w *work) waitsForUser() *OpenState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.open

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kenbun/kenbun-mcp/internal/audit"
+	"github.com/kenbun/kenbun-mcp/internal/auditlog"
 )
 
 // auditProblem is the error of a log that is not whole.
-func auditProblem(report *audit.Report) error {
+func auditProblem(report *auditlog.Report) error {
 	var problems []string
 	if report.FirstBreak != nil {
 		problems = append(problems, fmt.Sprintf("the audit log is broken at %s: %s", report.FirstBreak.Place, auditBreakWords[report.FirstBreak.Kind]))
@@ -25,20 +25,20 @@ func auditProblem(report *audit.Report) error {
 }
 
 // auditBreakWords tell what is wrong.
-var auditBreakWords = map[audit.Kind]string{
-	audit.KindChanged:     "this entry was changed",
-	audit.KindMissing:     "this entry does not follow the one before it: entries are missing, or were moved, changed or put in",
-	audit.KindBeginning:   "entries before this one are missing; if they stand in an older file, give that first, or the hash of its last entry as --after",
-	audit.KindNewChain:    "a new chain begins in the middle of the file: entries are missing, or were moved or put in",
-	audit.KindRepeated:    "this entry has been there before",
-	audit.KindWithoutHash: "this entry has no hash: an older kenbun-mcp wrote it, or it was put in or changed",
-	audit.KindNoEntry:     "this line is no entry",
+var auditBreakWords = map[auditlog.Kind]string{
+	auditlog.KindChanged:     "this entry was changed",
+	auditlog.KindMissing:     "this entry does not follow the one before it: entries are missing, or were moved, changed or put in",
+	auditlog.KindBeginning:   "entries before this one are missing; if they stand in an older file, give that first, or the hash of its last entry as --after",
+	auditlog.KindNewChain:    "a new chain begins in the middle of the file: entries are missing, or were moved or put in",
+	auditlog.KindRepeated:    "this entry has been there before",
+	auditlog.KindWithoutHash: "this entry has no hash: an older kenbun-mcp wrote it, or it was put in or changed",
+	auditlog.KindNoEntry:     "this line is no entry",
 }
 
 // shownPlaces bounds the lists in what people read; with --json they are longer.
 const shownPlaces = 10
 
-func auditReportText(report *audit.Report) string {
+func auditReportText(report *auditlog.Report) string {
 	var b strings.Builder
 	switch {
 	case report.Entries > 0:
@@ -76,7 +76,7 @@ func auditReportText(report *audit.Report) string {
 }
 
 // writeAuditChains tells where chains begin and end, if there are several.
-func writeAuditChains(b *strings.Builder, report *audit.Report) {
+func writeAuditChains(b *strings.Builder, report *auditlog.Report) {
 	if len(report.Chains) < 2 {
 		return
 	}
@@ -89,7 +89,7 @@ func writeAuditChains(b *strings.Builder, report *audit.Report) {
 	}
 }
 
-func writeAuditFragments(b *strings.Builder, report *audit.Report) {
+func writeAuditFragments(b *strings.Builder, report *auditlog.Report) {
 	for _, place := range report.Fragments[:min(len(report.Fragments), shownPlaces)] {
 		fmt.Fprintf(b, "%s holds a part of an entry, left by a process that ended while it wrote.\n", place)
 	}

@@ -8,13 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kenbun/kenbun-mcp/internal/audit"
+	"github.com/kenbun/kenbun-mcp/internal/auditlog"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
 
 func newAuditVerifyCommand() *cobra.Command {
-	var options audit.Options
+	var options auditlog.Options
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
@@ -32,13 +32,13 @@ some entry on. To notice that, keep the last hash that verify tells where they
 cannot write, and give it as --last the next time.
 
 The exit code is 0 if the log is unbroken and holds every hash given as --last.`,
-		Example: `  kenbun-mcp audit verify audit.log
-  zcat audit.log.2.gz | kenbun-mcp audit verify - audit.log.1 audit.log
+		Example: `  kenbun-mcp audit verify auditlog.log
+  zcat auditlog.log.2.gz | kenbun-mcp audit verify - auditlog.log.1 auditlog.log
   journalctl -u 'kenbun-mcp@*' -o cat | kenbun-mcp audit verify --stream -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, hash := range slices.Concat(options.After, options.Last) {
-				if !audit.IsHash(hash) {
+				if !auditlog.IsHash(hash) {
 					return usageErrorf("%q is no hash of an entry: give 64 hexadecimal digits, as they stand in the field hash", hash)
 				}
 			}
@@ -68,8 +68,8 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 }
 
 // verifyAuditLog also ends when the command is interrupted while nothing comes.
-func verifyAuditLog(cmd *cobra.Command, options audit.Options, paths []string) (*audit.Report, error) {
-	verifier := audit.NewVerifier(options)
+func verifyAuditLog(cmd *cobra.Command, options auditlog.Options, paths []string) (*auditlog.Report, error) {
+	verifier := auditlog.NewVerifier(options)
 	done := make(chan error, 1)
 	go func() { done <- readAuditLog(cmd, verifier, paths) }()
 	select {
@@ -83,7 +83,7 @@ func verifyAuditLog(cmd *cobra.Command, options audit.Options, paths []string) (
 	}
 }
 
-func readAuditLog(cmd *cobra.Command, verifier *audit.Verifier, paths []string) error {
+func readAuditLog(cmd *cobra.Command, verifier *auditlog.Verifier, paths []string) error {
 	for _, path := range paths {
 		if path != onStream {
 			if err := readAuditFile(verifier, path); err != nil {
@@ -101,7 +101,7 @@ func readAuditLog(cmd *cobra.Command, verifier *audit.Verifier, paths []string) 
 	return nil
 }
 
-func readAuditFile(verifier *audit.Verifier, path string) error {
+func readAuditFile(verifier *auditlog.Verifier, path string) error {
 	path, err := settings.Path(path)
 	if err != nil {
 		return usageErrorf("%w", err)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kenbun/kenbun-mcp/internal/audit"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/internal/auditlog"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
 // onStream is the --audit-log that goes to a stream of the process.
@@ -22,14 +22,14 @@ func (f *auditFlags) add(cmd *cobra.Command, stream string) {
 
 // open returns the log, which c closes after everything that writes to it, or
 // nil where the operator wants none.
-func (f *auditFlags) open(c *connection, stream io.Writer, logger *slog.Logger) (tools.Auditor, error) {
+func (f *auditFlags) open(c *connection, stream io.Writer, logger *slog.Logger) (audit.Log, error) {
 	if f.path == "" {
 		return nil, nil
 	}
-	log := audit.NewStream(stream, logger)
+	log := auditlog.NewStream(stream, logger)
 	if f.path != onStream {
 		var err error
-		if log, err = audit.OpenFile(f.path, logger); err != nil {
+		if log, err = auditlog.OpenFile(f.path, logger); err != nil {
 			return nil, err
 		}
 	}

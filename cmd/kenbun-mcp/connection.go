@@ -19,6 +19,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // errNoToken is wrapped where no token was given.
@@ -69,7 +70,7 @@ type connection struct {
 	api         *client.Client
 	credentials server.Credentials
 	// keeper keeps the token, where another can be put in its place.
-	keeper tools.Keeper
+	keeper tokens.Keeper
 	// login is what the command login keeps; nil for an API that needs none.
 	login *credential.Login
 	// journalName names the API where tokens on their way are remembered; empty
@@ -187,7 +188,7 @@ func (f *connectionFlags) openEmbedded(ctx context.Context, logger *slog.Logger)
 	}
 	var source interface {
 		server.Credentials
-		tools.Keeper
+		tokens.Keeper
 	} = credential.Static{PAT: client.NewSecret(embedded.PAT()), Place: "the embedded API"}
 	if file := embedded.PATFile(); file != "" {
 		if source, err = credential.New(credential.Config{PATFile: file}); err != nil {

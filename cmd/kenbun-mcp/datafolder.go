@@ -8,6 +8,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // dataFolder is the path of one of this program's folders in the user's data
@@ -33,24 +34,24 @@ func newNoFolder(method, flag string, err error) *noFolder {
 	return &noFolder{method, fmt.Errorf("%w, or name a folder with --%s (%s)", err, flag, environmentName(flag))}
 }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (n *noFolder) Road() string { return n.method }
 
-// Check implements tools.Deliverer and always fails.
+// Check implements tokens.Deliverer and always fails.
 func (n *noFolder) Check(context.Context) error { return n.err }
 
-// Deliver implements tools.Deliverer and always fails.
-func (n *noFolder) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tools.Receipt, error) {
-	return tools.Receipt{}, n.err
+// Deliver implements tokens.Deliverer and always fails.
+func (n *noFolder) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tokens.Receipt, error) {
+	return tokens.Receipt{}, n.err
 }
 
-// Begin implements tools.Journal and always fails, so that nothing is made.
-func (n *noFolder) Begin(context.Context, tools.Caller, tools.Intent) (tools.JournalEntry, error) {
+// Begin implements tokens.Journal and always fails, so that nothing is made.
+func (n *noFolder) Begin(context.Context, tools.Caller, tokens.Intent) (tokens.JournalEntry, error) {
 	return nil, fmt.Errorf("the journal of new tokens has no folder: %w", n.err)
 }
 
-// Recover implements tools.Journal. Without a folder nothing was noted.
-func (*noFolder) Recover(context.Context, tools.Caller) ([]tools.Recovered, error) { return nil, nil }
+// Recover implements tokens.Journal. Without a folder nothing was noted.
+func (*noFolder) Recover(context.Context, tools.Caller) ([]tokens.Recovered, error) { return nil, nil }
 
 // Close does nothing.
 func (*noFolder) Close() error { return nil }

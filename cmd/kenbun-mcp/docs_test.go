@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // TestGeneratedDocumentationIsUpToDate keeps the tables in the documentation
@@ -87,7 +88,7 @@ func tableCell(text string) string { return strings.ReplaceAll(text, "|", `\|`) 
 func toolsTable() string {
 	var b strings.Builder
 	b.WriteString("| tool | what it does | changes | the person |\n|---|---|---|---|\n")
-	for _, tool := range tools.All() {
+	for _, tool := range tools.Tools(toolsets.All()) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", tool.Name, tableCell(sentence(tool.Description))+extension(tool.Extension, "; with [extensions](docs/tools.md#extensions) only"), effect(tool), needs(tool))
 	}
 	return b.String()
@@ -113,21 +114,27 @@ func needs(tool *tools.Tool) string {
 
 func toolsReference() string {
 	var b strings.Builder
-	for _, tool := range tools.All() {
-		fmt.Fprintf(&b, "## `%s`\n\n%s\n\n", tool.Name, tool.Description)
-		fmt.Fprintf(&b, "Toolset: %s. Changes: %s. The person: %s.\n\n", tool.Toolset, effect(tool), needs(tool))
-		b.WriteString(extension(tool.Extension, "It is there with [extensions](#extensions) only.\n\n"))
-		if len(tool.Parameters) == 0 {
-			b.WriteString("It takes no arguments.\n\n")
-			continue
+	for _, set := range toolsets.All() {
+		for _, tool := range set.Tools {
+			writeToolReference(&b, set, tool)
 		}
-		b.WriteString("| argument | type | default | meaning |\n|---|---|---|---|\n")
-		for _, p := range tool.Parameters {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, parameterType(p), parameterDefault(p), tableCell(p.Description)+extension(p.Extension, " With [extensions](#extensions) only."))
-		}
-		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+func writeToolReference(b *strings.Builder, set *tools.Toolset, tool *tools.Tool) {
+	fmt.Fprintf(b, "## `%s`\n\n%s\n\n", tool.Name, tool.Description)
+	fmt.Fprintf(b, "Toolset: %s. Changes: %s. The person: %s.\n\n", set.Name, effect(tool), needs(tool))
+	b.WriteString(extension(tool.Extension, "It is there with [extensions](#extensions) only.\n\n"))
+	if len(tool.Parameters) == 0 {
+		b.WriteString("It takes no arguments.\n\n")
+		return
+	}
+	b.WriteString("| argument | type | default | meaning |\n|---|---|---|---|\n")
+	for _, p := range tool.Parameters {
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.Name, parameterType(p), parameterDefault(p), tableCell(p.Description)+extension(p.Extension, " With [extensions](#extensions) only."))
+	}
+	b.WriteString("\n")
 }
 
 // extension is what the documentation adds to what not every API can.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // TestTheProgramHoldsNothingOfTheConformanceSuite looks for what only a build
@@ -40,7 +41,7 @@ func TestTheProgramHoldsNothingOfTheConformanceSuite(t *testing.T) {
 		t.Fatalf("tools/list: %v: %s", err, byID["2"])
 	}
 	ours := map[string]bool{}
-	for _, tool := range tools.All() {
+	for _, tool := range tools.Tools(toolsets.All()) {
 		ours[tool.Name] = true
 	}
 	for _, tool := range list.Tools {

@@ -14,6 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // inspector is the command line of the MCP Inspector, a client that is not ours.
@@ -125,8 +126,8 @@ func inspectTools(t *testing.T, i inspector, api *kenbuntest.API, arguments func
 	if err := json.Unmarshal(out, &list); err != nil {
 		t.Fatalf("tools/list: %v: %s", err, out)
 	}
-	if len(list.Tools) != len(tools.All()) {
-		t.Errorf("%d tools are listed, want %d", len(list.Tools), len(tools.All()))
+	if len(list.Tools) != len(tools.Tools(toolsets.All())) {
+		t.Errorf("%d tools are listed, want %d", len(list.Tools), len(tools.Tools(toolsets.All())))
 	}
 
 	call := func(tool, args string, wantCode int) toolResult {

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/human"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // noJournal is the --journal-dir that leaves the journal out.
@@ -26,7 +26,7 @@ func (f *journalFlags) add(cmd *cobra.Command) {
 
 // journal is the journal of a server, which has to be closed.
 type journal interface {
-	tools.Journal
+	tokens.Journal
 	io.Closer
 }
 

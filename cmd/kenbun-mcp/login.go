@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/identity"
 )
 
 func newLoginCommand() *cobra.Command {
@@ -47,7 +48,7 @@ the token.`,
 // loginAnswer is what login prints as JSON.
 type loginAnswer struct {
 	KeptIn string `json:"kept_in"`
-	*tools.Identity
+	*identity.Identity
 }
 
 func login(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) (err error) {
@@ -63,13 +64,13 @@ func login(cmd *cobra.Command, connecting *connectionFlags, asJSON bool) (err er
 		return err
 	}
 	now := time.Now()
-	who, err := tools.Identify(ctx, tools.Caller{
+	who, err := identity.Identify(ctx, tools.Caller{
 		API: api.As(client.Credential{PAT: pat}), TokenPrefix: pat.Prefix(), TokenSource: "this login",
 	}, api.BaseURL(), now)
 	switch {
 	case errors.Is(err, client.ErrForbidden):
 		// kenbun knows the token, and does not tell it whose it is.
-		who = &tools.Identity{API: api.BaseURL(), Warnings: []string{"kenbun accepts this token and does not tell it who its user is."}}
+		who = &identity.Identity{API: api.BaseURL(), Warnings: []string{"kenbun accepts this token and does not tell it who its user is."}}
 		who.Token.Prefix = pat.Prefix()
 	case err != nil:
 		cmd.PrintErrln("The token was not kept.")

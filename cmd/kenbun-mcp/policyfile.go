@@ -17,6 +17,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // maxPolicyFile bounds a policy file, in bytes.
@@ -189,7 +190,8 @@ func parsePolicy(content []byte) (filePolicy, error) {
 			return filePolicy{}, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return policy, policy.Validate()
+	policy.Policy, err = policy.Validate(toolsets.All())
+	return policy, err
 }
 
 // readOfUser reads a file that belongs to the user and that nobody else can

@@ -14,6 +14,9 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/identity"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // The roads by which new tokens reach the person, as --deliver names them.
@@ -87,7 +90,7 @@ func (r *roads) close() error { return r.pages.Close() }
 
 // person is who is asked where a client cannot ask: on a page, if this process
 // acts for the one person on whose machine it runs.
-func (r *roads) person(ownCredentials bool) tools.Person {
+func (r *roads) person(ownCredentials bool) approval.Person {
 	if !ownCredentials || r.flags.noBrowser {
 		return nil
 	}
@@ -99,7 +102,7 @@ func (r *roads) person(ownCredentials bool) tools.Person {
 // them alone. Who calls with a token of their own need not be who sits before
 // this machine's browser: such callers claim what is theirs, unless the operator
 // says otherwise.
-func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) (tools.Deliverer, error) {
+func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) (tokens.Deliverer, error) {
 	switch road := r.flags.deliver; road {
 	case "":
 		return r.defaultRoad(ownCredentials, shared)
@@ -128,14 +131,14 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 	}
 }
 
-func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tools.Deliverer, error) {
+func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tokens.Deliverer, error) {
 	switch {
 	case !ownCredentials && shared != nil && shared.claims != nil && !slices.Contains(r.flags.forbidden, roadClaim):
 		return shared.claims, nil
 	case !ownCredentials:
 		return human.NoRoad{}, nil
 	}
-	var open []tools.Deliverer
+	var open []tokens.Deliverer
 	for _, road := range []string{roadPage, roadKeychain, roadFile} {
 		if slices.Contains(r.flags.forbidden, road) {
 			continue
@@ -165,7 +168,7 @@ func (f *roadFlags) onThisMachine() bool {
 }
 
 // localRoad is a road that ends on this machine.
-func (r *roads) localRoad(road string) (tools.Deliverer, error) {
+func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
 	switch road {
 	case roadPage:
 		return human.NewSecretPage(r.pages, r.flags.deliverWait), nil
@@ -193,13 +196,13 @@ func (r *roads) localRoad(road string) (tools.Deliverer, error) {
 }
 
 // connector takes a token in on a page and keeps it as login does.
-func (r *roads) connector(c *connection) tools.Connector {
+func (r *roads) connector(c *connection) approval.TokenPage {
 	if c.login == nil {
 		return nil
 	}
 	return human.NewConnector(r.pages, func(ctx context.Context, pat client.Secret) error {
 		caller := tools.Caller{API: c.api.As(client.Credential{PAT: pat}), TokenPrefix: pat.Prefix()}
-		_, err := tools.Identify(ctx, caller, c.api.BaseURL(), time.Now())
+		_, err := identity.Identify(ctx, caller, c.api.BaseURL(), time.Now())
 		var refused *tools.Error
 		switch {
 		case errors.As(err, &refused):

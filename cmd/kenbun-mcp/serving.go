@@ -11,6 +11,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // servingFlags are the operator's ceiling and roads: what stdio and http have
@@ -85,7 +87,8 @@ func (f *servingFlags) policy() (tools.Policy, error) {
 		AllowSelfRevoke:     f.allowSelfRevoke,
 		Approval:            tools.Approval(f.approval),
 	}
-	if err := policy.Validate(); err != nil {
+	policy, err = policy.Validate(toolsets.All())
+	if err != nil {
 		return tools.Policy{}, usageErrorf("%w", err)
 	}
 	return policy, nil
@@ -111,7 +114,7 @@ func parseLifetime(flag, s string) (time.Duration, error) {
 // newServer puts the MCP server together. forOwnUser tells that the server runs on
 // the machine, and as the user, of the person behind it; ownCredentials that it
 // acts with its own token and not with those of its callers.
-func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser, ownCredentials bool, shared *sharedState, auditor tools.Auditor, logger *slog.Logger) (*server.Server, error) {
+func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUser, ownCredentials bool, shared *sharedState, auditor audit.Log, logger *slog.Logger) (*server.Server, error) {
 	policy, err := f.policy()
 	if err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 	if err != nil {
 		return nil, err
 	}
-	config := tools.Config{
+	config := toolsets.Config{
 		Callers:       callers,
 		Deliverer:     deliverer,
 		Person:        roads.person(ownCredentials),
@@ -161,7 +164,7 @@ func (f *servingFlags) newServer(c *connection, callers tools.Callers, forOwnUse
 		config.Keeper = c.keeper
 		config.Connector = roads.connector(c)
 	}
-	toolbox, err := tools.New(config)
+	toolbox, err := toolsets.New(config)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
-	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
 // endingTimeout bounds how long tokens that nobody can fetch any more are tried
@@ -68,7 +68,7 @@ func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, err
 }
 
 // deliverByClaim has new tokens wait for their users in the shared state.
-func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration, auditor tools.Auditor, w *watch, logger *slog.Logger) error {
+func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration, auditor audit.Log, w *watch, logger *slog.Logger) error {
 	claims, err := human.NewClaims(human.ClaimsConfig{
 		Store: s.store, Key: s.key.Derive("claims"), API: api, Lifetime: lifetime, Auditor: auditor, Logger: logger, Observe: w.claim,
 	})
@@ -81,7 +81,7 @@ func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration,
 
 // onceAmongReplicas reports whether an answer comes for the first time. Nil: the
 // process can tell by itself.
-func (s *sharedState) onceAmongReplicas() tools.Once {
+func (s *sharedState) onceAmongReplicas() approval.Once {
 	if s == nil || !s.store.Shared() {
 		return nil
 	}

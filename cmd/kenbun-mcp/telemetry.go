@@ -11,6 +11,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/telemetry"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // How long the last traces may take at the end: after a signal the process has
@@ -46,7 +47,7 @@ func newWatch(ctx context.Context, withMetrics bool, logger *slog.Logger) *watch
 // newMetrics knows every tool, whether the operator offers it or not.
 func newMetrics() *telemetry.Metrics {
 	config := telemetry.Config{Version: version(), Outcomes: tools.Outcomes()}
-	for _, tool := range tools.All() {
+	for _, tool := range tools.Tools(toolsets.All()) {
 		config.Tools = append(config.Tools, tool.Name)
 	}
 	for _, operation := range client.Operations() {

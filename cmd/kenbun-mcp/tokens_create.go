@@ -12,7 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 func newTokensCreateCommand() *cobra.Command {
@@ -60,7 +60,7 @@ the value would enter the conversation.`,
 
 func showToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) error {
 	now := time.Now()
-	row := tools.NewTokenRow(&created.Token, now, "")
+	row := tokens.NewRow(&created.Token, now, "")
 	if asJSON {
 		return printTokenJSON(cmd.OutOrStdout(), created)
 	}
@@ -84,7 +84,7 @@ func showToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) er
 
 func printTokenJSON(w io.Writer, created *client.CreatedToken) error {
 	return printJSON(w, struct {
-		tools.TokenRow
+		tokens.Row
 		Token string `json:"token"`
-	}{tools.NewTokenRow(&created.Token, time.Now(), ""), created.Value.Reveal()})
+	}{tokens.NewRow(&created.Token, time.Now(), ""), created.Value.Reveal()})
 }

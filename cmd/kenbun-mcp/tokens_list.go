@@ -12,7 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // maxListed bounds the tokens that are listed at once, and with them the memory
@@ -21,7 +21,7 @@ const maxListed = 100_000
 
 func newTokensListCommand() *cobra.Command {
 	var connecting connectionFlags
-	var filter tools.TokenFilter
+	var filter tokens.Filter
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -34,8 +34,8 @@ func newTokensListCommand() *cobra.Command {
 			if filter.Status == "" {
 				filter.Status = string(client.StatusActive)
 			}
-			if !slices.Contains(tools.TokenStatuses, filter.Status) {
-				return usageErrorf("--status cannot be %q; use one of %s", filter.Status, strings.Join(tools.TokenStatuses, ", "))
+			if !slices.Contains(tokens.Statuses, filter.Status) {
+				return usageErrorf("--status cannot be %q; use one of %s", filter.Status, strings.Join(tokens.Statuses, ", "))
 			}
 			if filter.UnusedDays < 0 || filter.ExpiresWithinDays < 0 {
 				return usageErrorf("a number of days cannot be less than 0")
@@ -46,14 +46,14 @@ func newTokensListCommand() *cobra.Command {
 					return err
 				}
 				now := time.Now()
-				page := tools.TokenPage{Filter: filter, Now: now, Limit: maxListed}
+				page := tokens.Page{Filter: filter, Now: now, Limit: maxListed}
 				if err := caller.API.ReadTokens(ctx, page.Begin); err != nil {
 					return err
 				}
-				tokens, left := page.Tokens()
-				rows := []tools.TokenRow{}
-				for _, token := range tokens {
-					rows = append(rows, tools.NewTokenRow(token, now, caller.TokenPrefix))
+				listed, left := page.Tokens()
+				rows := []tokens.Row{}
+				for _, token := range listed {
+					rows = append(rows, tokens.NewRow(token, now, caller.TokenPrefix))
 				}
 				if left > 0 {
 					cmd.PrintErrf("warning: these are the newest %d tokens; %d older ones are left out. A filter such as --name or --unused-days finds them.\n", len(rows), left)
@@ -67,7 +67,7 @@ func newTokensListCommand() *cobra.Command {
 	}
 	connecting.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&filter.Status, "status", string(client.StatusActive), "which tokens: "+strings.Join(tools.TokenStatuses, ", "))
+	flags.StringVar(&filter.Status, "status", string(client.StatusActive), "which tokens: "+strings.Join(tokens.Statuses, ", "))
 	flags.IntVar(&filter.UnusedDays, "unused-days", 0, "only tokens not used for so many days")
 	flags.IntVar(&filter.ExpiresWithinDays, "expires-within-days", 0, "only tokens that expire within so many days")
 	flags.StringVar(&filter.Name, "name", "", "only tokens whose name contains this")
@@ -75,7 +75,7 @@ func newTokensListCommand() *cobra.Command {
 	return cmd
 }
 
-func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.Time) error {
+func printTokens(cmd *cobra.Command, rows []tokens.Row, total int, now time.Time) error {
 	out := cmd.OutOrStdout()
 	style := terminal.StyleFor(out)
 	if len(rows) == 0 {
@@ -85,7 +85,7 @@ func printTokens(cmd *cobra.Command, rows []tools.TokenRow, total int, now time.
 	table := terminal.Table{Columns: []terminal.Column{
 		{Title: "NAME", Shrink: true}, {Title: "PREFIX"}, {Title: "STATUS"}, {Title: "LAST USED"}, {Title: "EXPIRES"}, {Title: "ID"},
 	}}
-	isNarrowed := slices.ContainsFunc(rows, func(row tools.TokenRow) bool { return row.Permissions != nil })
+	isNarrowed := slices.ContainsFunc(rows, func(row tokens.Row) bool { return row.Permissions != nil })
 	if isNarrowed {
 		table.Columns = append(table.Columns, terminal.Column{Title: "PERMISSIONS"})
 	}

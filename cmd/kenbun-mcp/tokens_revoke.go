@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"github.com/spf13/cobra"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func newTokensRevokeCommand() *cobra.Command {
@@ -19,7 +18,7 @@ func newTokensRevokeCommand() *cobra.Command {
 at the terminal. Without a terminal, or under an AI agent, it does nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := tools.CheckTokenID(args[0]); err != nil {
+			if err := tokens.CheckID(args[0]); err != nil {
 				return &usageError{err: err}
 			}
 			if err := mayDecide(cmd, false); err != nil {

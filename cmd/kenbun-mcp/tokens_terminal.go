@@ -13,12 +13,16 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // runTool runs a tool's own steps for the person at the terminal, who is asked
 // there and is the ceiling.
 func runTool(ctx context.Context, c *connection, screen *terminalPerson, tool string, arguments map[string]any) (structured any, text string, err error) {
-	toolbox, err := tools.New(tools.Config{
+	toolbox, err := toolsets.New(toolsets.Config{
 		Callers:   terminalCallers{c},
 		Deliverer: screen,
 		Person:    screen,
@@ -82,36 +86,36 @@ func newTerminalPerson(cmd *cobra.Command, asJSON bool) *terminalPerson {
 	return p
 }
 
-// Decide implements tools.Person.
-func (p *terminalPerson) Decide(ctx context.Context, question tools.Question, _ time.Duration) error {
+// Decide implements approval.Person.
+func (p *terminalPerson) Decide(ctx context.Context, question approval.Question, _ time.Duration) error {
 	if !terminal.Is(p.messages) {
-		return tools.ErrUnreachable // nobody would see the question
+		return approval.ErrUnreachable // nobody would see the question
 	}
 	yes, err := terminal.Confirm(ctx, p.in, p.messages, question.Text()+"\n\n"+question.Agree+"?")
 	switch {
 	case errors.Is(err, terminal.ErrNoTerminal):
-		return tools.ErrUnreachable
+		return approval.ErrUnreachable
 	case err != nil:
 		return err
 	case !yes:
-		return tools.ErrDeclined
+		return approval.ErrDeclined
 	}
 	return nil
 }
 
-// Way implements tools.Person.
-func (*terminalPerson) Way() tools.Way { return tools.WayTerminal }
+// Way implements approval.Person.
+func (*terminalPerson) Way() audit.Way { return audit.WayTerminal }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (p *terminalPerson) Road() string { return "terminal" }
 
-// Check implements tools.Deliverer.
+// Check implements tokens.Deliverer.
 func (p *terminalPerson) Check(context.Context) error { return nil }
 
-// Deliver implements tools.Deliverer.
-func (p *terminalPerson) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+// Deliver implements tokens.Deliverer.
+func (p *terminalPerson) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	if err := p.show(token); err != nil {
-		return tools.Receipt{}, valueLost(err)
+		return tokens.Receipt{}, valueLost(err)
 	}
-	return tools.Receipt{Road: p.Road(), Note: "The value is on standard output. It is shown only now."}, nil
+	return tokens.Receipt{Road: p.Road(), Note: "The value is on standard output. It is shown only now."}, nil
 }

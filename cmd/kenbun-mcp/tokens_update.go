@@ -3,9 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"github.com/spf13/cobra"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func newTokensUpdateCommand() *cobra.Command {
@@ -29,7 +28,7 @@ kenbun documents no such change: it needs an API that can, as the embedded one.`
   kenbun-mcp tokens update pat_abc123 --permissions all --valid-from now --expires never`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := tools.CheckTokenID(args[0]); err != nil {
+			if err := tokens.CheckID(args[0]); err != nil {
 				return &usageError{err: err}
 			}
 			if err := mayDecide(cmd, false); err != nil {

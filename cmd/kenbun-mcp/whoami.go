@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/identity"
 )
 
 func newWhoamiCommand() *cobra.Command {
@@ -26,7 +26,7 @@ func newWhoamiCommand() *cobra.Command {
 					return err
 				}
 				now := time.Now()
-				who, err := tools.Identify(ctx, caller, c.api.BaseURL(), now)
+				who, err := identity.Identify(ctx, caller, c.api.BaseURL(), now)
 				if err != nil {
 					return err
 				}

@@ -49,14 +49,23 @@ var allowed = map[string]struct {
 	"internal/privatefile":  {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/unixsocket":   {[]string{"internal/privatefile"}, "it listens for whoever needs it, and knows nothing of what is served"},
 	"internal/keychain":     {[]string{"client"}, "it keeps secrets for whoever needs them, and knows nothing of what they are for"},
-	"internal/audit":        {[]string{"tools", "internal/privatefile"}, "it writes down what others tell it, and knows nothing of how things are done"},
+	"internal/auditlog":     {[]string{"tools/audit", "internal/privatefile"}, "it writes down what others tell it, and knows nothing of how things are done"},
 	"internal/credential":   {[]string{"client", "internal/keychain", "internal/privatefile", "internal/settings"}, "where a token comes from has nothing to do with tools or transports"},
-	"tools/approval":        {nil, "it counts questions, and knows nothing of what they are about"},
+	"internal/keylock":      {nil, "it is at the bottom; keep it free of everything else"},
 	"tools/changelimit":     {nil, "it counts changes, and knows nothing of what they are"},
-	"tools": {[]string{"client", "tools/approval", "tools/changelimit", "internal/plaintext", "internal/humantime", "internal/redact"},
-		"tools know no transport and no road to the person: declare a small interface in tools, and implement it where the transport or the road is"},
-	"internal/human": {[]string{"client", "tools", "internal/claimkey", "internal/humantime", "internal/keychain", "internal/peer", "internal/plaintext", "internal/privatefile", "internal/ratelimit", "internal/settings", "internal/state", "internal/webui"}, "the roads to the person implement what tools asks for and know no transport"},
-	"server": {[]string{"client", "tools", "server/edge", "internal/ascii", "internal/claimkey", "internal/human", "internal/peer", "internal/ratelimit", "internal/redact"},
+	"tools/audit":           {[]string{"internal/plaintext", "internal/redact"}, "it describes changes, and knows nothing of how they are made"},
+	"tools": {[]string{"client", "tools/audit", "tools/changelimit", "internal/humantime", "internal/keylock", "internal/plaintext", "internal/redact"},
+		"the framework knows no transport, no delivery method and none of the tools: declare a small interface here, and implement it where the rest is"},
+	"tools/approval": {[]string{"tools", "tools/audit", "internal/humantime", "internal/plaintext"},
+		"it asks the user for any toolset, and knows none of them"},
+	"tools/identity": {[]string{"client", "tools", "internal/humantime"},
+		"a toolset imports the framework, and never another toolset: what two of them need belongs into tools"},
+	"tools/tokens": {[]string{"client", "tools", "tools/approval", "tools/audit", "tools/changelimit", "internal/humantime", "internal/keylock", "internal/plaintext", "internal/redact"},
+		"a toolset imports the framework, and never another toolset: what two of them need belongs into tools"},
+	"tools/toolsets": {[]string{"tools", "tools/approval", "tools/audit", "tools/identity", "tools/tokens"},
+		"it lists the toolsets and joins them with their surroundings; it decides nothing"},
+	"internal/human": {[]string{"client", "tools", "tools/approval", "tools/audit", "tools/tokens", "internal/claimkey", "internal/humantime", "internal/keychain", "internal/peer", "internal/plaintext", "internal/privatefile", "internal/ratelimit", "internal/settings", "internal/state", "internal/webui"}, "the roads to the person implement what tools asks for and know no transport"},
+	"server": {[]string{"client", "tools", "tools/approval", "tools/audit", "tools/tokens", "server/edge", "internal/ascii", "internal/claimkey", "internal/human", "internal/peer", "internal/ratelimit", "internal/redact"},
 		"the server gets what it needs from cmd through its Config; it starts no API and reads no environment"},
 	"server/edge": {[]string{"internal/ascii", "internal/peer", "internal/privatefile", "internal/ratelimit", "internal/settings"},
 		"it protects any HTTP handler. With MCP, tokens or tools in it, nobody could tell any more what a stranger's request meets first"},
@@ -80,7 +89,7 @@ var allowed = map[string]struct {
 // program plays a client.
 const mcpLibrary = "github.com/mark3labs/mcp-go"
 
-var mayImportMCP = []string{"tools", "server", "internal/demo", "internal/bench/bare"}
+var mayImportMCP = []string{"tools", "tools/approval", "server", "internal/demo", "internal/bench/bare"}
 
 // telemetryLibraries may be imported where telemetry is made, so that whoever
 // tells of something needs no more than a small interface. The API of

@@ -17,7 +17,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/chromium"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 const (
@@ -354,9 +354,9 @@ func TestChromiumWithoutScript(t *testing.T) {
 }
 
 // longest is a question with the longest texts that there can be.
-func longest() tools.Question {
+func longest() approval.Question {
 	q := aQuestion()
 	q.Facts[0].Value = strings.Repeat("W", 100)
-	q.Facts = append(q.Facts, tools.Fact{Label: strings.Repeat("Label", 4), Value: strings.Repeat("word ", 60)})
+	q.Facts = append(q.Facts, approval.Fact{Label: strings.Repeat("Label", 4), Value: strings.Repeat("word ", 60)})
 	return q
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 const (
@@ -46,7 +48,7 @@ type ClaimsConfig struct {
 	// Lifetime is how long a claim waits, at most [MaxClaimLifetime]. Zero: that.
 	Lifetime time.Duration
 	// Auditor keeps what becomes of claims for the operator. Nil: nobody does.
-	Auditor tools.Auditor
+	Auditor audit.Log
 	// Logger takes what the operator should know. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Observe is told what happens to claims. Nil: nobody is.
@@ -92,7 +94,7 @@ type Claims struct {
 	revokers *revokers
 	server   string
 	lifetime time.Duration
-	audit    tools.Auditor
+	audit    audit.Log
 	log      *slog.Logger
 	observe  func(ClaimEvent)
 	now      func() time.Time
@@ -146,13 +148,13 @@ func NewClaims(config ClaimsConfig) (*Claims, error) {
 // command in place of a page. It is to be called before anything is delivered.
 func (c *Claims) ReachedAt(address string) { c.server = strings.TrimRight(address, "/") }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (*Claims) Road() string { return "claim" }
 
-// AwaitsPerson implements tools.Awaiting.
+// AwaitsPerson implements tokens.Awaiting.
 func (*Claims) AwaitsPerson() bool { return true }
 
-// Check implements tools.Deliverer: it reports whether a claim could be kept
+// Check implements tokens.Deliverer: it reports whether a claim could be kept
 // now.
 func (c *Claims) Check(ctx context.Context) error {
 	if err := c.store.Ping(ctx); err != nil {
@@ -176,31 +178,31 @@ func errCannotKeep(err error) error {
 	}
 }
 
-// Deliver implements tools.Deliverer.
-func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+// Deliver implements tokens.Deliverer.
+func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	if caller.ID == "" {
-		return tools.Receipt{}, errors.New("it is not known who could claim the token")
+		return tokens.Receipt{}, errors.New("it is not known who could claim the token")
 	}
 	deriver, ok := caller.API.(claimkey.Deriver)
 	if !ok {
-		return tools.Receipt{}, errors.New("it is not known who could claim the token")
+		return tokens.Receipt{}, errors.New("it is not known who could claim the token")
 	}
 	id := claimIDPrefix + rand.Text()
 	keys, err := claimkey.Derive(deriver, id)
 	if err != nil {
-		return tools.Receipt{}, fmt.Errorf("it is not known who could claim the token: %w", err)
+		return tokens.Receipt{}, fmt.Errorf("it is not known who could claim the token: %w", err)
 	}
 	forUser, err := keys.Seal(claimkey.Payload{
 		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ValidFrom: token.ValidFrom, ExpiresAt: token.ExpiresAt,
 		Permissions: token.Permissions, Token: token.Value.Reveal(),
 	})
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	toRevoke, err := c.sealToRevoke(ctx, token.Value)
 	if err != nil {
 		c.log.Warn("a new token could not be kept for its user", "claim", id, "cause", err)
-		return tools.Receipt{}, errCannotKeep(err)
+		return tokens.Receipt{}, errCannotKeep(err)
 	}
 	deadline := c.now().Add(c.lifetime)
 	held := claim{
@@ -210,9 +212,9 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	}
 	sealed, err := c.seal(id, caller.ID, &held)
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
-	c.onTheirWay.add(id, tools.JournalEntryFrom(ctx))
+	c.onTheirWay.add(id, tokens.JournalEntryFrom(ctx))
 	// The deadline comes first: a claim without one would never be cleared away.
 	err = c.store.Schedule(ctx, claimKey(id), held.revocable())
 	if err == nil {
@@ -228,7 +230,7 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	if err != nil {
 		c.log.Warn("a new token could not be kept for its user", "claim", id, "cause", err)
 		c.onTheirWay.take(id) // whoever called revokes the token, and then tells the journal
-		return tools.Receipt{}, errCannotKeep(err)
+		return tokens.Receipt{}, errCannotKeep(err)
 	}
 	if c.store.Shared() {
 		// What happens to it from here on does not depend on this process.
@@ -239,14 +241,14 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	return c.receipt(id, deadline), nil
 }
 
-func (c *Claims) receipt(id string, deadline time.Time) tools.Receipt {
+func (c *Claims) receipt(id string, deadline time.Time) tokens.Receipt {
 	how := "by opening the page " + ClaimPath + id + " of this server, in place of /mcp in the address that the client has"
 	where := "claim " + id
 	if c.server != "" {
 		where = c.server + ClaimPath + id
 		how = "by opening that page in their browser"
 	}
-	return tools.Receipt{
+	return tokens.Receipt{
 		Road: c.Road(), Where: where, Pending: true,
 		Note: fmt.Sprintf("The value waits for the person for %s, until %s. They fetch it %s, and prove to be the same user with the kenbun token "+
 			"that this client uses. It is given out once; if nobody fetches it in time, the token is revoked. "+

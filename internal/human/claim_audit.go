@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // auditable reports an error while the operator could not read later to whom a
@@ -20,7 +22,8 @@ func (c *Claims) auditable(id string, caller tools.Caller) error {
 }
 
 // record writes what happened to a claim, for whom, to the audit log.
-func (c *Claims) record(ctx context.Context, id string, held *claim, caller tools.Caller, entry tools.AuditEntry) {
+func (c *Claims) record(ctx context.Context, id string, held *claim, caller tools.Caller, entry audit.Entry) {
+	entry.Kind = audit.Token
 	if c.audit == nil {
 		return
 	}
@@ -31,40 +34,40 @@ func (c *Claims) record(ctx context.Context, id string, held *claim, caller tool
 }
 
 // recordFetch writes that caller came for a claim.
-func (c *Claims) recordFetch(ctx context.Context, id string, held *claim, caller tools.Caller, outcome tools.AuditOutcome, left tools.Left) {
-	c.record(ctx, id, held, caller, tools.AuditEntry{Action: tools.ActionFetch, Outcome: outcome, Left: left})
+func (c *Claims) recordFetch(ctx context.Context, id string, held *claim, caller tools.Caller, outcome audit.Outcome, left audit.Left) {
+	c.record(ctx, id, held, caller, audit.Entry{Action: audit.ActionFetch, Outcome: outcome, Left: left})
 }
 
 // recordStranger writes that caller came for a claim of owner's.
 func (c *Claims) recordStranger(ctx context.Context, id string, held *claim, caller tools.Caller, owner string) {
-	c.record(ctx, id, held, caller, tools.AuditEntry{
-		Action: tools.ActionFetch, Owner: owner, Outcome: tools.AuditOutcome(tools.CodeForbidden), Left: held.left(),
+	c.record(ctx, id, held, caller, audit.Entry{
+		Action: audit.ActionFetch, Owner: owner, Outcome: audit.Outcome(tools.CodeForbidden), Left: held.left(),
 	})
 }
 
 // recordRevocation writes that the token of a claim was revoked, or err.
-func (c *Claims) recordRevocation(ctx context.Context, id string, held *claim, caller tools.Caller, because tools.AuditReason, err error) {
-	c.record(ctx, id, held, caller, tools.AuditEntry{
-		Action: tools.ActionRevoke, Because: because, Outcome: tools.AuditOutcomeOf(err), Left: tools.LeftAfter(err),
+func (c *Claims) recordRevocation(ctx context.Context, id string, held *claim, caller tools.Caller, because audit.Reason, err error) {
+	c.record(ctx, id, held, caller, audit.Entry{
+		Action: audit.ActionRevoke, Because: because, Outcome: tools.OutcomeOf(err), Left: tokens.LeftAfter(err),
 	})
 }
 
 // left is what is there of a claim's token, as far as the claim tells.
-func (c *claim) left() tools.Left {
+func (c *claim) left() audit.Left {
 	switch {
 	case c.State == claimWaiting:
-		return tools.LeftWaiting
+		return audit.LeftWaiting
 	case c.isSeenRevoked():
-		return tools.LeftRevoked
+		return audit.LeftRevoked
 	default:
-		return tools.LeftUnknown
+		return audit.LeftUnknown
 	}
 }
 
 // reasonToRevoke is why the token of a claim is revoked that cannot be fetched.
-func reasonToRevoke(gone GoneReason) tools.AuditReason {
+func reasonToRevoke(gone GoneReason) audit.Reason {
 	if gone == GoneFetched {
-		return tools.ReasonFetchedTwice
+		return audit.ReasonFetchedTwice
 	}
-	return tools.ReasonNeverFetched
+	return audit.ReasonNeverFetched
 }

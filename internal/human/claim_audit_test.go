@@ -12,6 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
 // auditBook is an audit log in memory.
@@ -30,7 +31,7 @@ func (b *auditBook) Ready() error {
 	return nil
 }
 
-func (b *auditBook) Record(entry tools.AuditEntry) {
+func (b *auditBook) Record(entry audit.Entry) {
 	line, err := json.Marshal(entry)
 	if err != nil {
 		panic(err)

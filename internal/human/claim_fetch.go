@@ -10,6 +10,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // revokeTimeout bounds how long the revocation of a token that may be in the
@@ -183,14 +185,14 @@ func (c *Claims) giveOut(ctx context.Context, id string, held *claim, sealed []b
 	won, err := c.replace(ctx, id, caller.ID, sealed, &fetched, rememberedFor)
 	switch {
 	case err != nil:
-		c.recordFetch(ctx, id, held, caller, tools.AuditOutcomeOf(err), tools.LeftUnknown)
+		c.recordFetch(ctx, id, held, caller, tools.OutcomeOf(err), audit.LeftUnknown)
 		return err
 	case !won:
 		return c.lost(ctx, id, caller)
 	}
 	c.unschedule(ctx, id)
 	c.done(id)
-	c.recordFetch(ctx, id, held, caller, tools.OutcomeDone, tools.LeftLive)
+	c.recordFetch(ctx, id, held, caller, audit.OutcomeDone, audit.LeftLive)
 	c.observe(ClaimFetched)
 	c.log.Info("a claim was fetched", "claim", id, "id", held.TokenID, "caller", caller.ID)
 	return nil
@@ -237,16 +239,16 @@ func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*cla
 // confirm makes sure that the caller's token still works, and that the token to
 // be fetched was not revoked meanwhile.
 func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller tools.Caller) error {
-	token, err := tools.FindToken(ctx, caller.API, held.TokenID)
+	token, err := tokens.Find(ctx, caller.API, held.TokenID)
 	if errors.Is(err, client.ErrForbidden) {
 		return nil // the API knew the token, and that is what was to be found out
 	}
 	if err != nil {
-		c.recordFetch(ctx, id, held, caller, tools.AuditOutcomeOf(err), held.left())
+		c.recordFetch(ctx, id, held, caller, tools.OutcomeOf(err), held.left())
 		return fmt.Errorf("check your token: %w", err)
 	}
 	if token != nil && token.RevokedAt != nil {
-		c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), tools.LeftRevoked)
+		c.recordFetch(ctx, id, held, caller, audit.Outcome(tools.CodeNotFound), audit.LeftRevoked)
 		return &GoneError{Reason: c.settle(ctx, id, caller.ID, GoneRevoked, true), TokenID: held.TokenID, Revoked: true}
 	}
 	return nil
@@ -265,7 +267,7 @@ func (c *Claims) lost(ctx context.Context, id string, caller tools.Caller) error
 // revoked. After a first fetch that means that somebody else has it.
 func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.Caller) error {
 	gone := &GoneError{Reason: held.reasonGone(GoneExpired), TokenID: held.TokenID, Revoked: held.isSeenRevoked()}
-	c.recordFetch(ctx, id, held, caller, tools.AuditOutcome(tools.CodeNotFound), held.left())
+	c.recordFetch(ctx, id, held, caller, audit.Outcome(tools.CodeNotFound), held.left())
 	if gone.Reason == GoneFetched {
 		c.observe(ClaimContested)
 		c.log.Warn("a claim was tried a second time; its token is to be revoked", "claim", id, "id", held.TokenID, "caller", caller.ID)
@@ -294,13 +296,13 @@ func (c *Claims) TakeBackSealed(ctx context.Context, id string, claimed *SealedC
 func (c *Claims) takeBack(ctx context.Context, id string, held *claim, caller tools.Caller) {
 	c.observe(ClaimTakenBack)
 	c.log.Warn("a claim was fetched and could not be handed over; its token is to be revoked", "claim", id, "id", held.TokenID)
-	c.revoke(ctx, id, held, caller, GoneFetched, tools.ReasonNotHandedOver)
+	c.revoke(ctx, id, held, caller, GoneFetched, audit.ReasonNotHandedOver)
 }
 
 // revoke revokes the token of a claim as the caller, or with the token itself
 // where the caller's token is not at hand. It reports whether it is certain that the
 // token is revoked. If it is not, others try.
-func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason, because tools.AuditReason) bool {
+func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason, because audit.Reason) bool {
 	// What is begun for safety's sake does not end with the request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()

@@ -1,28 +1,27 @@
 package human
 
 import (
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"sync"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // onTheirWay is the journal's entries for claims that wait. Its zero value is
 // ready.
 type onTheirWay struct {
 	mu      sync.Mutex
-	entries map[string]tools.JournalEntry // by claim id
+	entries map[string]tokens.JournalEntry // by claim id
 }
 
-func (o *onTheirWay) add(id string, entry tools.JournalEntry) {
+func (o *onTheirWay) add(id string, entry tokens.JournalEntry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.entries == nil {
-		o.entries = map[string]tools.JournalEntry{}
+		o.entries = map[string]tokens.JournalEntry{}
 	}
 	o.entries[id] = entry
 }
 
-func (o *onTheirWay) take(id string) tools.JournalEntry {
+func (o *onTheirWay) take(id string) tokens.JournalEntry {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	entry := o.entries[id]

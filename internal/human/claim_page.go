@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/webui"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 //go:embed claimpages
@@ -26,7 +26,7 @@ type ClaimPage struct {
 type claimView struct {
 	Problem string
 	Value   string
-	Facts   []tools.Fact
+	Facts   []approval.Fact
 }
 
 // Form asks for the token that proves who somebody is. It shows the same for

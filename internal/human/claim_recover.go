@@ -10,13 +10,14 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // maxNotedClaims bounds how many claims are remembered of one caller. The oldest
 // are forgotten first.
 const maxNotedClaims = 200
 
-// Unclaimed implements tools.Claimed.
+// Unclaimed implements tokens.Claimed.
 func (c *Claims) Unclaimed(ctx context.Context, caller tools.Caller) (tokens []string, _ error) {
 	_, ids, err := c.noted(ctx, caller.ID)
 	if err != nil {
@@ -83,7 +84,7 @@ func (c *Claims) noted(ctx context.Context, owner string) (old []byte, ids []str
 
 // Recover revokes, as the caller, the tokens of their claims that ended when no
 // process could revoke them any more.
-func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tools.Recovered, error) {
+func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tokens.Recovered, error) {
 	if !c.store.Shared() || caller.ID == "" {
 		return nil, nil
 	}
@@ -91,7 +92,7 @@ func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tools.Reco
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	var found []tools.Recovered
+	var found []tokens.Recovered
 	var dealt []string
 	var errs []error
 	for _, id := range ids {
@@ -115,7 +116,7 @@ func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tools.Reco
 }
 
 // recover deals with one claim, and reports whether it has to be looked at again.
-func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_ *tools.Recovered, keep bool, _ error) {
+func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_ *tokens.Recovered, keep bool, _ error) {
 	held, owner, _, err := c.look(ctx, id)
 	switch {
 	case errors.Is(err, ErrNoClaim):
@@ -125,7 +126,7 @@ func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_
 	case owner != caller.ID, held.isSeenRevoked():
 		return nil, false, nil
 	case held.State == claimRevoked:
-		token, err := tools.FindToken(ctx, caller.API, held.TokenID)
+		token, err := tokens.Find(ctx, caller.API, held.TokenID)
 		if err != nil && !errors.Is(err, client.ErrForbidden) {
 			return nil, true, fmt.Errorf("look for the token of an ended claim: %w", err)
 		}
@@ -139,34 +140,34 @@ func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_
 	reason := held.reasonGone(GoneExpired)
 	err = caller.API.RevokeToken(ctx, held.TokenID)
 	c.recordRevocation(ctx, id, held, caller, reasonToRevoke(reason), err)
-	outcome := tools.RecoveredRevoked
+	outcome := tokens.RecoveredRevoked
 	switch {
 	case errors.Is(err, client.ErrNotFound):
-		outcome = tools.RecoveredGone
+		outcome = tokens.RecoveredGone
 	case err != nil:
 		return nil, true, fmt.Errorf("revoke the token of an ended claim: %w", err)
 	}
 	c.settle(ctx, id, owner, reason, true)
-	return &tools.Recovered{TokenID: held.TokenID, Name: held.Name, Outcome: outcome}, false, nil
+	return &tokens.Recovered{TokenID: held.TokenID, Name: held.Name, Outcome: outcome}, false, nil
 }
 
 // WithClaims returns a journal that, when it recovers, also sees to the caller's
 // claims that ended. journal may be nil.
-func (c *Claims) WithClaims(journal tools.Journal) tools.Journal { return &claimJournal{journal, c} }
+func (c *Claims) WithClaims(journal tokens.Journal) tokens.Journal { return &claimJournal{journal, c} }
 
 type claimJournal struct {
-	journal tools.Journal
+	journal tokens.Journal
 	claims  *Claims
 }
 
-func (j *claimJournal) Begin(ctx context.Context, caller tools.Caller, intent tools.Intent) (tools.JournalEntry, error) {
+func (j *claimJournal) Begin(ctx context.Context, caller tools.Caller, intent tokens.Intent) (tokens.JournalEntry, error) {
 	if j.journal == nil {
-		return tools.JournalEntryFrom(ctx), nil // one that does nothing
+		return tokens.JournalEntryFrom(ctx), nil // one that does nothing
 	}
 	return j.journal.Begin(ctx, caller, intent)
 }
 
-func (j *claimJournal) Recover(ctx context.Context, caller tools.Caller) ([]tools.Recovered, error) {
+func (j *claimJournal) Recover(ctx context.Context, caller tools.Caller) ([]tokens.Recovered, error) {
 	found, err := j.claims.Recover(ctx, caller)
 	if j.journal == nil {
 		return found, err

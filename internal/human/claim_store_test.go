@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 func TestA31_StoreHoldsNothingThatHelps(t *testing.T) {
@@ -109,7 +110,7 @@ func TestA33_EndedClaimIsRevokedAtItsUsersNextCall(t *testing.T) {
 	if _, err := next.Fetch(t.Context(), fetchedID, r.ada); err != nil {
 		t.Fatal(err)
 	}
-	recovered := func(caller tools.Caller) []tools.Recovered {
+	recovered := func(caller tools.Caller) []tokens.Recovered {
 		t.Helper()
 		found, err := next.WithClaims(nil).Recover(t.Context(), caller)
 		if err != nil {
@@ -123,7 +124,7 @@ func TestA33_EndedClaimIsRevokedAtItsUsersNextCall(t *testing.T) {
 		t.Fatalf("a process that was not there revokes it: %v", err)
 	}
 	mustFind(t, recovered(r.ben))
-	mustFind(t, recovered(r.ada), tools.RecoveredRevoked)
+	mustFind(t, recovered(r.ada), tokens.RecoveredRevoked)
 	if r.works(t, created.Value) || !r.works(t, fetched.Value) {
 		t.Error("the wrong token was revoked")
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // A token that kenbun does not accept any more may be revoked, or its user suspended
@@ -94,7 +94,7 @@ func TestP22_ATokenThatIsNotAcceptedAnyMoreIsNotCalledRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustFind(t, found, tools.RecoveredRevoked)
+	mustFind(t, found, tokens.RecoveredRevoked)
 	if r.works(t, created.Value) {
 		t.Error("it lives after its user's next call")
 	}

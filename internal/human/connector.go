@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 // Connector takes a token in on a page. Calls that come while a page is open
@@ -26,8 +26,8 @@ func NewConnector(pages *Pages, accept func(ctx context.Context, pat client.Secr
 	return &Connector{pages: pages, accept: accept}
 }
 
-// Offer implements tools.Connector.
-func (c *Connector) Offer(context.Context) (tools.Offer, error) {
+// Offer implements approval.TokenPage.
+func (c *Connector) Offer(context.Context) (approval.Offer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open != nil && !c.open.ended() {
@@ -71,10 +71,10 @@ func (o *connectorOffer) ended() bool {
 	}
 }
 
-// URL implements tools.Offer.
+// URL implements approval.Offer.
 func (o *connectorOffer) URL() string { return o.page.URL }
 
-// Show implements tools.Offer. The browser is opened once, however many calls
+// Show implements approval.Offer. The browser is opened once, however many calls
 // wait.
 func (o *connectorOffer) Show(ctx context.Context) error {
 	var err error
@@ -82,12 +82,12 @@ func (o *connectorOffer) Show(ctx context.Context) error {
 	o.show.Do(func() { err = o.page.Open(context.WithoutCancel(ctx)) })
 	if err != nil {
 		o.page.Close()
-		return errors.Join(tools.ErrUnreachable, err)
+		return errors.Join(approval.ErrUnreachable, err)
 	}
 	return nil
 }
 
-// Wait implements tools.Offer.
+// Wait implements approval.Offer.
 func (o *connectorOffer) Wait(ctx context.Context) error {
 	o.mu.Lock()
 	o.waiting++

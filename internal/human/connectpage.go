@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/webui"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 // connectTries is how often a token may be entered.
@@ -41,7 +42,7 @@ type Offer struct {
 // says so and is gone. Its error is shown to the person: a sentence in plain
 // words, without the token.
 func (p *Pages) Connect(accept func(ctx context.Context, pat client.Secret) error) (*Offer, error) {
-	page, err := p.open(&connectContent{accept: accept}, tools.ConnectTimeout)
+	page, err := p.open(&connectContent{accept: accept}, approval.ConnectTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func (p *Pages) Connect(accept func(ctx context.Context, pat client.Secret) erro
 // Open shows the page in the person's browser.
 func (o *Offer) Open(ctx context.Context) error {
 	if o.pages.browser == nil {
-		return fmt.Errorf("%w: no browser can be opened here", tools.ErrUnreachable)
+		return fmt.Errorf("%w: no browser can be opened here", approval.ErrUnreachable)
 	}
 	return o.pages.show(ctx, o.page)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
 func (h *house) connect(t *testing.T, accept func(context.Context, client.Secret) error) *Offer {
@@ -149,7 +150,7 @@ func TestConnectEndsWithItsOffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unseen.Open(t.Context()); !errors.Is(err, tools.ErrUnreachable) {
+	if err := unseen.Open(t.Context()); !errors.Is(err, approval.ErrUnreachable) {
 		t.Errorf("Open returned %v without a browser", err)
 	}
 	if got := get(t, unseen.URL); got.status != http.StatusOK {

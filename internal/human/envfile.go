@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 const (
@@ -57,7 +58,7 @@ func isVariableName(name string) bool {
 	return name != ""
 }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (*EnvFile) Road() string { return "env-file" }
 
 // Check reports whether the line could be written now: it looks at the file and
@@ -71,8 +72,8 @@ func (e *EnvFile) Check(ctx context.Context) error {
 	})
 }
 
-// Current implements tools.Overwriting.
-func (e *EnvFile) Current(ctx context.Context) (current tools.CurrentValue, err error) {
+// Current implements tokens.Overwriting.
+func (e *EnvFile) Current(ctx context.Context) (current tokens.CurrentValue, err error) {
 	err = e.withFile(ctx, func(file *privatefile.File) error {
 		at, err := findVariable(file.Content(), e.variable)
 		if err == nil {
@@ -83,12 +84,12 @@ func (e *EnvFile) Current(ctx context.Context) (current tools.CurrentValue, err 
 	return current, err
 }
 
-func (e *EnvFile) currentAt(content []byte, at envValue) tools.CurrentValue {
+func (e *EnvFile) currentAt(content []byte, at envValue) tokens.CurrentValue {
 	if !at.found || at.start == at.end {
-		return tools.CurrentValue{}
+		return tokens.CurrentValue{}
 	}
 	digest := sha256.Sum256(content[at.start:at.end])
-	return tools.CurrentValue{
+	return tokens.CurrentValue{
 		What:   "the present value of " + e.variable + " in the .env file",
 		Digest: hex.EncodeToString(digest[:]),
 	}
@@ -96,17 +97,17 @@ func (e *EnvFile) currentAt(content []byte, at envValue) tools.CurrentValue {
 
 // Deliver makes the token's value the value of the variable and leaves every
 // other byte as it is.
-func (e *EnvFile) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (e *EnvFile) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	return e.deliver(ctx, token, nil)
 }
 
-// Overwrite implements tools.Overwriting.
-func (e *EnvFile) Overwrite(ctx context.Context, _ tools.Caller, token *client.CreatedToken, current tools.CurrentValue) (tools.Receipt, error) {
+// Overwrite implements tokens.Overwriting.
+func (e *EnvFile) Overwrite(ctx context.Context, _ tools.Caller, token *client.CreatedToken, current tokens.CurrentValue) (tokens.Receipt, error) {
 	return e.deliver(ctx, token, &current)
 }
 
 // deliver takes the place of whatever is there if expected is nil.
-func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expected *tools.CurrentValue) (tools.Receipt, error) {
+func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expected *tokens.CurrentValue) (tokens.Receipt, error) {
 	replaced := false
 	err := e.withFile(ctx, func(file *privatefile.File) error {
 		at, err := findVariable(file.Content(), e.variable)
@@ -115,7 +116,7 @@ func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expec
 		}
 		current := e.currentAt(file.Content(), at)
 		if expected != nil && current != *expected {
-			return tools.ErrCurrentChanged
+			return tokens.ErrCurrentChanged
 		}
 		replaced = current.What != ""
 		content, err := at.with(file.Content(), e.variable, token.Value.Reveal())
@@ -125,13 +126,13 @@ func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expec
 		return file.Replace(content)
 	})
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	note := fmt.Sprintf("The value is now that of %s in the file.", e.variable)
 	if replaced {
 		note += " The value that stood there before is gone; the token that it was is not revoked by this."
 	}
-	return tools.Receipt{
+	return tokens.Receipt{
 		Road:  e.Road(),
 		Where: fmt.Sprintf("%s, variable %s", e.path, e.variable),
 		Note:  note + " Tell the person; programs that read the file have to be started anew. Do not open it.",
@@ -158,8 +159,8 @@ func (e *EnvFile) withFile(ctx context.Context, do func(*privatefile.File) error
 }
 
 func (e *EnvFile) error(err error) error {
-	if errors.Is(err, tools.ErrCurrentChanged) {
-		return fmt.Errorf("%w: %s in %s", tools.ErrCurrentChanged, e.variable, e.path)
+	if errors.Is(err, tokens.ErrCurrentChanged) {
+		return fmt.Errorf("%w: %s in %s", tokens.ErrCurrentChanged, e.variable, e.path)
 	}
 	why := strings.ReplaceAll(err.Error(), "\n", "; ")
 	return fmt.Errorf("the token cannot be put into the .env file %s: %s", e.path, why)

@@ -12,6 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // File delivers each new token into a file of its own that only the user can
@@ -33,7 +34,7 @@ func NewFile(dir string) (*File, error) {
 	return &File{dir: absolute}, nil
 }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (*File) Road() string { return "file" }
 
 // Check makes the folder if need be, looks at who else could reach into it, and
@@ -53,29 +54,29 @@ func (f *File) Check(context.Context) (err error) {
 
 // Deliver writes the token's value to a new file. The file appears under its
 // name with all of its content or not at all.
-func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tools.Receipt, err error) {
+func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tokens.Receipt, err error) {
 	defer func() { err = f.named(err) }()
 	root, err := f.open()
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	defer func() { err = closeAfter(root, err) }()
 
 	name := token.ID + ".token"
 	if _, err := root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-		return tools.Receipt{}, fmt.Errorf("there is already a file for the token %s in the delivery folder", token.ID)
+		return tokens.Receipt{}, fmt.Errorf("there is already a file for the token %s in the delivery folder", token.ID)
 	}
 	temporary := ".new-" + rand.Text()
 	if err := writeSynced(root, temporary, []byte(token.Value.Reveal()+"\n")); err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	if err := root.Rename(temporary, name); err != nil {
-		return tools.Receipt{}, errors.Join(folderError("written to", err), cleanUp(root, temporary))
+		return tokens.Receipt{}, errors.Join(folderError("written to", err), cleanUp(root, temporary))
 	}
 	if err := syncFolder(root); err != nil {
-		return tools.Receipt{}, errors.Join(folderError("written to", err), cleanUp(root, name))
+		return tokens.Receipt{}, errors.Join(folderError("written to", err), cleanUp(root, name))
 	}
-	return tools.Receipt{
+	return tokens.Receipt{
 		Road:  f.Road(),
 		Where: filepath.Join(f.dir, name),
 		Note:  "The value is in a file that only the user can read. Tell the person where; they move it to where it is needed and delete the file. Do not open it.",

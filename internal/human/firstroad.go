@@ -9,19 +9,20 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // FirstRoad takes the first of several roads that is open. Which one it is is
 // found out at each Check, and holds until the next.
 type FirstRoad struct {
-	roads []tools.Deliverer
-	taken atomic.Pointer[tools.Deliverer]
+	roads []tokens.Deliverer
+	taken atomic.Pointer[tokens.Deliverer]
 }
 
 // NewFirstRoad returns the roads, the best one first.
-func NewFirstRoad(roads ...tools.Deliverer) *FirstRoad { return &FirstRoad{roads: roads} }
+func NewFirstRoad(roads ...tokens.Deliverer) *FirstRoad { return &FirstRoad{roads: roads} }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (f *FirstRoad) Road() string {
 	if road := f.taken.Load(); road != nil {
 		return (*road).Road()
@@ -43,23 +44,23 @@ func (f *FirstRoad) Check(ctx context.Context) error {
 	return errors.Join(closed...)
 }
 
-// Waits implements tools.Receiver for the road that Check found: zero if that does not.
+// Waits implements tokens.Receiver for the road that Check found: zero if that does not.
 func (f *FirstRoad) Waits() time.Duration {
 	if road := f.taken.Load(); road != nil {
-		if receiver, ok := (*road).(tools.Receiver); ok {
+		if receiver, ok := (*road).(tokens.Receiver); ok {
 			return receiver.Waits()
 		}
 	}
 	return 0
 }
 
-// Expect implements tools.Receiver for the road that Check found.
-func (f *FirstRoad) Expect(ctx context.Context, want client.NewToken) (tools.Pickup, error) {
+// Expect implements tokens.Receiver for the road that Check found.
+func (f *FirstRoad) Expect(ctx context.Context, want client.NewToken) (tokens.Pickup, error) {
 	road := f.taken.Load()
 	if road == nil {
 		return nil, errors.New("no road was found open before")
 	}
-	receiver, ok := (*road).(tools.Receiver)
+	receiver, ok := (*road).(tokens.Receiver)
 	if !ok {
 		return nil, errors.New("the road that was found open waits for nobody")
 	}
@@ -67,10 +68,10 @@ func (f *FirstRoad) Expect(ctx context.Context, want client.NewToken) (tools.Pic
 }
 
 // Deliver takes the road that Check found.
-func (f *FirstRoad) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (f *FirstRoad) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	road := f.taken.Load()
 	if road == nil {
-		return tools.Receipt{}, errors.New("no road was found open before")
+		return tokens.Receipt{}, errors.New("no road was found open before")
 	}
 	return (*road).Deliver(ctx, caller, token)
 }

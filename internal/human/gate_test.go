@@ -18,7 +18,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/peer"
 	"github.com/kenbun/kenbun-mcp/internal/webui"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 func TestA10_AForeignHostIsRefusedOnEveryMethodAndAddress(t *testing.T) {
@@ -362,7 +362,7 @@ func TestA33_AValueThatTheBrowserDidNotTakeIsNotDelivered(t *testing.T) {
 			form := formOf(t, d.address, "choice", "show")
 			w := deadWriter{httptest.NewRecorder(), step}
 			(&gate{pages: h.Pages, host: h.site.host}).ServeHTTP(w, w.request(t, h, d, form))
-			if got := d.wait(t); !errors.Is(got.err, errNotArrived) || got.receipt != (tools.Receipt{}) {
+			if got := d.wait(t); !errors.Is(got.err, errNotArrived) || got.receipt != (tokens.Receipt{}) {
 				t.Errorf("Deliver returned %+v, %v", got.receipt, got.err)
 			}
 			mustBeNothing(t, post(t, d.address, form))

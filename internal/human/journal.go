@@ -14,6 +14,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // maxJournalFile is from which size on a file of the journal gets no new
@@ -34,7 +35,7 @@ type JournalConfig struct {
 	OneUser bool
 }
 
-// Journal implements tools.Journal with one file for each process, which holds
+// Journal implements tokens.Journal with one file for each process, which holds
 // a lock on it as long as it lives: a file without a lock was left behind. No
 // file holds a token's value or anything derived from one but hashes under a
 // key.
@@ -67,8 +68,8 @@ type journalFile struct {
 	open int // how many entries are not done
 }
 
-// Begin implements tools.Journal.
-func (j *Journal) Begin(ctx context.Context, caller tools.Caller, intent tools.Intent) (tools.JournalEntry, error) {
+// Begin implements tokens.Journal.
+func (j *Journal) Begin(ctx context.Context, caller tools.Caller, intent tokens.Intent) (tokens.JournalEntry, error) {
 	folder, err := openJournalFolder(j.config.Dir)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (j *Journal) Begin(ctx context.Context, caller tools.Caller, intent tools.I
 	return entry, folder.closeAfter(err)
 }
 
-func (j *Journal) begin(ctx context.Context, folder *journalFolder, caller tools.Caller, intent tools.Intent) (tools.JournalEntry, error) {
+func (j *Journal) begin(ctx context.Context, folder *journalFolder, caller tools.Caller, intent tokens.Intent) (tokens.JournalEntry, error) {
 	name, err := j.callerName(ctx, folder, caller)
 	if err != nil {
 		return nil, err
@@ -190,12 +191,12 @@ type journalEntry struct {
 	done  bool
 }
 
-// Made implements tools.JournalEntry.
+// Made implements tokens.JournalEntry.
 func (e *journalEntry) Made(id string) error {
 	return e.note(journalRecord{Entry: e.number, Event: eventMade, IDs: []string{id}, At: time.Now().UTC()})
 }
 
-// MayHaveMade implements tools.JournalEntry.
+// MayHaveMade implements tokens.JournalEntry.
 func (e *journalEntry) MayHaveMade(ids []string) error {
 	return e.note(journalRecord{Entry: e.number, Event: eventMaybe, IDs: ids, At: time.Now().UTC()})
 }
@@ -210,7 +211,7 @@ func (e *journalEntry) note(record journalRecord) error {
 	return nil
 }
 
-// Done implements tools.JournalEntry. The last entry of a file to be done leaves
+// Done implements tokens.JournalEntry. The last entry of a file to be done leaves
 // it empty, for which no room on the disk is needed.
 func (e *journalEntry) Done() error {
 	e.journal.mu.Lock()

@@ -14,6 +14,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // A process that is killed needs to be another one than that of the tests. It is
@@ -34,15 +36,15 @@ func stopAt(point string) {
 }
 
 // stoppingJournal stops before and after what it notes.
-type stoppingJournal struct{ tools.Journal }
+type stoppingJournal struct{ tokens.Journal }
 
-func (j stoppingJournal) Begin(ctx context.Context, caller tools.Caller, intent tools.Intent) (tools.JournalEntry, error) {
+func (j stoppingJournal) Begin(ctx context.Context, caller tools.Caller, intent tokens.Intent) (tokens.JournalEntry, error) {
 	entry, err := j.Journal.Begin(ctx, caller, intent)
 	stopAt("begun")
 	return stoppingEntry{entry}, err
 }
 
-type stoppingEntry struct{ tools.JournalEntry }
+type stoppingEntry struct{ tokens.JournalEntry }
 
 func (e stoppingEntry) Made(id string) error {
 	stopAt("minted")
@@ -59,9 +61,9 @@ func (e stoppingEntry) Done() error {
 }
 
 // stoppingRoad stops with half of the value delivered.
-type stoppingRoad struct{ tools.Deliverer }
+type stoppingRoad struct{ tokens.Deliverer }
 
-func (r stoppingRoad) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (r stoppingRoad) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	stopAt("delivering")
 	return r.Deliverer.Deliver(ctx, caller, token)
 }
@@ -89,7 +91,7 @@ func TestKilledChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	toolbox, err := tools.New(tools.Config{
+	toolbox, err := toolsets.New(toolsets.Config{
 		Callers:   oneCaller{tools.Caller{API: api.As(client.Credential{PAT: pat}), ID: "child", TokenPrefix: pat.Prefix()}},
 		Deliverer: stoppingRoad{road},
 		Journal:   stoppingJournal{journal},
@@ -156,7 +158,7 @@ func TestA33_KilledAtAnyPointNoLiveTokenIsLeftThatNobodyHolds(t *testing.T) {
 			}
 
 			journal := f.journal(false)
-			toolbox, err := tools.New(tools.Config{
+			toolbox, err := toolsets.New(toolsets.Config{
 				Callers: oneCaller{f.caller(f.pat)}, Deliverer: human.NoRoad{}, Journal: journal, Policy: tools.DefaultPolicy(),
 			})
 			if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 func TestA33_JournalOnAFullDisk(t *testing.T) {
@@ -25,7 +25,7 @@ func TestA33_JournalOnAFullDisk(t *testing.T) {
 	}
 	kenbuntest.FillDisk(t, filepath.Join(disk, "ballast"))
 	for _, name := range []string{"short", strings.Repeat("x", 8192)} {
-		another, err := j.Begin(t.Context(), caller, tools.Intent{Name: name, BeganAt: time.Now()})
+		another, err := j.Begin(t.Context(), caller, tokens.Intent{Name: name, BeganAt: time.Now()})
 		switch {
 		case err == nil && len(name) > 4096:
 			t.Error("something was begun that could not be noted")

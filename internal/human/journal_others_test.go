@@ -6,7 +6,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/human"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 func TestJournalOfALivingProcessIsLeftAlone(t *testing.T) {
@@ -52,7 +52,7 @@ func TestJournalRevokesNoTokenThatSomebodyHolds(t *testing.T) {
 	f.die()
 
 	// Whoever used it, the API does not show it as never used.
-	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse, tools.RecoveredInUse)
+	mustFind(t, f.recover(f.journal(true), caller), tokens.RecoveredInUse, tokens.RecoveredInUse)
 	f.mustBeRevoked(used.ID, false)
 	f.mustBeRevoked(tried.ID, false)
 }
@@ -65,7 +65,7 @@ func TestJournalNeverRevokesTheTokenInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.die()
-	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredInUse)
+	mustFind(t, f.recover(f.journal(true), caller), tokens.RecoveredInUse)
 	f.mustBeRevoked(own, false)
 }
 
@@ -80,17 +80,17 @@ func TestA27_JournalEntriesBelongToTheirCaller(t *testing.T) {
 	f.die()
 	after := f.journal(false)
 	mustFind(t, f.recover(after, f.caller(alan)))
-	tokens, err := f.api.As(t, alan).ListTokens(t.Context())
+	listed, err := f.api.As(t, alan).ListTokens(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, listed := range tokens {
+	for _, listed := range listed {
 		if listed.ID == his.ID && listed.RevokedAt != nil {
 			t.Error("somebody else's token was revoked")
 		}
 	}
 	f.mustBeRevoked(token.ID, false)
-	mustFind(t, f.recover(after, f.caller(f.pat)), tools.RecoveredRevoked)
+	mustFind(t, f.recover(after, f.caller(f.pat)), tokens.RecoveredRevoked)
 
 	// Another API's entries are not looked at.
 	f.left(f.journal(false), f.caller(f.pat), "import", nil)
@@ -120,7 +120,7 @@ func TestA27_JournalOfOnePersonLeavesTheOtherAccountsTokens(t *testing.T) {
 
 	mustFind(t, f.recover(f.journal(true), f.caller(other)))
 	f.mustBeRevoked(left.ID, false)
-	mustFind(t, f.recover(f.journal(true), f.caller(f.pat)), tools.RecoveredRevoked, tools.RecoveredNotMade)
+	mustFind(t, f.recover(f.journal(true), f.caller(f.pat)), tokens.RecoveredRevoked, tokens.RecoveredNotMade)
 	f.mustBeRevoked(left.ID, true)
 }
 
@@ -130,22 +130,22 @@ func TestA33_JournalReportsWhatItCannotVerify(t *testing.T) {
 	for name, c := range map[string]struct {
 		began time.Duration
 		rest  func(f *journalFixture) string
-		want  tools.RecoveryOutcome
+		want  tokens.RecoveryOutcome
 	}{
 		"the token was rotated meanwhile": {0, func(f *journalFixture) string {
 			return f.api.Token(f.t, grace, "successor", nil).Value
-		}, tools.RecoveredUnverified},
-		"the same token":   {0, func(f *journalFixture) string { return f.pat }, tools.RecoveredRevoked},
-		"six days later":   {-6 * 24 * time.Hour, func(f *journalFixture) string { return f.pat }, tools.RecoveredRevoked},
-		"eight days later": {-8 * 24 * time.Hour, func(f *journalFixture) string { return f.pat }, tools.RecoveredUnverified},
-		"from the future":  {time.Hour, func(f *journalFixture) string { return f.pat }, tools.RecoveredUnverified},
+		}, tokens.RecoveredUnverified},
+		"the same token":   {0, func(f *journalFixture) string { return f.pat }, tokens.RecoveredRevoked},
+		"six days later":   {-6 * 24 * time.Hour, func(f *journalFixture) string { return f.pat }, tokens.RecoveredRevoked},
+		"eight days later": {-8 * 24 * time.Hour, func(f *journalFixture) string { return f.pat }, tokens.RecoveredUnverified},
+		"from the future":  {time.Hour, func(f *journalFixture) string { return f.pat }, tokens.RecoveredUnverified},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newJournalFixture(t)
 			f.api.Shift(c.began)
 			token := f.api.Token(t, grace, "left", nil)
 			f.api.Shift(0)
-			entry, err := f.journal(true).Begin(t.Context(), f.caller(f.pat), tools.Intent{Name: "left", BeganAt: time.Now().Add(c.began)})
+			entry, err := f.journal(true).Begin(t.Context(), f.caller(f.pat), tokens.Intent{Name: "left", BeganAt: time.Now().Add(c.began)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestA33_JournalReportsWhatItCannotVerify(t *testing.T) {
 			f.die()
 			pat := c.rest(f)
 			mustFind(t, f.recover(f.journal(true), f.caller(pat)), c.want)
-			f.mustBeRevoked(token.ID, c.want == tools.RecoveredRevoked)
+			f.mustBeRevoked(token.ID, c.want == tokens.RecoveredRevoked)
 		})
 	}
 }
@@ -178,7 +178,7 @@ func TestA33_JournalRevokesNoOtherTokenByItsID(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.die()
-			mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredUnclear)
+			mustFind(t, f.recover(f.journal(true), caller), tokens.RecoveredUnclear)
 			f.mustBeRevoked(id, false)
 		})
 	}

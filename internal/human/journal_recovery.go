@@ -18,6 +18,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 const (
@@ -32,8 +33,8 @@ const (
 	maxJournalRead = 16 * maxJournalFile
 )
 
-// Recover implements tools.Journal.
-func (j *Journal) Recover(ctx context.Context, caller tools.Caller) (_ []tools.Recovered, err error) {
+// Recover implements tokens.Journal.
+func (j *Journal) Recover(ctx context.Context, caller tools.Caller) (_ []tokens.Recovered, err error) {
 	if _, err := os.Lstat(j.config.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -110,7 +111,7 @@ type recoveryRun struct {
 	signer journalSigner
 	// mine reports whether an entry may be the caller's.
 	mine  func(begin journalRecord) bool
-	found []tools.Recovered
+	found []tokens.Recovered
 
 	listed  bool
 	tokens  []client.Token
@@ -268,12 +269,12 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 	}
 	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdWithin)) {
 		if r.listErr != nil {
-			r.tell(entry, entry.made, tools.RecoveredUnclear)
+			r.tell(entry, entry.made, tokens.RecoveredUnclear)
 			return false, nil //nolint:nilerr // as below; looking again would tell no more
 		}
 		// The API may have given the token a later end.
 		if !slices.ContainsFunc(r.tokens, func(t client.Token) bool { return mayBeLeft(&t, entry) }) {
-			r.tell(entry, entry.made, tools.RecoveredGone)
+			r.tell(entry, entry.made, tokens.RecoveredGone)
 			return false, nil
 		}
 	}
@@ -281,7 +282,7 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 		return r.dealWithID(entry, entry.made)
 	}
 	if r.listErr != nil {
-		r.tell(entry, "", tools.RecoveredUnclear)
+		r.tell(entry, "", tokens.RecoveredUnclear)
 		return true, nil //nolint:nilerr // the token may not list; what that means was just told
 	}
 	return r.dealByName(entry)
@@ -290,7 +291,7 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err error) {
 	if r.listErr != nil {
 		// Whether somebody holds it cannot be seen.
-		r.tell(entry, id, tools.RecoveredUnclear)
+		r.tell(entry, id, tokens.RecoveredUnclear)
 		return true, nil //nolint:nilerr // as in deal
 	}
 	i := slices.IndexFunc(r.tokens, func(t client.Token) bool { return t.ID == id })
@@ -298,13 +299,13 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 	case i < 0 && !r.sameToken(entry):
 		return true, nil // perhaps it is another account's, who will come for it
 	case i < 0, r.tokens[i].Status(time.Now()) == client.StatusRevoked, r.tokens[i].Status(time.Now()) == client.StatusExpired:
-		r.tell(entry, id, tools.RecoveredGone)
+		r.tell(entry, id, tokens.RecoveredGone)
 		return false, nil
 	case r.isHeld(&r.tokens[i]):
-		r.tell(entry, id, tools.RecoveredInUse)
+		r.tell(entry, id, tokens.RecoveredInUse)
 		return false, nil
 	case !plaintext.SameName(r.tokens[i].Name, entry.begin.Name), !createdFor(&r.tokens[i], entry):
-		r.tell(entry, id, tools.RecoveredUnclear)
+		r.tell(entry, id, tokens.RecoveredUnclear)
 		return true, nil
 	}
 	return r.revoke(entry, id)
@@ -374,11 +375,11 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 	case len(all) == 0 && !r.sameToken(entry):
 		return true, nil // as in dealWithID
 	case len(all) == 0:
-		r.tell(entry, "", tools.RecoveredNotMade)
+		r.tell(entry, "", tokens.RecoveredNotMade)
 		return false, nil
 	}
 	for _, id := range all {
-		r.tell(entry, id, tools.RecoveredUnclear)
+		r.tell(entry, id, tokens.RecoveredUnclear)
 	}
 	return true, nil
 }
@@ -408,24 +409,24 @@ func roundedEnd(got, wanted *time.Time) bool {
 // revocation, and anything could have been written to the file.
 func (r *recoveryRun) revoke(entry *leftBehind, id string) (keep bool, err error) {
 	if age := time.Since(entry.begin.At); !entry.authentic || age > revokedWithin || age < -createdWithin {
-		r.tell(entry, id, tools.RecoveredUnverified)
+		r.tell(entry, id, tokens.RecoveredUnverified)
 		return true, nil
 	}
 	switch err := r.caller.API.RevokeToken(r.ctx, id); {
 	case err == nil:
-		r.tell(entry, id, tools.RecoveredRevoked)
+		r.tell(entry, id, tokens.RecoveredRevoked)
 		return false, nil
 	case errors.Is(err, client.ErrNotFound):
-		r.tell(entry, id, tools.RecoveredGone)
+		r.tell(entry, id, tokens.RecoveredGone)
 		return false, nil
 	case errors.Is(err, client.ErrForbidden), errors.Is(err, client.ErrInvalid):
-		r.tell(entry, id, tools.RecoveredUnclear)
+		r.tell(entry, id, tokens.RecoveredUnclear)
 		return true, nil
 	default:
 		return true, fmt.Errorf("revoke the token %s: %w", id, err)
 	}
 }
 
-func (r *recoveryRun) tell(entry *leftBehind, id string, outcome tools.RecoveryOutcome) {
-	r.found = append(r.found, tools.Recovered{TokenID: id, Name: entry.begin.Name, Outcome: outcome})
+func (r *recoveryRun) tell(entry *leftBehind, id string, outcome tokens.RecoveryOutcome) {
+	r.found = append(r.found, tokens.Recovered{TokenID: id, Name: entry.begin.Name, Outcome: outcome})
 }

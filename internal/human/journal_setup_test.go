@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 const grace = "grace@example.test"
@@ -48,9 +49,9 @@ func (f *journalFixture) caller(pat string) tools.Caller {
 }
 
 // left notes a token as a process would that then ended, and returns its entry.
-func (f *journalFixture) left(j *human.Journal, caller tools.Caller, name string, expires *time.Time) tools.JournalEntry {
+func (f *journalFixture) left(j *human.Journal, caller tools.Caller, name string, expires *time.Time) tokens.JournalEntry {
 	f.t.Helper()
-	entry, err := j.Begin(f.t.Context(), caller, tools.Intent{Name: name, ExpiresAt: expires, BeganAt: time.Now()})
+	entry, err := j.Begin(f.t.Context(), caller, tokens.Intent{Name: name, ExpiresAt: expires, BeganAt: time.Now()})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func (f *journalFixture) files() []string {
 }
 
 // recover is what the next process finds.
-func (f *journalFixture) recover(j *human.Journal, caller tools.Caller) []tools.Recovered {
+func (f *journalFixture) recover(j *human.Journal, caller tools.Caller) []tokens.Recovered {
 	f.t.Helper()
 	found, err := j.Recover(f.t.Context(), caller)
 	if err != nil {
@@ -100,7 +101,7 @@ func (f *journalFixture) recover(j *human.Journal, caller tools.Caller) []tools.
 }
 
 // mustFind fails the test unless exactly these outcomes were found, in order.
-func mustFind(t *testing.T, found []tools.Recovered, want ...tools.RecoveryOutcome) {
+func mustFind(t *testing.T, found []tokens.Recovered, want ...tokens.RecoveryOutcome) {
 	t.Helper()
 	if len(found) != len(want) {
 		t.Fatalf("found %+v, want the outcomes %v", found, want)

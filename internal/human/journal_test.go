@@ -1,14 +1,13 @@
 package human_test
 
 import (
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func TestA33_JournalOfAnEndedProcessIsWorkedOff(t *testing.T) {
@@ -44,7 +43,7 @@ func TestA33_JournalOfAnEndedProcessIsWorkedOff(t *testing.T) {
 
 	after := f.journal(true)
 	found := f.recover(after, caller)
-	mustFind(t, found, tools.RecoveredNotMade, tools.RecoveredRevoked, tools.RecoveredRevoked, tools.RecoveredGone)
+	mustFind(t, found, tokens.RecoveredNotMade, tokens.RecoveredRevoked, tokens.RecoveredRevoked, tokens.RecoveredGone)
 	if found[0].Name != "not made" || found[1].TokenID != withoutID.ID || found[2].TokenID != withID.ID || found[3].TokenID != revoked.ID {
 		t.Errorf("found %+v", found)
 	}
@@ -78,37 +77,37 @@ func TestJournalLeavesToAPersonWhatItCannotTellForSure(t *testing.T) {
 	other, farNearer := end.Add(time.Hour), end.Add(-25*time.Hour)
 	for name, c := range map[string]struct {
 		make func(f *journalFixture) (kept []string)
-		want []tools.RecoveryOutcome
+		want []tokens.RecoveryOutcome
 	}{
 		"two of the same name and end": {func(f *journalFixture) []string {
 			return []string{f.api.Token(f.t, grace, "x", end).ID, f.api.Token(f.t, grace, "x", end).ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredUnclear, tools.RecoveredUnclear}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredUnclear, tokens.RecoveredUnclear}},
 		"another name": {func(f *journalFixture) []string {
 			return []string{f.api.Token(f.t, grace, "y", end).ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredNotMade}},
 		"another end": {func(f *journalFixture) []string {
 			return []string{f.api.Token(f.t, grace, "x", &other).ID, f.api.Token(f.t, grace, "x", nil).ID, f.api.Token(f.t, grace, "x", &farNearer).ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredUnclear, tools.RecoveredUnclear, tools.RecoveredUnclear}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredUnclear, tokens.RecoveredUnclear, tokens.RecoveredUnclear}},
 		"another end, made long after": {func(f *journalFixture) []string {
 			f.api.Shift(10 * time.Minute)
 			defer f.api.Shift(0)
 			return []string{f.api.Token(f.t, grace, "x", &other).ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredNotMade}},
 		"used": {func(f *journalFixture) []string {
 			token := f.api.Token(f.t, grace, "x", end)
 			f.use(token)
 			return []string{token.ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredNotMade}},
 		"made long before": {func(f *journalFixture) []string {
 			f.api.Shift(-10 * time.Minute)
 			defer f.api.Shift(0)
 			return []string{f.api.Token(f.t, grace, "x", end).ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredNotMade}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredNotMade}},
 		"made long after": {func(f *journalFixture) []string {
 			f.api.Shift(10 * time.Minute)
 			defer f.api.Shift(0)
 			return []string{f.api.Token(f.t, grace, "x", end).ID}
-		}, []tools.RecoveryOutcome{tools.RecoveredUnclear}},
+		}, []tokens.RecoveryOutcome{tokens.RecoveredUnclear}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newJournalFixture(t)
@@ -121,7 +120,7 @@ func TestJournalLeavesToAPersonWhatItCannotTellForSure(t *testing.T) {
 				f.mustBeRevoked(id, false)
 			}
 			// What is unclear is told again, until it is clear.
-			stays := c.want[0] == tools.RecoveredUnclear
+			stays := c.want[0] == tokens.RecoveredUnclear
 			if files := f.files(); (len(files) == 1) != stays {
 				t.Errorf("left are %v", files)
 			}
@@ -134,7 +133,7 @@ func TestJournalLeavesToAPersonWhatItCannotTellForSure(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredNotMade)
+			mustFind(t, f.recover(f.journal(true), caller), tokens.RecoveredNotMade)
 			if files := f.files(); len(files) != 0 {
 				t.Errorf("left are %v", files)
 			}
@@ -158,7 +157,7 @@ func TestJournalOfALostAnswer(t *testing.T) {
 	}
 	f.die()
 	found := f.recover(f.journal(true), caller)
-	mustFind(t, found, tools.RecoveredRevoked, tools.RecoveredUnclear)
+	mustFind(t, found, tokens.RecoveredRevoked, tokens.RecoveredUnclear)
 	if found[1].TokenID != strange.ID {
 		t.Errorf("the unclear one is %+v", found[1])
 	}
@@ -180,7 +179,7 @@ func TestJournalKeepsWhatTheAPICannotBeAskedAbout(t *testing.T) {
 		t.Errorf("found %+v without an API to ask, %v", found, err)
 	}
 	f.mustBeRevoked(token.ID, false)
-	mustFind(t, f.recover(after, caller), tools.RecoveredRevoked)
+	mustFind(t, f.recover(after, caller), tokens.RecoveredRevoked)
 }
 
 func TestJournalForgetsWhatHasExpired(t *testing.T) {
@@ -189,7 +188,7 @@ func TestJournalForgetsWhatHasExpired(t *testing.T) {
 	past := time.Now().Add(-time.Hour)
 	f.left(f.journal(true), caller, "old", &past)
 	f.die()
-	mustFind(t, f.recover(f.journal(true), caller), tools.RecoveredGone)
+	mustFind(t, f.recover(f.journal(true), caller), tokens.RecoveredGone)
 	if files := f.files(); len(files) != 0 {
 		t.Errorf("left are %v", files)
 	}
@@ -202,18 +201,18 @@ func TestP26_P22_JournalFindsWhatTheAPIMadeOtherwise(t *testing.T) {
 	for name, c := range map[string]struct {
 		token func(f *journalFixture) string
 		end   *time.Time
-		want  tools.RecoveryOutcome
+		want  tokens.RecoveryOutcome
 	}{
-		"the name in NFC": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gr\u00f6\u00dfe", end).ID }, end, tools.RecoveredRevoked},
+		"the name in NFC": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gr\u00f6\u00dfe", end).ID }, end, tokens.RecoveredRevoked},
 		"a day that begins": {func(f *journalFixture) string {
 			return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", new(end.Truncate(24*time.Hour))).ID
-		}, end, tools.RecoveredRevoked},
+		}, end, tokens.RecoveredRevoked},
 		"a day that ends": {func(f *journalFixture) string {
 			return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", new(end.Truncate(24*time.Hour).Add(24*time.Hour-time.Second))).ID
-		}, end, tools.RecoveredUnclear},
-		"no end at all": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", nil).ID }, end, tools.RecoveredUnclear},
+		}, end, tokens.RecoveredUnclear},
+		"no end at all": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", nil).ID }, end, tokens.RecoveredUnclear},
 		// It would be gone if it had the end that was asked for.
-		"a later end, past the one asked for": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", end).ID }, new(time.Now().Add(-time.Hour)), tools.RecoveredUnclear},
+		"a later end, past the one asked for": {func(f *journalFixture) string { return f.api.Token(f.t, grace, "Gro\u0308\u00dfe", end).ID }, new(time.Now().Add(-time.Hour)), tokens.RecoveredUnclear},
 	} {
 		for _, known := range []bool{false, true} {
 			f := newJournalFixture(t)
@@ -225,14 +224,14 @@ func TestP26_P22_JournalFindsWhatTheAPIMadeOtherwise(t *testing.T) {
 				if err := entry.Made(id); err != nil {
 					t.Fatal(err)
 				}
-				want = tools.RecoveredRevoked // it can be no other
+				want = tokens.RecoveredRevoked // it can be no other
 			}
 			f.die()
 			found := f.recover(f.journal(true), caller)
 			if len(found) != 1 || found[0].Outcome != want || found[0].TokenID != id {
 				t.Errorf("%s, id known: %t: found %+v, want %s of %s", name, known, found, want, id)
 			}
-			f.mustBeRevoked(id, want == tools.RecoveredRevoked)
+			f.mustBeRevoked(id, want == tokens.RecoveredRevoked)
 		}
 	}
 }
@@ -314,7 +313,7 @@ func TestJournalIsWorkedOffOnce(t *testing.T) {
 	}
 	f.die()
 	var mu sync.Mutex
-	var found []tools.Recovered
+	var found []tokens.Recovered
 	var processes sync.WaitGroup
 	for range 8 {
 		j := f.journal(true)

@@ -4,14 +4,13 @@ package human_test
 
 import (
 	"errors"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func TestR36_JournalIsTheUsersAloneUnderAnyUmask(t *testing.T) {
@@ -19,7 +18,7 @@ func TestR36_JournalIsTheUsersAloneUnderAnyUmask(t *testing.T) {
 		f := newJournalFixture(t)
 		mustMake(t, f.dir, 0o700)
 		old := syscall.Umask(umask)
-		_, err := f.journal(false).Begin(t.Context(), f.caller(f.pat), tools.Intent{Name: "x", BeganAt: time.Now()})
+		_, err := f.journal(false).Begin(t.Context(), f.caller(f.pat), tokens.Intent{Name: "x", BeganAt: time.Now()})
 		syscall.Umask(old)
 		if err != nil {
 			t.Fatalf("umask %o: %v", umask, err)
@@ -45,7 +44,7 @@ func TestA33_NothingIsBegunWhereNothingCanBeNoted(t *testing.T) {
 		if err := c.prepare(f.dir); err != nil {
 			t.Fatal(err)
 		}
-		_, err := f.journal(true).Begin(t.Context(), f.caller(f.pat), tools.Intent{Name: "x", BeganAt: time.Now()})
+		_, err := f.journal(true).Begin(t.Context(), f.caller(f.pat), tokens.Intent{Name: "x", BeganAt: time.Now()})
 		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--journal-dir") || !strings.Contains(err.Error(), f.dir) {
 			t.Errorf("%s: %v", name, err)
 		}

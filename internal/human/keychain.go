@@ -9,6 +9,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // Keychain delivers each new token into an entry of its own in the operating
@@ -20,7 +21,7 @@ type Keychain struct {
 // NewKeychain delivers into chain. It does no I/O.
 func NewKeychain(chain *keychain.Keychain) *Keychain { return &Keychain{chain: chain} }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (*Keychain) Road() string { return "keychain" }
 
 // Check writes an entry of a token's size, reads it and removes it, to see that
@@ -49,11 +50,11 @@ func (k *Keychain) remove(ctx context.Context, account string) error {
 }
 
 // Deliver puts the token's value into an entry named by the token's id.
-func (k *Keychain) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (k *Keychain) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	if err := k.chain.Set(ctx, token.ID, token.Value); err != nil {
-		return tools.Receipt{}, keychainError("written to", err)
+		return tokens.Receipt{}, keychainError("written to", err)
 	}
-	return tools.Receipt{
+	return tokens.Receipt{
 		Road:  k.Road(),
 		Where: fmt.Sprintf("%s: %s", keychain.Program, keychain.EntryName(token.ID)),
 		Note: fmt.Sprintf("The value is in the keychain of the person who runs this server. Tell them where: in %s the entry is named %s. They copy it to where it is needed and delete the entry. Do not read it.",

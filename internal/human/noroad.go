@@ -5,16 +5,17 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // NoRoad is for a server from which no road leads to the person: it refuses
 // before anything is made.
 type NoRoad struct{}
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (NoRoad) Road() string { return "none" }
 
-// Check implements tools.Deliverer and always fails.
+// Check implements tokens.Deliverer and always fails.
 func (NoRoad) Check(context.Context) error {
 	return &tools.Error{
 		Code:    tools.CodeCannotDeliver,
@@ -23,7 +24,7 @@ func (NoRoad) Check(context.Context) error {
 	}
 }
 
-// Deliver implements tools.Deliverer and always fails.
-func (n NoRoad) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToken) (tools.Receipt, error) {
-	return tools.Receipt{}, n.Check(ctx)
+// Deliver implements tokens.Deliverer and always fails.
+func (n NoRoad) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToken) (tokens.Receipt, error) {
+	return tokens.Receipt{}, n.Check(ctx)
 }

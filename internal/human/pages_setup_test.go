@@ -25,6 +25,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // atLeisure is a person's time that no test is to come to the end of, however
@@ -195,7 +196,7 @@ type delivery struct {
 }
 
 type delivered struct {
-	receipt tools.Receipt
+	receipt tokens.Receipt
 	err     error
 }
 

@@ -4,12 +4,11 @@ package human
 
 import (
 	"context"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func TestQuestionsShareOneTab(t *testing.T) {
@@ -66,7 +65,7 @@ func TestQuestionsShareOneTab(t *testing.T) {
 	}
 	address = h.address(t)
 	post(t, address, formOf(t, address, "choice", "leave"))
-	if err := mustReceive(t, fourth); err != tools.ErrDeclined { //nolint:errorlint // it is the very error
+	if err := mustReceive(t, fourth); err != approval.ErrDeclined { //nolint:errorlint // it is the very error
 		t.Error(err)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/webui"
-	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
 // PagePerson asks the user on pages of their browser. However many questions
@@ -26,32 +27,32 @@ type PagePerson struct {
 // NewPagePerson asks on pages.
 func NewPagePerson(pages *Pages) *PagePerson { return &PagePerson{pages: pages} }
 
-// Decide implements tools.Person. A yes is a click on the button that says so;
+// Decide implements approval.Person. A yes is a click on the button that says so;
 // nothing else is one. A page that the program closes while it waits counts as
 // a user who cannot be reached.
 //
 // The browser is started for the first question that waits. A further one is
 // listed on the page that is open, and on the answer to it.
-func (p *PagePerson) Decide(ctx context.Context, question tools.Question, limit time.Duration) error {
+func (p *PagePerson) Decide(ctx context.Context, question approval.Question, limit time.Duration) error {
 	if p.pages.browser == nil {
-		return fmt.Errorf("%w: no browser can be opened here", tools.ErrUnreachable)
+		return fmt.Errorf("%w: no browser can be opened here", approval.ErrUnreachable)
 	}
 	content := &questionContent{question: question, person: p}
 	page, err := p.pages.open(content, limit)
 	if err != nil {
-		return fmt.Errorf("%w: %w", tools.ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", approval.ErrUnreachable, err)
 	}
 	if p.add(page) {
 		p.show(ctx, page)
 	}
 	err = page.wait(ctx)
 	next := p.remove(page)
-	if next != nil && err != nil && !errors.Is(err, tools.ErrDeclined) && !errors.Is(err, errPagesClosed) {
+	if next != nil && err != nil && !errors.Is(err, approval.ErrDeclined) && !errors.Is(err, errPagesClosed) {
 		// Nobody clicked, and no answer led on to the next question.
 		p.show(context.WithoutCancel(ctx), next)
 	}
 	if errors.Is(err, errPagesClosed) || errors.Is(err, errPageFailed) {
-		return fmt.Errorf("%w: %w", tools.ErrUnreachable, err)
+		return fmt.Errorf("%w: %w", approval.ErrUnreachable, err)
 	}
 	return err
 }
@@ -59,7 +60,7 @@ func (p *PagePerson) Decide(ctx context.Context, question tools.Question, limit 
 // show starts the browser for a page.
 func (p *PagePerson) show(ctx context.Context, page *page) {
 	if err := p.pages.show(ctx, page); err != nil {
-		page.end(fmt.Errorf("%w: %w", tools.ErrUnreachable, err))
+		page.end(fmt.Errorf("%w: %w", approval.ErrUnreachable, err))
 	}
 }
 
@@ -102,18 +103,18 @@ func (p *PagePerson) others(own *questionContent) []waitingQuestion {
 // waitingQuestion is a question as other pages list it.
 type waitingQuestion struct{ Text, Path string }
 
-// Way implements tools.Person.
-func (*PagePerson) Way() tools.Way { return tools.WayPage }
+// Way implements approval.Person.
+func (*PagePerson) Way() audit.Way { return audit.WayPage }
 
 // questionContent is a question on its page.
 type questionContent struct {
-	question tools.Question
+	question approval.Question
 	// person is who else may ask. Nil: nobody.
 	person *PagePerson
 }
 
 type questionView struct {
-	tools.Question
+	approval.Question
 	Waiting []waitingQuestion
 }
 
@@ -135,7 +136,7 @@ func (q *questionContent) act(_ context.Context, form url.Values) reply {
 			view: q.leadingOn(newNotice(http.StatusOK, "You said no", "",
 				"So "+q.question.Unchanged+". Your assistant is told.",
 				"You can close this tab.")),
-			over: true, err: tools.ErrDeclined,
+			over: true, err: approval.ErrDeclined,
 		}
 	default:
 		return reply{view: noticeOfBadForm(nil)}

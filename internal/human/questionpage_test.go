@@ -5,21 +5,20 @@ package human
 import (
 	"context"
 	"errors"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-var _ tools.Person = (*PagePerson)(nil)
+var _ approval.Person = (*PagePerson)(nil)
 
-func aQuestion() tools.Question {
-	return tools.Question{
+func aQuestion() approval.Question {
+	return approval.Question{
 		Title: "Revoke this kenbun token?",
-		Facts: []tools.Fact{
+		Facts: []approval.Fact{
 			{Label: "Name", Value: "Nightly import - build server"},
 			{Label: "Begins with", Value: "kbn_pat_3f9a1c07"},
 			{Label: "Created", Value: "8 months ago"},
@@ -97,7 +96,7 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		if got := post(t, a.address, form); !strings.Contains(got.body, "You said no") || !strings.Contains(got.body, "the token was not revoked") {
 			t.Errorf("the page says %d %s", got.status, got.body)
 		}
-		if err := mustReceive(t, a.end); !errors.Is(err, tools.ErrDeclined) {
+		if err := mustReceive(t, a.end); !errors.Is(err, approval.ErrDeclined) {
 			t.Errorf("Decide returned %v", err)
 		}
 		form.Set("choice", "agree")
@@ -121,13 +120,13 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		mustBeWithdrawn(t, post(t, a.address, form))
 	})
 	t.Run("no browser", func(t *testing.T) {
-		if err := NewPagePerson(NewPages(nil, nil)).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, tools.ErrUnreachable) {
+		if err := NewPagePerson(NewPages(nil, nil)).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, approval.ErrUnreachable) {
 			t.Errorf("Decide returned %v", err)
 		}
 	})
 	t.Run("a browser that fails", func(t *testing.T) {
 		pages := NewPages(&Browser{argv: []string{"/bin/sh", "-c", "exit 3"}, environment: []string{}, folder: t.TempDir()}, nil)
-		if err := NewPagePerson(pages).Decide(t.Context(), aQuestion(), time.Minute); !errors.Is(err, tools.ErrUnreachable) {
+		if err := NewPagePerson(pages).Decide(t.Context(), aQuestion(), time.Minute); !errors.Is(err, approval.ErrUnreachable) {
 			t.Errorf("Decide returned %v", err)
 		}
 		if err := pages.Close(); err != nil {
@@ -139,10 +138,10 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := mustReceive(t, a.end); !errors.Is(err, tools.ErrUnreachable) {
+		if err := mustReceive(t, a.end); !errors.Is(err, approval.ErrUnreachable) {
 			t.Errorf("Decide returned %v", err)
 		}
-		if err := NewPagePerson(h.Pages).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, tools.ErrUnreachable) {
+		if err := NewPagePerson(h.Pages).Decide(t.Context(), aQuestion(), atLeisure); !errors.Is(err, approval.ErrUnreachable) {
 			t.Errorf("Decide returned %v afterwards", err)
 		}
 	})
@@ -179,7 +178,7 @@ func TestR38_AQuestionIsDecidedOnce(t *testing.T) {
 		t.Fatalf("it was decided %d times: %v", len(decided), decided)
 	}
 	err := mustReceive(t, a.end)
-	if (decided[0] == "agree") != (err == nil) || decided[0] == "leave" && !errors.Is(err, tools.ErrDeclined) {
+	if (decided[0] == "agree") != (err == nil) || decided[0] == "leave" && !errors.Is(err, approval.ErrDeclined) {
 		t.Errorf("the page said %q, and Decide %v", decided[0], err)
 	}
 }

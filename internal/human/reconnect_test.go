@@ -15,6 +15,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
 // unconnected has no token.
@@ -31,7 +32,7 @@ func TestR37_APageThatHasEndedIsFollowedByAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	toolbox, err := tools.New(tools.Config{Callers: unconnected{}, Deliverer: road, Connector: connector, Policy: tools.DefaultPolicy(), Patience: time.Second})
+	toolbox, err := toolsets.New(toolsets.Config{Callers: unconnected{}, Deliverer: road, Connector: connector, Policy: tools.DefaultPolicy(), Patience: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

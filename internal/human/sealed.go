@@ -15,6 +15,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // RecipientHeader is the header of an HTTP request that holds the age recipient
@@ -44,10 +45,10 @@ func WithRecipient(ctx context.Context, header string) context.Context {
 // recipient (C2SP age), armored.
 type Sealed struct{}
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (Sealed) Road() string { return "sealed" }
 
-// Addressee implements tools.Addressing.
+// Addressee implements tokens.Addressing.
 func (Sealed) Addressee(ctx context.Context) string {
 	header, _ := ctx.Value(recipientKey{}).(string)
 	return header
@@ -66,23 +67,23 @@ func (s Sealed) Check(ctx context.Context) error {
 }
 
 // Deliver encrypts the token's value to the recipient that the request named.
-func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	to, err := recipientFrom(ctx)
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	host, _ := ctx.Value(serverNameKey{}).(string)
 	label := sealedLabel{Server: host, ID: token.ID, Name: token.Name, Prefix: token.Prefix}
 	if deriver, ok := caller.API.(claimkey.Deriver); ok {
 		if label.MAC, err = label.mac(deriver, token.Value); err != nil {
-			return tools.Receipt{}, err
+			return tokens.Receipt{}, err
 		}
 	}
 	armored, err := seal(labelled{to, label}, token.Value)
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
-	return tools.Receipt{
+	return tokens.Receipt{
 		Road:   s.Road(),
 		Sealed: armored,
 		Note: fmt.Sprintf("The value is in this answer, encrypted to the age recipient %s: show the person the sealed text, whole and unchanged. They open it themselves, with the identity file of that recipient, in a terminal of their own; docs/http.md of kenbun-mcp says how.",

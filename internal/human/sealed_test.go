@@ -15,6 +15,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/marks"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 func newIdentity(t *testing.T) *age.X25519Identity {
@@ -31,7 +32,7 @@ func identityFile(identity *age.X25519Identity) io.Reader {
 }
 
 // sealedTo delivers a token to a recipient.
-func sealedTo(t *testing.T, identity *age.X25519Identity) (*client.CreatedToken, tools.Receipt) {
+func sealedTo(t *testing.T, identity *age.X25519Identity) (*client.CreatedToken, tokens.Receipt) {
 	t.Helper()
 	ctx := human.WithRecipient(t.Context(), " "+identity.Recipient().String()+" ")
 	if err := (human.Sealed{}).Check(ctx); err != nil {

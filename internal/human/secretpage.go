@@ -10,6 +10,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/webui"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 // secretPageLimit is how long the page waits for the user.
@@ -31,7 +33,7 @@ func NewSecretPage(pages *Pages, limit time.Duration) *SecretPage {
 	return &SecretPage{pages: pages, limit: limit}
 }
 
-// Road implements tools.Deliverer.
+// Road implements tokens.Deliverer.
 func (*SecretPage) Road() string { return "page" }
 
 // Check reports whether a browser can be opened here and a page be served.
@@ -49,25 +51,25 @@ func (s *SecretPage) Check(context.Context) error {
 // Deliver opens the page, waits until the user asks for the value, and then until the
 // browser took it. It fails if the user does not want the token, does not ask for it in
 // time, or the page ends before. Then nobody has seen the value.
-func (s *SecretPage) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+func (s *SecretPage) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	pickup, err := s.Expect(ctx, client.NewToken{
 		Name: token.Name, ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom, Permissions: token.Permissions,
 	})
 	if err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	if err := pickup.Asked(ctx); err != nil {
-		return tools.Receipt{}, err
+		return tokens.Receipt{}, err
 	}
 	return pickup.Deliver(ctx, caller, token)
 }
 
-// Waits implements tools.Receiver.
+// Waits implements tokens.Receiver.
 func (s *SecretPage) Waits() time.Duration { return s.limit }
 
-// Expect implements tools.Receiver: it opens the page on which the user asks for the
+// Expect implements tokens.Receiver: it opens the page on which the user asks for the
 // token.
-func (s *SecretPage) Expect(ctx context.Context, want client.NewToken) (tools.Pickup, error) {
+func (s *SecretPage) Expect(ctx context.Context, want client.NewToken) (tokens.Pickup, error) {
 	if err := s.Check(ctx); err != nil {
 		return nil, err
 	}
@@ -93,10 +95,10 @@ type secretPickup struct {
 	given bool
 }
 
-// Until implements tools.Pickup.
+// Until implements tokens.Pickup.
 func (p *secretPickup) Until() time.Time { return p.page.ends }
 
-// Asked implements tools.Pickup.
+// Asked implements tokens.Pickup.
 func (p *secretPickup) Asked(ctx context.Context) error {
 	select {
 	case <-p.content.asked:
@@ -108,8 +110,8 @@ func (p *secretPickup) Asked(ctx context.Context) error {
 	}
 }
 
-// Deliver implements tools.Pickup.
-func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tools.Receipt, error) {
+// Deliver implements tokens.Pickup.
+func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	p.given = true
 	p.content.made <- token
 	err := p.page.wait(ctx)
@@ -118,9 +120,9 @@ func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *clien
 	default:
 	}
 	if err != nil {
-		return tools.Receipt{}, p.undelivered(err)
+		return tokens.Receipt{}, p.undelivered(err)
 	}
-	return tools.Receipt{
+	return tokens.Receipt{
 		Road:  p.Road(),
 		Where: "a page in the browser",
 		Note:  "The value was shown to the person on a page in their browser, once. They have it now; it cannot be shown again.",
@@ -128,7 +130,7 @@ func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *clien
 	}, nil
 }
 
-// Close implements tools.Pickup.
+// Close implements tokens.Pickup.
 func (p *secretPickup) Close() {
 	if p.given {
 		return
@@ -173,7 +175,7 @@ var (
 
 // secretContent is a new token on its page, which is made once the user asks for it.
 type secretContent struct {
-	facts []tools.Fact
+	facts []approval.Fact
 	// asked is closed when the user asks for the token.
 	asked chan struct{}
 	// made takes the token. It is closed if there is none.
@@ -190,28 +192,28 @@ func newSecretContent(want client.NewToken) *secretContent {
 }
 
 // secretFacts returns what a user should know of a new token. date formats a time.
-func secretFacts(token *client.Token, date func(time.Time) string) []tools.Fact {
-	row := tools.NewTokenRow(token, time.Now(), "")
+func secretFacts(token *client.Token, date func(time.Time) string) []approval.Fact {
+	row := tokens.NewRow(token, time.Now(), "")
 	expires := "never"
 	if token.ExpiresAt != nil {
 		expires = date(*token.ExpiresAt)
 	}
-	facts := []tools.Fact{{Label: "Name", Value: row.Name}}
+	facts := []approval.Fact{{Label: "Name", Value: row.Name}}
 	if row.Prefix != "" {
-		facts = append(facts, tools.Fact{Label: "Begins with", Value: row.Prefix})
+		facts = append(facts, approval.Fact{Label: "Begins with", Value: row.Prefix})
 	}
-	facts = append(facts, tools.Fact{Label: "Expires", Value: expires})
+	facts = append(facts, approval.Fact{Label: "Expires", Value: expires})
 	if token.ValidFrom != nil {
-		facts = append(facts, tools.Fact{Label: "Valid from", Value: date(*token.ValidFrom)})
+		facts = append(facts, approval.Fact{Label: "Valid from", Value: date(*token.ValidFrom)})
 	}
 	if row.Permissions != nil {
-		facts = append(facts, tools.Fact{Label: "Permissions", Value: row.PermissionWords()})
+		facts = append(facts, approval.Fact{Label: "Permissions", Value: row.PermissionWords()})
 	}
 	return facts
 }
 
 type secretView struct {
-	Facts []tools.Fact
+	Facts []approval.Fact
 	Value string
 }
 

@@ -16,12 +16,14 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
 var (
-	_ tools.Deliverer = (*SecretPage)(nil)
-	_ tools.Receiver  = (*SecretPage)(nil)
-	_ tools.Receiver  = (*FirstRoad)(nil)
+	_ tokens.Deliverer = (*SecretPage)(nil)
+	_ tokens.Receiver  = (*SecretPage)(nil)
+	_ tokens.Receiver  = (*FirstRoad)(nil)
 )
 
 func TestA8_TheAddressAloneShowsNoValue(t *testing.T) {
@@ -330,7 +332,7 @@ func TestS4_ThePageTellsWhatANewTokenMayDo(t *testing.T) {
 	from := time.Date(2027, time.March, 4, 5, 6, 0, 0, time.UTC)
 	token.ValidFrom, token.Permissions = &from, []string{"read:leads", "read:tokens"}
 	facts := secretOf(token).facts
-	for _, want := range []tools.Fact{{Label: "Valid from", Value: date(from)}, {Label: "Permissions", Value: "read:leads read:tokens"}} {
+	for _, want := range []approval.Fact{{Label: "Valid from", Value: date(from)}, {Label: "Permissions", Value: "read:leads read:tokens"}} {
 		if !slices.Contains(facts, want) {
 			t.Errorf("the page tells %v, want %v among it", facts, want)
 		}

@@ -97,3 +97,14 @@ func largestUnit(d time.Duration) (int64, unit) {
 	}
 	return int64(d.Round(time.Second) / time.Second), units[len(units)-1].unit
 }
+
+// Days is Span in days, if d is a whole number of them.
+func Days(d time.Duration) string {
+	if d%(24*time.Hour) == 0 {
+		if d == 24*time.Hour {
+			return "1 day"
+		}
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	}
+	return Span(d)
+}

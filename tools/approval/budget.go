@@ -51,8 +51,8 @@ const (
 	Withdrawn
 )
 
-// Question names what a user is asked.
-type Question struct {
+// Ask is a question that is to be put to a user.
+type Ask struct {
 	// Account is whose budget it is: that of a user, or of a token of which the user
 	// is not known.
 	Account string
@@ -142,7 +142,7 @@ type silent struct {
 // Begin opens a question for at most limit, and returns the id under which
 // [Budget.Settle] ends it. It fails with a *[HeldBackError] where the question
 // must not be put, and with another error where that cannot be found out.
-func (b *Budget) Begin(ctx context.Context, q Question, limit time.Duration) (id string, err error) {
+func (b *Budget) Begin(ctx context.Context, q Ask, limit time.Duration) (id string, err error) {
 	id = rand.Text()
 	err = b.change(ctx, q.Account, func(r *record, now time.Time) error {
 		if held := r.holdsBack(q, now); held != nil {
@@ -320,7 +320,7 @@ func (r *record) silence(target string, now time.Time) *HeldBackError {
 }
 
 // holdsBack returns why q must not be put now, nil if it may be.
-func (r *record) holdsBack(q Question, now time.Time) *HeldBackError {
+func (r *record) holdsBack(q Ask, now time.Time) *HeldBackError {
 	if held := r.silence(q.Target, now); held != nil {
 		return held
 	}

@@ -13,11 +13,11 @@ type clock struct{ now time.Time }
 
 func (c *clock) Now() time.Time { return c.now }
 
-func about(target string) approval.Question {
-	return approval.Question{Account: "ada", Key: "revoke " + target, Target: target}
+func about(target string) approval.Ask {
+	return approval.Ask{Account: "ada", Key: "revoke " + target, Target: target}
 }
 
-func heldBack(t *testing.T, b *approval.Budget, q approval.Question, why approval.Why) time.Time {
+func heldBack(t *testing.T, b *approval.Budget, q approval.Ask, why approval.Why) time.Time {
 	t.Helper()
 	_, err := b.Begin(t.Context(), q, 5*time.Minute)
 	var held *approval.HeldBackError
@@ -27,7 +27,7 @@ func heldBack(t *testing.T, b *approval.Budget, q approval.Question, why approva
 	return held.Until
 }
 
-func begin(t *testing.T, b *approval.Budget, q approval.Question) string {
+func begin(t *testing.T, b *approval.Budget, q approval.Ask) string {
 	t.Helper()
 	id, err := b.Begin(context.Background(), q, 5*time.Minute)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestTwoQuestionsAreOpenAtMost(t *testing.T) {
 	b := approval.NewBudget(approval.NewMemory(), c.Now)
 	begin(t, b, about("a"))
 	heldBack(t, b, about("a"), approval.AlreadyOpen)
-	heldBack(t, b, approval.Question{Account: "ada", Key: "rotate a", Target: "a"}, approval.TargetOpen)
+	heldBack(t, b, approval.Ask{Account: "ada", Key: "rotate a", Target: "a"}, approval.TargetOpen)
 	begin(t, b, about("b"))
 	heldBack(t, b, about("c"), approval.TooManyOpen)
 	eve := about("c")

@@ -1,0 +1,90 @@
+package tools
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
+)
+
+// Shown makes text that came from outside fit to be shown: cleaned, cut to limit
+// characters, and without what looks like a secret of kenbun, which people and
+// models put into the wrong place.
+func Shown(s string, limit int) string { return redact.Secrets(plaintext.Clean(s, limit)) }
+
+// Cell keeps text from outside inside its column of a table.
+func Cell(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "|", `\|`)
+}
+
+// Timestamp is t as answers write it, "" for none.
+func Timestamp(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// ShortTime is a Timestamp as tables write it, "never" for none.
+func ShortTime(stamp string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		return "never"
+	}
+	return humantime.Short(t, now)
+}
+
+// Digest stands for data, and cannot be turned back into it.
+func Digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// MustMarshal encodes a value that the program itself made.
+func MustMarshal(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// MaxPermissions is more permissions than any API has.
+const MaxPermissions = 100
+
+// MaxPermissionLength bounds the name of a permission, in characters.
+const MaxPermissionLength = 64
+
+// ShownPermissions cleans names, and tells none of them from no narrowing. Of
+// more than limit names, it keeps as many and adds how many are left out.
+func ShownPermissions(names []string, limit int) []string {
+	if names == nil {
+		return nil
+	}
+	kept := names[:min(len(names), limit)]
+	cleaned := make([]string, len(kept), len(kept)+1)
+	for i, name := range kept {
+		cleaned[i] = Shown(name, MaxPermissionLength)
+	}
+	if left := len(names) - len(kept); left > 0 {
+		cleaned = append(cleaned, fmt.Sprintf("… and %d more", left))
+	}
+	return cleaned
+}
+
+// PermissionWords says permissions in a line; nil is all of the role's.
+func PermissionWords(names []string) string {
+	switch {
+	case names == nil:
+		return "all that the role holds"
+	case len(names) == 0:
+		return "none"
+	}
+	return strings.Join(names, " ")
+}

@@ -1,0 +1,255 @@
+package tokens
+
+import (
+	"strings"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/audit"
+)
+
+// The fields of a token that can be changed, by the names of the arguments.
+const (
+	fieldName        = "name"
+	fieldValidFrom   = "valid_from"
+	fieldExpires     = "expires"
+	fieldPermissions = "permissions"
+)
+
+// wantedUpdate is what a call wants of a token, whatever the token is now.
+type wantedUpdate struct {
+	now         time.Time
+	name        string
+	setsStart   bool
+	validFrom   *time.Time
+	setsEnd     bool
+	expires     *time.Time
+	permissions permissionsWanted
+}
+
+// wantedUpdate reads the arguments of a change.
+func (c *call) wantedUpdate() (w wantedUpdate, err error) {
+	w = wantedUpdate{now: c.Now, name: c.Args.Text(fieldName), setsStart: c.Args.Given(fieldValidFrom), setsEnd: c.Args.Given(fieldExpires)}
+	if c.Args.Given(fieldName) {
+		if err := checkName(w.name); err != nil {
+			return w, err
+		}
+	}
+	if w.setsStart {
+		if w.validFrom, err = ParseValidFrom(c.Args.Text(fieldValidFrom), c.Now); err != nil {
+			return w, err
+		}
+	}
+	if w.setsEnd {
+		if w.expires, err = ParseExpires(c.Args.Text(fieldExpires), c.Now); err != nil {
+			return w, err
+		}
+	}
+	if w.permissions, err = c.wantedPermissions(); err != nil {
+		return w, err
+	}
+	if w.name == "" && !w.setsStart && !w.setsEnd && !w.permissions.given {
+		return w, tools.InvalidArgument("nothing is to be changed").
+			Advise("Give at least one of %q, %q, %q, %q.", fieldName, fieldValidFrom, fieldExpires, fieldPermissions)
+	}
+	return w, nil
+}
+
+// tokenUpdate is what a call makes of one token.
+type tokenUpdate struct {
+	change      client.TokenChange
+	differences []difference
+	// validFrom and expires are those of the token after the change.
+	validFrom, expires *time.Time
+}
+
+// difference is one field that becomes another.
+type difference struct {
+	field, label string
+	// was and becomes are for the person.
+	was, becomes string
+	// from and to are for the audit log.
+	from, to string
+	// widens tells that the token can do more by it, narrows that it can do less.
+	widens, narrows bool
+}
+
+// of compares what is wanted with what token is now. What it is already is no
+// part of the change.
+func (w wantedUpdate) of(token *client.Token) tokenUpdate {
+	u := tokenUpdate{validFrom: token.ValidFrom, expires: token.ExpiresAt}
+	if w.name != "" && !plaintext.SameName(w.name, token.Name) {
+		u.change.Name = w.name
+		u.differences = append(u.differences, difference{
+			field: fieldName, label: "Change of name", was: plaintext.Quote(tools.Shown(token.Name, maxNameLength)), becomes: plaintext.Quote(w.name),
+			from: token.Name, to: w.name,
+		})
+	}
+	if w.setsStart && tools.Timestamp(w.validFrom) != tools.Timestamp(futureStart(token, w.now)) {
+		w.changeStart(&u)
+	}
+	if w.setsEnd && tools.Timestamp(w.expires) != tools.Timestamp(token.ExpiresAt) {
+		w.changeEnd(&u)
+	}
+	if to := w.permissions; to.given && narrowing(to.names) != narrowing(token.Permissions) {
+		u.change.Permissions, u.change.AllPermissions = to.names, to.all
+		u.differences = append(u.differences, difference{
+			field: fieldPermissions, label: "Change of permissions",
+			was: tools.PermissionWords(tools.ShownPermissions(token.Permissions, tools.MaxPermissions)), becomes: tools.PermissionWords(to.names),
+			from: narrowing(token.Permissions), to: narrowing(to.names),
+			widens: widens(token.Permissions, to.names), narrows: widens(to.names, token.Permissions),
+		})
+	}
+	return u
+}
+
+// futureStart is when token begins to be accepted, nil if it is already.
+func futureStart(token *client.Token, now time.Time) *time.Time {
+	if token.ValidFrom == nil || !token.ValidFrom.After(now) {
+		return nil
+	}
+	return token.ValidFrom
+}
+
+func (w wantedUpdate) changeStart(u *tokenUpdate) {
+	was := u.validFrom
+	u.validFrom, u.change.ValidFrom, u.change.ValidAtOnce = w.validFrom, w.validFrom, w.validFrom == nil
+	earlier := was != nil && was.After(w.now) && (w.validFrom == nil || w.validFrom.Before(*was))
+	u.differences = append(u.differences, difference{
+		field: fieldValidFrom, label: "Change of start", was: timeWords(was, "at once", w.now), becomes: timeWords(w.validFrom, "at once", w.now),
+		from: timeOr(was, "at once"), to: timeOr(w.validFrom, "at once"), widens: earlier, narrows: !earlier,
+	})
+}
+
+func (w wantedUpdate) changeEnd(u *tokenUpdate) {
+	was := u.expires
+	u.expires, u.change.ExpiresAt, u.change.NeverExpires = w.expires, w.expires, w.expires == nil
+	later := was != nil && (w.expires == nil || w.expires.After(*was))
+	u.differences = append(u.differences, difference{
+		field: fieldExpires, label: "Change of end", was: timeWords(was, never, w.now), becomes: timeWords(w.expires, never, w.now),
+		from: timeOr(was, never), to: timeOr(w.expires, never), widens: later, narrows: !later,
+	})
+}
+
+// timeWords says a time twice: as people do, and exactly.
+func timeWords(at *time.Time, absent string, now time.Time) string {
+	if at == nil {
+		return absent
+	}
+	return humantime.Relative(*at, now) + " (" + tools.Timestamp(at) + ")"
+}
+
+func timeOr(at *time.Time, absent string) string {
+	if at == nil {
+		return absent
+	}
+	return tools.Timestamp(at)
+}
+
+func (u tokenUpdate) widens() bool {
+	for _, d := range u.differences {
+		if d.widens {
+			return true
+		}
+	}
+	return false
+}
+
+func (u tokenUpdate) narrows() bool {
+	for _, d := range u.differences {
+		if d.narrows {
+			return true
+		}
+	}
+	return false
+}
+
+func (u tokenUpdate) narrowsIn(field string) bool {
+	for _, d := range u.differences {
+		if d.field == field {
+			return d.narrows
+		}
+	}
+	return false
+}
+
+func (u tokenUpdate) widensIn(field string) bool {
+	for _, d := range u.differences {
+		if d.field == field {
+			return d.widens
+		}
+	}
+	return false
+}
+
+// changed are the fields that become others.
+func (u tokenUpdate) changed() []string {
+	fields := []string{}
+	for _, d := range u.differences {
+		fields = append(fields, d.field)
+	}
+	return fields
+}
+
+func (u tokenUpdate) audited() []audit.Change {
+	var changes []audit.Change
+	for _, d := range u.differences {
+		changes = append(changes, audit.Change{What: d.field, From: d.from, To: d.to})
+	}
+	return changes
+}
+
+// updating asks the person about a change of token.
+func (c *call) updating(token *client.Token, update tokenUpdate) approval.Decision {
+	return approval.Decision{
+		Kind:        audit.Token,
+		Target:      token.ID,
+		Fingerprint: tokenFingerprint(token),
+		Question:    c.updateQuestion(token, update),
+		Instead:     approval.InTerminal(c.updateCommand(token)),
+	}
+}
+
+func (c *call) updateQuestion(token *client.Token, update tokenUpdate) approval.Question {
+	row := NewRow(token, c.Now, c.Caller.TokenPrefix)
+	question := approval.Question{
+		Title:     "Change this kenbun token?",
+		Facts:     tokenFacts(token, row, c.Now),
+		Agree:     "Change " + row.Prefix,
+		Unchanged: "the token was not changed",
+	}
+	for _, d := range update.differences {
+		question.Facts = append(question.Facts, approval.Fact{Label: d.label, Value: "was " + d.was + ", becomes " + d.becomes, Outside: true})
+	}
+	var consequences []string
+	if update.widens() {
+		question.Title = "Give this kenbun token more than it has?"
+		consequences = append(consequences, "Whoever holds its value can then do more, or for longer.")
+	}
+	if !update.widens() {
+		consequences = append(consequences, "Whatever uses the token, or finds it by its name, may stop working. It can be given back.")
+	}
+	if (row.InUse || row.MayBeInUse) && update.narrows() {
+		consequences = append(consequences, "This is the token that is in use here: what it loses may not be had back from here, and you may have to mend it in kenbun or with another token.")
+	}
+	question.Consequence = strings.Join(consequences, " ")
+	return question
+}
+
+// updateCommand is how the person makes the change in a terminal.
+func (c *call) updateCommand(token *client.Token) string {
+	command := "kenbun-mcp tokens update " + token.ID
+	for _, field := range []string{fieldName, fieldValidFrom, fieldExpires} {
+		if c.Args.Given(field) {
+			command += " --" + strings.ReplaceAll(field, "_", "-") + " " + plaintext.ShellWord(c.Args.Text(field))
+		}
+	}
+	if names := c.Args.List(fieldPermissions); names != nil {
+		command += " --permissions " + plaintext.ShellWord(strings.Join(names, ","))
+	}
+	return command + c.TerminalFlags()
+}

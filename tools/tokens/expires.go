@@ -1,0 +1,105 @@
+package tokens
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/tools"
+)
+
+// maxExpiresDays keeps an end within the years that RFC 3339 can write.
+const maxExpiresDays = 36500
+
+// never is the end of a token that has none.
+const never = "never"
+
+// expiresForms is how each message names what ParseExpires takes.
+const expiresForms = `a number of days such as "7d" or "30d", a time with a zone such as "2027-01-01T00:00:00Z" (RFC 3339), or "never"`
+
+var daysForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+d$`) })
+
+// ParseExpires reads when a token shall end: a number of days from now ("30d",
+// counted to the second), an RFC 3339 time with a zone, or "never", for which
+// it returns nil. The time is in the future, in UTC, in whole seconds. Each
+// error is an *[Error] with [CodeInvalidArgument] that says what to write.
+func ParseExpires(s string, now time.Time) (*time.Time, error) {
+	if s == never {
+		return nil, nil
+	}
+	return laterThan(now, "expires", s, never, expiresForms)
+}
+
+// validFromForms is how each message names what ParseValidFrom takes.
+const validFromForms = `a number of days from now such as "7d", a time with a zone such as "2027-01-01T00:00:00Z" (RFC 3339), or "now"`
+
+// atOnce is the start of a token that has none.
+const atOnce = "now"
+
+// ParseValidFrom reads when a token shall begin to be accepted: as [ParseExpires]
+// does, with "now" in the place of "never", for which it returns nil.
+func ParseValidFrom(s string, now time.Time) (*time.Time, error) {
+	if s == atOnce {
+		return nil, nil
+	}
+	return laterThan(now, "valid_from", s, atOnce, validFromForms)
+}
+
+// laterThan reads a number of days or a time that lies after now. word is what
+// the argument name takes beside that, and forms is all of it.
+func laterThan(now time.Time, name, s, word, forms string) (*time.Time, error) {
+	if daysForm().MatchString(s) {
+		return inDays(now, name, s)
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return nil, malformedTime(name, s, word, forms)
+	}
+	at = at.UTC().Truncate(time.Second)
+	switch {
+	case at.Year() > 9999:
+		return nil, tools.InvalidArgument(`%q lies after the year 9999`, name).Advise("Give %s.", forms)
+	case !at.After(now):
+		return nil, tools.InvalidArgument(`%q lies in the past: it is now %s`, name, now.UTC().Format(time.RFC3339)).
+			Advise("Give a later time, or a number of days such as \"30d\".")
+	}
+	return &at, nil
+}
+
+func inDays(now time.Time, name, s string) (*time.Time, error) {
+	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
+	switch {
+	case err != nil || n > maxExpiresDays:
+		return nil, tools.InvalidArgument(`%q is more than %d days away`, name, maxExpiresDays).
+			Advise("Give a smaller number of days.")
+	case n == 0:
+		return nil, tools.InvalidArgument(`%q cannot be "%s": that is at once`, name, plaintext.Clean(s, 20)).
+			Advise(`Give at least "1d".`)
+	}
+	at := now.UTC().Add(time.Duration(n) * day).Truncate(time.Second)
+	return &at, nil
+}
+
+// malformedTime finds out what was probably meant.
+func malformedTime(name, s, word, forms string) error {
+	e := tools.InvalidArgument(`%q cannot be %q`, name, tools.Shown(s, 40))
+	trimmed := strings.TrimSpace(s)
+	if n, err := strconv.Atoi(trimmed); err == nil && n > 0 {
+		return e.Advise(`A number needs its unit: for %d days write "%dd".`, n, n)
+	}
+	if lower := strings.ToLower(trimmed); lower != s && (lower == word || daysForm().MatchString(lower)) {
+		return e.Advise("Write it as %q, in lower case and without spaces.", lower)
+	}
+	if strings.HasPrefix(trimmed, "-") {
+		return e.Advise("It has to lie in the future. Give %s.", forms)
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if at, err := time.Parse(layout, trimmed); err == nil {
+			return e.Advise("A time needs a zone: for UTC write %q.", at.Format("2006-01-02T15:04:05")+"Z")
+		}
+	}
+	return e.Advise("Give %s.", forms)
+}
