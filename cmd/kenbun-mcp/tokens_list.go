@@ -46,11 +46,11 @@ func newTokensListCommand() *cobra.Command {
 					return err
 				}
 				now := time.Now()
-				page := tokens.Page{Filter: filter, Now: now, Limit: maxListed}
+				page := tokens.NewPage(filter, now, maxListed)
 				if err := caller.API.ReadTokens(ctx, page.Begin); err != nil {
 					return err
 				}
-				listed, left := page.Tokens()
+				listed, left := page.Items()
 				rows := []tokens.Row{}
 				for _, token := range listed {
 					rows = append(rows, tokens.NewRow(token, now, caller.TokenPrefix))

@@ -12,6 +12,18 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
+func cursorAfter(token *client.Token, filter Filter) string {
+	return tools.Cursor(position{token.CreatedAt, token.ID}, filter)
+}
+
+func parseCursor(text string, filter Filter) (*client.Token, error) {
+	after, err := tools.Position[position](tools.Arguments{"cursor": text}, "list_tokens", filter)
+	if after == nil {
+		return nil, err
+	}
+	return &client.Token{ID: after.ID, CreatedAt: after.CreatedAt}, err
+}
+
 // A cursor is read back as it was given out, for the same filter. Whatever else
 // is accepted would have been given out, too.
 func FuzzA38_Cursors(f *testing.F) {

@@ -90,7 +90,7 @@ func TestApprovalClientTrustsTheClientsPrompt(t *testing.T) {
 func TestPolicyThatMeansNothingIsRefused(t *testing.T) {
 	for want, change := range map[string]func(*tools.Policy){
 		`no toolset "token"; the toolsets are identity, tokens`: func(p *tools.Policy) { p.Toolsets = []string{"token"} },
-		`no tool "revoke"; the tools are whoami, `:             func(p *tools.Policy) { p.Exclude = []string{"revoke"} },
+		`no tool "revoke"; the tools are whoami, `:              func(p *tools.Policy) { p.Exclude = []string{"revoke"} },
 		`no tool "Whoami"`: func(p *tools.Policy) { p.Only = []string{"Whoami"} },
 		`no tool ""`:       func(p *tools.Policy) { p.Exclude = []string{""} },
 		`approval cannot be ""; use ask, client or deny`: func(p *tools.Policy) { p.Approval = "" },
