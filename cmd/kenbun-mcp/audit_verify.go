@@ -32,8 +32,8 @@ some entry on. To notice that, keep the last hash that verify tells where they
 cannot write, and give it as --last the next time.
 
 The exit code is 0 if the log is unbroken and holds every hash given as --last.`,
-		Example: `  kenbun-mcp audit verify auditlog.log
-  zcat auditlog.log.2.gz | kenbun-mcp audit verify - auditlog.log.1 auditlog.log
+		Example: `  kenbun-mcp audit verify audit.log
+  zcat audit.log.2.gz | kenbun-mcp audit verify - audit.log.1 audit.log
   journalctl -u 'kenbun-mcp@*' -o cat | kenbun-mcp audit verify --stream -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -33,7 +33,7 @@ func moveAway(t *testing.T, path string) {
 }
 
 func TestR35_ProcessesThatWriteAtOnceMakeOneChain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	processes := startWriters(t, 4, path)
 	for _, process := range processes {
 		if err := process.Wait(); err != nil {
@@ -60,7 +60,7 @@ func startWriters(t *testing.T, n int, path string) []*exec.Cmd {
 }
 
 func TestR35_ANewFileNamesTheEndOfTheOneThatWasMovedAway(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	one, other := openLog(t, path), openLog(t, path)
 	one.Record(entry("pat_1"))
 	other.Record(entry("pat_2")) // which one has not written
@@ -78,7 +78,7 @@ func TestR35_ANewFileNamesTheEndOfTheOneThatWasMovedAway(t *testing.T) {
 // A process that did not look while a file came and went names the end of an
 // older one.
 func TestR35_AProcessThatWasIdleForLongBeginsNoBreak(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	idle, busy := openLog(t, path), openLog(t, path)
 	idle.Record(entry("pat_1"))
 	var files []string
@@ -101,7 +101,7 @@ func TestR35_AProcessThatWasIdleForLongBeginsNoBreak(t *testing.T) {
 }
 
 func TestR35_EveryEntryIsInTheChainWhileTheFileIsMovedAway(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	const writers, entries = 3, 60
 	var logs []*auditlog.Log
 	for range writers {
@@ -145,7 +145,7 @@ func TestR35_EveryEntryIsInTheChainWhileTheFileIsMovedAway(t *testing.T) {
 }
 
 func TestR35_AnEntryAfterAPartOfOneNamesTheWholeOneBefore(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	largest := entry("pat_0")
 	largest.RequestID = strings.Repeat("<", 1000)
@@ -184,11 +184,11 @@ func appendTo(t *testing.T, path, text string) {
 
 // All of an entry is there but the line break.
 func TestR35_AnEntryThatLacksItsLineBreakIsInTheChain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	log.Record(entry("pat_1"))
 	text := strings.TrimSuffix(contentOf(t, path), "\n")
-	other := filepath.Join(t.TempDir(), "auditlog.log")
+	other := filepath.Join(t.TempDir(), "audit.log")
 	if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestR35_AnEntryThatLacksItsLineBreakIsInTheChain(t *testing.T) {
 }
 
 func TestR35_AChainBeginsBehindEntriesFromBefore(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	old := unlinked(linesOf(t, 1)[0])
 	if err := os.WriteFile(path, []byte(old+old), 0o600); err != nil {
 		t.Fatal(err)
@@ -223,7 +223,7 @@ func TestR35_AChainBeginsBehindEntriesFromBefore(t *testing.T) {
 
 // What nobody can see later, the process that wrote it can.
 func TestR35_AnEndThatIsCutOffWhileAProcessWritesIsFound(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	var sizes []int64
 	for i := range 4 {
@@ -244,7 +244,7 @@ func TestR35_AnEndThatIsCutOffWhileAProcessWritesIsFound(t *testing.T) {
 }
 
 func TestR35_AClosedLogGoesOnWithTheChain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	log.Record(entry("pat_1"))
 	mustClose(t, log)
@@ -268,7 +268,7 @@ func TestR35_AStreamThatBreaksWithinALineGoesOnWithTheChain(t *testing.T) {
 }
 
 func TestR35_AFileThatCannotBeReadAnyMoreKeepsNoEntryAway(t *testing.T) {
-	path, said := filepath.Join(t.TempDir(), "auditlog.log"), &pipe{}
+	path, said := filepath.Join(t.TempDir(), "audit.log"), &pipe{}
 	log, err := auditlog.OpenFile(path, logTo(said))
 	if err != nil {
 		t.Fatal(err)

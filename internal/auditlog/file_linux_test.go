@@ -14,7 +14,7 @@ import (
 
 func TestR34_FullDiskLeavesNoHalfEntryAndLosesNone(t *testing.T) {
 	disk := kenbuntest.SmallDisk(t)
-	path, ballast := filepath.Join(disk, "auditlog.log"), filepath.Join(disk, "ballast")
+	path, ballast := filepath.Join(disk, "audit.log"), filepath.Join(disk, "ballast")
 	said := &pipe{}
 	log, err := auditlog.OpenFile(path, logTo(said))
 	if err != nil {
@@ -68,7 +68,7 @@ func openCount(t *testing.T, path string) int {
 }
 
 func TestAFileThatWasMovedAwayIsHeldUpToTheNextEntry(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	for i := range 3 {
 		log.Record(entry(fmt.Sprint(i)))
@@ -92,7 +92,7 @@ func TestAFileThatWasMovedAwayIsHeldUpToTheNextEntry(t *testing.T) {
 
 // The next file would name an end that is none.
 func TestR35_NothingIsWrittenToAFileThatWasMovedAwayWhileItWasLocked(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	log.Record(entry("pat_1"))
 	before := contentOf(t, path)

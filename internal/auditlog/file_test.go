@@ -24,7 +24,7 @@ func openLog(t *testing.T, path string) *auditlog.Log {
 }
 
 func TestFileIsThereFromTheStartAndIsAddedTo(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	if got := contentOf(t, path); got != "" {
 		t.Errorf("at the start it holds %q", got)
@@ -52,7 +52,7 @@ func TestFileThatCannotBeUsedIsNamedAtTheStart(t *testing.T) {
 }
 
 func TestSeveralProcessesWriteWholeLinesToOneFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	processes := startWriters(t, 4, path)
 	for _, process := range processes {
 		if err := process.Wait(); err != nil {
@@ -68,7 +68,7 @@ func TestSeveralProcessesWriteWholeLinesToOneFile(t *testing.T) {
 
 // A line that a killed process left half written stays alone.
 func TestAnEntryAfterAHalfOneStandsOnItsOwnLine(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	if err := os.WriteFile(path, []byte(`{"time":"2026`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestAnEntryAfterAHalfOneStandsOnItsOwnLine(t *testing.T) {
 
 func TestNoEntryIsLostWhileTheFileIsMovedAway(t *testing.T) {
 	folder := t.TempDir()
-	path := filepath.Join(folder, "auditlog.log")
+	path := filepath.Join(folder, "audit.log")
 	log := openLog(t, path)
 	var moved atomic.Int64
 	stop := make(chan struct{})

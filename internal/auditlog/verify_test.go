@@ -18,7 +18,7 @@ import (
 // forms, each with its line break.
 func linesOf(t *testing.T, n int) []string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "auditlog.log")
+	path := filepath.Join(t.TempDir(), "audit.log")
 	log := openLog(t, path)
 	for i := range n {
 		e := entry(fmt.Sprintf("pat_%d", i))
