@@ -10,6 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -28,8 +29,8 @@ func newGuarded(t *testing.T) *guarded {
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	id := api.Token(t, "dev@example.com", "nightly", nil).ID
 	environment := kenbuntest.Environment(t, "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL,
-		"KENBUN_STORE=sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"), allowAgentVariable+"=")
-	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != exitDone {
+		"KENBUN_STORE=sqlite:"+filepath.Join(t.TempDir(), "data", "kenbun.db"), command.AllowAgentVariable+"=")
+	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != command.ExitDone {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
 	return &guarded{
@@ -63,10 +64,10 @@ func (g *guarded) unchanged(t *testing.T) {
 
 func expectRefused(t *testing.T, arguments []string, code int, said, word string) {
 	t.Helper()
-	if code != exitRefused || !strings.Contains(said, word) || !strings.Contains(said, "Nothing was done") && !strings.Contains(said, "terminal") {
+	if code != command.ExitRefused || !strings.Contains(said, word) || !strings.Contains(said, "Nothing was done") && !strings.Contains(said, "terminal") {
 		t.Errorf("%v: exit %d: %s", arguments, code, said)
 	}
-	for _, secret := range []string{"kbn_", "/web/sign-in/", allowAgentVariable, "--stdout"} {
+	for _, secret := range []string{"kbn_", "/web/sign-in/", command.AllowAgentVariable, "--stdout"} {
 		if strings.Contains(said, secret) {
 			t.Errorf("%v: a refusal says %q", arguments, secret)
 		}
@@ -75,7 +76,7 @@ func expectRefused(t *testing.T, arguments []string, code int, said, word string
 
 func TestValuesAndDecisionsNeedATerminal(t *testing.T) {
 	g := newGuarded(t)
-	environment := with(g.environment, allowAgentVariable+"=1")
+	environment := with(g.environment, command.AllowAgentVariable+"=1")
 	for _, arguments := range slices.Concat(g.values, g.decisions) {
 		got := runProgram(t, environment, "y\n", arguments...)
 		expectRefused(t, arguments, got.code, got.stdout+got.stderr, "terminal")
@@ -85,8 +86,8 @@ func TestValuesAndDecisionsNeedATerminal(t *testing.T) {
 	}
 	// A question that is not seen is none, and a value in a file needs --stdout.
 	for _, redirect := range []string{`tokens revoke pat_x 2>/dev/null`, `tokens create x --expires 7d >/dev/null`, `tokens create x --expires 7d </dev/null`} {
-		command := exec.Command("/bin/sh", "-c", `"$KENBUN_PROGRAM" `+redirect)
-		if _, code := runAtTerminal(t, with(environment, "KENBUN_PROGRAM="+kenbuntest.Binary(t)), 100, "y\n", command); code != exitRefused {
+		process := exec.Command("/bin/sh", "-c", `"$KENBUN_PROGRAM" `+redirect)
+		if _, code := runAtTerminal(t, with(environment, "KENBUN_PROGRAM="+kenbuntest.Binary(t)), 100, "y\n", process); code != command.ExitRefused {
 			t.Errorf("%s: exit %d", redirect, code)
 		}
 	}
@@ -105,16 +106,16 @@ func TestAgentsAreRefusedAtATerminalToo(t *testing.T) {
 		expectRefused(t, []string{variable}, got.code, got.stdout+got.stderr, "runs under")
 	}
 	// The user's own environment can allow it, and a no is a no.
-	if got := runProgram(t, with(with(g.environment, "CLAUDECODE=1"), allowAgentVariable+"=yes"), "", "tokens", "create", "x", "--expires", "7d", "--stdout"); got.code != exitRefused {
+	if got := runProgram(t, with(with(g.environment, "CLAUDECODE=1"), command.AllowAgentVariable+"=yes"), "", "tokens", "create", "x", "--expires", "7d", "--stdout"); got.code != command.ExitRefused {
 		t.Errorf("exit %d", got.code)
 	}
 	g.unchanged(t)
-	if got := runProgram(t, with(with(g.environment, "CLAUDECODE=1"), allowAgentVariable+"=1"), "", "tokens", "create", "x", "--expires", "7d", "--stdout"); got.code != exitDone || !wholeToken.MatchString(got.stdout) {
+	if got := runProgram(t, with(with(g.environment, "CLAUDECODE=1"), command.AllowAgentVariable+"=1"), "", "tokens", "create", "x", "--expires", "7d", "--stdout"); got.code != command.ExitDone || !wholeToken.MatchString(got.stdout) {
 		t.Errorf("exit %d: %s", got.code, got.stderr)
 	}
 	// Reading goes on.
 	for _, arguments := range [][]string{{"whoami"}, {"tokens", "list"}} {
-		if got := runProgram(t, with(g.environment, "CLAUDECODE=1"), "", arguments...); got.code != exitDone {
+		if got := runProgram(t, with(g.environment, "CLAUDECODE=1"), "", arguments...); got.code != command.ExitDone {
 			t.Errorf("%v: exit %d: %s", arguments, got.code, got.stderr)
 		}
 	}
@@ -130,8 +131,8 @@ func TestAnAgentsChildProcessesAreRefused(t *testing.T) {
 	for _, name := range []string{"claude", "codex", "cursor-agent"} {
 		parent := filepath.Join(t.TempDir(), name)
 		mustDo(t, os.WriteFile(parent, program, 0o700))
-		command := exec.Command(parent, "-c", `/bin/sh -c '"$KENBUN_PROGRAM" tokens create x --expires 7d; exit $?'; exit $?`)
-		shown, code := runAtTerminal(t, with(g.environment, "KENBUN_PROGRAM="+kenbuntest.Binary(t)), 300, "", command)
+		process := exec.Command(parent, "-c", `/bin/sh -c '"$KENBUN_PROGRAM" tokens create x --expires 7d; exit $?'; exit $?`)
+		shown, code := runAtTerminal(t, with(g.environment, "KENBUN_PROGRAM="+kenbuntest.Binary(t)), 300, "", process)
 		expectRefused(t, []string{name}, code, shown, "processes that started this one")
 	}
 	g.unchanged(t)
@@ -139,18 +140,18 @@ func TestAnAgentsChildProcessesAreRefused(t *testing.T) {
 
 func TestBadInputAtATerminalIsToldWhatToDo(t *testing.T) {
 	g := newGuarded(t)
-	environment := with(g.environment, allowAgentVariable+"=1")
+	environment := with(g.environment, command.AllowAgentVariable+"=1")
 	for _, c := range []struct {
 		environment []string
 		arguments   string
 		code        int
 		says        string
 	}{
-		{environment, "tokens update pat_1", exitUsage, "nothing is to be changed"},
-		{with(with(environment, "KENBUN_EXPIRES=7d"), "KENBUN_PERMISSIONS=read:leads"), "tokens update pat_1", exitUsage, "nothing is to be changed"},
-		{environment, "tokens update pat_1 --valid-from 2020-01-01T00:00:00Z", exitUsage, "lies in the past"},
-		{environment, "tokens update pat_unknown --name x", exitFailed, "tokens list --status all"},
-		{environment, "tokens revoke pat_unknown", exitFailed, "tokens list --status all"},
+		{environment, "tokens update pat_1", command.ExitUsage, "nothing is to be changed"},
+		{with(with(environment, "KENBUN_EXPIRES=7d"), "KENBUN_PERMISSIONS=read:leads"), "tokens update pat_1", command.ExitUsage, "nothing is to be changed"},
+		{environment, "tokens update pat_1 --valid-from 2020-01-01T00:00:00Z", command.ExitUsage, "lies in the past"},
+		{environment, "tokens update pat_unknown --name x", command.ExitFailed, "tokens list --status all"},
+		{environment, "tokens revoke pat_unknown", command.ExitFailed, "tokens list --status all"},
 	} {
 		if shown, code := atTerminal(t, c.environment, 300, "n\n", strings.Fields(c.arguments)...); code != c.code || !strings.Contains(shown, c.says) {
 			t.Errorf("%s: exit %d: %s", c.arguments, code, shown)

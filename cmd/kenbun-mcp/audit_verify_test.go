@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -80,29 +81,29 @@ func TestR35_AuditVerifySaysWhatBecameOfTheLog(t *testing.T) {
 		code      int
 		says, err string
 	}{
-		"whole": {[]string{log}, exitDone, "5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
-		"in two files": {[]string{file("a", lines[:2]...), file("b", lines[2:]...)}, exitDone,
+		"whole": {[]string{log}, command.ExitDone, "5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
+		"in two files": {[]string{file("a", lines[:2]...), file("b", lines[2:]...)}, command.ExitDone,
 			"5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
-		"with a hash that was kept": {[]string{log, "--last", hashes[2]}, exitDone,
+		"with a hash that was kept": {[]string{log, "--last", hashes[2]}, command.ExitDone,
 			"5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n" + log + ":3 has the hash " + hashes[2] + "; 2 entries follow.\n", ""},
-		"cut off": {[]string{file("cut", lines[:3]...), "--last", hashes[3]}, exitFailed,
+		"cut off": {[]string{file("cut", lines[:3]...), "--last", hashes[3]}, command.ExitFailed,
 			"3 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[2] + "\n",
 			"kenbun-mcp: no entry has the hash " + hashes[3] + ": the end of the log was cut off, or it was written anew\n"},
-		"changed": {[]string{file("changed", changed...)}, exitFailed,
+		"changed": {[]string{file("changed", changed...)}, command.ExitFailed,
 			"5 entries" + times + "Broken at " + filepath.Join(folder, "changed") + ":3: this entry was changed.\nLast hash: " + hashes[4] + "\n",
 			"kenbun-mcp: the audit log is broken at " + filepath.Join(folder, "changed") + ":3: this entry was changed\n"},
-		"taken out": {[]string{file("out", lines[0], lines[2], lines[4])}, exitFailed,
+		"taken out": {[]string{file("out", lines[0], lines[2], lines[4])}, command.ExitFailed,
 			"3 entries" + times + "Broken at " + filepath.Join(folder, "out") + ":2: this entry does not follow the one before it: entries are missing, or were moved, changed or put in.\n" +
 				"Behind it the log is broken at 1 place more.\nLast hash: " + hashes[4] + "\n",
 			"kenbun-mcp: the audit log is broken at " + filepath.Join(folder, "out") + ":2: this entry does not follow the one before it: entries are missing, or were moved, changed or put in\n"},
-		"after others": {[]string{file("after", lines[3:]...), "--after", hashes[2]}, exitDone,
+		"after others": {[]string{file("after", lines[3:]...), "--after", hashes[2]}, command.ExitDone,
 			"2 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
-		"a part, and entries of before": {[]string{file("old", isUnlinked, "}\n", isUnlinked, "}\n", lines[0], isUnlinked, "\n", lines[1])}, exitDone,
+		"a part, and entries of before": {[]string{file("old", isUnlinked, "}\n", isUnlinked, "}\n", lines[0], isUnlinked, "\n", lines[1])}, command.ExitDone,
 			"2 entries" + times + "The chain is unbroken.\nNot covered: 2 entries from before there were hashes.\n" +
 				filepath.Join(folder, "old") + ":4 holds a part of an entry, left by a process that ended while it wrote.\nLast hash: " + hashes[1] + "\n", ""},
-		"only entries of before": {[]string{file("only", isUnlinked, "}\n")}, exitDone,
+		"only entries of before": {[]string{file("only", isUnlinked, "}\n")}, command.ExitDone,
 			"No entry has a hash: nothing can be verified.\nNot covered: 1 entry from before there were hashes.\n", ""},
-		"nothing": {[]string{file("nothing")}, exitDone, "The log has no entries.\n", ""},
+		"nothing": {[]string{file("nothing")}, command.ExitDone, "The log has no entries.\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := runProgram(t, environment, "", append([]string{"audit", "verify"}, tc.arguments...)...)
@@ -132,7 +133,7 @@ func TestR35_AuditVerifyReadsStreams(t *testing.T) {
 		Last                   string
 		Kept                   []struct{ At struct{ File string } }
 	}
-	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil || got.code != exitDone || got.stderr != "" {
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil || got.code != command.ExitDone || got.stderr != "" {
 		t.Fatalf("%v, exit %d: %s%s", err, got.code, got.stdout, got.stderr)
 	}
 	if report.Entries != 5 || report.Breaks != 0 || len(report.Chains) != 2 || report.Chains[1].Entries != 3 || report.Other < 1 ||
@@ -141,17 +142,17 @@ func TestR35_AuditVerifyReadsStreams(t *testing.T) {
 	}
 
 	got = runProgram(t, environment, text, "audit", "verify", "--stream", "-")
-	if got.code != exitDone || !strings.Contains(got.stdout, "There are 2 chains. Nothing shows whether entries are missing between the end of one and the beginning of another:\n  standard input:") ||
+	if got.code != command.ExitDone || !strings.Contains(got.stdout, "There are 2 chains. Nothing shows whether entries are missing between the end of one and the beginning of another:\n  standard input:") ||
 		!strings.Contains(got.stdout, ", 3 entries, last hash "+last+"\n") {
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 	got = runProgram(t, environment, strings.Replace(text, first, "", 1), "audit", "verify", "--stream", "-", "--json")
-	if got.code != exitFailed || !strings.Contains(got.stdout, `"kind": "beginning"`) || !strings.Contains(got.stderr, "the audit log is broken at standard input:") {
+	if got.code != command.ExitFailed || !strings.Contains(got.stdout, `"kind": "beginning"`) || !strings.Contains(got.stderr, "the audit log is broken at standard input:") {
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 	// What is a stream is said for each call.
 	got = runProgram(t, append(environment, "KENBUN_STREAM=true"), text, "audit", "verify", "-")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "a new chain begins in the middle of the file") {
+	if got.code != command.ExitFailed || !strings.Contains(got.stderr, "a new chain begins in the middle of the file") {
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }
@@ -162,11 +163,11 @@ func TestAuditVerifyRefusesWhatItCannotRead(t *testing.T) {
 		arguments []string
 		code      int
 	}{
-		"requires at least 1 arg":                   {nil, exitUsage},
-		`"abc" is no hash of an entry`:              {[]string{"-", "--last", "abc"}, exitUsage},
-		`"ABC" is no hash of an entry`:              {[]string{"-", "--after", "ABC"}, exitUsage},
-		filepath.Join(folder, "none") + ": no such": {[]string{filepath.Join(folder, "none")}, exitFailed},
-		folder + " cannot be read: ":                {[]string{folder}, exitFailed},
+		"requires at least 1 arg":                   {nil, command.ExitUsage},
+		`"abc" is no hash of an entry`:              {[]string{"-", "--last", "abc"}, command.ExitUsage},
+		`"ABC" is no hash of an entry`:              {[]string{"-", "--after", "ABC"}, command.ExitUsage},
+		filepath.Join(folder, "none") + ": no such": {[]string{filepath.Join(folder, "none")}, command.ExitFailed},
+		folder + " cannot be read: ":                {[]string{folder}, command.ExitFailed},
 	} {
 		got := runProgram(t, environment, "", append([]string{"audit", "verify"}, tc.arguments...)...)
 		if got.code != tc.code || got.stdout != "" || !strings.Contains(got.stderr, says) {
@@ -183,7 +184,7 @@ func TestR35_TheEntryInTheDocumentationIsOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := runProgram(t, kenbuntest.Environment(t), line, "audit", "verify", "-", "--after", read.Previous)
-	if got.code != exitDone || !strings.Contains(got.stdout, "1 entry, from 2026-03-04 05:06:07 UTC to") {
+	if got.code != command.ExitDone || !strings.Contains(got.stdout, "1 entry, from 2026-03-04 05:06:07 UTC to") {
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -173,7 +174,7 @@ func claimAudited(t *testing.T, api *kenbuntest.API, address, id, owner, other s
 	for _, c := range []struct {
 		pat  string
 		code int
-	}{{other, exitRefused}, {owner, 0}, {owner, exitRefused}} {
+	}{{other, command.ExitRefused}, {owner, 0}, {owner, command.ExitRefused}} {
 		arguments := []string{"claim", "--stdout", id, "--server", "http://" + address}
 		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+c.pat), arguments), "", arguments...)
 		if got.code != c.code {
@@ -207,10 +208,10 @@ func TestAuditLogThatCannotBeOpenedIsSaidAtTheStart(t *testing.T) {
 	for path, says := range map[string]string{
 		link: "symbolic link", filepath.Join(t.TempDir(), "none", "audit.log"): "does not exist",
 	} {
-		for _, command := range []string{"stdio", "http"} {
-			got := runProgram(t, kenbuntest.Environment(t), initialize, command, "--embedded", "--embedded-store", "memory", "--audit-log", path)
-			if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "the audit log "+path+" cannot be used: ") || !strings.Contains(got.stderr, says) {
-				t.Errorf("%s: exit %d, %q, %s", command, got.code, got.stdout, got.stderr)
+		for _, process := range []string{"stdio", "http"} {
+			got := runProgram(t, kenbuntest.Environment(t), initialize, process, "--embedded", "--embedded-store", "memory", "--audit-log", path)
+			if got.code != command.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "the audit log "+path+" cannot be used: ") || !strings.Contains(got.stderr, says) {
+				t.Errorf("%s: exit %d, %q, %s", process, got.code, got.stdout, got.stderr)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -25,7 +26,7 @@ func TestDurability_NothingAnsweredIsLostWithTheServer(t *testing.T) {
 
 func killedWhileChanging(t *testing.T, environment []string) {
 	const changes, kills = 1000, 4
-	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != exitDone {
+	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != command.ExitDone {
 		t.Fatalf("exit code %d: %s", got.code, got.stderr)
 	}
 	session := strings.TrimSpace(runProgram(t, environment, "", "authority", "session", "--stdout", "ada@example.com").stdout)

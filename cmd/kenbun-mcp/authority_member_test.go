@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
 // apiCall makes a request to an API that a test runs.
@@ -65,12 +66,12 @@ func TestH1_MemberOfSeveralOrganizations(t *testing.T) {
 		{"user leave nobody@example.com Home", "no such user"},
 		{"user join nobody@example.com Home", "no such user"},
 	} {
-		if code, _, stderr := authorityCommand(t, strings.Fields(c.args)...); code != exitFailed || !strings.Contains(stderr, c.says) {
+		if code, _, stderr := authorityCommand(t, strings.Fields(c.args)...); code != command.ExitFailed || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: exit code %d, %s", c.args, code, stderr)
 		}
 	}
 	for _, args := range [][]string{{"user", "join", "ada@example.com", "Home", "--role", "root"}, {"user", "join", "ada@example.com", " "}} {
-		if code, _, stderr := authorityCommand(t, args...); code != exitUsage {
+		if code, _, stderr := authorityCommand(t, args...); code != command.ExitUsage {
 			t.Errorf("%v: exit code %d, %s", args, code, stderr)
 		}
 	}
@@ -95,19 +96,22 @@ func TestN7_UnitsOfARunningServer(t *testing.T) {
 	if _, answer := apiCall(t, "GET", baseURL+"/me", session, ""); !strings.Contains(answer, `"active_ou":"`+unit+`"`) {
 		t.Errorf("me: %s", answer)
 	}
-	if code, _, stderr := authorityCommand(t, "unit", "add", "emea"); code != exitFailed || !strings.Contains(stderr, "already") {
+	if code, _, stderr := authorityCommand(t, "unit", "add", "emea"); code != command.ExitFailed || !strings.Contains(stderr, "already") {
 		t.Errorf("the same again: exit code %d, %s", code, stderr)
 	}
-	if code, _, stderr := authorityCommand(t, "unit", "add", "!"); code != exitUsage {
+	if code, _, stderr := authorityCommand(t, "unit", "add", "!"); code != command.ExitUsage {
 		t.Errorf("without a name: exit code %d, %s", code, stderr)
 	}
-	if code, _, stderr := authorityCommand(t, "unit", "add", "x", "--organization", "Nowhere"); code != exitFailed || !strings.Contains(stderr, "no such organization") {
+	if code, _, stderr := authorityCommand(t, "unit", "add", "x", "--organization", "Nowhere"); code != command.ExitFailed || !strings.Contains(stderr, "no such organization") {
 		t.Errorf("of no organization: exit code %d, %s", code, stderr)
 	}
 }
 
 func TestS1_RolesAreShownWithTheirPermissions(t *testing.T) {
-	var rows []roleRow
+	var rows []struct {
+		Role        authority.Role
+		Permissions []string
+	}
 	if err := json.Unmarshal([]byte(mustAuthorityCommand(t, "roles", "--json")), &rows); err != nil {
 		t.Fatal(err)
 	}

@@ -11,25 +11,28 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/cli"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
 // authorityCommand runs a command line and returns what it printed.
 func authorityCommand(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	t.Setenv(allowAgentVariable, "1") // an agent may run the tests
+	t.Setenv(command.AllowAgentVariable, "1") // an agent may run the tests
 	var out, errs bytes.Buffer
-	root := newRootCommand()
+	root := cli.New()
 	root.SetArgs(append([]string{"authority"}, args...))
 	root.SetOut(&out)
 	root.SetErr(&errs)
-	code = run(t.Context(), root)
+	code = cli.Run(t.Context(), root)
 	return code, out.String(), errs.String()
 }
 
 func mustAuthorityCommand(t *testing.T, args ...string) string {
 	t.Helper()
 	code, stdout, stderr := authorityCommand(t, args...)
-	if code != exitDone {
+	if code != command.ExitDone {
 		t.Fatalf("%v: exit code %d: %s", args, code, stderr)
 	}
 	return stdout
@@ -42,13 +45,13 @@ func serveAuthority(t *testing.T, args ...string) (baseURL string, stop func() (
 	t.Cleanup(cancel)
 	reader, writer := io.Pipe()
 	var out bytes.Buffer
-	root := newRootCommand()
+	root := cli.New()
 	root.SetArgs(append([]string{"authority", "serve", "--listen", "127.0.0.1:0"}, args...))
 	root.SetOut(&out)
 	root.SetErr(writer)
 	ended := make(chan int, 1)
 	go func() {
-		code := run(ctx, root)
+		code := cli.Run(ctx, root)
 		_ = writer.Close() // a pipe's never fails
 		ended <- code
 	}()
@@ -126,7 +129,7 @@ func TestAuthority_UsersOfARunningServer(t *testing.T) {
 		t.Errorf("status %d of a restored user", status)
 	}
 	code, stdout, log := stop()
-	if code != exitDone || stdout != "" {
+	if code != command.ExitDone || stdout != "" {
 		t.Errorf("exit code %d, standard output %q", code, stdout)
 	}
 	if strings.Contains(log, token[20:]) || !strings.Contains(log, token[:20]) {
@@ -173,7 +176,7 @@ func TestAuthority_MemoryWithAFirstUser(t *testing.T) {
 		t.Errorf("health: %d, %v", response.StatusCode, err)
 	}
 	code, stdout, _ := stop()
-	if code != exitDone || !strings.HasPrefix(stdout, "kbn_session_") || strings.Count(stdout, "\n") != 1 {
+	if code != command.ExitDone || !strings.HasPrefix(stdout, "kbn_session_") || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("exit code %d, %d bytes on standard output", code, len(stdout))
 	}
 }
@@ -186,31 +189,31 @@ func TestAuthority_WrongUsageAndFailure(t *testing.T) {
 		code int
 		says string
 	}{
-		{"user add", exitUsage, "arg"},
-		{"user add ada", exitUsage, "address such as"},
-		{"user add ben@example.com --role root", exitUsage, "owner, admin, member, viewer"},
-		{"user add ada@example.com", exitFailed, "already"},
-		{"user role ada@example.com root", exitUsage, "owner, admin, member, viewer"},
-		{"user role nobody@example.com admin", exitFailed, "no such user"},
-		{"user suspend nobody@example.com", exitFailed, "no such user"},
-		{"user list --store memory", exitUsage, "sqlite:PATH"},
-		{"user list --store nonsense", exitUsage, "sqlite:PATH"},
-		{"session --stdout ada@example.com --ttl 0s", exitUsage, "--ttl"},
-		{"session --stdout ada@example.com --ttl 721h", exitUsage, "720 hours"},
-		{"session --stdout nobody@example.com", exitFailed, "no such user"},
-		{"serve --token-limit 0", exitUsage, "--token-limit"},
-		{"serve --max-token-lifetime 0d", exitUsage, "--max-token-lifetime cannot be"},
-		{"serve --keep-dead 0", exitUsage, "or forever"},
-		{"serve --keep-dead -5d", exitUsage, "--keep-dead cannot be"},
-		{"serve --rate-limit 60/w", exitUsage, "--rate-limit"},
-		{"serve --rate-limit-address 600/m,9/d", exitUsage, "--rate-limit-address"},
-		{"serve --trusted-proxy 0.0.0.0/0", exitUsage, "--trusted-proxy"},
-		{"serve --fault 503:101%", exitUsage, "--fault"},
-		{"serve --fault-seed 7", exitUsage, "--fault-seed"},
-		{"seed", exitFailed, "--add"}, // ada is there
-		{"seed --users 0", exitUsage, "users"},
-		{"seed --store memory", exitUsage, "sqlite:PATH"},
-		{"serve --listen nonsense", exitUsage, "--listen"},
+		{"user add", command.ExitUsage, "arg"},
+		{"user add ada", command.ExitUsage, "address such as"},
+		{"user add ben@example.com --role root", command.ExitUsage, "owner, admin, member, viewer"},
+		{"user add ada@example.com", command.ExitFailed, "already"},
+		{"user role ada@example.com root", command.ExitUsage, "owner, admin, member, viewer"},
+		{"user role nobody@example.com admin", command.ExitFailed, "no such user"},
+		{"user suspend nobody@example.com", command.ExitFailed, "no such user"},
+		{"user list --store memory", command.ExitUsage, "sqlite:PATH"},
+		{"user list --store nonsense", command.ExitUsage, "sqlite:PATH"},
+		{"session --stdout ada@example.com --ttl 0s", command.ExitUsage, "--ttl"},
+		{"session --stdout ada@example.com --ttl 721h", command.ExitUsage, "720 hours"},
+		{"session --stdout nobody@example.com", command.ExitFailed, "no such user"},
+		{"serve --token-limit 0", command.ExitUsage, "--token-limit"},
+		{"serve --max-token-lifetime 0d", command.ExitUsage, "--max-token-lifetime cannot be"},
+		{"serve --keep-dead 0", command.ExitUsage, "or forever"},
+		{"serve --keep-dead -5d", command.ExitUsage, "--keep-dead cannot be"},
+		{"serve --rate-limit 60/w", command.ExitUsage, "--rate-limit"},
+		{"serve --rate-limit-address 600/m,9/d", command.ExitUsage, "--rate-limit-address"},
+		{"serve --trusted-proxy 0.0.0.0/0", command.ExitUsage, "--trusted-proxy"},
+		{"serve --fault 503:101%", command.ExitUsage, "--fault"},
+		{"serve --fault-seed 7", command.ExitUsage, "--fault-seed"},
+		{"seed", command.ExitFailed, "--add"}, // ada is there
+		{"seed --users 0", command.ExitUsage, "users"},
+		{"seed --store memory", command.ExitUsage, "sqlite:PATH"},
+		{"serve --listen nonsense", command.ExitUsage, "--listen"},
 	} {
 		code, stdout, stderr := authorityCommand(t, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stderr, c.says) || stdout != "" {
@@ -245,7 +248,7 @@ func TestAuthority_PepperIsRotated(t *testing.T) {
 	if table := mustAuthorityCommand(t, "pepper", "list"); strings.Count(table, "yes") != 2 {
 		t.Errorf("table %s", table)
 	}
-	if code, _, stderr := stop(); code != exitDone {
+	if code, _, stderr := stop(); code != command.ExitDone {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
@@ -267,7 +270,7 @@ func TestAuthority_PasswordOfTheStoreIsNotShown(t *testing.T) {
 			args = append(args, "--store", c.flag)
 		}
 		code, stdout, stderr := authorityCommand(t, args...)
-		if code == exitDone || !strings.Contains(stderr, c.says) {
+		if code == command.ExitDone || !strings.Contains(stderr, c.says) {
 			t.Errorf("exit code %d, want an error that says %q: %s", code, c.says, strings.ReplaceAll(stderr, password, "PASSWORD"))
 		}
 		if strings.Contains(stdout+stderr, password[:10]) {
@@ -279,7 +282,7 @@ func TestAuthority_PasswordOfTheStoreIsNotShown(t *testing.T) {
 func TestAuthority_PostgresNeedsAPepper(t *testing.T) {
 	t.Setenv("KENBUN_STORE", "postgres://127.0.0.1:1/kenbun")
 	code, _, stderr := authorityCommand(t, "user", "list")
-	if code != exitUsage || !strings.Contains(stderr, "all nodes need the same") {
+	if code != command.ExitUsage || !strings.Contains(stderr, "all nodes need the same") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
 // browse sends a request as a browser with cookies does, and returns the page
@@ -85,7 +87,7 @@ func mustParseURL(t *testing.T, address string) *url.URL {
 func TestK6_WebPageCanBeLeftOut(t *testing.T) {
 	baseURL, stop := serveAuthority(t, "--store", "memory", "--web=false")
 	status, _ := browse(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "GET", baseURL+"/web/tokens")
-	if code, _, _ := stop(); code != exitDone || status != http.StatusNotFound {
+	if code, _, _ := stop(); code != command.ExitDone || status != http.StatusNotFound {
 		t.Errorf("exit code %d, status %d", code, status)
 	}
 }
@@ -95,7 +97,7 @@ func TestAuthority_SessionOfWhom(t *testing.T) {
 	fails := func(says string, args ...string) {
 		t.Helper()
 		code, stdout, stderr := authorityCommand(t, args...)
-		if code != exitUsage || stdout != "" || !strings.Contains(stderr, says) {
+		if code != command.ExitUsage || stdout != "" || !strings.Contains(stderr, says) {
 			t.Errorf("%v: exit code %d, %q", args, code, stderr)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
@@ -81,7 +82,7 @@ func TestClaim_HostileServerGetsNothingThatHelps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hostile := newHostileServer(t, address, keepHost)
 			got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", hostile.URL)
-			if got.code != exitRefused || got.stdout != "" {
+			if got.code != command.ExitRefused || got.stdout != "" {
 				t.Errorf("exit %d, %q, %s", got.code, got.stdout, got.stderr)
 			}
 			hostile.mu.Lock()
@@ -117,11 +118,11 @@ func TestClaim_AsksOnceAboutAServer(t *testing.T) {
 
 	shown, code := atTerminal(t, environment, 100, "n\n", "claim", "--stdout", id, "--server", hostile.URL)
 	host := strings.TrimPrefix(hostile.URL, "http://")
-	if code != exitRefused || !strings.Contains(shown, "You have not fetched a claim at "+host+" before") || hostile.arrived.Len() != 0 {
+	if code != command.ExitRefused || !strings.Contains(shown, "You have not fetched a claim at "+host+" before") || hostile.arrived.Len() != 0 {
 		t.Errorf("a no: exit %d, %d bytes arrived: %s", code, hostile.arrived.Len(), shown)
 	}
 	got := runProgram(t, environment, "y\n", "claim", "--stdout", id, "--server", hostile.URL)
-	if got.code != exitRefused || !strings.Contains(got.stderr, "run the command in a terminal") || hostile.arrived.Len() != 0 {
+	if got.code != command.ExitRefused || !strings.Contains(got.stderr, "run the command in a terminal") || hostile.arrived.Len() != 0 {
 		t.Errorf("without a terminal: exit %d, %s", got.code, got.stderr)
 	}
 	shown, code = atTerminal(t, environment, 100, "y\n", "claim", "http://"+address+"/claim/"+id)

@@ -21,6 +21,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/claim"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/human"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -105,7 +106,7 @@ func TestClaim_MadeOnOneServerIsFetchedOnAnotherByTheCommand(t *testing.T) {
 
 	server := []string{"--server", "http://" + other}
 	got := d.runAs(t, d.ben, append(server, "claim", "--stdout", id)...)
-	if got.code != exitRefused || got.stdout != "" || !strings.Contains(got.stderr, "you have no such claim") {
+	if got.code != command.ExitRefused || got.stdout != "" || !strings.Contains(got.stderr, "you have no such claim") {
 		t.Errorf("another user: %d, %q, %s", got.code, got.stdout, got.stderr)
 	}
 	got = d.runAs(t, d.ada, append(server, "claim", "--stdout", id)...)
@@ -114,7 +115,7 @@ func TestClaim_MadeOnOneServerIsFetchedOnAnotherByTheCommand(t *testing.T) {
 		t.Fatalf("the user: %d, %v, %s", got.code, err, got.stderr)
 	}
 	again := d.runAs(t, d.ada, append(server, "claim", "--stdout", id, "--json")...)
-	if again.code != exitRefused || again.stdout != "" || !strings.Contains(again.stderr, "this claim was fetched already; its token was revoked") {
+	if again.code != command.ExitRefused || again.stdout != "" || !strings.Contains(again.stderr, "this claim was fetched already; its token was revoked") {
 		t.Errorf("a second try: %d, %q, %s", again.code, again.stdout, again.stderr)
 	}
 	if names := d.live(t); len(names) != 0 {
@@ -195,7 +196,7 @@ func TestA33_KilledServersClaimsAreSweptByAnother(t *testing.T) {
 		postMCP(t, next, d.ada, callTool("whoami", `{}`))
 		return len(d.live(t)) == 0
 	})
-	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+next); got.code != exitRefused {
+	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+next); got.code != command.ExitRefused {
 		t.Errorf("%d, %s", got.code, got.stderr)
 	}
 }
@@ -223,7 +224,7 @@ func TestA33_ServerWithoutItsRedisMakesNothing(t *testing.T) {
 	if names := d.live(t); len(names) != 1 || names[0] != "before" {
 		t.Errorf("live are %v", names)
 	}
-	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+address); got.code != exitAPIOutOfReach || got.stdout != "" {
+	if got := d.runAs(t, d.ada, "claim", "--stdout", id, "--server", "http://"+address); got.code != command.ExitAPIOutOfReach || got.stdout != "" {
 		t.Errorf("a claim: %d, %s", got.code, got.stderr)
 	}
 	if list := postMCP(t, address, d.ada, callTool("list_tokens", `{}`)); !strings.Contains(list, "before") {
@@ -349,27 +350,27 @@ func TestClaim_WrongUse(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"no key":              {[]string{"http", "--state", "redis://127.0.0.1:1"}, exitUsage, "--state-key-file"},
-		"no address":          {[]string{"http", "--state", "disk"}, exitUsage, "--state"},
-		"Redis is not there":  {[]string{"http", "--state", "redis://:" + "hidden" + "@127.0.0.1:1", "--state-key-file", filepath.Join(t.TempDir(), "key")}, exitFailed, "Redis cannot be used: no connection could be made"},
-		"too long":            {[]string{"http", "--claim-lifetime", "11m"}, exitUsage, "up to 10m"},
-		"no time":             {[]string{"http", "--claim-lifetime", "0"}, exitUsage, "up to 10m"},
-		"own identity":        {[]string{"http", "--identity", "server", "--deliver", "claim"}, exitUsage, "--identity caller"},
-		"stdio":               {[]string{"stdio", "--deliver", "claim"}, exitUsage, "kenbun-mcp http"},
-		"public URL":          {[]string{"http", "--public-url", "http://mcp.example.com"}, exitUsage, "must be https"},
-		"no public URL":       {[]string{"http", "--public-url", "x"}, exitUsage, "--public-url is no address"},
-		"no id":               {[]string{"claim"}, exitUsage, "give the id of the claim"},
-		"another id":          {[]string{"claim", "--stdout", "pat_1", "--server", "https://x"}, exitUsage, "that is no claim's id"},
-		"no server":           {[]string{"claim", "--stdout", id}, exitUsage, "--server is missing"},
-		"an unknown server":   {[]string{"claim", "--stdout", id, "--server", "https://mcp.example.com"}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
-		"a page's address":    {[]string{"claim", "--stdout", "https://mcp.example.com/claim/" + id}, exitRefused, "you have not fetched a claim at mcp.example.com before"},
-		"a page and a server": {[]string{"claim", "--stdout", "https://mcp.example.com/claim/" + id, "--server", "https://x"}, exitUsage, "but not both"},
-		"sealed, a server":    {[]string{"claim", "--stdout", "--sealed", "-i", "x", "--server", "https://x"}, exitUsage, "sends nothing to anybody"},
-		"plain HTTP":          {[]string{"claim", "--stdout", id, "--server", "http://mcp.example.com"}, exitUsage, "must begin with https://"},
-		"out of reach":        {[]string{"claim", "--stdout", id, "--server", "http://127.0.0.1:1"}, exitAPIOutOfReach, "nothing was sent"},
-		"sealed, no key":      {[]string{"claim", "--stdout", "--sealed"}, exitUsage, "--identity-file is missing"},
-		"sealed, no file":     {[]string{"claim", "--stdout", "--sealed", "-i", "nowhere"}, exitFailed, "read the identity file"},
-		"sealed, not there":   {[]string{"claim", "--stdout", "--sealed", "nowhere", "-i", "nowhere"}, exitFailed, "open the sealed token"},
+		"no key":              {[]string{"http", "--state", "redis://127.0.0.1:1"}, command.ExitUsage, "--state-key-file"},
+		"no address":          {[]string{"http", "--state", "disk"}, command.ExitUsage, "--state"},
+		"Redis is not there":  {[]string{"http", "--state", "redis://:" + "hidden" + "@127.0.0.1:1", "--state-key-file", filepath.Join(t.TempDir(), "key")}, command.ExitFailed, "Redis cannot be used: no connection could be made"},
+		"too long":            {[]string{"http", "--claim-lifetime", "11m"}, command.ExitUsage, "up to 10m"},
+		"no time":             {[]string{"http", "--claim-lifetime", "0"}, command.ExitUsage, "up to 10m"},
+		"own identity":        {[]string{"http", "--identity", "server", "--deliver", "claim"}, command.ExitUsage, "--identity caller"},
+		"stdio":               {[]string{"stdio", "--deliver", "claim"}, command.ExitUsage, "kenbun-mcp http"},
+		"public URL":          {[]string{"http", "--public-url", "http://mcp.example.com"}, command.ExitUsage, "must be https"},
+		"no public URL":       {[]string{"http", "--public-url", "x"}, command.ExitUsage, "--public-url is no address"},
+		"no id":               {[]string{"claim"}, command.ExitUsage, "give the id of the claim"},
+		"another id":          {[]string{"claim", "--stdout", "pat_1", "--server", "https://x"}, command.ExitUsage, "that is no claim's id"},
+		"no server":           {[]string{"claim", "--stdout", id}, command.ExitUsage, "--server is missing"},
+		"an unknown server":   {[]string{"claim", "--stdout", id, "--server", "https://mcp.example.com"}, command.ExitRefused, "you have not fetched a claim at mcp.example.com before"},
+		"a page's address":    {[]string{"claim", "--stdout", "https://mcp.example.com/claim/" + id}, command.ExitRefused, "you have not fetched a claim at mcp.example.com before"},
+		"a page and a server": {[]string{"claim", "--stdout", "https://mcp.example.com/claim/" + id, "--server", "https://x"}, command.ExitUsage, "but not both"},
+		"sealed, a server":    {[]string{"claim", "--stdout", "--sealed", "-i", "x", "--server", "https://x"}, command.ExitUsage, "sends nothing to anybody"},
+		"plain HTTP":          {[]string{"claim", "--stdout", id, "--server", "http://mcp.example.com"}, command.ExitUsage, "must begin with https://"},
+		"out of reach":        {[]string{"claim", "--stdout", id, "--server", "http://127.0.0.1:1"}, command.ExitAPIOutOfReach, "nothing was sent"},
+		"sealed, no key":      {[]string{"claim", "--stdout", "--sealed"}, command.ExitUsage, "--identity-file is missing"},
+		"sealed, no file":     {[]string{"claim", "--stdout", "--sealed", "-i", "nowhere"}, command.ExitFailed, "read the identity file"},
+		"sealed, not there":   {[]string{"claim", "--stdout", "--sealed", "nowhere", "-i", "nowhere"}, command.ExitFailed, "open the sealed token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			environment := kenbuntest.Environment(t, "KENBUN_PAT="+"kbn"+"_pat_"+strings.Repeat("a", 46))
@@ -383,7 +384,7 @@ func TestClaim_WrongUse(t *testing.T) {
 		})
 	}
 	arguments := []string{"claim", "--stdout", id, "--server", "http://127.0.0.1:1"}
-	if got := runProgram(t, knowing(t, kenbuntest.Environment(t), arguments), "", arguments...); got.code != exitUnauthenticated {
+	if got := runProgram(t, knowing(t, kenbuntest.Environment(t), arguments), "", arguments...); got.code != command.ExitUnauthenticated {
 		t.Errorf("without a token: exit %d, %s", got.code, got.stderr)
 	}
 }
@@ -422,7 +423,7 @@ func TestClaim_OpensWhatIsSealed(t *testing.T) {
 		"by plain age":                    {own, plainAge(t, identity.Recipient(), value.Reveal())},
 	} {
 		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+c.pat), c.text, "claim", "--stdout", "--sealed", "-i", identities)
-		if got.code != exitRefused || got.stdout != "" || !strings.Contains(got.stderr, "your own token does not confirm who sealed this") {
+		if got.code != command.ExitRefused || got.stdout != "" || !strings.Contains(got.stderr, "your own token does not confirm who sealed this") {
 			t.Errorf("%s: exit %d, %q, %s", name, got.code, got.stdout, got.stderr)
 		}
 	}
@@ -496,7 +497,7 @@ func TestS4_TheClaimCommandTellsWhatANewTokenMayDo(t *testing.T) {
 		}
 		whole := append([]string{"claim", "--stdout", id, "--server", "http://" + address}, arguments...)
 		got := runProgram(t, knowing(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat), whole), "", whole...)
-		if got.code != exitDone {
+		if got.code != command.ExitDone {
 			t.Fatalf("exit code %d: %s", got.code, got.stderr)
 		}
 		return got

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	authoritycommand "github.com/kenbun/kenbun-mcp/internal/cli/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -36,7 +38,7 @@ func TestP19_NothingIsMadeWhenNobodyCanReadTheValue(t *testing.T) {
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	folder := t.TempDir()
 	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat, "KENBUN_STORE=sqlite:"+filepath.Join(folder, "kenbun.db"))
-	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != exitDone {
+	if got := runProgram(t, environment, "", "authority", "user", "add", "ada@example.com"); got.code != command.ExitDone {
 		t.Fatal(got.stderr)
 	}
 	for name, redirect := range nobodyReads {
@@ -81,11 +83,11 @@ func TestP19_AValueThatCannotBeWrittenAfterAllIsTakenBack(t *testing.T) {
 	link, err := a.IssueSignInLink(t.Context(), "ada@example.com", "", "http://127.0.0.1:8780")
 	mustDo(t, err)
 	for _, value := range []string{session, link} {
-		if err := takeBackSession(t.Context(), a, value, os.ErrClosed); !errors.Is(err, errValueLost) || strings.Contains(err.Error(), value) {
+		if err := authoritycommand.TakeBackSession(t.Context(), a, value, os.ErrClosed); !errors.Is(err, command.ErrValueLost) || strings.Contains(err.Error(), value) {
 			t.Errorf("it is not said: %v", err)
 		}
 	}
-	mustDo(t, takeBackSession(t.Context(), a, kept, nil), a.Close())
+	mustDo(t, authoritycommand.TakeBackSession(t.Context(), a, kept, nil), a.Close())
 	if sessions, links := countRows(t, filepath.Join(folder, "kenbun.db"), "sessions"), countRows(t, filepath.Join(folder, "kenbun.db"), "sign_in_links"); sessions != 1 || links != 0 {
 		t.Errorf("there are %d sessions and %d links", sessions, links)
 	}

@@ -14,13 +14,14 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/serve"
 	"github.com/kenbun/kenbun-mcp/internal/telemetry"
 )
 
 // registeredMetrics are the server's own metrics, as Prometheus reads them.
 func registeredMetrics(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
-	m := newMetrics()
+	m := serve.NewMetrics()
 	m.Sessions(func() int { return 0 })
 	recorder := httptest.NewRecorder()
 	m.Handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost"+telemetry.MetricsPath, nil))

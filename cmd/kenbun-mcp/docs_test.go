@@ -12,6 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli"
+	"github.com/kenbun/kenbun-mcp/internal/cli/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/login"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -182,11 +186,11 @@ func environmentTable() string {
 	for _, secret := range secretsTable {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", secret[0], secret[1])
 	}
-	whoami := newWhoamiCommand()
+	whoami := login.NewWhoamiCommand()
 	whoami.Flags().VisitAll(func(flag *pflag.Flag) {
 		// What the embedded API is made to do says nothing of where it is.
-		if hasEnvironmentTwin(flag) && !strings.HasPrefix(flag.Name, "embedded-fault") && flag.Name != "embedded-rate-limit" {
-			fmt.Fprintf(&b, "| `%s` | %s%s |\n", environmentName(flag.Name), tableCell(flag.Usage), shownDefault(flag))
+		if command.HasVariable(flag) && !strings.HasPrefix(flag.Name, "embedded-fault") && flag.Name != "embedded-rate-limit" {
+			fmt.Fprintf(&b, "| `%s` | %s%s |\n", command.VariableName(flag.Name), tableCell(flag.Usage), shownDefault(flag))
 		}
 	})
 	return b.String()
@@ -201,7 +205,7 @@ func shownDefault(flag *pflag.Flag) string {
 
 func rolesReference() string {
 	var b strings.Builder
-	for i, cells := range rolesTable() {
+	for i, cells := range authority.RolesTable() {
 		b.WriteString("| " + strings.ToLower(strings.Join(cells, " | ")) + " |\n")
 		if i == 0 {
 			b.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
@@ -212,7 +216,7 @@ func rolesReference() string {
 
 func commandsReference() string {
 	var b strings.Builder
-	root := newRootCommand()
+	root := cli.New()
 	root.InitDefaultCompletionCmd()
 	walkCommands(root, func(cmd *cobra.Command) {
 		fmt.Fprintf(&b, "## `%s`\n\n%s\n\n", cmd.UseLine(), strings.TrimSpace(firstNonEmpty(cmd.Long, cmd.Short)))
@@ -225,8 +229,8 @@ func commandsReference() string {
 				return
 			}
 			twin := "-"
-			if hasEnvironmentTwin(flag) {
-				twin = "`" + environmentName(flag.Name) + "`"
+			if command.HasVariable(flag) {
+				twin = "`" + command.VariableName(flag.Name) + "`"
 			}
 			rows = append(rows, fmt.Sprintf("| `--%s` | %s | %s%s |\n", flag.Name, twin, tableCell(flag.Usage), shownDefault(flag)))
 		})

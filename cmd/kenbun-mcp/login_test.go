@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -36,7 +37,7 @@ func TestLoginFromAPipeServesAllOtherCommands(t *testing.T) {
 	for name, bus := range map[string]string{"keychain": kenbuntest.SecretService(t, true), "file": "disabled:"} {
 		t.Run(name, func(t *testing.T) {
 			environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "DBUS_SESSION_BUS_ADDRESS="+bus)
-			if got := runProgram(t, environment, "", "whoami"); got.code != exitUnauthenticated || !strings.Contains(got.stderr, "kenbun-mcp login") {
+			if got := runProgram(t, environment, "", "whoami"); got.code != command.ExitUnauthenticated || !strings.Contains(got.stderr, "kenbun-mcp login") {
 				t.Fatalf("before: exit %d: %s", got.code, got.stderr)
 			}
 			got := runProgram(t, environment, mine+"\n", "login")
@@ -76,7 +77,7 @@ func TestLoginFromAPipeServesAllOtherCommands(t *testing.T) {
 			if out.code != 0 || !strings.Contains(out.stdout, "Removed from the "+name) || !strings.Contains(out.stdout, "not revoked") {
 				t.Errorf("logout: exit %d: %s%s", out.code, out.stdout, out.stderr)
 			}
-			if got := runProgram(t, environment, "", "whoami"); got.code != exitUnauthenticated {
+			if got := runProgram(t, environment, "", "whoami"); got.code != command.ExitUnauthenticated {
 				t.Errorf("after logout: exit %d", got.code)
 			}
 			if _, err := api.As(t, mine).Me(t.Context()); err != nil {
@@ -122,13 +123,13 @@ func TestLoginKeepsNothingThatDoesNotWork(t *testing.T) {
 		input, url, says string
 		code             int
 	}{
-		"nothing":           {"", api.URL, "no token was entered", exitUnauthenticated},
-		"an empty line":     {"\n", api.URL, "no token was entered", exitUnauthenticated},
-		"another product's": {"ghp_" + strings.Repeat("a1", 18), api.URL, "GitHub", exitUnauthenticated},
-		"two in a line":     {pat + " " + pat, api.URL, "more than one token", exitUnauthenticated},
-		"revoked":           {revoked.Value, api.URL, "not accept", exitUnauthenticated},
-		"nobody answers":    {pat, "http://127.0.0.1:1", "was not kept", exitAPIOutOfReach},
-		"a bad address":     {pat, "http://example.com", "https", exitUsage},
+		"nothing":           {"", api.URL, "no token was entered", command.ExitUnauthenticated},
+		"an empty line":     {"\n", api.URL, "no token was entered", command.ExitUnauthenticated},
+		"another product's": {"ghp_" + strings.Repeat("a1", 18), api.URL, "GitHub", command.ExitUnauthenticated},
+		"two in a line":     {pat + " " + pat, api.URL, "more than one token", command.ExitUnauthenticated},
+		"revoked":           {revoked.Value, api.URL, "not accept", command.ExitUnauthenticated},
+		"nobody answers":    {pat, "http://127.0.0.1:1", "was not kept", command.ExitAPIOutOfReach},
+		"a bad address":     {pat, "http://example.com", "https", command.ExitUsage},
 	} {
 		environment := kenbuntest.Environment(t, "KENBUN_API_URL="+c.url)
 		got := runProgram(t, environment, c.input, "login")
@@ -145,7 +146,7 @@ func TestLoginKeepsNothingThatDoesNotWork(t *testing.T) {
 
 func TestA46_LoginTakesNoTokenAsAnArgument(t *testing.T) {
 	for _, arguments := range [][]string{{"login", "x"}, {"login", "--token", "x"}, {"login", "--pat", "x"}, {"login", "--pat-file", "x"}} {
-		if got := runProgram(t, kenbuntest.Environment(t), "", arguments...); got.code != exitUsage {
+		if got := runProgram(t, kenbuntest.Environment(t), "", arguments...); got.code != command.ExitUsage {
 			t.Errorf("%v: exit %d", arguments, got.code)
 		}
 	}

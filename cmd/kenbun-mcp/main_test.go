@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	// An agent may run the tests.
-	if err := os.Setenv(allowAgentVariable, "1"); err != nil {
+	if err := os.Setenv(command.AllowAgentVariable, "1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -139,7 +140,7 @@ func TestA4_LabelsStayAsTheyAreWhateverIsCalled(t *testing.T) {
 
 func TestMetricsListen_IsChecked(t *testing.T) {
 	environment := append(kenbuntest.Environment(t), "KENBUN_API_URL=http://127.0.0.1:1")
-	if got := runProgram(t, environment, "", "http", "--listen", "127.0.0.1:0", "--metrics-listen", "9090"); got.code != exitUsage || !strings.Contains(got.stderr, "--metrics-listen cannot be") {
+	if got := runProgram(t, environment, "", "http", "--listen", "127.0.0.1:0", "--metrics-listen", "9090"); got.code != command.ExitUsage || !strings.Contains(got.stderr, "--metrics-listen cannot be") {
 		t.Errorf("exit code %d: %s", got.code, got.stderr)
 	}
 	taken := httptest.NewServer(http.NotFoundHandler())

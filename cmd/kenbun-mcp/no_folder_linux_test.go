@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -36,15 +37,15 @@ func TestP16_AServerThatNeedsNoFolderStartsWithoutOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			environment := withoutFolders(append(variables, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+pat)...)
 			for _, flags := range [][]string{{"--read-only"}, {}} {
-				command := exec.Command(reachableBinary(t), append([]string{"stdio"}, flags...)...)
-				command.Env, command.Dir = environment, "/"
-				command.Stdin = strings.NewReader(initialize + toolCall(2, "whoami", "{}") + toolCall(3, "list_tokens", "{}"))
+				process := exec.Command(reachableBinary(t), append([]string{"stdio"}, flags...)...)
+				process.Env, process.Dir = environment, "/"
+				process.Stdin = strings.NewReader(initialize + toolCall(2, "whoami", "{}") + toolCall(3, "list_tokens", "{}"))
 				if os.Geteuid() == 0 { // a user without an entry in /etc/passwd
-					command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+					process.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
 				}
 				var stdout, stderr strings.Builder
-				command.Stdout, command.Stderr = &stdout, &stderr
-				if err := command.Run(); err != nil {
+				process.Stdout, process.Stderr = &stdout, &stderr
+				if err := process.Run(); err != nil {
 					t.Fatalf("%v: %v\n%s", flags, err, stderr.String())
 				}
 				byID := answers(t, stdout.String())
@@ -82,12 +83,12 @@ func TestP16_WhatNeedsAFolderRefusesWithAdviceThatWorks(t *testing.T) {
 		got := runProgram(t, without, create, append(store, step.flags...)...)
 		answer := string(answers(t, got.stdout)["2"])
 		if strings.HasPrefix(step.says, "A new") {
-			if found, err := filepath.Glob(filepath.Join(folder, "tokens", "*.token")); err != nil || len(found) != 1 || got.code != exitDone {
+			if found, err := filepath.Glob(filepath.Join(folder, "tokens", "*.token")); err != nil || len(found) != 1 || got.code != command.ExitDone {
 				t.Errorf("the advice does not work: exit code %d, %s", got.code, answer)
 			}
 			continue
 		}
-		if got.code != exitDone || !strings.Contains(answer, step.says) || !strings.Contains(answer, "Set HOME") {
+		if got.code != command.ExitDone || !strings.Contains(answer, step.says) || !strings.Contains(answer, "Set HOME") {
 			t.Errorf("exit code %d, %s, want %q in it", got.code, answer, step.says)
 		}
 	}
@@ -103,7 +104,7 @@ func TestP16_WhatNeedsAFolderRefusesWithAdviceThatWorks(t *testing.T) {
 		"tokens list --pat-file ~/token --embedded=false": "Write the whole path",
 	} {
 		got := runProgram(t, withoutFolders("KENBUN_EMBEDDED=true"), "", strings.Fields(line)...)
-		if got.code == exitDone || !strings.Contains(got.stderr, says) || !strings.Contains(got.stderr, "HOME") {
+		if got.code == command.ExitDone || !strings.Contains(got.stderr, says) || !strings.Contains(got.stderr, "HOME") {
 			t.Errorf("%s: exit code %d, %s", line, got.code, got.stderr)
 		}
 	}
@@ -113,16 +114,16 @@ func TestP16_LoginNeedsNoFolderWhereThereIsAKeychain(t *testing.T) {
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	environment := withoutFolders("KENBUN_API_URL="+api.URL, "DBUS_SESSION_BUS_ADDRESS="+kenbuntest.SecretService(t, true))
-	if got := runProgram(t, environment, pat+"\n", "login"); got.code != exitDone {
+	if got := runProgram(t, environment, pat+"\n", "login"); got.code != command.ExitDone {
 		t.Fatalf("exit code %d: %s", got.code, got.stderr)
 	}
-	if got := runProgram(t, environment, "", "whoami"); got.code != exitDone || !strings.Contains(got.stdout, "dev@example.com") {
+	if got := runProgram(t, environment, "", "whoami"); got.code != command.ExitDone || !strings.Contains(got.stdout, "dev@example.com") {
 		t.Errorf("whoami: exit code %d, %s", got.code, got.stderr)
 	}
-	if got := runProgram(t, environment, "", "logout"); got.code != exitDone || !strings.Contains(got.stdout, "the keychain") {
+	if got := runProgram(t, environment, "", "logout"); got.code != command.ExitDone || !strings.Contains(got.stdout, "the keychain") {
 		t.Errorf("logout: exit code %d, %s%s", got.code, got.stdout, got.stderr)
 	}
-	if got := runProgram(t, withoutFolders("KENBUN_API_URL="+api.URL), pat+"\n", "login"); got.code == exitDone || !strings.Contains(got.stderr, "Set HOME") {
+	if got := runProgram(t, withoutFolders("KENBUN_API_URL="+api.URL), pat+"\n", "login"); got.code == command.ExitDone || !strings.Contains(got.stderr, "Set HOME") {
 		t.Errorf("without a keychain: exit code %d, %s", got.code, got.stderr)
 	}
 }
@@ -140,12 +141,12 @@ func TestP16_APolicyIsFoundWhereTheVariableForItsFolderIsNotAbsolute(t *testing.
 	// One of the user's own that cannot be looked into ends the start.
 	if os.Geteuid() == 0 {
 		mustDo(t, os.Chown(home, 54321, 54321), os.Chmod(home, 0))
-		command := exec.Command(reachableBinary(t), "stdio")
-		command.Env, command.SysProcAttr = withoutFolders("HOME="+home), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
-		command.Dir = "/"
+		process := exec.Command(reachableBinary(t), "stdio")
+		process.Env, process.SysProcAttr = withoutFolders("HOME="+home), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+		process.Dir = "/"
 		mustDo(t, os.Chmod(filepath.Dir(home), 0o755))
-		said, err := command.CombinedOutput()
-		if err == nil || command.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(said), "policy.yaml") {
+		said, err := process.CombinedOutput()
+		if err == nil || process.ProcessState.ExitCode() != command.ExitUsage || !strings.Contains(string(said), "policy.yaml") {
 			t.Errorf("%v: %s", err, said)
 		}
 		mustDo(t, os.Chown(home, 0, 0), os.Chmod(home, 0o700))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -29,7 +30,7 @@ func TestStdioTakesTheStricterOfFlagsAndPolicyFile(t *testing.T) {
 		`{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"whoami","arguments":{}}}` + "\n"
 	got := runProgram(t, environment, calls, "stdio", "--embedded", "--embedded-store", "memory", "--max-token-lifetime", "3650d", "--allow-never-expiring",
 		"--approval", "client", "--max-changes-per-minute", "3", "--exclude-tools", "rotate_token")
-	if got.code != exitDone {
+	if got.code != command.ExitDone {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
 	byID := answers(t, got.stdout)
@@ -82,14 +83,14 @@ func TestAPolicyFileThatCannotBeTrustedEndsTheStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			environment := withPolicy(t, c.content, c.mode)
-			for _, command := range []string{"stdio", "http"} {
-				arguments := []string{command, "--embedded", "--embedded-store", "memory", "--tools", "whoami"}
-				if command == "http" {
+			for _, process := range []string{"stdio", "http"} {
+				arguments := []string{process, "--embedded", "--embedded-store", "memory", "--tools", "whoami"}
+				if process == "http" {
 					arguments = append(arguments, "--listen", "127.0.0.1:0")
 				}
 				got := runProgram(t, environment, initialize, arguments...)
-				if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, c.says) || !strings.Contains(got.stderr, "policy.yaml") {
-					t.Errorf("%s: exit %d, %q: %s", command, got.code, got.stdout, got.stderr)
+				if got.code != command.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, c.says) || !strings.Contains(got.stderr, "policy.yaml") {
+					t.Errorf("%s: exit %d, %q: %s", process, got.code, got.stdout, got.stderr)
 				}
 			}
 		})
@@ -126,9 +127,9 @@ func TestR1_PolicyFileBoundsDelivery(t *testing.T) {
 			environment := withPolicy(t, inFolder(c.content)+"\n", 0o600)
 			got := runProgram(t, environment, initialize, append([]string{"stdio", "--embedded", "--embedded-store", "memory"}, strings.Fields(inFolder(c.flags))...)...)
 			switch {
-			case c.says == "" && (got.code != exitDone || got.stdout == ""):
+			case c.says == "" && (got.code != command.ExitDone || got.stdout == ""):
 				t.Errorf("exit %d: %s", got.code, got.stderr)
-			case c.says != "" && (got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, c.says)):
+			case c.says != "" && (got.code != command.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, c.says)):
 				t.Errorf("exit %d, %q: %s", got.code, got.stdout, got.stderr)
 			}
 		})
@@ -137,7 +138,7 @@ func TestR1_PolicyFileBoundsDelivery(t *testing.T) {
 	environment := append(withPolicy(t, "read-only: false\n", 0o600), "KENBUN_DELIVER=inline")
 	for _, arguments := range [][]string{{"stdio"}, {"http", "--listen", "127.0.0.1:0", "--identity", "server"}} {
 		got := runProgram(t, environment, initialize, append(arguments, "--embedded", "--embedded-store", "memory")...)
-		if got.code != exitUsage || !strings.Contains(got.stderr, "--deliver inline is not allowed") {
+		if got.code != command.ExitUsage || !strings.Contains(got.stderr, "--deliver inline is not allowed") {
 			t.Errorf("%s: exit %d: %s", arguments[0], got.code, got.stderr)
 		}
 	}
@@ -149,7 +150,7 @@ func TestR1_PolicyFileSetsTheDefaultOfDelivery(t *testing.T) {
 	environment := withPolicy(t, "deliver: [file, env-file]\ndeliver-dir: "+folder+"\n", 0o600)
 	got := runProgram(t, environment, initialize+`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"create_token","arguments":{"name":"nightly","expires":"7d"}}}`+"\n",
 		"stdio", "--embedded", "--embedded-store", "memory")
-	if got.code != exitDone {
+	if got.code != command.ExitDone {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
 	files, err := os.ReadDir(folder)
@@ -177,12 +178,12 @@ func TestThePolicyFileOfTheMachine(t *testing.T) {
 				exec "$KENBUN_PROGRAM" stdio --embedded --embedded-store memory`
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			command := exec.CommandContext(ctx, "unshare", "--mount", "/bin/sh", "-c", script)
-			command.Env = kenbuntest.Environment(t, "KENBUN_PROGRAM="+kenbuntest.Binary(t))
-			command.Stdin = strings.NewReader(initialize + `{"jsonrpc":"2.0","id":2,"method":"tools/list"}` + "\n")
+			process := exec.CommandContext(ctx, "unshare", "--mount", "/bin/sh", "-c", script)
+			process.Env = kenbuntest.Environment(t, "KENBUN_PROGRAM="+kenbuntest.Binary(t))
+			process.Stdin = strings.NewReader(initialize + `{"jsonrpc":"2.0","id":2,"method":"tools/list"}` + "\n")
 			var stdout, stderr strings.Builder
-			command.Stdout, command.Stderr = &stdout, &stderr
-			err := command.Run()
+			process.Stdout, process.Stderr = &stdout, &stderr
+			err := process.Run()
 			if c.says != "" {
 				if err == nil || stdout.Len() > 0 || !strings.Contains(stderr.String(), c.says) {
 					t.Errorf("%v: %s", err, stderr.String())

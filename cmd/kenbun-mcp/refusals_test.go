@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 )
@@ -82,10 +83,10 @@ func TestP6_WrongTokensGetTheSameExplanationEverywhere(t *testing.T) {
 					t.Errorf("in %s, the log of stdio has no reason %s, or a part of the token", place, reason)
 				}
 			}
-			if shown := runProgram(t, environment, token+"\n", "login"); shown.code != exitUnauthenticated || !strings.Contains(shown.stderr, says) {
+			if shown := runProgram(t, environment, token+"\n", "login"); shown.code != command.ExitUnauthenticated || !strings.Contains(shown.stderr, says) {
 				t.Errorf("at login: exit %d, %q, want %q", shown.code, shown.stderr, says)
 			}
-			if shown := runProgram(t, with(environment, "KENBUN_PAT_FILE="+file), "", "whoami"); shown.code != exitUnauthenticated || !strings.Contains(shown.stderr, says) {
+			if shown := runProgram(t, with(environment, "KENBUN_PAT_FILE="+file), "", "whoami"); shown.code != command.ExitUnauthenticated || !strings.Contains(shown.stderr, says) {
 				t.Errorf("in a terminal: exit %d, %q, want %q", shown.code, shown.stderr, says)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 )
@@ -68,7 +69,7 @@ func TestP22_TokensRevokeSaysWhatTheListShows(t *testing.T) {
 		shown, code := atTerminal(t, environment, 200, "y\n", "tokens", "revoke", id)
 		got := said{text: shown, unknown: strings.Contains(shown, "not certain"), revoked: strings.Contains(shown, "Token revoked") || strings.Contains(shown, "was revoked before")}
 		got.agrees(t, api.Revoked(id))
-		if (code == exitDone) != got.revoked || got.unknown && !strings.Contains(shown, id) {
+		if (code == command.ExitDone) != got.revoked || got.unknown && !strings.Contains(shown, id) {
 			t.Errorf("exit %d: %s", code, shown)
 		}
 	})

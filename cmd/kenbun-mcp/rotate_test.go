@@ -14,6 +14,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -35,16 +36,16 @@ func TestS8_RotateAtATerminal(t *testing.T) {
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
 
 	piped := runProgram(t, environment, "y\n", "tokens", "rotate", old.ID)
-	if piped.code != exitRefused || piped.stdout != "" || !works(t, api, old.Value) {
+	if piped.code != command.ExitRefused || piped.stdout != "" || !works(t, api, old.Value) {
 		t.Fatalf("without a terminal: exit %d: %s", piped.code, piped.stderr)
 	}
 	shown, code := atTerminal(t, environment, 100, "n\n", "tokens", "rotate", old.ID)
-	if code != exitRefused || !works(t, api, old.Value) || !strings.Contains(shown, "Replace this kenbun token by a new one?") {
+	if code != command.ExitRefused || !works(t, api, old.Value) || !strings.Contains(shown, "Replace this kenbun token by a new one?") {
 		t.Fatalf("after a no: exit %d:\n%s", code, shown)
 	}
 	shown, code = atTerminal(t, environment, 100, "y\n", "tokens", "rotate", old.ID)
 	value := wholeToken.FindString(shown)
-	if code != exitDone || value == "" || works(t, api, old.Value) || !works(t, api, value) {
+	if code != command.ExitDone || value == "" || works(t, api, old.Value) || !works(t, api, value) {
 		t.Errorf("after a yes: exit %d, the old one works %t", code, works(t, api, old.Value))
 	}
 	tokens, err := api.As(t, pat).ListTokens(t.Context())
@@ -64,7 +65,7 @@ func TestS8_RotateThatCannotShowTheNewTokenKeepsTheOld(t *testing.T) {
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL, "KENBUN_ID="+old.ID, "KENBUN_PROGRAM="+kenbuntest.Binary(t))
 	for _, flags := range []string{"", "--json"} {
 		shown, code := runAtTerminal(t, environment, 100, "y\n", exec.Command("/bin/sh", "-c", `"$KENBUN_PROGRAM" tokens rotate --stdout "$KENBUN_ID" `+flags+` > /dev/full`))
-		if code == exitDone || !works(t, api, old.Value) {
+		if code == command.ExitDone || !works(t, api, old.Value) {
 			t.Errorf("%q: exit %d, the old one works %t:\n%s", flags, code, works(t, api, old.Value), shown)
 		}
 	}
@@ -102,11 +103,11 @@ func TestRotateTheTokenThatTheProgramRunsOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := strings.TrimSpace(string(content))
-		if code != exitDone || kept == pat || !works(t, api, kept) || works(t, api, pat) {
+		if code != command.ExitDone || kept == pat || !works(t, api, kept) || works(t, api, pat) {
 			t.Errorf("exit %d, the file holds the old token %t, the old one works %t", code, kept == pat, works(t, api, pat))
 		}
 		expectNoSecret(t, "the screen", shown, kept)
-		if again := runProgram(t, environment, "", "whoami"); again.code != exitDone {
+		if again := runProgram(t, environment, "", "whoami"); again.code != command.ExitDone {
 			t.Errorf("the next run: exit %d: %s", again.code, again.stderr)
 		}
 	})
@@ -115,7 +116,7 @@ func TestRotateTheTokenThatTheProgramRunsOn(t *testing.T) {
 		environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
 		shown, code := atTerminal(t, environment, 100, "y\n", "tokens", "rotate", id, "--expires", "30d")
 		value := wholeToken.FindString(shown)
-		if code != exitDone || !works(t, api, pat) || value == "" || !works(t, api, value) {
+		if code != command.ExitDone || !works(t, api, pat) || value == "" || !works(t, api, value) {
 			t.Errorf("exit %d, the old one works %t:\n%s", code, works(t, api, pat), strings.ReplaceAll(shown, value, "(token)"))
 		}
 		for _, want := range []string{"KENBUN_PAT", "was not revoked", "tokens revoke " + id} {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/serve"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/marks"
 )
@@ -23,19 +25,19 @@ func TestP14_ATokenIsReadThroughTheMarksAroundIt(t *testing.T) {
 			marked = strings.TrimRight(marked, "\n") + "\n" // login reads one line
 		}
 		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL), marked, "login")
-		if got.code != exitDone {
+		if got.code != command.ExitDone {
 			t.Errorf("login, %s: exit code %d, %s", name, got.code, got.stderr)
 		}
 		expectNoSecret(t, "login", got.stdout+got.stderr, pat)
 	}
 	marked := marks.AroundVariable(pat)["byte order mark"]
-	if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL=\uFEFF "+api.URL+"/\u00a0", "KENBUN_PAT="+marked), "", "whoami"); got.code != exitDone {
+	if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL=\uFEFF "+api.URL+"/\u00a0", "KENBUN_PAT="+marked), "", "whoami"); got.code != command.ExitDone {
 		t.Errorf("the variables: exit code %d, %s", got.code, got.stderr)
 	}
 	file := filepath.Join(t.TempDir(), "token")
 	mustDo(t, os.WriteFile(file, []byte(pat[:20]+"\u200b"+pat[20:]), 0o600))
 	got := runProgram(t, kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT_FILE="+file), "", "whoami")
-	if got.code != exitUnauthenticated || !strings.Contains(got.stderr, "a character in it") {
+	if got.code != command.ExitUnauthenticated || !strings.Contains(got.stderr, "a character in it") {
 		t.Errorf("a mark within: exit code %d, %s", got.code, got.stderr)
 	}
 }
@@ -58,7 +60,7 @@ func TestP14_MarksInAnIdentityFileAndASealedTokenAreTrimmed(t *testing.T) {
 		folder := t.TempDir()
 		mustDo(t, os.WriteFile(filepath.Join(folder, "identity"), []byte(marked), 0o600), os.WriteFile(filepath.Join(folder, "sealed"), []byte(sealed[name]), 0o600))
 		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_PAT="+own), "", "claim", "--stdout", "--sealed", filepath.Join(folder, "sealed"), "-i", filepath.Join(folder, "identity"))
-		if got.code != exitDone || got.stdout != value.Reveal()+"\n" {
+		if got.code != command.ExitDone || got.stdout != value.Reveal()+"\n" {
 			t.Errorf("%s: exit code %d, %s", name, got.code, got.stderr)
 		}
 	}
@@ -69,7 +71,7 @@ func TestP14_MarksAroundTheServersKeyAreTrimmed(t *testing.T) {
 	for name, marked := range marks.Around(key) {
 		file := filepath.Join(t.TempDir(), "server.key")
 		mustDo(t, os.WriteFile(file, []byte(marked), 0o600))
-		got, err := openServerKey(t.Context(), file)
+		got, err := serve.OpenServerKey(t.Context(), file)
 		if err != nil || got.Reveal() != key {
 			t.Errorf("%s: %v", name, err)
 		}

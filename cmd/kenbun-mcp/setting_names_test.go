@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -17,7 +18,7 @@ func TestP18_AnUnknownSettingIsNamedWithTheOneThatWasMeant(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			got := runProgram(t, kenbuntest.Environment(t, variable+"=canary-value"), "", "stdio")
-			if got.code != exitDone || !strings.Contains(got.stderr, "warning: "+variable) || !strings.Contains(got.stderr, says) {
+			if got.code != command.ExitDone || !strings.Contains(got.stderr, "warning: "+variable) || !strings.Contains(got.stderr, says) {
 				t.Errorf("exit code %d, and standard error is %q, want %q in it", got.code, got.stderr, says)
 			}
 			if strings.Contains(got.stdout+got.stderr, "canary-value") {
@@ -49,7 +50,7 @@ func TestP18_P6_ATokenUnderAnotherNameIsNamedWhereItIsMissed(t *testing.T) {
 					t.Errorf("%s is told %q, want %q in it", place, text, says)
 				}
 			}
-			if !strings.HasPrefix(answer.text(), "unauthenticated: no kenbun token") || shown.code != exitUnauthenticated {
+			if !strings.HasPrefix(answer.text(), "unauthenticated: no kenbun token") || shown.code != command.ExitUnauthenticated {
 				t.Errorf("exit %d, %q", shown.code, answer.text())
 			}
 			if strings.Contains(answer.text()+log+shown.stderr+shown.stdout, "canary-value") {
@@ -77,19 +78,19 @@ func TestP18_AMisspelledRestrictionEndsTheStart(t *testing.T) {
 		t.Run(variable, func(t *testing.T) {
 			got := runProgram(t, kenbuntest.Environment(t, variable), initialize, "stdio")
 			name, _, _ := strings.Cut(variable, "=")
-			if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, name+" is not a setting") {
+			if got.code != command.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, name+" is not a setting") {
 				t.Errorf("exit code %d, answers %q, and standard error is %q", got.code, got.stdout, got.stderr)
 			}
 			if meant != "" && !strings.Contains(got.stderr, "Did you mean "+meant+"?") {
 				t.Errorf("standard error is %q, want %s in it", got.stderr, meant)
 			}
-			if strings.Contains(got.stderr, allowAgentVariable) {
+			if strings.Contains(got.stderr, command.AllowAgentVariable) {
 				t.Error("an agent is told how it is allowed")
 			}
 		})
 	}
 	t.Run("http", func(t *testing.T) {
-		if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_ALLOWED_ORIGINS=https://a.example"), "", "http", "--listen", "127.0.0.1:0"); got.code != exitUsage {
+		if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_ALLOWED_ORIGINS=https://a.example"), "", "http", "--listen", "127.0.0.1:0"); got.code != command.ExitUsage {
 			t.Errorf("exit code %d: %s", got.code, got.stderr)
 		}
 	})
@@ -99,11 +100,11 @@ func TestP18_WhatIsNoSettingOfOursIsLeftAlone(t *testing.T) {
 	environment := kenbuntest.Environment(t,
 		"KENBUN_READONLY=", "KENBUN_TOOLS=", "KENBUN_LISTEN=127.0.0.1:1", "KENBUN_NAME=of another command", "OTHER_READONLY=1",
 		"KENBUN_MCP_SERVICE_HOST=10.0.0.1", "KENBUN_TOOLS_PORT=tcp://10.0.0.1:8765")
-	if got := runProgram(t, environment, "", "stdio"); got.code != exitDone || got.stderr != "" {
+	if got := runProgram(t, environment, "", "stdio"); got.code != command.ExitDone || got.stderr != "" {
 		t.Errorf("exit code %d, and standard error is %q", got.code, got.stderr)
 	}
 	for _, words := range [][]string{{"version"}, {"completion", "bash"}, {"help", "tokens"}, {"__complete", "tok"}} {
-		if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_READONLY=1"), "", words...); got.code != exitDone || strings.Contains(got.stderr, "READONLY") {
+		if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_READONLY=1"), "", words...); got.code != command.ExitDone || strings.Contains(got.stderr, "READONLY") {
 			t.Errorf("%v: exit code %d, and standard error is %q", words, got.code, got.stderr)
 		}
 	}
@@ -126,7 +127,7 @@ func TestP18_AMisspelledFlagOrCommandIsNamedWithTheOneThatWasMeant(t *testing.T)
 		"stdio --zzzzzz":                "unknown flag: --zzzzzz\n",
 	} {
 		got := runProgram(t, kenbuntest.Environment(t), "", strings.Fields(line)...)
-		if got.code != exitUsage || !strings.Contains(got.stderr, says) {
+		if got.code != command.ExitUsage || !strings.Contains(got.stderr, says) {
 			t.Errorf("%s: exit code %d, and standard error is %q, want %q in it", line, got.code, got.stderr, says)
 		}
 		if strings.Contains(got.stderr, "canary-value") {

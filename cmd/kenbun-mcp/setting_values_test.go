@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -62,11 +64,11 @@ func TestP15_APathFromAClientsConfigurationIsReadAsItWasMeant(t *testing.T) {
 			t.Errorf("%s is not below the home folder: %v, %v", made, found, err)
 		}
 	}
-	if got.code != exitDone || len(left) > 0 {
+	if got.code != command.ExitDone || len(left) > 0 {
 		t.Errorf("exit code %d, and left here: %v\n%s%s", got.code, left, got.stdout, got.stderr)
 	}
 	missing, _ := runIn(t, kenbuntest.Environment(t, "HOME="+home, "KENBUN_PAT_FILE=~/none/token"), "", "whoami")
-	if missing.code != exitUnauthenticated || !strings.Contains(missing.stderr, filepath.Join(home, "none", "token")) {
+	if missing.code != command.ExitUnauthenticated || !strings.Contains(missing.stderr, filepath.Join(home, "none", "token")) {
 		t.Errorf("a missing file: exit code %d, %s", missing.code, missing.stderr)
 	}
 }
@@ -85,12 +87,12 @@ func TestP15_AVariableThatNothingFilledInIsRefusedByNameBeforeAnythingIsWritten(
 		"KENBUN_TOOLS=whoami,${MORE_TOOLS}":           "${MORE_TOOLS}",
 	} {
 		got, left := runIn(t, kenbuntest.Environment(t, setting), initialize, "stdio")
-		if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, named) || len(left) > 0 {
+		if got.code != command.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, named) || len(left) > 0 {
 			t.Errorf("%s: exit code %d, left here %v, standard error %q", setting, got.code, left, got.stderr)
 		}
 	}
 	pepper, left := runIn(t, kenbuntest.Environment(t, "KENBUN_PEPPER=${PEPPER}"), "", "authority", "user", "list", "--store", "sqlite:kenbun.db")
-	if pepper.code != exitUsage || !strings.Contains(pepper.stderr, "KENBUN_PEPPER: it holds ${PEPPER}") || len(left) > 0 {
+	if pepper.code != command.ExitUsage || !strings.Contains(pepper.stderr, "KENBUN_PEPPER: it holds ${PEPPER}") || len(left) > 0 {
 		t.Errorf("exit code %d, left here %v, standard error %q", pepper.code, left, pepper.stderr)
 	}
 	for _, line := range []string{
@@ -98,7 +100,7 @@ func TestP15_AVariableThatNothingFilledInIsRefusedByNameBeforeAnythingIsWritten(
 		"http --state-key-file $CREDENTIALS_DIRECTORY/key", "authority user list --store sqlite:$HOME/kenbun.db", "audit verify $HOME/audit.log",
 	} {
 		got, left := runIn(t, kenbuntest.Environment(t), "", strings.Fields(line)...)
-		if got.code != exitUsage || !strings.Contains(got.stderr, "which nothing has filled in") || len(left) > 0 {
+		if got.code != command.ExitUsage || !strings.Contains(got.stderr, "which nothing has filled in") || len(left) > 0 {
 			t.Errorf("%s: exit code %d, left here %v, standard error %q", line, got.code, left, got.stderr)
 		}
 	}
@@ -109,7 +111,7 @@ func TestP15_EveryFlagThatTakesAPathIsReadAsOne(t *testing.T) {
 	walk = func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 			for _, ending := range []string{"-file", "-dir", "-log", "store", "-path", "-folder", "-socket"} {
-				if _, known := pathFlags[flag.Name]; strings.HasSuffix("-"+flag.Name, ending) && !known {
+				if _, known := command.PathFlags[flag.Name]; strings.HasSuffix("-"+flag.Name, ending) && !known {
 					t.Errorf("--%s of %s is not read as a path", flag.Name, cmd.CommandPath())
 				}
 			}
@@ -118,14 +120,14 @@ func TestP15_EveryFlagThatTakesAPathIsReadAsOne(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk(newRootCommand())
+	walk(cli.New())
 }
 
 // listedTools runs stdio and returns the tools that it lists.
 func listedTools(t *testing.T, environment []string, arguments ...string) []string {
 	t.Helper()
 	got := runProgram(t, environment, initialize+`{"jsonrpc":"2.0","id":2,"method":"tools/list"}`+"\n", append([]string{"stdio"}, arguments...)...)
-	if got.code != exitDone {
+	if got.code != command.ExitDone {
 		t.Fatalf("exit code %d: %s", got.code, got.stderr)
 	}
 	var list struct {
@@ -157,11 +159,11 @@ func TestP17_AListIsReadTheSameWayFromAVariableAndAFlag(t *testing.T) {
 		t.Errorf("excluded tools are listed: %v", got)
 	}
 	for _, words := range [][]string{{"--tools", ""}, {"--tools", " , "}, {"--exclude-tools", "\n"}} {
-		if got := runProgram(t, kenbuntest.Environment(t), "", append([]string{"stdio"}, words...)...); got.code != exitUsage || !strings.Contains(got.stderr, "at least one") {
+		if got := runProgram(t, kenbuntest.Environment(t), "", append([]string{"stdio"}, words...)...); got.code != command.ExitUsage || !strings.Contains(got.stderr, "at least one") {
 			t.Errorf("%q: exit code %d, %s", words, got.code, got.stderr)
 		}
 	}
-	if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_TOOLS= , "), "", "stdio"); got.code != exitUsage {
+	if got := runProgram(t, kenbuntest.Environment(t, "KENBUN_TOOLS= , "), "", "stdio"); got.code != command.ExitUsage {
 		t.Errorf("a list without an entry: exit code %d, %s", got.code, got.stderr)
 	}
 }
@@ -210,7 +212,7 @@ func TestP20_AFileOfAuthoritiesThatCannotBeReadIsRefusedByEveryCommand(t *testin
 			walk(sub)
 		}
 	}
-	walk(newRootCommand())
+	walk(cli.New())
 	known := kenbuntest.Environment(t, "KENBUN_PAT=kbn_"+"pat_"+strings.Repeat("a", 40))
 	data := filepath.Join(variable(known, "XDG_DATA_HOME"), "kenbun-mcp")
 	mustDo(t, os.MkdirAll(data, 0o700))
@@ -221,8 +223,8 @@ func TestP20_AFileOfAuthoritiesThatCannotBeReadIsRefusedByEveryCommand(t *testin
 				continue
 			}
 			got := runProgram(t, append(known, "KENBUN_CA_FILE="+file), "", line...)
-			undone := got.code == exitRefused && strings.Contains(got.stderr, "Nothing was done") // there is no terminal
-			named := got.code == exitUsage && strings.Contains(got.stderr, file) && strings.Contains(got.stderr, says)
+			undone := got.code == command.ExitRefused && strings.Contains(got.stderr, "Nothing was done") // there is no terminal
+			named := got.code == command.ExitUsage && strings.Contains(got.stderr, file) && strings.Contains(got.stderr, says)
 			if !undone && !named || got.stdout != "" {
 				t.Errorf("%v with %s: exit code %d, %q", line, file, got.code, got.stderr)
 			}
@@ -239,7 +241,7 @@ func TestP20_AStateThatCannotBeReadEndsTheStart(t *testing.T) {
 	} {
 		key := filepath.Join(t.TempDir(), "key")
 		got := runProgram(t, kenbuntest.Environment(t, "KENBUN_STATE="+value), "", "http", "--listen", "127.0.0.1:0", "--state-key-file", key)
-		if got.code == exitDone || !strings.Contains(got.stderr, says) || strings.Contains(got.stderr, "canary-value") || strings.Contains(got.stderr, "Serving MCP") {
+		if got.code == command.ExitDone || !strings.Contains(got.stderr, says) || strings.Contains(got.stderr, "canary-value") || strings.Contains(got.stderr, "Serving MCP") {
 			t.Errorf("%s: exit code %d, %q", value, got.code, got.stderr)
 		}
 	}

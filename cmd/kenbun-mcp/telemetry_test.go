@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -68,7 +69,7 @@ func TestLogFormat_IsAsAskedFor(t *testing.T) {
 	if got := runProgram(t, environment, call, "stdio"); !strings.HasPrefix(got.stderr, "time=") || !strings.Contains(got.stderr, "code=not_found") {
 		t.Errorf("text: %s", got.stderr)
 	}
-	if got := runProgram(t, environment, "", "stdio", "--log-format", "xml"); got.code != exitUsage || !strings.Contains(got.stderr, "--log-format") {
+	if got := runProgram(t, environment, "", "stdio", "--log-format", "xml"); got.code != command.ExitUsage || !strings.Contains(got.stderr, "--log-format") {
 		t.Errorf("exit code %d: %s", got.code, got.stderr)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -25,15 +26,15 @@ func atTerminal(t *testing.T, environment []string, columns uint16, input string
 	return runAtTerminal(t, environment, columns, input, exec.Command(kenbuntest.Binary(t), arguments...))
 }
 
-func runAtTerminal(t *testing.T, environment []string, columns uint16, input string, command *exec.Cmd) (string, int) {
+func runAtTerminal(t *testing.T, environment []string, columns uint16, input string, process *exec.Cmd) (string, int) {
 	t.Helper()
-	command.Env = with(environment, "TERM=xterm-256color")
-	screen, err := pty.StartWithSize(command, &pty.Winsize{Rows: 40, Cols: columns})
+	process.Env = with(environment, "TERM=xterm-256color")
+	screen, err := pty.StartWithSize(process, &pty.Winsize{Rows: 40, Cols: columns})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = screen.Close() }()
-	defer endsIn(t, 90*time.Second, command)()
+	defer endsIn(t, 90*time.Second, process)()
 	if _, err := screen.WriteString(input); err != nil {
 		t.Fatal(err)
 	}
@@ -41,19 +42,19 @@ func runAtTerminal(t *testing.T, environment []string, columns uint16, input str
 	if err != nil && !errors.Is(err, syscall.EIO) { // how Linux says that the other end is closed
 		t.Fatal(err)
 	}
-	if err := command.Wait(); err != nil && command.ProcessState == nil {
+	if err := process.Wait(); err != nil && process.ProcessState == nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(string(shown), "\r\n", "\n"), command.ProcessState.ExitCode()
+	return strings.ReplaceAll(string(shown), "\r\n", "\n"), process.ProcessState.ExitCode()
 }
 
 // endsIn fails the test and kills a command that waits for something that does not
 // come, unless it is stopped before.
-func endsIn(t *testing.T, limit time.Duration, command *exec.Cmd) (stop func() bool) {
+func endsIn(t *testing.T, limit time.Duration, process *exec.Cmd) (stop func() bool) {
 	t.Helper()
 	return time.AfterFunc(limit, func() {
-		t.Errorf("%q does not end", command.Args)
-		_ = command.Process.Kill() // it may have ended just now
+		t.Errorf("%q does not end", process.Args)
+		_ = process.Process.Kill() // it may have ended just now
 	}).Stop
 }
 
@@ -71,12 +72,12 @@ func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
 	}
 
 	got := runProgram(t, environment, "y\n", "tokens", "revoke", token.ID)
-	if got.code != exitRefused || !strings.Contains(got.stderr, "terminal") || !alive() {
+	if got.code != command.ExitRefused || !strings.Contains(got.stderr, "terminal") || !alive() {
 		t.Fatalf("without a terminal: exit %d, alive %t: %s", got.code, alive(), got.stderr)
 	}
 	for _, answer := range []string{"n\n", "\n", "yep\n"} {
 		shown, code := atTerminal(t, environment, 100, answer, "tokens", "revoke", token.ID)
-		if code != exitRefused || !alive() {
+		if code != command.ExitRefused || !alive() {
 			t.Fatalf("the answer %q: exit %d, alive %t:\n%s", answer, code, alive(), shown)
 		}
 		for _, want := range []string{`Name: "nightly"`, token.Prefix, "Last used: ", "cannot be undone", "the token was not revoked"} {
@@ -86,7 +87,7 @@ func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
 		}
 	}
 	shown, code := atTerminal(t, environment, 100, "y\n", "tokens", "revoke", token.ID)
-	if code != exitDone || alive() || !strings.Contains(shown, "Token revoked") || !strings.Contains(shown, "name: nightly") {
+	if code != command.ExitDone || alive() || !strings.Contains(shown, "Token revoked") || !strings.Contains(shown, "name: nightly") {
 		t.Errorf("yes: exit %d, alive %t:\n%s", code, alive(), shown)
 	}
 }
@@ -94,14 +95,14 @@ func TestRevokeAsksAtTheTerminalAndNowhereElse(t *testing.T) {
 // brokenOff runs the program at a terminal and presses Ctrl-C at its question.
 func brokenOff(t *testing.T, environment []string, arguments ...string) (string, int) {
 	t.Helper()
-	command := exec.Command(kenbuntest.Binary(t), arguments...)
-	command.Env = environment
-	screen, err := pty.StartWithSize(command, &pty.Winsize{Rows: 40, Cols: 100})
+	process := exec.Command(kenbuntest.Binary(t), arguments...)
+	process.Env = environment
+	screen, err := pty.StartWithSize(process, &pty.Winsize{Rows: 40, Cols: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = screen.Close() }()
-	defer endsIn(t, 90*time.Second, command)()
+	defer endsIn(t, 90*time.Second, process)()
 	var shown strings.Builder
 	part := make([]byte, 1024)
 	for {
@@ -117,8 +118,8 @@ func brokenOff(t *testing.T, environment []string, arguments ...string) (string,
 			}
 		}
 	}
-	_ = command.Wait() // the exit code tells
-	return shown.String(), command.ProcessState.ExitCode()
+	_ = process.Wait() // the exit code tells
+	return shown.String(), process.ProcessState.ExitCode()
 }
 
 // A signal ends a question, and is no answer to it.
@@ -127,10 +128,10 @@ func TestASignalEndsAQuestion(t *testing.T) {
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	token := api.Token(t, "dev@example.com", "nightly", nil)
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
-	for _, command := range []string{"revoke", "rotate"} {
-		shown, code := brokenOff(t, environment, "tokens", command, token.ID)
-		if code != exitFailed || !strings.Contains(shown, "stopped") || strings.Contains(shown, "context canceled") {
-			t.Errorf("%s: exit %d:\n%s", command, code, shown)
+	for _, process := range []string{"revoke", "rotate"} {
+		shown, code := brokenOff(t, environment, "tokens", process, token.ID)
+		if code != command.ExitFailed || !strings.Contains(shown, "stopped") || strings.Contains(shown, "context canceled") {
+			t.Errorf("%s: exit %d:\n%s", process, code, shown)
 		}
 	}
 	if _, err := api.As(t, token.Value).Me(t.Context()); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
 
@@ -30,10 +31,10 @@ func TestS5_UpdateAtATerminal(t *testing.T) {
 	}
 
 	less := []string{"tokens", "update", token.ID, "--name", "Nightly import", "--permissions", "read:leads,write:leads"}
-	if got := runProgram(t, environment, "y\n", less...); got.code != exitRefused || now().Name != "import" {
+	if got := runProgram(t, environment, "y\n", less...); got.code != command.ExitRefused || now().Name != "import" {
 		t.Fatalf("without a terminal: exit %d: %s", got.code, got.stderr)
 	}
-	if shown, code := atTerminal(t, environment, 100, "y\n", less...); code != exitDone || now().Name != "Nightly import" {
+	if shown, code := atTerminal(t, environment, 100, "y\n", less...); code != command.ExitDone || now().Name != "Nightly import" {
 		t.Fatalf("exit %d:\n%s", code, shown)
 	}
 	if listed := runProgram(t, environment, "", "tokens", "list"); !strings.Contains(listed.stdout, "read:leads and 1 more") {
@@ -41,11 +42,11 @@ func TestS5_UpdateAtATerminal(t *testing.T) {
 	}
 
 	more := []string{"tokens", "update", token.ID, "--permissions", "all", "--expires", "60d"}
-	if got := runProgram(t, environment, "y\n", more...); got.code != exitRefused || !strings.Contains(got.stderr, "terminal") || now().Permissions == nil {
+	if got := runProgram(t, environment, "y\n", more...); got.code != command.ExitRefused || !strings.Contains(got.stderr, "terminal") || now().Permissions == nil {
 		t.Fatalf("without a terminal: exit %d: %s", got.code, got.stderr)
 	}
 	shown, code := atTerminal(t, environment, 100, "n\n", more...)
-	if code != exitRefused || now().Permissions == nil {
+	if code != command.ExitRefused || now().Permissions == nil {
 		t.Fatalf("after a no: exit %d:\n%s", code, shown)
 	}
 	for _, want := range []string{"more than it has", "was read:leads write:leads, becomes all", token.Prefix} {
@@ -53,7 +54,7 @@ func TestS5_UpdateAtATerminal(t *testing.T) {
 			t.Errorf("the question does not show %q:\n%s", want, shown)
 		}
 	}
-	if shown, code := atTerminal(t, environment, 100, "y\n", more...); code != exitDone || now().Permissions != nil {
+	if shown, code := atTerminal(t, environment, 100, "y\n", more...); code != command.ExitDone || now().Permissions != nil {
 		t.Errorf("after a yes: exit %d:\n%s", code, shown)
 	}
 }
@@ -63,7 +64,7 @@ func TestS1_S2_CreateANarrowedTokenAtATerminal(t *testing.T) {
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
 	got := runProgram(t, environment, "", "tokens", "create", "report", "--expires", "7d", "--permissions", "read:tokens", "--stdout")
-	if got.code != exitDone {
+	if got.code != command.ExitDone {
 		t.Fatalf("exit %d: %s", got.code, got.stderr)
 	}
 	made := api.As(t, strings.TrimSpace(got.stdout))
@@ -86,11 +87,11 @@ func TestA2_NeverExpiringIsAskedForAtTheTerminal(t *testing.T) {
 	pat := api.User(t, "dev@example.com", authority.RoleMember)
 	environment := append(kenbuntest.Environment(t), "KENBUN_PAT="+pat, "KENBUN_API_URL="+api.URL)
 	shown, code := atTerminal(t, environment, 100, "n\n", "tokens", "create", "for good", "--expires", "never")
-	if code != exitRefused || strings.Contains(shown, "kbn_pat_") {
+	if code != command.ExitRefused || strings.Contains(shown, "kbn_pat_") {
 		t.Errorf("after a no: exit %d", code)
 	}
 	shown, code = atTerminal(t, environment, 100, "y\n", "tokens", "create", "for good", "--expires", "never")
-	if value := wholeToken.FindString(shown); code != exitDone || !works(t, api, value) {
+	if value := wholeToken.FindString(shown); code != command.ExitDone || !works(t, api, value) {
 		t.Errorf("after a yes: exit %d", code)
 	}
 }
@@ -121,10 +122,10 @@ func TestR37_LessIsADecisionAtATerminal(t *testing.T) {
 	} {
 		before := of(arguments[2])
 		shown, code := atTerminal(t, environment, 100, "n\n", arguments...)
-		if code != exitRefused || !strings.Contains(shown, "may stop working") || of(before.ID).Name != before.Name || !of(before.ID).ExpiresAt.Equal(*before.ExpiresAt) || of(before.ID).Permissions != nil {
+		if code != command.ExitRefused || !strings.Contains(shown, "may stop working") || of(before.ID).Name != before.Name || !of(before.ID).ExpiresAt.Equal(*before.ExpiresAt) || of(before.ID).Permissions != nil {
 			t.Errorf("%v: after a no: exit %d:\n%s", arguments, code, shown)
 		}
-		if shown, code = atTerminal(t, environment, 100, "y\n", arguments...); code != exitDone {
+		if shown, code = atTerminal(t, environment, 100, "y\n", arguments...); code != command.ExitDone {
 			t.Errorf("%v: after a yes: exit %d:\n%s", arguments, code, shown)
 		}
 	}

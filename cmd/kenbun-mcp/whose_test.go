@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 )
@@ -47,7 +48,7 @@ func TestP21_TheCauseAndTheSettingThatHelpsReachAssistantLogAndTerminal(t *testi
 				t.Errorf("the tool answered %q", text)
 			}
 			shown := runProgram(t, environment, "", "tokens", "list")
-			if shown.code != exitAPIOutOfReach {
+			if shown.code != command.ExitAPIOutOfReach {
 				t.Errorf("the command ended with %d", shown.code)
 			}
 			for _, want := range test.words {
@@ -114,7 +115,7 @@ func TestP23_AFirewallsNoIsNoAdviceAboutTokensOrRoles(t *testing.T) {
 					t.Errorf("it is not said what to do:\n%s", text)
 				}
 			}
-			if shown.code != exitAPIOutOfReach {
+			if shown.code != command.ExitAPIOutOfReach {
 				t.Errorf("the command ended with %d", shown.code)
 			}
 		})

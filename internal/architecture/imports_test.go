@@ -82,7 +82,17 @@ var allowed = map[string]struct {
 	"internal/kenbuntest/bend":     {nil, "it stands on the other side of the wire, and serves the tests of all other packages"},
 	"internal/kenbuntest/chromium": {[]string{"internal/kenbuntest"}, "it drives a browser for the tests of any package, and knows none of their pages"},
 	"examples/go":                  {[]string{"client"}, "the example shows what a user of the library can do"},
-	"cmd/kenbun-mcp":               {[]string{everything}, ""},
+	"internal/cli":                 {[]string{everything}, ""},
+	"internal/cli/audit":           {[]string{everything}, ""},
+	"internal/cli/authority":       {[]string{everything}, ""},
+	"internal/cli/claim":           {[]string{everything}, ""},
+	"internal/cli/command":         {[]string{"client", "tools", "internal/agent", "internal/credential", "internal/settings", "internal/terminal"}, "every command uses it, so it knows none of them, and neither servers nor connections"},
+	"internal/cli/connect":         {[]string{everything}, ""},
+	"internal/cli/login":           {[]string{everything}, ""},
+	"internal/cli/process":         {nil, "it is about the process, whatever that runs"},
+	"internal/cli/serve":           {[]string{everything}, ""},
+	"internal/cli/tokens":          {[]string{everything}, ""},
+	"cmd/kenbun-mcp":               {[]string{"internal/cli", "internal/cli/process"}, "the program is main.go; commands are in internal/cli"},
 }
 
 // mcpLibrary may be imported where tools are defined and served, and where the
@@ -157,6 +167,9 @@ func checkFile(t *testing.T, path, name string) {
 			t.Errorf("%s imports testing: move it into a _test.go file or into internal/kenbuntest or below it", name)
 		}
 		ours, isOurs := strings.CutPrefix(imported, module+"/")
+		if strings.HasPrefix(ours, "internal/cli") && !strings.HasPrefix(folder, "internal/cli") && folder != "cmd/kenbun-mcp" {
+			t.Errorf("%s imports %s: commands are what a user runs. Put what others need into a package of its own", name, ours)
+		}
 		if !isOurs || slices.Contains(rule.imports, everything) {
 			continue
 		}

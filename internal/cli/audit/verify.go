@@ -1,0 +1,116 @@
+package audit
+
+import (
+	"context"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/auditlog"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
+)
+
+func newAuditVerifyCommand() *cobra.Command {
+	var options auditlog.Options
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE...",
+		Short: "Tell whether entries of an audit log were changed, moved or taken out",
+		Long: `verify reads what --audit-log wrote, the oldest file first, and tells whether
+each entry names the hash of the one before it. FILE may be "-" for standard
+input.
+
+A chain begins at the top of the first file, or after entries from before there
+were hashes. One that begins at the top of a later file is not linked to the file
+before: verify says so, and does not count it as a break. Anywhere else it is one.
+
+Whoever may write to the log can cut off its end, or compute all hashes anew from
+some entry on. To notice that, keep the last hash that verify tells where they
+cannot write, and give it as --last the next time.
+
+The exit code is 0 if the log is unbroken and holds every hash given as --last.`,
+		Example: `  kenbun-mcp audit verify audit.log
+  zcat audit.log.2.gz | kenbun-mcp audit verify - audit.log.1 audit.log
+  journalctl -u 'kenbun-mcp@*' -o cat | kenbun-mcp audit verify --stream -`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, hash := range slices.Concat(options.After, options.Last) {
+				if !auditlog.IsHash(hash) {
+					return command.Usagef("%q is no hash of an entry: give 64 hexadecimal digits, as they stand in the field hash", hash)
+				}
+			}
+			report, err := verifyAuditLog(cmd, options, args)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = command.PrintJSON(cmd.OutOrStdout(), report)
+			} else {
+				_, err = io.WriteString(cmd.OutOrStdout(), auditReportText(report))
+			}
+			// The exit code says it all to a reader who has had enough.
+			if err != nil && !command.IsReaderGone(err) {
+				return err
+			}
+			return auditProblem(report)
+		},
+	}
+	flags := cmd.Flags()
+	command.ListVar(flags, &options.Last, "last", "a `hash` that was the last one when it was kept elsewhere: an entry must have it; may be given several times")
+	command.ListVar(flags, &options.After, "after", "the `hash` of the entry before the first one, where older files are not given; with --stream one for each chain")
+	flags.BoolVar(&options.Stream, "stream", false, "the log was written to streams: each process begins a chain, several may be mixed, and other lines stand between them")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	command.MarkOneCallOnly(cmd, "last", "after", "stream")
+	return cmd
+}
+
+// verifyAuditLog also ends when the command is interrupted while nothing comes.
+func verifyAuditLog(cmd *cobra.Command, options auditlog.Options, paths []string) (*auditlog.Report, error) {
+	verifier := auditlog.NewVerifier(options)
+	done := make(chan error, 1)
+	go func() { done <- readAuditLog(cmd, verifier, paths) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, err
+		}
+		return verifier.Report(), nil
+	case <-cmd.Context().Done():
+		return nil, context.Cause(cmd.Context())
+	}
+}
+
+func readAuditLog(cmd *cobra.Command, verifier *auditlog.Verifier, paths []string) error {
+	for _, path := range paths {
+		if path != onStream {
+			if err := readAuditFile(verifier, path); err != nil {
+				return err
+			}
+			continue
+		}
+		if terminal.Is(cmd.InOrStdin()) {
+			return command.Usagef(`standard input is a terminal: give the log to "-" through a pipe`)
+		}
+		if err := verifier.Read("standard input", cmd.InOrStdin()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readAuditFile(verifier *auditlog.Verifier, path string) error {
+	path, err := settings.Path(path)
+	if err != nil {
+		return command.Usagef("%w", err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	return verifier.Read(path, file)
+}

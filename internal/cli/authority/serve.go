@@ -1,0 +1,135 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
+	"github.com/kenbun/kenbun-mcp/internal/cli/process"
+	"github.com/kenbun/kenbun-mcp/internal/logging"
+)
+
+func newAuthorityServeCommand() *cobra.Command {
+	var address, firstUser, webURL, maxLifetime, keepDead string
+	var web, toStdout bool
+	var tokenLimit int
+	var admission connect.AdmissionFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API over HTTP until interrupted",
+		Long: `serve answers the API's requests on --listen until it is interrupted, and then
+lets those that are under way end. Its log goes to standard error, a line for
+each request, and holds no token.
+
+Below /web is a page on which people look after their own tokens in a browser.
+They sign in with what "authority session EMAIL --link" prints. --web=false
+leaves it out.
+
+A new store has no users. Add them with "authority user add", or name the first
+one with --first-user.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if tokenLimit < 1 {
+				return command.Usagef("--token-limit is %d: give 1 or more", tokenLimit)
+			}
+			config, err := authorityConfig(cmd)
+			if err != nil {
+				return err
+			}
+			config.TokenLimit = tokenLimit
+			if maxLifetime != "" {
+				if config.MaxTokenLifetime, err = command.ParseLifetime("--max-token-lifetime", maxLifetime); err != nil {
+					return err
+				}
+			}
+			if keepDead != keepForever {
+				if config.KeepDead, err = command.ParseLifetime("--keep-dead", keepDead); err != nil {
+					return fmt.Errorf("%w, or %s", err, keepForever)
+				}
+			}
+			config.Logger = slog.New(logging.Clean(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
+			ctx := cmd.Context()
+			config.Web, config.WebURL = web, webURL
+			if err := admission.Open(&config); err != nil {
+				return err
+			}
+			a, err := authority.Open(ctx, config)
+			if err != nil {
+				return authorityError(err)
+			}
+			defer func() { err = errors.Join(err, a.Close()) }()
+			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store, toStdout); err != nil {
+				return err
+			}
+			process.LimitMemory(slog.New(slog.DiscardHandler))
+			listener, err := command.ListenFor(ctx, address, "--listen")
+			if err != nil {
+				return err
+			}
+			if !isLoopback(listener.Addr()) {
+				cmd.PrintErrln("warning: this is plain HTTP on an address that other machines reach: tokens can be read on the way. Put a proxy with TLS in front.")
+			}
+			cmd.PrintErrf("listening on http://%s\n", listener.Addr())
+			if web {
+				cmd.PrintErrln("the web page is below /web: sign in with what \"kenbun-mcp authority session EMAIL --link\" prints")
+			}
+			return a.Serve(ctx, listener)
+		},
+	}
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
+	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it; where standard output is not a terminal, that needs --stdout")
+	command.AddStdout(cmd, &toStdout)
+	admission.Add(cmd)
+	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")
+	cmd.Flags().StringVar(&webURL, "web-url", "", "the address under which browsers reach the web page, such as https://tokens.example.com; then it is served under no other host, and over https its cookie never leaves TLS")
+	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
+	cmd.Flags().StringVar(&maxLifetime, "max-token-lifetime", "", "how long a token may live at most, from its creation on, such as 90d or 12h; then none is made that never expires (default any lifetime)")
+	cmd.Flags().StringVar(&keepDead, "keep-dead", "90d", `how long tokens are kept that were revoked or have expired, such as 90d or 12h, or "forever"`)
+	return cmd
+}
+
+// keepForever is the --keep-dead by which nothing is removed.
+const keepForever = "forever"
+
+// prepareFirstUser adds the first user to an empty store and prints what he
+// signs in with.
+func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, store string, toStdout bool) error {
+	users, err := a.Users(ctx)
+	if err != nil || len(users) > 0 {
+		return err
+	}
+	switch {
+	case email == "" && store == "memory":
+		cmd.PrintErrln("warning: a store in memory has no users, so that every request will be refused, and no other command can add any: start with --first-user EMAIL.")
+		return nil
+	case email == "":
+		cmd.PrintErrln("warning: this store has no users yet, so that every request will be refused. Add one with \"kenbun-mcp authority user add EMAIL\", or start with --first-user EMAIL.")
+		return nil
+	}
+	if err := command.MayPrintSecret(cmd, toStdout); err != nil {
+		return err
+	}
+	if _, err := a.AddUser(ctx, authority.NewUser{Email: email, Role: authority.RoleOwner}); err != nil {
+		return authorityError(err)
+	}
+	token, err := a.IssueSession(ctx, email, authority.DefaultSessionLifetime)
+	if err != nil {
+		return err
+	}
+	cmd.PrintErrf("added %s as owner; a session token for 12 hours follows on standard output\n", email)
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+	return TakeBackSession(ctx, a, token, err)
+}
+
+func isLoopback(address net.Addr) bool {
+	parsed, err := netip.ParseAddrPort(address.String())
+	return err == nil && parsed.Addr().Unmap().IsLoopback()
+}

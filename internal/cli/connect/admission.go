@@ -1,0 +1,93 @@
+package connect
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/server/edge"
+)
+
+// Requests by default: those of the documentation for a token, and what an
+// office behind one address sends.
+const (
+	defaultTokenRateLimit   = "60/m,1000/d"
+	defaultAddressRateLimit = "600/m"
+)
+
+// faultFlags say what an API of one's own gets wrong on demand.
+type faultFlags struct {
+	specs []string
+	seed  uint64
+}
+
+func (f *faultFlags) add(flags *pflag.FlagSet, prefix string) {
+	command.ListVar(flags, &f.specs, prefix+"fault", "what the API gets wrong on demand, to try what automation makes of it: a status with a share of requests (503:10%; also 429, 500, 502, 504), drop-answer:5% (carried out, the connection closed before the answer), latency:200ms; several at once")
+	flags.Uint64Var(&f.seed, prefix+"fault-seed", 0, "with the same number the same requests are hit again; 0 for another one each time, which the log tells")
+}
+
+func (f *faultFlags) open(prefix string) (authority.Faults, error) {
+	faults, err := authority.ParseFaults(f.specs)
+	if err != nil {
+		return authority.Faults{}, command.Usagef("--%sfault: %w", prefix, err)
+	}
+	if f.seed != 0 && len(f.specs) == 0 {
+		return authority.Faults{}, command.Usagef("--%[1]sfault-seed has no meaning without --%[1]sfault", prefix)
+	}
+	faults.Seed = f.seed
+	return faults, nil
+}
+
+// AdmissionFlags say how often an API of one's own lets in whom.
+type AdmissionFlags struct {
+	rateLimit        string
+	rateLimitAddress string
+	trustedProxies   []string
+	faults           faultFlags
+}
+
+// Add adds the flags to cmd.
+func (f *AdmissionFlags) Add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.rateLimit, "rate-limit", defaultTokenRateLimit, "how many requests of one token are answered: numbers by second (s), minute (m), hour (h) or day (d), all of which hold; 0 for any number")
+	flags.StringVar(&f.rateLimitAddress, "rate-limit-address", defaultAddressRateLimit, "how many requests may come from one IPv4 address or IPv6 /64 network, a sixth of them (at least 10) at once, counted before any token is looked at; 0 for any number")
+	command.ListVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
+	f.faults.add(flags, "")
+}
+
+// Open puts what the flags say into config.
+func (f *AdmissionFlags) Open(config *authority.Config) (err error) {
+	if config.RateLimits, err = authority.ParseRateLimits(f.rateLimit); err != nil {
+		return command.Usagef("--rate-limit: %w", err)
+	}
+	ofAddress, err := authority.ParseRateLimits(f.rateLimitAddress)
+	switch {
+	case err != nil:
+		return command.Usagef("--rate-limit-address: %w", err)
+	case len(ofAddress) > 1:
+		return command.Usagef("--rate-limit-address is %q: give one number, such as 600/m", f.rateLimitAddress)
+	case len(ofAddress) == 1:
+		config.AddressRateLimit = ofAddress[0]
+	}
+	if config.TrustedProxies, err = edge.ParseProxies(f.trustedProxies); err != nil {
+		return command.Usagef("--trusted-proxy: %w", err)
+	}
+	config.Faults, err = f.faults.open("")
+	return err
+}
+
+// embeddedRateLimits reads the limits of an embedded API, which has none unless
+// they are asked for: its one user would only hold himself up.
+func embeddedRateLimits(text string) ([]authority.RateLimit, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	limits, err := authority.ParseRateLimits(text)
+	if err != nil {
+		return nil, command.Usagef("--embedded-rate-limit: %w", err)
+	}
+	return limits, nil
+}

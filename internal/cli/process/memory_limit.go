@@ -1,0 +1,29 @@
+// Package process sets up the process itself: memory and signals.
+package process
+
+import (
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// LimitMemory has Go keep within nine tenths of the memory that the control group
+// of this process allows, so that it collects garbage before the kernel ends it.
+// A limit in GOMEMLIMIT counts instead. For long-lived servers: what stdio needs
+// is far below any limit.
+func LimitMemory(logger *slog.Logger) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	allowed, err := memlimit.FromCgroup()
+	if err != nil {
+		// Without control groups, and without a limit, there is nothing to keep to.
+		logger.Debug("no memory limit is known", "cause", err)
+		return
+	}
+	limit := int64(min(allowed/10*9, 1<<62))
+	debug.SetMemoryLimit(limit)
+	logger.Debug("memory is limited by the control group", "limit_mib", limit>>20)
+}

@@ -1,0 +1,101 @@
+// Package cli has the commands of kenbun-mcp: the root here, and a package for
+// each noun. The program in cmd/kenbun-mcp runs them.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kenbun/kenbun-mcp/internal/cli/audit"
+	"github.com/kenbun/kenbun-mcp/internal/cli/authority"
+	"github.com/kenbun/kenbun-mcp/internal/cli/claim"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/login"
+	"github.com/kenbun/kenbun-mcp/internal/cli/serve"
+	"github.com/kenbun/kenbun-mcp/internal/cli/tokens"
+	"github.com/kenbun/kenbun-mcp/internal/redact"
+)
+
+// Run executes root and returns the process's exit code.
+func Run(ctx context.Context, root *cobra.Command) int {
+	ran, err := root.ExecuteContextC(ctx)
+	if err == nil || command.IsReaderGone(err) {
+		return command.ExitDone
+	}
+	if !command.HasStarted(ran) {
+		// Cobra refused the words of the call before any command ran.
+		err = command.Usagef("%w", err)
+	}
+	fmt.Fprintf(root.ErrOrStderr(), "kenbun-mcp: %s\n", redact.Secrets(command.Explain(err)))
+	if command.IsUsageError(err) {
+		fmt.Fprintf(root.ErrOrStderr(), "Run '%s --help' for how to use it.\n", ran.CommandPath())
+	}
+	return command.ExitCode(err)
+}
+
+// New returns the root command.
+func New() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kenbun-mcp",
+		Short: "The MCP server for kenbun that keeps secrets out of the conversation",
+		Long: `kenbun-mcp connects AI assistants to kenbun with your personal access token
+(PAT), and lets you create, list, rotate and revoke those tokens by
+talking.
+
+The value of a new token is never in the conversation, and what cannot be undone
+is decided by you. Commands that show a secret or take such a decision need a
+terminal, and are refused under an AI agent.
+
+Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
+flag wins. Without a variable are --json, --help, what 'tokens update' is to
+change and how 'audit verify' reads.
+
+The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND,
+or else from what 'kenbun-mcp login' kept: there is no flag for it, since flags
+show in process lists.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authenticated, 4 the API is
+out of reach, 5 refused or declined.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       command.Version(),
+		// Without a command there is nothing to do but explain.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: command.CommandsOnly,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			command.MarkStarted(cmd)
+			if err := command.CheckNames(cmd, os.Environ()); err != nil {
+				return err
+			}
+			return command.BindSettings(cmd, os.LookupEnv)
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) {
+			return command.UnknownFlag(cmd, unknown)
+		}
+		return command.AsTaken(err)
+	})
+	root.SetVersionTemplate("kenbun-mcp {{.Version}}\n")
+	root.AddCommand(
+		serve.NewStdioCommand(),
+		serve.NewHTTPCommand(),
+		newDemoCommand(),
+		login.NewWhoamiCommand(),
+		tokens.NewCommand(),
+		claim.NewCommand(),
+		login.NewCommand(),
+		login.NewLogoutCommand(),
+		authority.NewCommand(),
+		audit.NewCommand(),
+		newVersionCommand(),
+	)
+	return root
+}

@@ -1,0 +1,218 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
+	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/keychain"
+	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+	"github.com/kenbun/kenbun-mcp/tools/identity"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+)
+
+// The roads by which new tokens reach the person, as --deliver names them.
+const (
+	roadPage     = "page"
+	roadKeychain = "keychain"
+	roadFile     = "file"
+	roadEnvFile  = "env-file"
+	roadClaim    = "claim"
+	roadSealed   = "sealed"
+	roadInline   = "inline"
+)
+
+// everyMethod are the values of --deliver.
+var everyMethod = []string{roadPage, roadKeychain, roadFile, roadEnvFile, roadClaim, roadSealed, roadInline}
+
+// roadFlags say how new tokens and questions reach the person.
+type roadFlags struct {
+	deliver     string
+	deliverDir  string
+	deliverWait time.Duration
+	envFile     string
+	envName     string
+	noBrowser   bool
+	// forbidden are methods that a policy file does not allow.
+	forbidden []string
+	// unusable are methods that cannot work with this command and its identity.
+	unusable []string
+}
+
+// usable returns those of methods that can work, in words for a message.
+func (f *roadFlags) usable(methods []string) string {
+	rest := slices.DeleteFunc(slices.Clone(methods), func(method string) bool { return slices.Contains(f.unusable, method) })
+	return strings.Join(rest, ", ")
+}
+
+func (f *roadFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.deliver, "deliver", "", `road by which new tokens reach the person: "page" in the browser, "keychain", "file", "env-file", "claim" and "sealed" over HTTP, or "inline" in the answer, where the model reads it (default: the first of page, keychain and file that is open; for a server that acts for its callers, claim)`)
+	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for the road file (default a folder in your data folder)")
+	flags.DurationVar(&f.deliverWait, "deliver-wait", 5*time.Minute, "how long the road page waits for the person")
+	flags.StringVar(&f.envFile, "deliver-env-file", "", "the .env file for the road env-file")
+	flags.StringVar(&f.envName, "deliver-env-name", "KENBUN_PAT", "the variable in that file")
+	flags.BoolVar(&f.noBrowser, "no-browser", false, "open no pages in a browser")
+}
+
+// roads are the ways to the person from this process.
+type roads struct {
+	flags *roadFlags
+	pages *human.Pages
+}
+
+// open finds out which ways there are. Nothing is started or written.
+func (f *roadFlags) open(logger *slog.Logger) *roads {
+	var browser *human.Browser
+	if !f.noBrowser {
+		var found *human.Browser
+		data, err := command.DataFolder("pages")
+		if err == nil {
+			found, err = human.FindBrowser(data)
+		}
+		if err != nil {
+			logger.Debug("no browser can be opened", "cause", err)
+		}
+		browser = found
+	}
+	return &roads{flags: f, pages: human.NewPages(browser, logger)}
+}
+
+func (r *roads) close() error { return r.pages.Close() }
+
+// person is who is asked where a client cannot ask: on a page, if this process
+// acts for the one person on whose machine it runs.
+func (r *roads) person(ownCredentials bool) approval.Person {
+	if !ownCredentials || r.flags.noBrowser {
+		return nil
+	}
+	return human.NewPagePerson(r.pages)
+}
+
+// deliverer returns the operator's road. forOwnUser tells that nobody but users
+// of this machine can reach the server, ownCredentials that it acts for one of
+// them alone. Who calls with a token of their own need not be who sits before
+// this machine's browser: such callers claim what is theirs, unless the operator
+// says otherwise.
+func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) (tokens.Deliverer, error) {
+	switch road := r.flags.deliver; road {
+	case "":
+		return r.defaultRoad(ownCredentials, shared)
+	case roadInline:
+		return human.Inline{}, nil
+	case roadSealed:
+		if shared == nil {
+			return nil, command.Usagef("--deliver sealed encrypts to the recipient in a header of each request, which stdio does not have: use it with kenbun-mcp http, or choose %s", r.flags.usable(everyMethod))
+		}
+		return human.Sealed{}, nil
+	case roadClaim:
+		if shared == nil || shared.claims == nil {
+			return nil, command.Usagef("--deliver claim is for callers that prove who they are by tokens of their own: use it with kenbun-mcp http and --identity caller")
+		}
+		return shared.claims, nil
+	case roadPage, roadKeychain, roadFile, roadEnvFile:
+		if !forOwnUser {
+			return nil, command.Usagef("--deliver %s would leave other people's tokens on this machine; it is for a server that runs for its own user", road)
+		}
+		if road == roadEnvFile && !ownCredentials {
+			return nil, command.Usagef("--deliver env-file has room for one user's token: use it with stdio or --identity server")
+		}
+		return r.localRoad(road)
+	default:
+		return nil, command.Usagef("--deliver cannot be %q; use one of %s", road, r.flags.usable(everyMethod))
+	}
+}
+
+func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tokens.Deliverer, error) {
+	switch {
+	case !ownCredentials && shared != nil && shared.claims != nil && !slices.Contains(r.flags.forbidden, roadClaim):
+		return shared.claims, nil
+	case !ownCredentials:
+		return human.NoRoad{}, nil
+	}
+	var open []tokens.Deliverer
+	for _, road := range []string{roadPage, roadKeychain, roadFile} {
+		if slices.Contains(r.flags.forbidden, road) {
+			continue
+		}
+		deliverer, err := r.localRoad(road)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, deliverer)
+	}
+	if len(open) == 0 {
+		return nil, command.Usagef("a policy file allows none of the methods page, keychain and file: choose one that it allows with --deliver")
+	}
+	return human.NewFirstRoad(open...), nil
+}
+
+// byClaim reports whether new tokens wait for their users to claim them, where
+// each caller has a token of their own.
+func (f *roadFlags) byClaim() bool {
+	return f.deliver == roadClaim || f.deliver == ""
+}
+
+// onThisMachine reports whether the operator chose that new tokens reach the user of
+// this machine, whoever calls.
+func (f *roadFlags) onThisMachine() bool {
+	return slices.Contains([]string{roadPage, roadKeychain, roadFile, roadEnvFile}, f.deliver)
+}
+
+// localRoad is a road that ends on this machine.
+func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
+	switch road {
+	case roadPage:
+		return human.NewSecretPage(r.pages, r.flags.deliverWait), nil
+	case roadKeychain:
+		return human.NewKeychain(keychain.System()), nil
+	case roadEnvFile:
+		if r.flags.envFile == "" {
+			return nil, command.Usagef("--deliver env-file needs to know which: give --deliver-env-file")
+		}
+		deliverer, err := human.NewEnvFile(r.flags.envFile, r.flags.envName)
+		if err != nil {
+			return nil, command.Usagef("%w", err)
+		}
+		return deliverer, nil
+	default:
+		dir := r.flags.deliverDir
+		if dir == "" {
+			var err error
+			if dir, err = command.DataFolder("tokens"); err != nil {
+				return newNoFolder(roadFile, "deliver-dir", err), nil
+			}
+		}
+		return human.NewFile(dir)
+	}
+}
+
+// connector takes a token in on a page and keeps it as login does.
+func (r *roads) connector(c *connect.Connection) approval.TokenPage {
+	if c.Login == nil {
+		return nil
+	}
+	return human.NewConnector(r.pages, func(ctx context.Context, pat client.Secret) error {
+		caller := tools.Caller{API: c.API.As(client.Credential{PAT: pat}), TokenPrefix: pat.Prefix()}
+		_, err := identity.Identify(ctx, caller, c.API.BaseURL(), time.Now())
+		var refused *tools.Error
+		switch {
+		case errors.As(err, &refused):
+			return errors.New(refused.Message)
+		case err != nil:
+			return err
+		}
+		_, err = c.Login.Store(ctx, pat)
+		return err
+	})
+}

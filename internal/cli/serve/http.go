@@ -1,0 +1,255 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
+	"github.com/kenbun/kenbun-mcp/internal/cli/process"
+	"github.com/kenbun/kenbun-mcp/server"
+)
+
+// httpFlags say how the server is reached.
+type httpFlags struct {
+	listen         string
+	identity       string
+	keyFile        string
+	allowedHosts   []string
+	allowedOrigins []string
+	tokenHeader    string
+	behindProxy    bool
+	publicURL      string
+	sessionIdle    time.Duration
+	state          stateFlags
+	edge           edgeFlags
+	metrics        metricsFlags
+}
+
+// NewHTTPCommand returns the http command.
+func NewHTTPCommand() *cobra.Command {
+	var connecting connect.Flags
+	var serving servingFlags
+	var reaching httpFlags
+	cmd := &cobra.Command{
+		Use:   "http",
+		Short: "Serve many assistants over streamable HTTP",
+		Long: `http serves MCP over streamable HTTP, on the path /mcp. Each request brings the
+token of its own user, as "Authorization: Bearer" or "X-API-Key"; the server has
+none, and answers 401 to a request without.
+
+With --identity server it acts with its own token instead, for its own user. On
+loopback, clients send the key of the server, which is made at the first start
+and kept in a file, as "Authorization: Bearer" or "X-API-Key". On a unix socket,
+in a folder that is yours alone, they need no key.`,
+		Example: `  kenbun-mcp http
+  kenbun-mcp http --listen 127.0.0.1:9000 --identity server --embedded
+  kenbun-mcp http --listen unix:$HOME/.kenbun-mcp/socket --identity server
+  kenbun-mcp http --listen 0.0.0.0:8765 --behind-proxy --trusted-proxy 10.0.0.0/8 --public-url https://mcp.example.com
+  kenbun-mcp http --listen 0.0.0.0:8765 --tls-cert-file cert.pem --tls-key-file key.pem --public-url https://mcp.example.com:8765`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger, err := serving.logger(cmd)
+			if err != nil {
+				return err
+			}
+			process.LimitMemory(logger)
+			return serveHTTP(cmd, &connecting, &serving, &reaching, logger)
+		},
+	}
+	connecting.Add(cmd)
+	serving.add(cmd, "info")
+	serving.audit.Add(cmd, "standard output")
+	flags := cmd.Flags()
+	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on (port 0 takes a free one), or unix:PATH")
+	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `which user calls run as: "caller", with the token of each request, or "server", with this server's own, on loopback or a unix socket only`)
+	flags.StringVar(&reaching.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
+	command.ListVar(flags, &reaching.allowedHosts, "allowed-host", "further Host names to answer under, beside loopback ones")
+	command.ListVar(flags, &reaching.allowedOrigins, "allowed-origin", "origins from which browsers may call, such as https://tools.example.com or tauri://localhost")
+	flags.StringVar(&reaching.tokenHeader, "token-header", "", "the one header that counts for the token or the key, such as X-API-Key behind a gateway that uses Authorization itself (default Authorization or X-API-Key)")
+	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
+	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
+	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
+	reaching.state.add(cmd)
+	reaching.edge.add(cmd)
+	reaching.metrics.add(cmd)
+	return cmd
+}
+
+func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFlags, reaching *httpFlags, logger *slog.Logger) (err error) {
+	loopback, err := reaching.isLocal()
+	if err != nil {
+		return err
+	}
+	identity := server.Identity(reaching.identity)
+	switch {
+	case identity != server.IdentityCaller && identity != server.IdentityServer:
+		return command.Usagef(`--identity cannot be %q; use "caller" or "server"`, reaching.identity)
+	case !loopback && identity == server.IdentityServer:
+		return command.Usagef("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or on a unix socket, or use --identity caller")
+	case identity == server.IdentityServer && !reaching.forOwnUser(loopback):
+		return command.Usagef("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --trusted-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
+	case identity == server.IdentityCaller && reaching.keyFile != "":
+		return command.Usagef("--server-key-file has no meaning without --identity server: callers send tokens of their own")
+	case reaching.isUnix() && reaching.edge.servesTLS():
+		return command.Usagef("--tls-cert-file is for TCP: what passes through a unix socket stays on this machine")
+	case !loopback && !reaching.behindProxy && !reaching.edge.servesTLS():
+		return command.Usagef("tokens would cross the network unencrypted on %s: listen on loopback, give a certificate with --tls-cert-file and --tls-key-file, or listen behind a proxy that ends TLS with --behind-proxy", reaching.listen)
+	}
+	if reaching.sessionIdle < time.Second {
+		return command.Usagef("--session-idle cannot be %s; use at least 1s", reaching.sessionIdle)
+	}
+	if err := reaching.metrics.check(); err != nil {
+		return err
+	}
+	serving.watch = newWatch(cmd.Context(), reaching.metrics.listen != "", logger)
+	defer serving.watch.end(cmd.Context())
+	connecting.Options = serving.watch.options()
+	c, err := connecting.Open(context.WithoutCancel(cmd.Context()), logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	auditor, err := serving.audit.Open(c, cmd.OutOrStdout(), logger)
+	if err != nil {
+		return err
+	}
+
+	shared, err := reaching.state.open(cmd.Context(), connecting.CAFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shared.close()) }()
+	edge, err := reaching.edge.open(shared.buckets(), logger)
+	if err != nil {
+		return err
+	}
+	if reaching.countsTogether(len(edge.proxies)) {
+		logger.Warn("all clients count as one address, and one that sends too much holds back all: name the network of the proxy with --trusted-proxy, or use --behind-proxy on a unix socket")
+	}
+	callers := server.RequestCallers()
+	forOwnUser := reaching.forOwnUser(loopback)
+	if identity == server.IdentityServer {
+		callers = server.OwnCallers(c.API, c.Credentials)
+		serving.journal.oneUser = true
+		serving.road.unusable = []string{roadClaim}
+	} else if serving.road.byClaim() {
+		if err := shared.deliverByClaim(c.API, reaching.state.claimLifetime, auditor, serving.watch, logger); err != nil {
+			return err
+		}
+	}
+	s, err := serving.newServer(c, callers, forOwnUser, identity == server.IdentityServer, shared, auditor, logger)
+	if err != nil {
+		return err
+	}
+	if identity == server.IdentityCaller && serving.road.onThisMachine() {
+		logger.Warn("new tokens of all callers reach the user of this machine (--deliver " + serving.road.deliver + "): use --deliver claim if others call as well")
+	}
+	hosts, err := reaching.hosts()
+	if err != nil {
+		return err
+	}
+	key, keyFile, err := reaching.key(cmd.Context(), identity)
+	if err != nil {
+		return err
+	}
+	handler, err := s.HTTPHandler(server.HTTPConfig{
+		Identity:       identity,
+		Key:            key,
+		API:            c.API,
+		AllowedHosts:   hosts,
+		AllowedOrigins: reaching.allowedOrigins,
+		TokenHeader:    reaching.tokenHeader,
+		Claims:         shared.claims,
+		PublicURL:      reaching.publicURL,
+		CallerKey:      shared.key.Derive("callers"),
+		SessionIdle:    reaching.sessionIdle,
+		Limits:         edge.limits,
+		TrustedProxies: edge.proxies,
+		ProxyOnSocket:  reaching.isUnix() && reaching.behindProxy,
+	})
+	if err != nil {
+		return command.Usagef("%w", err)
+	}
+	listener, err := reaching.open(cmd.Context(), identity)
+	if err != nil {
+		return err
+	}
+	if shared.claims != nil {
+		shared.claims.ReachedAt(reaching.address(listener, forOwnUser))
+	}
+	endMetrics, err := reaching.metrics.serve(cmd, serving.watch, hosts)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, endMetrics()) }()
+	endSweeping := shared.sweep(cmd.Context())
+	defer func() { err = errors.Join(err, endSweeping()) }()
+	cmd.PrintErrf("Serving MCP on %s, as %s, for the API at %s\n", reaching.endpoint(listener), actsAs(identity), c.API.BaseURL())
+	if keyFile != "" {
+		cmd.PrintErrf("Clients send the key in %s as \"Authorization: Bearer\"\n", keyFile)
+	}
+	return s.Serve(cmd.Context(), edge.guard(listener, serving.watch, logger), handler)
+}
+
+// hosts are those allowed and that of the address that people use.
+func (f *httpFlags) hosts() ([]string, error) {
+	if f.publicURL == "" {
+		return f.allowedHosts, nil
+	}
+	u, err := url.Parse(f.publicURL)
+	if err != nil || u.Host == "" {
+		return nil, command.Usagef("--public-url is no address; write one such as https://mcp.example.com")
+	}
+	return append(slices.Clone(f.allowedHosts), u.Host), nil
+}
+
+// address is where people reach the server, empty where only they know.
+func (f *httpFlags) address(listener net.Listener, forOwnUser bool) string {
+	if forOwnUser && !f.isUnix() {
+		return f.edge.scheme() + listener.Addr().String()
+	}
+	return f.publicURL
+}
+
+// forOwnUser tells a server that only its own user can reach from one that
+// other people use.
+func (f *httpFlags) forOwnUser(loopback bool) bool {
+	return loopback && !f.behindProxy && len(f.allowedHosts) == 0 && f.publicURL == "" && len(f.edge.trustedProxies) == 0
+}
+
+// key returns the key that clients must send, and where it is kept. There is none
+// where callers bring tokens of their own, and on a unix socket.
+func (f *httpFlags) key(ctx context.Context, identity server.Identity) (_ client.Secret, file string, err error) {
+	if f.isUnix() || identity != server.IdentityServer {
+		return client.Secret{}, "", nil
+	}
+	if file, err = serverKeyFile(f.keyFile); err != nil {
+		return client.Secret{}, "", err
+	}
+	key, err := OpenServerKey(ctx, file)
+	return key, file, err
+}
+
+// countsTogether reports whether the clients of a proxy cannot be told apart.
+func (f *httpFlags) countsTogether(trusted int) bool {
+	if f.isUnix() {
+		return !f.behindProxy && f.identity != string(server.IdentityServer)
+	}
+	return f.behindProxy && trusted == 0
+}
+
+func actsAs(identity server.Identity) string {
+	if identity == server.IdentityServer {
+		return "its own user"
+	}
+	return "the user of each request's token"
+}

@@ -1,0 +1,93 @@
+package tokens
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
+	"github.com/kenbun/kenbun-mcp/internal/humantime"
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+)
+
+func newTokensCreateCommand() *cobra.Command {
+	var connecting connect.Flags
+	var expires string
+	var narrowing narrowingFlags
+	var asJSON, toStdout bool
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a personal access token and show its value once",
+		Long: `create makes a token and shows its value once, at your terminal. A token that
+never expires needs your yes there.
+
+A script gets the value with --stdout: the value alone goes to standard output,
+everything else to standard error. Never run it that way from an AI assistant:
+the value would enter the conversation.`,
+		Example: `  kenbun-mcp tokens create "Nightly import" --expires 30d
+  kenbun-mcp tokens create "Report" --expires 30d --permissions read:leads,read:events
+  kenbun-mcp tokens create laptop --expires 90d --stdout | pbcopy`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if expires == "" {
+				return command.Usagef(`--expires is missing: say how long the token shall live, such as --expires 30d, or --expires never`)
+			}
+			if err := command.MayPrintSecret(cmd, toStdout); err != nil {
+				return err
+			}
+			arguments := map[string]any{"name": args[0], "expires": expires}
+			narrowing.put(cmd, arguments)
+			return connect.With(cmd, &connecting, func(ctx context.Context, c *connect.Connection) error {
+				screen := newTerminalPerson(cmd, asJSON)
+				screen.show = func(created *client.CreatedToken) error { return ShowToken(cmd, created, asJSON) }
+				_, _, err := runTool(ctx, c, screen, "create_token", arguments)
+				return err
+			})
+		},
+	}
+	connecting.Add(cmd)
+	cmd.Flags().StringVar(&expires, "expires", "", `when it ends: days such as 30d, an RFC 3339 time, or "never" (required)`)
+	narrowing.add(cmd, "; needs an API that can, as the embedded one")
+	command.AddStdout(cmd, &toStdout)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, the value included")
+	return cmd
+}
+
+// ShowToken prints a new token, with its value alone on standard output.
+func ShowToken(cmd *cobra.Command, created *client.CreatedToken, asJSON bool) error {
+	now := time.Now()
+	row := tokens.NewRow(&created.Token, now, "")
+	if asJSON {
+		return printTokenJSON(cmd.OutOrStdout(), created)
+	}
+	ends := "never expires"
+	if created.ExpiresAt != nil {
+		ends = "expires " + humantime.Relative(*created.ExpiresAt, now)
+	}
+	if created.ValidFrom != nil {
+		ends += ", begins to be accepted " + humantime.Relative(*created.ValidFrom, now)
+	}
+	if row.Permissions != nil {
+		ends += ", only " + row.PermissionWords()
+	}
+	cmd.PrintErrf("Created %s (%s), id %s, %s.\n", plaintext.Quote(row.Name), row.Prefix, row.ID, ends)
+	if terminal.Is(cmd.OutOrStdout()) {
+		cmd.PrintErrln("This is its value. It is shown only now; keep it like a password:")
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), created.Value.Reveal())
+	return err
+}
+
+func printTokenJSON(w io.Writer, created *client.CreatedToken) error {
+	return command.PrintJSON(w, struct {
+		tokens.Row
+		Token string `json:"token"`
+	}{tokens.NewRow(&created.Token, time.Now(), ""), created.Value.Reveal()})
+}
