@@ -16,7 +16,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/server"
@@ -27,7 +27,7 @@ import (
 // claimHouse is a server that has new tokens wait for their users.
 type claimHouse struct {
 	*httpHouse
-	claims  *human.Claims
+	claims  *claims.Claims
 	handler http.Handler
 	ben     string
 	log     *logBuffer
@@ -56,7 +56,7 @@ func serveClaims(t *testing.T, publicURL string, configure ...func(*server.HTTPC
 	logger := slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	api := kenbuntest.Start(t)
 	key := state.NewKey()
-	claims, err := human.NewClaims(human.ClaimsConfig{
+	claims, err := claims.New(claims.Config{
 		Store: state.NewMemory(), Key: key.Derive("claims"), API: api.Client(t), Logger: logger,
 	})
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -64,8 +65,8 @@ type HTTPConfig struct {
 	// may come in Authorization or in X-API-Key.
 	TokenHeader string
 	// Claims are new tokens that wait for their users, who fetch them at
-	// [human.ClaimPath]. Nil: there is no such address. Only for IdentityCaller.
-	Claims *human.Claims
+	// [claims.Path]. Nil: there is no such address. Only for IdentityCaller.
+	Claims *claims.Claims
 	// PublicURL is the address of this server as people's browsers know it,
 	// such as "https://mcp.example.com". Empty: the Host header tells.
 	PublicURL string
@@ -224,13 +225,13 @@ func probe(api *client.Client) func(context.Context) string {
 // encrypted. Two such headers name nobody: a proxy in between may have added one.
 func noteRecipient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		named := r.Header.Values(human.RecipientHeader)
+		named := r.Header.Values(delivery.RecipientHeader)
 		if len(named) == 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx := human.WithRecipient(r.Context(), strings.Join(named, ","))
-		next.ServeHTTP(w, r.WithContext(human.WithServerName(ctx, r.Host)))
+		ctx := delivery.WithRecipient(r.Context(), strings.Join(named, ","))
+		next.ServeHTTP(w, r.WithContext(delivery.WithServerName(ctx, r.Host)))
 	})
 }
 

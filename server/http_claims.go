@@ -18,7 +18,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -33,7 +33,7 @@ const maxClaimRequest = 1 << 10
 // claimDesk gives new tokens to the users who had them made: on a page, and to
 // programs sealed.
 type claimDesk struct {
-	claims *human.Claims
+	claims *claims.Claims
 	caller func(client.Credential) tools.Caller
 	// origin is the server's own, as browsers know it; empty if that is not
 	// known.
@@ -45,7 +45,7 @@ type claimDesk struct {
 	header tokenHeader
 }
 
-func newClaimDesk(claims *human.Claims, publicURL string, caller func(client.Credential) tools.Caller, limits *edge.RateLimits, logger *slog.Logger) (*claimDesk, error) {
+func newClaimDesk(claims *claims.Claims, publicURL string, caller func(client.Credential) tools.Caller, limits *edge.RateLimits, logger *slog.Logger) (*claimDesk, error) {
 	desk := &claimDesk{claims: claims, caller: caller, limits: limits, log: logger}
 	if publicURL == "" {
 		return desk, nil
@@ -68,7 +68,7 @@ var errBadPublicURL = errors.New("the address under which people reach this serv
 func (d *claimDesk) before(next http.Handler) http.Handler {
 	desk := d.limits.GuardAddress(http.HandlerFunc(d.answer))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, human.ClaimPath) {
+		if strings.HasPrefix(r.URL.Path, claims.Path) {
 			desk.ServeHTTP(w, r)
 			return
 		}
@@ -77,9 +77,9 @@ func (d *claimDesk) before(next http.Handler) http.Handler {
 }
 
 func (d *claimDesk) answer(w http.ResponseWriter, r *http.Request) {
-	id := strings.TrimPrefix(r.URL.Path, human.ClaimPath)
+	id := strings.TrimPrefix(r.URL.Path, claims.Path)
 	switch {
-	case !human.IsClaimID(id):
+	case !claims.IsID(id):
 		edge.WriteProblem(w, http.StatusNotFound, "not_found", "that is no claim's address: it ends with an id such as claim_ and 26 capital letters and digits")
 	case !d.isOwnPage(r):
 		edge.WriteProblem(w, http.StatusForbidden, "forbidden_origin", "claims are fetched from their own page, or by a program that is no browser")
@@ -94,7 +94,7 @@ func (d *claimDesk) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func page(r *http.Request) human.ClaimPage { return human.ClaimPage{Server: r.Host} }
+func page(r *http.Request) claims.Page { return claims.Page{Server: r.Host} }
 
 func (d *claimDesk) logLost(err error) {
 	if err != nil {
@@ -339,9 +339,9 @@ func (f *claimFailure) setHeader(w http.ResponseWriter) {
 }
 
 func (d *claimDesk) failure(r *http.Request, id string, err error) *claimFailure {
-	var gone *human.GoneError
+	var gone *claims.GoneError
 	switch {
-	case errors.Is(err, human.ErrNoClaim):
+	case errors.Is(err, claims.ErrNoClaim):
 		return d.wrongTry(r, id)
 	case errors.As(err, &gone):
 		return &claimFailure{status: http.StatusGone, code: "claim_" + string(gone.Reason), text: gone.Error(), final: true}
@@ -366,7 +366,7 @@ func (d *claimDesk) wrongTry(r *http.Request, id string) *claimFailure {
 		return &claimFailure{status: http.StatusTooManyRequests, code: "too_many_tries", retryAfter: wait,
 			text: "there were too many wrong tries; wait a few minutes and make sure that it is the token that your assistant uses"}
 	default:
-		return &claimFailure{status: http.StatusNotFound, code: "no_such_claim", text: human.ErrNoClaim.Error()}
+		return &claimFailure{status: http.StatusNotFound, code: "no_such_claim", text: claims.ErrNoClaim.Error()}
 	}
 }
 

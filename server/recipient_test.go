@@ -8,7 +8,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
@@ -19,7 +19,7 @@ func sealingHouse(t *testing.T) *httpHouse {
 	t.Helper()
 	h := newHouse(t, byRequest)
 	toolbox, err := toolsets.New(toolsets.Config{
-		Callers: server.RequestCallers(), Deliverer: human.Sealed{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
+		Callers: server.RequestCallers(), Deliverer: delivery.Sealed{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestA5_RecipientComesFromTheHeaderAlone(t *testing.T) {
 		return answer.body, answer.message(t).tool(t)
 	}
 
-	body, made := create(bearer(h.pat).with(human.RecipientHeader, recipient), nil)
+	body, made := create(bearer(h.pat).with(delivery.RecipientHeader, recipient), nil)
 	if made.IsError {
 		t.Fatal(made.text())
 	}
@@ -60,7 +60,7 @@ func TestA5_RecipientComesFromTheHeaderAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"the structured answer": token.Delivery.Sealed, "the text": made.text()} {
-		opened, err := human.OpenSealed(text, strings.NewReader(identity.String()))
+		opened, err := delivery.OpenSealed(text, strings.NewReader(identity.String()))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -83,9 +83,9 @@ func TestA5_RecipientComesFromTheHeaderAlone(t *testing.T) {
 		more   map[string]any
 	}{
 		"no header":   {bearer(h.pat), nil},
-		"two headers": {bearer(h.pat).with(human.RecipientHeader, recipient, human.RecipientHeader, recipient), nil},
+		"two headers": {bearer(h.pat).with(delivery.RecipientHeader, recipient, delivery.RecipientHeader, recipient), nil},
 		"an argument": {bearer(h.pat), map[string]any{"recipient": recipient}},
-		"both":        {bearer(h.pat).with(human.RecipientHeader, recipient), map[string]any{"recipient": recipient}},
+		"both":        {bearer(h.pat).with(delivery.RecipientHeader, recipient), map[string]any{"recipient": recipient}},
 	} {
 		if _, refused := create(c.header, c.more); !refused.IsError {
 			t.Errorf("%s: a token was made", name)

@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -50,7 +50,7 @@ func serveLogging(t testing.TB, configure ...func(*house, *server.HTTPConfig)) l
 	h := newHouse(t, byRequest)
 	log := &lockedBuffer{}
 	logger := slog.New(slog.NewJSONHandler(log, nil)) // of level info, as by default
-	toolbox, err := toolsets.New(toolsets.Config{Callers: server.RequestCallers(), Deliverer: human.NoRoad{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
+	toolbox, err := toolsets.New(toolsets.Config{Callers: server.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

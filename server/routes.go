@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
@@ -19,8 +19,8 @@ func loggedPath(u *url.URL) string {
 	switch {
 	case path == MCPPath, path == edge.HealthPath, path == edge.ReadyPath, path == helpPath:
 		return path
-	case strings.HasPrefix(path, human.ClaimPath):
-		return human.ClaimPath
+	case strings.HasPrefix(path, claims.Path):
+		return claims.Path
 	}
 	return otherName
 }

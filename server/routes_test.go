@@ -12,7 +12,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -166,7 +166,7 @@ func TestR1_LogHoldsNoTokenWhereverItWasSent(t *testing.T) {
 	var log lockedBuffer
 	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	toolbox, err := toolsets.New(toolsets.Config{
-		Callers: server.RequestCallers(), Deliverer: human.NoRoad{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger,
+		Callers: server.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)

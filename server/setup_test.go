@@ -13,7 +13,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -61,7 +61,7 @@ func newHouseWith(t testing.TB, change func(*toolsets.Config), choose ...func(*h
 	if len(choose) > 0 {
 		callers = choose[0](h, api)
 	}
-	deliverer, err := human.NewFile(h.delivered)
+	deliverer, err := delivery.NewFile(h.delivered)
 	if err != nil {
 		t.Fatal(err)
 	}

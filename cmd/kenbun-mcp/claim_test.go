@@ -22,7 +22,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/claim"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
@@ -445,8 +445,8 @@ func sealedTo(t *testing.T, recipient *age.X25519Recipient, pat string, value cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := human.WithServerName(human.WithRecipient(t.Context(), recipient.String()), "mcp.example.com")
-	receipt, err := human.Sealed{}.Deliver(ctx, tools.Caller{API: api.As(client.Credential{PAT: client.NewSecret(pat)})},
+	ctx := delivery.WithServerName(delivery.WithRecipient(t.Context(), recipient.String()), "mcp.example.com")
+	receipt, err := delivery.Sealed{}.Deliver(ctx, tools.Caller{API: api.As(client.Credential{PAT: client.NewSecret(pat)})},
 		&client.CreatedToken{Token: client.Token{ID: "pat_1", Name: "nightly", Prefix: value.Prefix()}, Value: value})
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/demo"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/pages"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
 
@@ -44,6 +44,6 @@ would, and shows the conversation. Nothing of it is kept.`,
 }
 
 func browserIsThere() bool {
-	_, err := human.FindBrowser("") // only whether there is one
+	_, err := pages.FindBrowser("") // only whether there is one
 	return err == nil
 }

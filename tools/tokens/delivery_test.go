@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
@@ -59,7 +59,7 @@ func TestA33_NothingIsMintedWhereNothingCanBeDelivered(t *testing.T) {
 		t.Errorf("the road was asked to %q, want a check alone", got)
 	}
 
-	f = newFixture(t, withDeliverer(human.NoRoad{}))
+	f = newFixture(t, withDeliverer(delivery.None{}))
 	f.call("create_token", createArguments("import", "1d")).failed(tools.CodeCannotDeliver, "no token was made", "make one in kenbun under Settings")
 	f.mustHaveNothingNew()
 }
@@ -134,7 +134,7 @@ func TestA33_TokenThatCannotBeRevokedEitherIsNamed(t *testing.T) {
 func TestA33_P13_HangingUpDuringTheDeliveryUndoesIt(t *testing.T) {
 	t.Run("delivery", func(t *testing.T) {
 		folder := filepath.Join(t.TempDir(), "tokens")
-		road, err := human.NewFile(folder)
+		road, err := delivery.NewFile(folder)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +311,7 @@ func mustReplaceByFile(t *testing.T, path string) {
 }
 
 func TestInlineIsLoudAndIsTheOperatorsChoice(t *testing.T) {
-	f := newFixture(t, withDeliverer(human.Inline{}))
+	f := newFixture(t, withDeliverer(delivery.Inline{}))
 	var got created
 	text := f.call("create_token", createArguments("import", "1d")).ok(&got).text()
 	values := f.proxy.values()

@@ -20,7 +20,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
@@ -71,7 +71,7 @@ func newFixtureOn(t *testing.T, api *kenbuntest.API, options ...option) *fixture
 	f.client = newClient(t, f.proxy.URL)
 	f.callers.set(f.as(f.pat))
 	f.folder = filepath.Join(t.TempDir(), "tokens")
-	road, err := human.NewFile(f.folder)
+	road, err := delivery.NewFile(f.folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func newFixtureSharing(t *testing.T, with *fixture, options ...option) *fixture 
 	f := &fixture{t: t, api: with.api, left: &record{}, callers: &switchedCallers{}, pat: with.pat, proxy: with.proxy, folder: with.folder}
 	f.client = newClient(t, f.proxy.URL)
 	f.callers.set(f.as(f.pat))
-	road, err := human.NewFile(f.folder)
+	road, err := delivery.NewFile(f.folder)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
@@ -56,7 +56,7 @@ func TestP12_ACallForAnotherRecipientDoesNotJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := bend.Unserved()
 		f := inNoTime(t, api, api, withDeliverer(addressed{}))
-		to := func(whom string) context.Context { return human.WithRecipient(t.Context(), whom) }
+		to := func(whom string) context.Context { return delivery.WithRecipient(t.Context(), whom) }
 		made := func() int { return api.Count(http.MethodPost, "/") }
 		f.callIn(to("ada"), f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeOutcomeUnknown)
 		before := made()
@@ -68,7 +68,7 @@ func TestP12_ACallForAnotherRecipientDoesNotJoin(t *testing.T) {
 }
 
 // addressed delivers to whom the request names, and takes long.
-type addressed struct{ human.Sealed }
+type addressed struct{ delivery.Sealed }
 
 func (addressed) Check(context.Context) error { return nil }
 

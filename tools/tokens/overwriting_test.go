@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
@@ -22,13 +22,13 @@ import (
 )
 
 // envFileWith delivers into a .env file with content, and returns its path.
-func envFileWith(t *testing.T, content string) (*human.EnvFile, string) {
+func envFileWith(t *testing.T, content string) (*delivery.EnvFile, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), ".env")
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	road, err := human.NewEnvFile(path, "KENBUN_PAT")
+	road, err := delivery.NewEnvFile(path, "KENBUN_PAT")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestR37_AYesIsForTheValueThatTheUserWasAskedAbout(t *testing.T) {
 
 // meeting has two calls see the same value before either goes on.
 type meeting struct {
-	*human.EnvFile
+	*delivery.EnvFile
 	calls atomic.Int32
 	both  sync.WaitGroup
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -34,7 +34,7 @@ func TestPolicyOffersNoMoreThanTheOperatorAllows(t *testing.T) {
 		t.Run(label, func(t *testing.T) {
 			policy := tools.DefaultPolicy()
 			test.change(&policy)
-			toolbox, err := toolsets.New(toolsets.Config{Callers: &switchedCallers{}, Deliverer: human.NoRoad{}, Policy: policy})
+			toolbox, err := toolsets.New(toolsets.Config{Callers: &switchedCallers{}, Deliverer: delivery.None{}, Policy: policy})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestPolicyThatMeansNothingIsRefused(t *testing.T) {
 	} {
 		policy := tools.DefaultPolicy()
 		change(&policy)
-		if _, err := toolsets.New(toolsets.Config{Callers: &switchedCallers{}, Deliverer: human.NoRoad{}, Policy: policy}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := toolsets.New(toolsets.Config{Callers: &switchedCallers{}, Deliverer: delivery.None{}, Policy: policy}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q, got %v", want, err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/bend"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
@@ -39,7 +39,7 @@ func inNoTime(t *testing.T, api *bend.API, transport http.RoundTripper, options 
 		t.Fatal(err)
 	}
 	f.callers.set(f.as(f.pat))
-	road, err := human.NewFile(f.folder)
+	road, err := delivery.NewFile(f.folder)
 	if err != nil {
 		t.Fatal(err)
 	}

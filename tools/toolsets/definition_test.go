@@ -15,7 +15,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/mark3labs/mcp-go/server"
 
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -92,7 +92,7 @@ func definition(t *testing.T, tool *tools.Tool) []byte {
 func TestToolsListKeepsToItsBudget(t *testing.T) {
 	for extensions, budget := range map[bool]int{false: 9000, true: 10 << 10} {
 		toolbox, err := toolsets.New(toolsets.Config{
-			Callers: nobody{}, Deliverer: human.NoRoad{}, Policy: tools.DefaultPolicy(), Extensions: extensions,
+			Callers: nobody{}, Deliverer: delivery.None{}, Policy: tools.DefaultPolicy(), Extensions: extensions,
 		})
 		if err != nil {
 			t.Fatal(err)

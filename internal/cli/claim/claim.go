@@ -18,7 +18,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
 	"github.com/kenbun/kenbun-mcp/internal/cli/tokens"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
@@ -103,7 +104,7 @@ func claimAt(argument, server string) (id, at string, _ error) {
 		}
 		return page, origin, nil
 	}
-	if !human.IsClaimID(argument) {
+	if !claims.IsID(argument) {
 		return "", "", command.Usagef("that is no claim's id: it is claim_ and 26 capital letters and digits")
 	}
 	if server == "" {
@@ -199,9 +200,9 @@ func fetchClaim(cmd *cobra.Command, argument string, connecting *connect.Flags, 
 
 // claimPage takes the address of a claim's page apart.
 func claimPage(text string) (server, id string) {
-	server, id, ok := strings.Cut(text, human.ClaimPath)
+	server, id, ok := strings.Cut(text, claims.Path)
 	u, err := url.Parse(server)
-	if !ok || err != nil || u.Host == "" || u.User != nil || !human.IsClaimID(id) {
+	if !ok || err != nil || u.Host == "" || u.User != nil || !claims.IsID(id) {
 		return "", ""
 	}
 	return server, id
@@ -248,7 +249,7 @@ func openSealed(cmd *cobra.Command, file string, connecting *connect.Flags, clai
 	if err != nil {
 		return fmt.Errorf("read the identity file %s: %w", claiming.identityFile, err)
 	}
-	opened, err := human.OpenSealed(strings.Join(sealedLines, "\n"), strings.NewReader(strings.Join(identityLines, "\n")))
+	opened, err := delivery.OpenSealed(strings.Join(sealedLines, "\n"), strings.NewReader(strings.Join(identityLines, "\n")))
 	if err != nil {
 		return err
 	}
@@ -276,7 +277,7 @@ func openSealed(cmd *cobra.Command, file string, connecting *connect.Flags, clai
 // believeSealed shows what was sealed, and by which server. Anyone who knows a
 // recipient can seal a token to it, one of their own for example. So the user is
 // asked unless their own token confirms that it was their server.
-func believeSealed(cmd *cobra.Command, opened *human.OpenedToken, connecting *connect.Flags) error {
+func believeSealed(cmd *cobra.Command, opened *delivery.OpenedToken, connecting *connect.Flags) error {
 	what := fmt.Sprintf("The text holds the token %s…, and does not say which server sealed it.", opened.Value.Prefix())
 	if facts, ok := opened.Facts(); ok {
 		what = fmt.Sprintf("The text holds the token %s (id %s, %s…), sealed by %s.", plaintext.Quote(plaintext.Clean(facts.Name, 200)),
@@ -303,7 +304,7 @@ func believeSealed(cmd *cobra.Command, opened *human.OpenedToken, connecting *co
 
 // confirmedByOwnToken reports whether the user's own token, if there is one here,
 // shows that the server sealed the text. Nothing is asked of the API.
-func confirmedByOwnToken(cmd *cobra.Command, opened *human.OpenedToken, connecting *connect.Flags) (confirmed bool, err error) {
+func confirmedByOwnToken(cmd *cobra.Command, opened *delivery.OpenedToken, connecting *connect.Flags) (confirmed bool, err error) {
 	err = connect.With(cmd, connecting, func(ctx context.Context, c *connect.Connection) error {
 		credential, _, err := c.Credentials.Credential(ctx)
 		confirmed = err == nil && opened.IsSealedWith(credential.PAT)

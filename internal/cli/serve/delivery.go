@@ -13,7 +13,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
+	"github.com/kenbun/kenbun-mcp/internal/human/pages"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
@@ -68,24 +69,24 @@ func (f *roadFlags) add(cmd *cobra.Command) {
 // roads are the ways to the person from this process.
 type roads struct {
 	flags *roadFlags
-	pages *human.Pages
+	pages *pages.Server
 }
 
 // open finds out which ways there are. Nothing is started or written.
 func (f *roadFlags) open(logger *slog.Logger) *roads {
-	var browser *human.Browser
+	var browser *pages.Browser
 	if !f.noBrowser {
-		var found *human.Browser
+		var found *pages.Browser
 		data, err := command.DataFolder("pages")
 		if err == nil {
-			found, err = human.FindBrowser(data)
+			found, err = pages.FindBrowser(data)
 		}
 		if err != nil {
 			logger.Debug("no browser can be opened", "cause", err)
 		}
 		browser = found
 	}
-	return &roads{flags: f, pages: human.NewPages(browser, logger)}
+	return &roads{flags: f, pages: pages.New(browser, logger)}
 }
 
 func (r *roads) close() error { return r.pages.Close() }
@@ -96,7 +97,7 @@ func (r *roads) person(ownCredentials bool) approval.Person {
 	if !ownCredentials || r.flags.noBrowser {
 		return nil
 	}
-	return human.NewPagePerson(r.pages)
+	return pages.NewPerson(r.pages)
 }
 
 // deliverer returns the operator's road. forOwnUser tells that nobody but users
@@ -109,12 +110,12 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 	case "":
 		return r.defaultRoad(ownCredentials, shared)
 	case roadInline:
-		return human.Inline{}, nil
+		return delivery.Inline{}, nil
 	case roadSealed:
 		if shared == nil {
 			return nil, command.Usagef("--deliver sealed encrypts to the recipient in a header of each request, which stdio does not have: use it with kenbun-mcp http, or choose %s", r.flags.usable(everyMethod))
 		}
-		return human.Sealed{}, nil
+		return delivery.Sealed{}, nil
 	case roadClaim:
 		if shared == nil || shared.claims == nil {
 			return nil, command.Usagef("--deliver claim is for callers that prove who they are by tokens of their own: use it with kenbun-mcp http and --identity caller")
@@ -138,7 +139,7 @@ func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tokens.De
 	case !ownCredentials && shared != nil && shared.claims != nil && !slices.Contains(r.flags.forbidden, roadClaim):
 		return shared.claims, nil
 	case !ownCredentials:
-		return human.NoRoad{}, nil
+		return delivery.None{}, nil
 	}
 	var open []tokens.Deliverer
 	for _, road := range []string{roadPage, roadKeychain, roadFile} {
@@ -154,7 +155,7 @@ func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tokens.De
 	if len(open) == 0 {
 		return nil, command.Usagef("a policy file allows none of the methods page, keychain and file: choose one that it allows with --deliver")
 	}
-	return human.NewFirstRoad(open...), nil
+	return delivery.NewFirst(open...), nil
 }
 
 // byClaim reports whether new tokens wait for their users to claim them, where
@@ -173,14 +174,14 @@ func (f *roadFlags) onThisMachine() bool {
 func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
 	switch road {
 	case roadPage:
-		return human.NewSecretPage(r.pages, r.flags.deliverWait), nil
+		return pages.NewSecret(r.pages, r.flags.deliverWait), nil
 	case roadKeychain:
-		return human.NewKeychain(keychain.System()), nil
+		return delivery.NewKeychain(keychain.System()), nil
 	case roadEnvFile:
 		if r.flags.envFile == "" {
 			return nil, command.Usagef("--deliver env-file needs to know which: give --deliver-env-file")
 		}
-		deliverer, err := human.NewEnvFile(r.flags.envFile, r.flags.envName)
+		deliverer, err := delivery.NewEnvFile(r.flags.envFile, r.flags.envName)
 		if err != nil {
 			return nil, command.Usagef("%w", err)
 		}
@@ -193,7 +194,7 @@ func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
 				return newNoFolder(roadFile, "deliver-dir", err), nil
 			}
 		}
-		return human.NewFile(dir)
+		return delivery.NewFile(dir)
 	}
 }
 
@@ -202,7 +203,7 @@ func (r *roads) connector(c *connect.Connection) approval.TokenPage {
 	if c.Login == nil {
 		return nil
 	}
-	return human.NewConnector(r.pages, func(ctx context.Context, pat client.Secret) error {
+	return pages.NewConnector(r.pages, func(ctx context.Context, pat client.Secret) error {
 		caller := tools.Caller{API: c.API.As(client.Credential{PAT: pat}), TokenPrefix: pat.Prefix()}
 		_, err := identity.Identify(ctx, caller, c.API.BaseURL(), time.Now())
 		var refused *tools.Error

@@ -7,7 +7,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/journal"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
@@ -26,15 +26,15 @@ func (f *journalFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder that remembers new tokens until a person holds them, so that a crash leaves none behind, or "none" (default a folder in your data folder)`)
 }
 
-// journal is the journal of a server, which has to be closed.
-type journal interface {
+// closingJournal is the journal of a server, which has to be closed.
+type closingJournal interface {
 	tokens.Journal
 	io.Closer
 }
 
 // open returns the journal for c, nil where there is nothing to remember or the
 // operator wants none. Nothing is read or written before a tool is called.
-func (f *journalFlags) open(c *connect.Connection) (journal, error) {
+func (f *journalFlags) open(c *connect.Connection) (closingJournal, error) {
 	dir := f.dir
 	switch {
 	case c.JournalName == "", dir == noJournal:
@@ -45,5 +45,5 @@ func (f *journalFlags) open(c *connect.Connection) (journal, error) {
 			return newNoFolder("journal", "journal-dir", err), nil
 		}
 	}
-	return human.NewJournal(human.JournalConfig{Dir: dir, API: c.JournalName, OneUser: f.oneUser})
+	return journal.New(journal.Config{Dir: dir, API: c.JournalName, OneUser: f.oneUser})
 }

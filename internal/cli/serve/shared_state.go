@@ -10,7 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/tools/approval"
@@ -32,7 +32,7 @@ func (f *stateFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.address, "state", state.InMemory, `where tokens that wait to be claimed, answers that count once and limits are kept: "memory", or redis://host:port/database (rediss:// over TLS) for several replicas; give an address with a password in the environment`)
 	flags.StringVar(&f.keyFile, "state-key-file", "", "file with the key that protects the state, the same for all replicas: 32 random bytes in base64; made if it is not there (required for Redis)")
-	flags.DurationVar(&f.claimLifetime, "claim-lifetime", human.MaxClaimLifetime, "how long a new token waits to be claimed, at most 10m; then it is revoked")
+	flags.DurationVar(&f.claimLifetime, "claim-lifetime", claims.MaxLifetime, "how long a new token waits to be claimed, at most 10m; then it is revoked")
 }
 
 // sharedState is what the replicas of a server share. Nil: there is nobody to
@@ -41,12 +41,12 @@ type sharedState struct {
 	store state.Store
 	key   *state.Key
 	// claims is nil where tokens are not delivered by this road.
-	claims *human.Claims
+	claims *claims.Claims
 	log    *slog.Logger // of claims
 }
 
 func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, error) {
-	if f.claimLifetime <= 0 || f.claimLifetime > human.MaxClaimLifetime {
+	if f.claimLifetime <= 0 || f.claimLifetime > claims.MaxLifetime {
 		return nil, command.Usagef("--claim-lifetime cannot be %s; use up to 10m", f.claimLifetime)
 	}
 	key := state.NewKey()
@@ -70,7 +70,7 @@ func (f *stateFlags) open(ctx context.Context, caFile string) (*sharedState, err
 
 // deliverByClaim has new tokens wait for their users in the shared state.
 func (s *sharedState) deliverByClaim(api *client.Client, lifetime time.Duration, auditor audit.Log, w *watch, logger *slog.Logger) error {
-	claims, err := human.NewClaims(human.ClaimsConfig{
+	claims, err := claims.New(claims.Config{
 		Store: s.store, Key: s.key.Derive("claims"), API: api, Lifetime: lifetime, Auditor: auditor, Logger: logger, Observe: w.claim,
 	})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
-	"github.com/kenbun/kenbun-mcp/internal/human"
+	"github.com/kenbun/kenbun-mcp/internal/human/claims"
 	"github.com/kenbun/kenbun-mcp/internal/telemetry"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -123,7 +123,7 @@ func (w *watch) serverMetrics() server.Metrics {
 func (w *watch) connectionRefused(string) { w.metrics.Refused("connections") }
 
 // claim is told of what happens to claims.
-func (w *watch) claim(event human.ClaimEvent) { w.metrics.Claim(string(event)) }
+func (w *watch) claim(event claims.Event) { w.metrics.Claim(string(event)) }
 
 // end sends the last traces.
 func (w *watch) end(ctx context.Context) {

@@ -1,0 +1,70 @@
+package claims
+
+import (
+	"embed"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
+	"github.com/kenbun/kenbun-mcp/internal/webui"
+	"github.com/kenbun/kenbun-mcp/tools/approval"
+)
+
+//go:embed claim.tmpl
+var files embed.FS
+
+var site = webui.NewSite("kenbun-mcp", files, "claim.tmpl", nil)
+
+// Page is the page of a claim, as it is shown at the address of a server
+// that other people use, too. It loads nothing and sets no cookies.
+type Page struct {
+	// Server is the name of the server, as the person's browser knows it.
+	Server string
+}
+
+// claimView is what stands on a claim's page.
+type claimView struct {
+	Problem string
+	Value   string
+	Facts   []approval.Fact
+}
+
+// Form asks for the token that proves who somebody is. It shows the same for
+// every claim, there or not. problem says what was wrong with the last try; empty
+// at the first.
+func (p Page) Form(w http.ResponseWriter, status int, problem string) error {
+	return p.write(w, webui.Page{
+		Template: "form", Status: status, Title: "Fetch your new kenbun token", Failed: problem != "", Data: claimView{Problem: problem},
+	})
+}
+
+// Token shows a token, this once. An error means that it did not reach the
+// browser.
+func (p Page) Token(w http.ResponseWriter, claimed *Claimed) error {
+	return p.write(w, webui.Page{
+		Template: "shown", Status: http.StatusOK, Title: "Copy your new token",
+		Data: claimView{Value: claimed.Value.Reveal(), Facts: delivery.Facts(&claimed.Token, inUTC)},
+	})
+}
+
+// inUTC is a time for a person whose time zone is not known.
+func inUTC(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 UTC") }
+
+// Notice tells why there is no token.
+func (p Page) Notice(w http.ResponseWriter, status int, text string) error {
+	return p.write(w, webui.Page{
+		Template: "notice", Status: status, Title: "There is no token for you here", Tone: "bad", Failed: true, Data: claimView{Problem: text},
+	})
+}
+
+func (p Page) write(w http.ResponseWriter, page webui.Page) error {
+	page.Where = p.Server
+	if err := site.Write(w, page); err != nil {
+		return fmt.Errorf("send the page of a claim: %w", err)
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return fmt.Errorf("send the page of a claim: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package delivery
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/tools"
+	"github.com/kenbun/kenbun-mcp/tools/tokens"
+)
+
+// File delivers each new token into a file of its own that only the user can
+// read, in a folder that only the user can look into.
+type File struct {
+	dir string
+}
+
+// NewFile delivers into dir, which is made at the first delivery if it is not
+// there.
+func NewFile(dir string) (*File, error) {
+	if dir == "" {
+		return nil, errors.New("the folder for new tokens has no name")
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the folder for new tokens: %w", err)
+	}
+	return &File{dir: absolute}, nil
+}
+
+// Road implements tokens.Deliverer.
+func (*File) Road() string { return "file" }
+
+// Check makes the folder if need be, looks at who else could reach into it, and
+// writes a file of a token's size to see that it can be done.
+func (f *File) Check(context.Context) (err error) {
+	defer func() { err = f.named(err) }()
+	folder, err := f.open()
+	if err != nil {
+		return err
+	}
+	probe := ".probe-" + rand.Text()
+	if err = folder.WriteNew(probe, make([]byte, 512)); err == nil {
+		err = folder.CleanUp(probe)
+	}
+	return folder.CloseAfter(err)
+}
+
+// Deliver writes the token's value to a new file. The file appears under its
+// name with all of its content or not at all.
+func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tokens.Receipt, err error) {
+	defer func() { err = f.named(err) }()
+	folder, err := f.open()
+	if err != nil {
+		return tokens.Receipt{}, err
+	}
+	defer func() { err = folder.CloseAfter(err) }()
+
+	name := token.ID + ".token"
+	if _, err := folder.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		return tokens.Receipt{}, fmt.Errorf("there is already a file for the token %s in the delivery folder", token.ID)
+	}
+	temporary := ".new-" + rand.Text()
+	if err := folder.WriteNew(temporary, []byte(token.Value.Reveal()+"\n")); err != nil {
+		return tokens.Receipt{}, err
+	}
+	if err := folder.Rename(temporary, name); err != nil {
+		return tokens.Receipt{}, errors.Join(folder.Explain("written to", err), folder.CleanUp(temporary))
+	}
+	if err := folder.Sync(); err != nil {
+		return tokens.Receipt{}, errors.Join(folder.Explain("written to", err), folder.CleanUp(name))
+	}
+	return tokens.Receipt{
+		Road:  f.Road(),
+		Where: filepath.Join(f.dir, name),
+		Note:  "The value is in a file that only the user can read. Tell the person where; they move it to where it is needed and delete the file. Do not open it.",
+	}, nil
+}
+
+// named shows the path in an error, as receipts do.
+func (f *File) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.dir, err)
+}
+
+// open returns the folder, once it is known that nobody else can read from it
+// or put something in its place.
+func (f *File) open() (*privatefile.Folder, error) {
+	return privatefile.OpenFolder(f.dir, privatefile.FolderOptions{Name: "the delivery folder", Flag: "--deliver-dir", CheckParent: true})
+}
