@@ -28,8 +28,11 @@ type Client struct {
 	// traceContext is nil where requests carry none.
 	traceContext func(context.Context) (traceparent, tracestate string)
 
-	creates    createLocks
-	created    recentIDs
+	// seen is set in the clients of [Caller.Observed].
+	seen func(Observation)
+
+	creates    *createLocks
+	created    *recentIDs
 	lookPauses []time.Duration
 	postPause  time.Duration
 }
@@ -61,6 +64,7 @@ func New(opts ...Option) (*Client, error) {
 		userAgent: o.userAgent,
 		transport: transport,
 		observe:   o.observe, traceContext: o.traceContext,
+		creates: &createLocks{}, created: &recentIDs{},
 		lookPauses: []time.Duration{500 * time.Millisecond, 2 * time.Second},
 		postPause:  firstUnit,
 	}
@@ -109,6 +113,14 @@ func (c *Client) As(cred Credential) *Caller { return &Caller{client: c, cred: c
 type Caller struct {
 	client *Client
 	cred   Credential
+}
+
+// Observed returns a view of u that calls seen after each exchange with the API, also
+// those of methods that make several.
+func (u *Caller) Observed(seen func(Observation)) *Caller {
+	c := *u.client
+	c.seen = seen
+	return &Caller{client: &c, cred: u.cred}
 }
 
 // TokenPrefix returns the public prefix of the caller's PAT, as token lists

@@ -38,6 +38,8 @@ type Observation struct {
 	// Operation is what was asked of the API. A method of [Caller] may ask several
 	// things: a create also lists.
 	Operation Operation
+	// Token is what the exchange shows about the token that it was made with.
+	Token TokenVerdict
 	// Code is the kind of failure, empty for a success.
 	Code Code
 	// Status is the HTTP status of the last answer, 0 if there was none.
@@ -47,6 +49,37 @@ type Observation struct {
 	Attempts int
 	// Duration is from the first try to the end of the last, pauses included.
 	Duration time.Duration
+}
+
+// TokenVerdict is what an exchange shows about its token.
+type TokenVerdict int
+
+const (
+	// TokenUnknown: nothing.
+	TokenUnknown TokenVerdict = iota
+	// TokenAccepted: the API answered, or refused what the user may not do.
+	TokenAccepted
+	// TokenRefused: the API does not accept the token.
+	TokenRefused
+	// TokenDoubted: the API refused the token for a call that it may refuse to a
+	// token that is good for others (see [Caller.Me]).
+	TokenDoubted
+)
+
+// verdict is about the token of cl, which ended with err.
+func (cl *call) verdict(err error) TokenVerdict {
+	switch {
+	case cl.secret.IsZero() || cl.attempts == 0:
+		return TokenUnknown
+	case errors.Is(err, ErrUnauthenticated) && (cl.path == mePath || cl.path == orgUnitsPath):
+		return TokenDoubted
+	case errors.Is(err, ErrUnauthenticated):
+		return TokenRefused
+	case errors.Is(err, ErrForbidden), err == nil && cl.method == http.MethodGet:
+		// The good answer to a change is looked at only later, and may be somebody else's.
+		return TokenAccepted
+	}
+	return TokenUnknown
 }
 
 // Observer watches calls. It is called before each with the call's context, and
@@ -68,14 +101,17 @@ func WithTraceContext(current func(ctx context.Context) (traceparent, tracestate
 
 // begin tells the observer of a call. The function returned tells it of the end.
 func (c *Client) begin(ctx context.Context, cl *call) (context.Context, func(error)) {
-	if c.observe == nil {
+	if c.observe == nil && c.seen == nil {
 		return ctx, func(error) {}
 	}
 	operation := cl.operation()
 	started := time.Now()
-	ctx, end := c.observe(ctx, operation)
+	end := func(Observation) {}
+	if c.observe != nil {
+		ctx, end = c.observe(ctx, operation)
+	}
 	return ctx, func(err error) {
-		seen := Observation{Operation: operation, Attempts: cl.attempts, Duration: time.Since(started)}
+		seen := Observation{Operation: operation, Token: cl.verdict(err), Attempts: cl.attempts, Duration: time.Since(started)}
 		if cl.answer != nil {
 			seen.Status = cl.answer.status
 		}
@@ -87,6 +123,9 @@ func (c *Client) begin(ctx context.Context, cl *call) (context.Context, func(err
 			seen.Code = CodeUnexpectedAnswer
 		}
 		end(seen)
+		if c.seen != nil {
+			c.seen(seen)
+		}
 	}
 }
 

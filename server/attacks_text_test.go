@@ -10,6 +10,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
@@ -97,7 +98,7 @@ func loggedHouse(t *testing.T, handler func(*lockedBuffer) slog.Handler) (*httpH
 	h := newHouse(t, byRequest)
 	log := &lockedBuffer{}
 	logger := slog.New(handler(log))
-	toolbox, err := toolsets.New(toolsets.Config{Callers: server.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
+	toolbox, err := toolsets.New(toolsets.Config{Callers: identity.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

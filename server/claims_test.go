@@ -20,6 +20,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/internal/state"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -64,7 +65,7 @@ func serveClaims(t *testing.T, publicURL string, configure ...func(*server.HTTPC
 	}
 	h.claims = claims
 	toolbox, err := toolsets.New(toolsets.Config{
-		Callers: server.RequestCallers(), Deliverer: claims, Policy: tools.DefaultPolicy(), APIAddress: api.URL, Logger: logger,
+		Callers: identity.RequestCallers(), Deliverer: claims, Policy: tools.DefaultPolicy(), APIAddress: api.URL, Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -428,7 +429,7 @@ func TestClaim_OwnerWhoseTokenWasRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := h.do(t, "POST", path, h.formHeader(), tokenForm(h.pat))
-	if page.status != http.StatusUnauthorized || !strings.Contains(page.body, "Kenbun does not accept that token any more") || shownToken.MatchString(page.body) {
+	if page.status != http.StatusUnauthorized || !strings.Contains(page.body, "Kenbun no longer accepts that token") || shownToken.MatchString(page.body) {
 		t.Errorf("a page: status %d, %s", page.status, page.body)
 	}
 	// A proof shows nothing but that its sender has the token that made the claim.

@@ -1,11 +1,8 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -13,30 +10,26 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/server/edge"
+	"github.com/kenbun/kenbun-mcp/server/identity"
+	"github.com/kenbun/kenbun-mcp/server/streamable"
+	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // What tests need to see or change that nobody else does.
 
-const (
-	MaxLine      = maxLine
-	MaxWaiting   = maxWaiting
-	WorkingCalls = workingCalls
-	ServerBusy   = serverBusy
-	MaxDepth     = maxDepth
-	MaxValues    = maxValues
-)
-
 // AddTool offers one more tool.
-func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) { s.mcp.AddTool(tool, handler) }
+func (s *Server) AddTool(tool mcp.Tool, handler server.ToolHandlerFunc) {
+	s.rpc.MCP.AddTool(tool, handler)
+}
 
 // AddPrompt offers a prompt.
 func (s *Server) AddPrompt(prompt mcp.Prompt, handler server.PromptHandlerFunc) {
-	s.mcp.AddPrompt(prompt, handler)
+	s.rpc.MCP.AddPrompt(prompt, handler)
 }
 
 // AddResource offers a resource.
 func (s *Server) AddResource(resource mcp.Resource, handler server.ResourceHandlerFunc) {
-	s.mcp.AddResource(resource, handler)
+	s.rpc.MCP.AddResource(resource, handler)
 }
 
 // SetTimeouts replaces those of HTTP.
@@ -51,78 +44,12 @@ func (s *Server) SetBodyBytes(n int) { s.bodyBytes = n }
 // lately.
 func (s *Server) SetAcceptedFor(d time.Duration) { s.acceptedFor = d }
 
-// DoNotDrain has the server end without the time for draining.
-func (s *Server) DoNotDrain() { s.timeouts.Drain = 0 }
-
 // SetSessionClock has sessions go by a clock of the test's. When to look for
 // silent ones is still told by the real one.
 func (s *Server) SetSessionClock(now func() time.Time) { s.now = now }
 
 // SetWriteTimeout replaces that of HTTP/2.
 func (s *Server) SetWriteTimeout(write time.Duration) { s.timeouts.Write = write }
-
-// Verifier is the check of callers' tokens.
-type Verifier struct{ v *verifier }
-
-func NewVerifier(api *client.Client, keep time.Duration, maxAccepted int) Verifier {
-	return Verifier{newVerifier(api, keep, maxAccepted)}
-}
-
-// Verify reports whether pat is let in, and whether it was the API that said
-// no.
-func (v Verifier) Verify(ctx context.Context, pat string) (letIn, refused bool) {
-	credential := client.Credential{PAT: client.NewSecret(pat)}
-	err := v.v.verify(ctx, credential, v.v.caller(credential).ID)
-	return err == nil, errors.Is(err, errInvalidToken)
-}
-
-// Known are the keys of what is remembered.
-func (v Verifier) Known() []string {
-	v.v.accepted.mu.Lock()
-	defer v.v.accepted.mu.Unlock()
-	var ids []string
-	for _, row := range v.v.accepted.rows {
-		for _, token := range row {
-			if token != (acceptedToken{}) {
-				ids = append(ids, string(token.id[:]))
-			}
-		}
-	}
-	return ids
-}
-
-// Sessions is the table of sessions of older protocols.
-type Sessions struct{ *sessions }
-
-func NewSessions(maxOpen, perCaller int, idle time.Duration) Sessions {
-	return Sessions{newSessions(maxOpen, perCaller, idle, time.Now, &atomic.Int64{})}
-}
-
-func (s Sessions) Start(callerID string) string {
-	id, release := s.Use(callerID)
-	release()
-	return id
-}
-
-// Use opens a session that is in use until it is released. Its id is empty if
-// there is no room.
-func (s Sessions) Use(callerID string) (id string, release func()) {
-	opened, err := s.start(callerID)
-	if err != nil {
-		return "", func() {}
-	}
-	return opened.id, func() { s.release(opened) }
-}
-
-func (s Sessions) Has(id, callerID string) bool {
-	found := s.use(id, callerID)
-	if found != nil {
-		s.release(found)
-	}
-	return found != nil
-}
-
-func (s Sessions) Open() int { return int(s.gauge.Load()) }
 
 // RecoverPanics is the outermost guard around everything that answers HTTP.
 func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
@@ -132,8 +59,8 @@ func RecoverPanics(logger *slog.Logger, next http.Handler) http.Handler {
 
 // EndListening has requests that only listen end with the server.
 func EndListening(next http.Handler) http.Handler {
-	reading := &edge.Bodies{Budget: edge.NewBodyBudget(edge.DefaultBodyBytes()), Metrics: noMetrics{}, Caller: callerID, First: time.Minute, Longest: time.Minute}
-	return edge.InOrder(next, checkHead, reading.Read, parseBody, endListening)
+	reading := &edge.Bodies{Budget: edge.NewBodyBudget(edge.DefaultBodyBytes()), Metrics: noMetrics{}, Caller: identity.CallerID, First: time.Minute, Longest: time.Minute}
+	return edge.InOrder(next, streamable.CheckHead, reading.Read, streamable.ParseBody, streamable.EndListening)
 }
 
 // Ready answers edge.ReadyPath by a clock of the test's. A request waits for the API
@@ -150,8 +77,7 @@ func Ready(api *client.Client, now func() time.Time, patience time.Duration) htt
 // RefusalReasons returns the reasons that are not about the form of a token.
 func RefusalReasons() []string {
 	return []string{
-		string(refusedToken), string(refusedUnverified), string(refusedMissingKey), string(refusedWrongKey), string(refusedNoneWanted),
-		string(refusedOtherUser), string(refusedForwarded), string(refusedBadMessage), string(refusedHeaders), string(edge.NotReady), "no_sign_in",
+		"token_refused", "token_not_verified", "missing_key", "wrong_key", "token_not_wanted", "other_user", "forwarded", "bad_message", "header_mismatch", string(edge.NotReady), "no_sign_in",
 		// Refused because of the client, or of how much it asks.
 		"forbidden_host", "forbidden_origin", "outdated_client", "rate_limited", "busy", "too_slow",
 		// The form of a request.
@@ -162,3 +88,6 @@ func RefusalReasons() []string {
 		"internal",
 	}
 }
+
+// Toolbox returns the tools on offer.
+func (s *Server) Toolbox() *tools.Toolbox { return s.toolbox }

@@ -9,12 +9,13 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 func TestP7_HelpSaysWhatThisServerNeeds(t *testing.T) {
-	own := func(h *house, api *client.Client) tools.Callers { return server.OwnCallers(api, ownToken(h.pat)) }
-	const creating, key, file = "Create a personal access token", "YOUR_KEY", "names this file when it starts"
+	own := func(h *house, api *client.Client) tools.Callers { return identity.OwnCallers(api, ownToken(h.pat)) }
+	const creating, key, file = "Create a personal access token", "YOUR_KEY", "shows the path of this file when it starts"
 	for name, c := range map[string]struct {
 		served        *httpHouse
 		says, saysNot []string
@@ -35,7 +36,7 @@ func TestP7_HelpSaysWhatThisServerNeeds(t *testing.T) {
 		},
 		"a unix socket": {
 			served: listenOnSocket(t, newHouse(t, own), server.HTTPConfig{Identity: server.IdentityServer}),
-			says:   []string{"unix socket", "no token and no key"}, saysNot: []string{creating, key, "kms_", "Bearer"},
+			says:   []string{"unix socket", "without a token or a key"}, saysNot: []string{creating, key, "kms_", "Bearer"},
 			signIn: "this server needs no token and no key over its unix socket, see /help",
 		},
 	} {
@@ -77,7 +78,7 @@ func TestP11_RefusalsSayWhatToDo(t *testing.T) {
 	own := identityServer(t, key)
 	for _, header := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip"} {
 		got := own.post(t, bearer(key).with(header, "192.0.2.1"), body).refusal(t)
-		if got.Reason != "forwarded" || !strings.Contains(got.Description, header) || !strings.Contains(got.Description, "stands behind no proxy") {
+		if got.Reason != "forwarded" || !strings.Contains(got.Description, header) || !strings.Contains(got.Description, "must not be behind a proxy") {
 			t.Errorf("%s: %+v", header, got)
 		}
 	}

@@ -14,79 +14,74 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human/claims"
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
+	claimpages "github.com/kenbun/kenbun-mcp/server/claims"
 	"github.com/kenbun/kenbun-mcp/server/edge"
+	"github.com/kenbun/kenbun-mcp/server/identity"
+	"github.com/kenbun/kenbun-mcp/server/streamable"
 	"github.com/kenbun/kenbun-mcp/tools"
-)
-
-// Limits of what is kept of callers over HTTP.
-const (
-	maxSessions          = 10_000
-	maxSessionsPerCaller = 100
-	verifiedFor          = 30 * time.Second
-	maxAcceptedTokens    = 20_000
 )
 
 // DefaultSessionIdle is how long a session of an older protocol may be silent.
 const DefaultSessionIdle = 30 * time.Minute
 
-// MCPPath is where the MCP endpoint is.
+// MCPPath is the path of the MCP endpoint.
 const MCPPath = "/mcp"
 
-// Identity says as whom calls over HTTP run.
+// Identity is which user calls over HTTP run as.
 type Identity string
 
 const (
-	// IdentityCaller means that each request brings its own token and runs as
-	// its user.
+	// IdentityCaller: each request has its own token, and runs as its user.
 	IdentityCaller Identity = "caller"
-	// IdentityServer means that all requests run with the server's own token. They
-	// must come from the server's own user on this machine, and bring the key of
-	// [HTTPConfig.Key] unless they come over a unix socket.
+	// IdentityServer: all requests run with the server's own token. They must come from
+	// the server's own user on this machine, with the key of [HTTPConfig.Key] unless
+	// they come over a unix socket.
 	IdentityServer Identity = "server"
 )
 
 // HTTPConfig is how the server is reached over HTTP.
 type HTTPConfig struct {
-	// Identity says as whom calls run. Empty: IdentityCaller.
+	// Identity is which user calls run as. Empty: IdentityCaller.
 	Identity Identity
-	// Key is what clients must send over TCP where Identity is IdentityServer, as a
-	// Bearer token or in X-API-Key. Empty: unix sockets alone are served.
+	// Key is what clients must send over TCP if Identity is IdentityServer, as a Bearer
+	// token or in X-API-Key. Empty: only unix sockets are served.
 	Key client.Secret
 	// API checks the tokens of callers.
 	API *client.Client
-	// AllowedHosts are the Host headers that are served, beside loopback names:
-	// names or addresses, with a port or for every port.
+	// AllowedHosts are the Host headers that are served besides loopback names: names
+	// or addresses, with a port or for every port.
 	AllowedHosts []string
 	// AllowedOrigins are the origins from which browsers may call, such as
-	// "https://tools.example.com" or "tauri://localhost". Without any, no browser
+	// "https://tools.example.com" or "tauri://localhost". Empty: no browser
 	// may.
 	AllowedOrigins []string
 	// TokenHeader is the one header that counts for the token or the key. Empty: it
 	// may come in Authorization or in X-API-Key.
 	TokenHeader string
-	// Claims are new tokens that wait for their users, who fetch them at
-	// [claims.Path]. Nil: there is no such address. Only for IdentityCaller.
+	// Claims are new tokens that wait for their users, who pick them up at
+	// [claims.Path]. Nil: there are no such pages. Only for IdentityCaller.
 	Claims *claims.Claims
-	// PublicURL is the address of this server as people's browsers know it,
-	// such as "https://mcp.example.com". Empty: the Host header tells.
+	// PublicURL is the address of this server for browsers, such as
+	// "https://mcp.example.com". Empty: the Host header decides.
 	PublicURL string
-	// CallerKey is the key under which callers are named. Nil: a random one.
-	// Replicas that share claims or approvals need the same.
+	// CallerKey is the key under which callers are named. Nil: a random one. Replicas
+	// that share claims or approvals need the same.
 	CallerKey []byte
 	// SessionIdle is how long a session of a protocol before 2026-07-28 may be
 	// silent before it ends. Zero: [DefaultSessionIdle].
 	SessionIdle time.Duration
-	// Limits are how often clients may ask. Zero: as often as they like.
+	// Limits are how often clients may send requests. Zero: as often as they like.
 	Limits edge.Limits
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
 	// believed, as [edge.ParseProxies] reads them. Only for IdentityCaller.
 	TrustedProxies []netip.Prefix
-	// ProxyOnSocket has X-Forwarded-For believed of everybody who can connect to a
-	// unix socket. Only for IdentityCaller.
+	// ProxyOnSocket trusts the X-Forwarded-For of everybody who can connect to a unix
+	// socket. Only for IdentityCaller.
 	ProxyOnSocket bool
 }
 
-// HTTPHandler serves MCP on [MCPPath] to many clients.
+// HTTPHandler serves MCP on [MCPPath] to many clients. The guards are listed from
+// outside in, here and in forCallers and forOwnUser.
 func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	hosts, err := edge.ParseHosts(config.AllowedHosts)
 	if err != nil {
@@ -96,72 +91,40 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := newTokenHeader(config.TokenHeader)
+	header, err := identity.ParseTokenHeader(config.TokenHeader)
 	if err != nil {
 		return nil, err
 	}
-	var endpoint http.Handler = &endpoint{server: s, sessions: newSessions(maxSessions, maxSessionsPerCaller, cmp.Or(config.SessionIdle, DefaultSessionIdle), s.now, &s.openSessions)}
-	bodies := &edge.Bodies{
-		Budget: edge.NewBodyBudget(s.bodyBytes), Metrics: s.metrics, Caller: callerID,
-		First: s.timeouts.Header, Longest: s.timeouts.Body,
-	}
-	open := edge.NewOpenRequests(s.metrics)
 	limits := edge.NewRateLimits(config.Limits, s.metrics, s.log)
-	var desk *claimDesk
+	pickUp := func(next http.Handler) http.Handler { return next }
+	var endpoint http.Handler
 	switch config.Identity {
 	case IdentityCaller, "":
 		if config.API == nil {
 			return nil, errors.New("callers cannot be told apart without the API")
 		}
-		v := newVerifier(config.API, verifiedFor, maxAcceptedTokens)
-		v.log, v.lately = s.log, s.acceptedFor
-		if config.CallerKey != nil {
-			v.identifier = identifier{config.CallerKey}
-		}
-		var g *guesses
-		if config.Limits.PerAddress > 0 {
-			g = newGuesses(s.metrics)
-		}
-		t := &tokens{verifier: v, guesses: g, header: header}
-		bodies.User = t.user
-		endpoint = edge.InOrder(endpoint,
-			limits.GuardAddress,
-			noteRecipient,
-			checkHead,
-			t.recognize,
-			bodies.Read,
-			parseBody,
-			t.verify,
-			limits.GuardUser(callerID, v.acceptedLately),
-			open.Guard(callerID, staysOpen),
-			endListening,
-		)
+		verifier := identity.NewVerifier(identity.VerifierConfig{
+			API: config.API, Header: header, Key: config.CallerKey, CountGuesses: config.Limits.PerAddress > 0,
+			AcceptedFor: s.acceptedFor, Metrics: s.metrics, Logger: s.log,
+		})
+		endpoint = s.forCallers(config, verifier, limits)
 		if config.Claims != nil {
-			if desk, err = newClaimDesk(config.Claims, config.PublicURL, v.caller, limits, s.log); err != nil {
+			handler, err := claimpages.New(claimpages.Config{
+				Claims: config.Claims, PublicURL: config.PublicURL, Caller: verifier.Caller, Limits: limits, Metrics: s.metrics, Logger: s.log, Header: header,
+			})
+			if err != nil {
 				return nil, err
 			}
-			desk.header, desk.metrics = header, s.metrics
+			pickUp = handler.Guard
 		}
 	case IdentityServer:
 		if config.Claims != nil {
-			return nil, errors.New("only callers with tokens of their own can claim what is theirs")
+			return nil, errors.New("claims need callers with their own tokens")
 		}
 		if len(config.TrustedProxies) > 0 || config.ProxyOnSocket {
-			return nil, errors.New("a server that acts with its own token stands behind no proxy")
+			return nil, errors.New("a server that acts with its own token cannot stand behind a proxy")
 		}
-		everybody := func(string) bool { return true }
-		endpoint = edge.InOrder(endpoint,
-			guardOwnUser(config.Key, header),
-			limits.GuardAddress,
-			noteRecipient,
-			checkHead,
-			asServer,
-			bodies.Read,
-			parseBody,
-			limits.GuardUser(callerID, everybody),
-			open.Guard(callerID, staysOpen),
-			endListening,
-		)
+		endpoint = s.forOwnUser(config, header, limits)
 	default:
 		return nil, fmt.Errorf("identity cannot be %q; use caller or server", config.Identity)
 	}
@@ -169,12 +132,7 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 	if header != "" {
 		cors.Headers += ", " + string(header)
 	}
-	site := edge.InOrder(route(endpoint, howToConnect{header: header, ownUser: config.Identity == IdentityServer}), origins.Guard, cors.Guard)
-	if desk != nil {
-		// It has an origin of its own, and accepts no other.
-		site = desk.before(site)
-	}
-	return edge.InOrder(site,
+	return edge.InOrder(route(endpoint, howToConnect{header: header, ownUser: config.Identity == IdentityServer}),
 		edge.CountActivity,
 		edge.Proxies{Networks: config.TrustedProxies, OnSocket: config.ProxyOnSocket}.Guard,
 		edge.CutOffSlowReaders(s.timeouts.Write),
@@ -184,7 +142,55 @@ func (s *Server) HTTPHandler(config HTTPConfig) (http.Handler, error) {
 		edge.RecoverPanics(s.log),
 		edge.NewReadiness(probe(config.API)).Probes,
 		hosts.Guard,
+		pickUp, // its pages have an origin of their own, and accept no other
+		origins.Guard,
+		cors.Guard,
 	), nil
+}
+
+// forCallers is the MCP endpoint to which each request brings its own token.
+func (s *Server) forCallers(config HTTPConfig, verifier *identity.Verifier, limits *edge.RateLimits) http.Handler {
+	return edge.InOrder(s.endpoint(config),
+		limits.GuardAddress,
+		noteRecipient,
+		streamable.CheckHead,
+		verifier.Recognize,
+		s.bodies(verifier.User).Read,
+		streamable.ParseBody,
+		verifier.Verify(streamable.IsToolCall),
+		limits.GuardUser(identity.CallerID, verifier.AcceptedLately),
+		edge.NewOpenRequests(s.metrics).Guard(identity.CallerID, streamable.StaysOpen),
+		streamable.EndListening,
+	)
+}
+
+// forOwnUser is the MCP endpoint of a server that acts with its own token.
+func (s *Server) forOwnUser(config HTTPConfig, header identity.TokenHeader, limits *edge.RateLimits) http.Handler {
+	return edge.InOrder(s.endpoint(config),
+		identity.GuardOwnUser(config.Key, header),
+		limits.GuardAddress,
+		noteRecipient,
+		streamable.CheckHead,
+		identity.AsServer,
+		s.bodies(nil).Read,
+		streamable.ParseBody,
+		limits.GuardUser(identity.CallerID, func(string) bool { return true }),
+		edge.NewOpenRequests(s.metrics).Guard(identity.CallerID, streamable.StaysOpen),
+		streamable.EndListening,
+	)
+}
+
+func (s *Server) endpoint(config HTTPConfig) http.Handler {
+	return streamable.New(streamable.Config{
+		RPC: s.rpc, Metrics: s.metrics, SessionIdle: cmp.Or(config.SessionIdle, DefaultSessionIdle), Now: s.now, OpenSessions: &s.openSessions,
+	})
+}
+
+func (s *Server) bodies(user func(*http.Request) string) *edge.Bodies {
+	return &edge.Bodies{
+		Budget: edge.NewBodyBudget(s.bodyBytes), Metrics: s.metrics, Caller: identity.CallerID, User: user,
+		First: s.timeouts.Header, Longest: s.timeouts.Body,
+	}
 }
 
 // What pages of allowed origins may send and read.
@@ -235,11 +241,15 @@ func noteRecipient(next http.Handler) http.Handler {
 	})
 }
 
-// Serve answers requests on listener until ctx is done. Then it goes on for the
-// time for draining, ends the streams on which clients only listen, and lets the
-// open requests finish for up to ten seconds.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	err := edge.Serve(ctx, listener, handler, s.timeouts, s.log)
+// DefaultDrainDelay is the usual time for draining.
+const DefaultDrainDelay = 250 * time.Millisecond
+
+// Serve answers requests on listener until ctx is done. Then it ends the streams on
+// which clients only listen. It goes on serving for the time drain, while
+// [edge.ReadyPath] shows that it is draining, and lets the requests that are open
+// after that finish for up to ten seconds.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, handler http.Handler, drain time.Duration) error {
+	err := edge.Serve(ctx, listener, handler, s.timeouts, drain, s.log)
 	if ctx.Err() == nil {
 		return err // it never served
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -96,8 +97,8 @@ func TestR4_ChallengeWithAndWithoutAToken(t *testing.T) {
 			`Bearer realm="kenbun", error_description="this server needs a kenbun token in the Authorization header, see /help"`,
 			`{"error":"missing_token","error_description":"this server needs a kenbun token in the Authorization header, see /help","reason":"missing_token","request_id":"ID"}` + "\n"},
 		{bearer(randomToken()),
-			`Bearer realm="kenbun", error="invalid_token", error_description="the token is not a kenbun personal access token that works: it was revoked, has expired, or was not copied whole"`,
-			`{"error":"invalid_token","error_description":"the token is not a kenbun personal access token that works: it was revoked, has expired, or was not copied whole","reason":"token_refused","request_id":"ID"}` + "\n"},
+			`Bearer realm="kenbun", error="invalid_token", error_description="this kenbun personal access token does not work: it was revoked, has expired, or was not copied completely"`,
+			`{"error":"invalid_token","error_description":"this kenbun personal access token does not work: it was revoked, has expired, or was not copied completely","reason":"token_refused","request_id":"ID"}` + "\n"},
 	} {
 		for _, method := range []string{"POST", "GET", "DELETE"} {
 			answer := h.do(t, method, "/mcp", c.header, "")
@@ -195,7 +196,7 @@ func serverKey() string { return "kms" + "_" + rand.Text() }
 func identityServer(t *testing.T, key string, configure ...func(*server.HTTPConfig)) *httpHouse {
 	t.Helper()
 	h := newHouse(t, func(h *house, api *client.Client) tools.Callers {
-		return server.OwnCallers(api, ownToken(h.pat))
+		return identity.OwnCallers(api, ownToken(h.pat))
 	})
 	config := server.HTTPConfig{Identity: server.IdentityServer, Key: client.NewSecret(key)}
 	for _, c := range configure {

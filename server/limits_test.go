@@ -302,7 +302,7 @@ func TestServe_ListenerThatFailsIsAnError(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Serve(t.Context(), listener, http.NotFoundHandler()); err == nil || !strings.Contains(err.Error(), "serve HTTP") {
+	if err := h.Serve(t.Context(), listener, http.NotFoundHandler(), 0); err == nil || !strings.Contains(err.Error(), "serve HTTP") {
 		t.Errorf("Serve: %v", err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/internal/rpc"
 )
 
 // What two readers of JSON might understand differently is no message.
@@ -73,9 +73,9 @@ func TestR24_NestingAtTheLimitAndBeyondIt(t *testing.T) {
 		inner := depth - 2 // the message and its params
 		return `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"note":"[[[{{{\"[[","x":` + strings.Repeat("[", inner) + strings.Repeat("]", inner) + `}}`
 	}
-	p.send(nested(server.MaxDepth))
+	p.send(nested(rpc.MaxDepth))
 	p.answer("1")
-	p.send(nested(server.MaxDepth + 1))
+	p.send(nested(rpc.MaxDepth + 1))
 	if m := p.next(); m.Error == nil || m.Error.Code != mcp.INVALID_REQUEST {
 		t.Errorf("one deeper: %s %+v", m.Result, m.Error)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -27,7 +28,7 @@ type httpHouse struct {
 }
 
 // byRequest has each call run as the user of its request's token.
-func byRequest(*house, *client.Client) tools.Callers { return server.RequestCallers() }
+func byRequest(*house, *client.Client) tools.Callers { return identity.RequestCallers() }
 
 // serveHTTP serves a house on a loopback port.
 func serveHTTP(t testing.TB, configure ...func(*house, *server.HTTPConfig)) *httpHouse {
@@ -57,7 +58,7 @@ func listen(t testing.TB, h *house, handler http.Handler, guards ...func(net.Lis
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Serve(ctx, listener, handler) }()
+	go func() { ended <- h.Serve(ctx, listener, handler, 0) }()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	served := &httpHouse{
 		house: h, url: "http://" + listener.Addr().String(),

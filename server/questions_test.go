@@ -47,7 +47,7 @@ func TestQuestions_AreTakenBackWhenTheirTimeIsOver(t *testing.T) {
 		if question.Method != "elicitation/create" {
 			t.Fatalf("instead of a question: %+v", question)
 		}
-		expectWithdrawal(t, next(), string(question.ID), "the time for an answer is over")
+		expectWithdrawal(t, next(), string(question.ID), "the time for an answer has run out")
 		if answer := next().tool(t); !strings.Contains(answer.text(), "deadline") {
 			t.Errorf("the call: %s", answer.text())
 		}

@@ -154,7 +154,7 @@ func TestR22_PagesOfAllowedOriginsMayReadTheLimits(t *testing.T) {
 	for range 11 {
 		answer = h.post(t, bearer(h.pat).with("Origin", "https://tools.example.com"), initialize(t, 1, noCapabilities))
 	}
-	isHeldBack(t, answer, "wait as long as Retry-After says")
+	isHeldBack(t, answer, "wait for the time in Retry-After")
 	exposed := answer.header.Get("Access-Control-Expose-Headers")
 	for _, name := range []string{"Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
 		if !slices.Contains(strings.Split(exposed, ", "), name) {

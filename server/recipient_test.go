@@ -10,6 +10,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -19,7 +20,7 @@ func sealingHouse(t *testing.T) *httpHouse {
 	t.Helper()
 	h := newHouse(t, byRequest)
 	toolbox, err := toolsets.New(toolsets.Config{
-		Callers: server.RequestCallers(), Deliverer: delivery.Sealed{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
+		Callers: identity.RequestCallers(), Deliverer: delivery.Sealed{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL,
 	})
 	if err != nil {
 		t.Fatal(err)

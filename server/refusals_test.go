@@ -19,6 +19,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
@@ -50,12 +51,11 @@ func serveLogging(t testing.TB, configure ...func(*house, *server.HTTPConfig)) l
 	h := newHouse(t, byRequest)
 	log := &lockedBuffer{}
 	logger := slog.New(slog.NewJSONHandler(log, nil)) // of level info, as by default
-	toolbox, err := toolsets.New(toolsets.Config{Callers: server.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
+	toolbox, err := toolsets.New(toolsets.Config{Callers: identity.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.Server = server.New(server.Config{Version: "1", Toolbox: toolbox, Logger: logger})
-	h.DoNotDrain()
 	config := server.HTTPConfig{API: h.api.Client(t)}
 	for _, c := range configure {
 		c(h, &config)
@@ -145,8 +145,8 @@ func wrongTokens(pat string) []struct {
 		{"two headers", "two_tokens", "exactly one", headers{"Authorization", "Bearer " + pat, "Authorization", "Bearer " + pat}},
 		{"both headers", "two_tokens", "--token-header", headers{"Authorization", basic, "X-API-Key", pat}},
 		{"two headers in one", "two_tokens", "exactly one", headers{"Authorization", "Bearer " + pat + ", Bearer " + pat}},
-		{"a token that does not work", "token_refused", "was revoked, has expired, or was not copied whole", bearer(randomToken())},
-		{"a token with its last letters missing", "token_refused", "was not copied whole", bearer(pat[:len(pat)-4])},
+		{"a token that does not work", "token_refused", "was revoked, has expired, or was not copied completely", bearer(randomToken())},
+		{"a token with its last letters missing", "token_refused", "was not copied completely", bearer(pat[:len(pat)-4])},
 	}
 }
 
@@ -207,7 +207,7 @@ func TestP6_WrongWaysOfGivingTheServersKeyAreExplained(t *testing.T) {
 		{headers{"Authorization", "Bearer ${KENBUN_SERVER_KEY}"}, "unexpanded_variable", "a variable stands in place of the key"},
 		{headers{"Authorization", `Bearer "` + key + `"`}, "quoted_token", "the key has a quotation mark"},
 		{headers{"X-API-Key", "Bearer " + key}, "name_before_token", "the key has something before it"},
-		{bearer(h.pat), "wrong_key", "a kenbun token would not be used here"},
+		{bearer(h.pat), "wrong_key", "A kenbun token is not used here"},
 		{bearer(serverKey()), "wrong_key", "not the key of this server"},
 		{bearer(key).with("X-API-Key", key), "two_tokens", "exactly one key"},
 	} {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
 
@@ -166,7 +167,7 @@ func TestR1_LogHoldsNoTokenWhereverItWasSent(t *testing.T) {
 	var log lockedBuffer
 	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	toolbox, err := toolsets.New(toolsets.Config{
-		Callers: server.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger,
+		Callers: identity.RequestCallers(), Deliverer: delivery.None{}, Policy: unhurriedPolicy(), APIAddress: h.api.URL, Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,14 @@
+// Package server is the MCP server. It puts the tools behind two transports, stdio
+// and streamable HTTP, and lists the guards that every HTTP request passes.
+//
+// Both eras of the protocol are served on both transports: the stateless 2026-07-28,
+// and those before it with their initialize handshake, down to 2024-11-05.
 package server
 
 import (
+	"context"
+	"io"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,55 +17,70 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/kenbun/kenbun-mcp/server/edge"
+	"github.com/kenbun/kenbun-mcp/server/internal/rpc"
+	"github.com/kenbun/kenbun-mcp/server/stdio"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
 // Config is what a [Server] is made from.
 type Config struct {
-	// Version is the version that clients are told.
+	// Version is the version that clients see.
 	Version string
 	// Toolbox holds the tools. Required.
 	Toolbox *tools.Toolbox
-	// Logger takes the server's log. It must not write to standard output,
-	// which belongs to the protocol. Nil: nothing is logged.
+	// Logger is the server's log. It must not write to standard output, which belongs
+	// to the protocol. Nil: nothing is logged.
 	Logger *slog.Logger
-	// Metrics counts what happens. Nil: nobody does.
+	// Metrics counts what happens. Nil: nothing is counted.
 	Metrics Metrics
 	// Traces is where the spans of messages go. Nil: there are none.
 	Traces trace.TracerProvider
 }
 
-// toolListFreshness is how long a client may keep what it was told, in
-// milliseconds.
+// Metrics counts what happens. Its methods are called concurrently, with values from
+// closed sets.
+type Metrics interface {
+	edge.Metrics
+	// Sessions is called once, with a function that returns how many sessions are
+	// open.
+	Sessions(open func() int)
+	// ToolCall counts calls of tools that do not exist, as "other".
+	ToolCall(tool, outcome string, took time.Duration)
+}
+
+type noMetrics struct{}
+
+func (noMetrics) Request(string, int)                    {}
+func (noMetrics) Refused(string)                         {}
+func (noMetrics) Sessions(func() int)                    {}
+func (noMetrics) ToolCall(string, string, time.Duration) {}
+
+// toolListFreshness is how long a client may keep the list of tools, in milliseconds.
 const toolListFreshness = 5 * 60 * 1000
 
-// addFixtures is nil but in builds with the tag conformance: there it adds what
-// the MCP conformance suite expects to find on a server.
+// addFixtures is set in builds with the tag conformance. It adds what the MCP
+// conformance suite expects to find on a server.
 var addFixtures func(*server.MCPServer)
 
 // Server is the MCP server. It serves one client over stdio with [Server.ServeStdio],
 // or many over HTTP with [Server.HTTPHandler].
 type Server struct {
-	mcp      *server.MCPServer
 	toolbox  *tools.Toolbox
 	log      *slog.Logger
 	timeouts edge.Timeouts
 	// now is the clock of sessions.
 	now     func() time.Time
 	metrics Metrics
-	tracing *tracing
-	// mirroring tells by name which tools have arguments that stand in headers,
-	// too.
-	mirroring sync.Map
+	rpc     *rpc.Handler
 	// bodyBytes is the budget for the bodies of all HTTP requests.
 	bodyBytes int
-	// acceptedFor is how long a token that the API accepted counts as accepted lately.
+	// acceptedFor replaces a default of [identity.Verifier] in tests.
 	acceptedFor time.Duration
-	// openSessions counts those of protocols that have sessions.
+	// openSessions counts the sessions of protocols before 2026-07-28.
 	openSessions atomic.Int64
 }
 
-// OpenSessions is how many sessions of protocols before 2026-07-28 are open over
+// OpenSessions returns how many sessions of protocols before 2026-07-28 are open over
 // HTTP.
 func (s *Server) OpenSessions() int { return int(s.openSessions.Load()) }
 
@@ -74,29 +95,39 @@ func New(config Config) *Server {
 		metrics = noMetrics{}
 	}
 	offered := config.Toolbox.ServerTools()
-	mcpServer := server.NewMCPServer("kenbun-mcp", config.Version,
-		server.WithTitle("kenbun"),
-		server.WithDescription("Acts on kenbun as the user, and looks after the user's personal access tokens."),
-		server.WithWebsiteURL("https://kenbun.io"),
+	info := mcp.Implementation{
+		Name: "kenbun-mcp", Version: config.Version, Title: "kenbun",
+		Description: "Acts on kenbun as the user, and looks after the user's personal access tokens.",
+		WebsiteURL:  "https://kenbun.io",
+	}
+	mcpServer := server.NewMCPServer(info.Name, info.Version,
+		server.WithTitle(info.Title),
+		server.WithDescription(info.Description),
+		server.WithWebsiteURL(info.WebsiteURL),
 		server.WithInstructions(config.Toolbox.Instructions()),
 		// The list of tools is the same for as long as the process lives.
 		server.WithToolCapabilities(false),
-		// What one caller is offered may not be kept for another.
+		// A list for one caller must not be kept for another.
 		server.WithCacheHints(toolListFreshness, mcp.CacheScopePrivate),
-		server.WithToolHandlerMiddleware(noteMissingCapability),
+		server.WithToolHandlerMiddleware(rpc.NoteMissingCapability),
 	)
 	mcpServer.SetTools(offered...)
 	if addFixtures != nil {
 		addFixtures(mcpServer)
 	}
-	names := make([]string, len(offered))
-	for i := range offered {
-		names[i] = offered[i].Tool.Name
-	}
 	s := &Server{
-		mcp: mcpServer, toolbox: config.Toolbox, log: logger, timeouts: edge.DefaultTimeouts(), now: time.Now, bodyBytes: edge.DefaultBodyBytes(), acceptedFor: acceptedFor,
-		metrics: metrics, tracing: newTracing(config.Traces, config.Version, names),
+		toolbox: config.Toolbox, log: logger, timeouts: edge.DefaultTimeouts(), now: time.Now, bodyBytes: edge.DefaultBodyBytes(),
+		metrics: metrics,
+		rpc: rpc.New(rpc.Config{
+			MCP: mcpServer, Tools: offered, Info: info, Logger: logger, Traces: config.Traces,
+			UnknownTool: func() { metrics.ToolCall(rpc.OtherName, rpc.OtherName, 0) },
+		}),
 	}
 	metrics.Sessions(s.OpenSessions)
 	return s
+}
+
+// ServeStdio serves one client over standard input and output. See [stdio.Serve].
+func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) error {
+	return stdio.Serve(ctx, s.rpc, s.toolbox.Stop, in, out)
 }

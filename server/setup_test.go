@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -57,7 +60,7 @@ func newHouseWith(t testing.TB, change func(*toolsets.Config), choose ...func(*h
 	h := &house{api: kenbuntest.Start(t), delivered: filepath.Join(t.TempDir(), "tokens"), refused: newRefusedRequests()}
 	h.pat = h.api.User(t, "ada@example.com", authority.RoleAdmin)
 	api := h.api.Client(t)
-	callers := server.OwnCallers(api, ownToken(h.pat))
+	callers := identity.OwnCallers(api, ownToken(h.pat))
 	if len(choose) > 0 {
 		callers = choose[0](h, api)
 	}
@@ -72,7 +75,6 @@ func newHouseWith(t testing.TB, change func(*toolsets.Config), choose ...func(*h
 		t.Fatal(err)
 	}
 	h.Server = server.New(server.Config{Version: "1.2.3", Toolbox: toolbox, Metrics: h.refused})
-	h.DoNotDrain()
 	return h
 }
 
@@ -206,4 +208,22 @@ func unhurriedPolicy() tools.Policy {
 	policy.MaxChangesPerMinute = 0
 	policy.MaxTokensPerDay = 0
 	return policy
+}
+
+// unreachable is the address of an API that is not there: its port is one that
+// the system gives to nobody by itself.
+const unreachable = "http://127.0.0.1:1"
+
+// serveFrom has handler answer initialize as if it came from address.
+func serveFrom(t testing.TB, handler http.Handler, address string, header headers) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "http://localhost/mcp", strings.NewReader(initialize(t, 1, noCapabilities)))
+	r.RemoteAddr = address
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, r)
+	return recorder
 }

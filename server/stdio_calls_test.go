@@ -13,7 +13,7 @@ import (
 	mcpserver "github.com/mark3labs/mcp-go/server"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/stdio"
 )
 
 // addTool offers one more tool, without parameters.
@@ -248,15 +248,15 @@ func TestStdio_NoMoreThanSoManyCallsWorkAtOnce(t *testing.T) {
 	for i := range 300 {
 		p.send(call(t, i, "work", nil))
 	}
-	for range server.WorkingCalls {
+	for range stdio.WorkingCalls {
 		<-full
 	}
 	close(release)
 	if rest := p.rest(); len(rest) != 300 {
 		t.Errorf("%d of 300 answered", len(rest))
 	}
-	if most.Load() != server.WorkingCalls {
-		t.Errorf("%d calls worked at once, want %d", most.Load(), server.WorkingCalls)
+	if most.Load() != stdio.WorkingCalls {
+		t.Errorf("%d calls worked at once, want %d", most.Load(), stdio.WorkingCalls)
 	}
 }
 
@@ -270,18 +270,18 @@ func TestStdio_TooManyOpenRequestsAreRefusedAndTheOthersAnswered(t *testing.T) {
 	p := startStdio(t, h)
 	p.handshake(noCapabilities)
 	const surplus = 25
-	for i := range server.MaxWaiting + surplus {
+	for i := range stdio.MaxWaiting + surplus {
 		p.send(call(t, i, "work", nil))
 	}
 	for i := range surplus {
-		m := p.answer(fmt.Sprint(server.MaxWaiting + i))
-		if m.Error == nil || m.Error.Code != server.ServerBusy {
-			t.Fatalf("call %d is answered with %+v", server.MaxWaiting+i, m.Error)
+		m := p.answer(fmt.Sprint(stdio.MaxWaiting + i))
+		if m.Error == nil || m.Error.Code != stdio.Busy {
+			t.Fatalf("call %d is answered with %+v", stdio.MaxWaiting+i, m.Error)
 		}
 	}
 	close(release)
-	if rest := p.rest(); len(rest) != server.MaxWaiting {
-		t.Errorf("%d answers, want %d", len(rest), server.MaxWaiting)
+	if rest := p.rest(); len(rest) != stdio.MaxWaiting {
+		t.Errorf("%d answers, want %d", len(rest), stdio.MaxWaiting)
 	}
 }
 
@@ -295,7 +295,7 @@ func TestStdio_BytesThatWaitAreBounded(t *testing.T) {
 	})
 	p := startStdio(t, h)
 	p.handshake(noCapabilities)
-	for i := range server.WorkingCalls {
+	for i := range stdio.WorkingCalls {
 		p.send(call(t, i, "work", nil))
 		<-begun
 	}
@@ -306,7 +306,7 @@ func TestStdio_BytesThatWaitAreBounded(t *testing.T) {
 	}
 	for range large - (64<<20)/size {
 		m := p.next()
-		if m.Error == nil || m.Error.Code != server.ServerBusy {
+		if m.Error == nil || m.Error.Code != stdio.Busy {
 			t.Fatalf("call %s is answered with %+v", m.ID, m.Error)
 		}
 	}
@@ -316,8 +316,8 @@ func TestStdio_BytesThatWaitAreBounded(t *testing.T) {
 	p.send(request(t, "ping", "ping", nil))
 	p.answer(`"ping"`) // though there is no place for a call
 	close(release)
-	if rest := p.rest(); len(rest) != server.WorkingCalls {
-		t.Errorf("%d answers, want %d", len(rest), server.WorkingCalls)
+	if rest := p.rest(); len(rest) != stdio.WorkingCalls {
+		t.Errorf("%d answers, want %d", len(rest), stdio.WorkingCalls)
 	}
 }
 

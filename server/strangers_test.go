@@ -10,7 +10,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/internal/rpc"
 )
 
 // status reads the status of an answer on a connection.
@@ -89,15 +89,15 @@ func TestA22_MessagesOfManyValuesAreRefused(t *testing.T) {
 	p := startStdio(t, newHouse(t))
 	h := serveHTTP(t)
 	session := h.session(t, bearer(h.pat), noCapabilities)
-	p.send(message(server.MaxValues))
+	p.send(message(rpc.MaxValues))
 	p.answer("1")
-	if answer := h.post(t, session, message(server.MaxValues)); answer.status != http.StatusOK {
+	if answer := h.post(t, session, message(rpc.MaxValues)); answer.status != http.StatusOK {
 		t.Errorf("as many as there may be: status %d, %s", answer.status, answer.body)
 	}
 	for what, text := range map[string]string{
-		"one more": message(server.MaxValues + 1),
-		"members":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{` + strings.Repeat(`"a":0,`, server.MaxValues) + `"b":0}}`,
-		"objects":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":[` + strings.Repeat(`{}`, server.MaxValues) + `]}}`,
+		"one more": message(rpc.MaxValues + 1),
+		"members":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{` + strings.Repeat(`"a":0,`, rpc.MaxValues) + `"b":0}}`,
+		"objects":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":[` + strings.Repeat(`{}`, rpc.MaxValues) + `]}}`,
 	} {
 		p.send(text)
 		if m := p.next(); m.Error == nil || m.Error.Code != mcp.INVALID_REQUEST || !strings.Contains(m.Error.Message, "too many values") {

@@ -196,7 +196,7 @@ func TestTLS_CertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 	first, second, third := newCertificate(t), newCertificate(t), newCertificate(t)
 	h := serveTLS(t, first)
 	h.trusted.AddCert(third.Certificate)
-	warnings := func() int { return strings.Count(h.log.String(), "the one before stays") }
+	warnings := func() int { return strings.Count(h.log.String(), "the previous one stays in use") }
 	for i, replace := range []func(){
 		func() { h.files.write(t, []byte("garbage"), first.KeyPEM) },
 		func() { h.files.write(t, second.CertPEM, first.KeyPEM) }, // the other half is still to come
@@ -241,12 +241,12 @@ func TestLoadCertificate_SaysWhatIsWrong(t *testing.T) {
 		cert, key []byte
 		says      string
 	}{
-		{"another's key", one.CertPEM, other.KeyPEM, "the key is not that of the first certificate"},
-		{"exchanged", one.KeyPEM, one.CertPEM, "may have been exchanged"},
-		{"half a certificate", one.CertPEM[:100], one.KeyPEM, "the file of the certificate holds none"},
-		{"half a key", one.CertPEM, one.KeyPEM[:50], "the file of the key holds none"},
-		{"a key under a passphrase", one.CertPEM, encrypted, "under a passphrase"},
-		{"the root's certificate first", append(bytes.Clone(other.CertPEM), one.CertPEM...), one.KeyPEM, "put the server's own first"},
+		{"another's key", one.CertPEM, other.KeyPEM, "the key does not belong to the first certificate"},
+		{"exchanged", one.KeyPEM, one.CertPEM, "may have been swapped"},
+		{"half a certificate", one.CertPEM[:100], one.KeyPEM, "the certificate file holds no certificate"},
+		{"half a key", one.CertPEM, one.KeyPEM[:50], "the key file holds no key"},
+		{"a key under a passphrase", one.CertPEM, encrypted, "has a passphrase"},
+		{"the root's certificate first", append(bytes.Clone(other.CertPEM), one.CertPEM...), one.KeyPEM, "put the server's own certificate first"},
 	} {
 		files.write(t, c.cert, c.key)
 		_, err := edge.LoadCertificate(files.cert, files.key, logger)
@@ -259,7 +259,7 @@ func TestLoadCertificate_SaysWhatIsWrong(t *testing.T) {
 func TestTLS_CertificateThatHasEndedIsTold(t *testing.T) {
 	ended, good := kenbuntest.NewCertificateUntil(t, time.Now().Add(-time.Minute), "127.0.0.1"), newCertificate(t)
 	_, _, log := overTLS(t, ended)
-	if !strings.Contains(log.String(), "the TLS certificate has ended") {
+	if !strings.Contains(log.String(), "the TLS certificate has expired") {
 		t.Errorf("at the start the log is %q", log.String())
 	}
 	h := serveTLS(t, good)
@@ -268,7 +268,7 @@ func TestTLS_CertificateThatHasEndedIsTold(t *testing.T) {
 		if !h.presented(t).Equal(good.Certificate) {
 			t.Fatal("the certificate that has ended is shown")
 		}
-		return strings.Contains(h.log.String(), "the one before stays")
+		return strings.Contains(h.log.String(), "the previous one stays in use")
 	})
 }
 

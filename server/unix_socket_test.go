@@ -17,6 +17,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/unixsocket"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/server/edge"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -47,7 +48,7 @@ func listenOnSocket(t *testing.T, h *house, config server.HTTPConfig) *httpHouse
 
 func TestIdentityServer_NeedsNoKeyOnItsUnixSocket(t *testing.T) {
 	h := listenOnSocket(t, newHouse(t, func(h *house, api *client.Client) tools.Callers {
-		return server.OwnCallers(api, ownToken(h.pat))
+		return identity.OwnCallers(api, ownToken(h.pat))
 	}), server.HTTPConfig{Identity: server.IdentityServer})
 	for want, header := range map[int]headers{200: nil, 400: bearer(h.pat), 403: {"X-Forwarded-For", "127.0.0.1"}} {
 		if answer := h.post(t, header, initialize(t, 1, noCapabilities)); answer.status != want {
@@ -62,7 +63,7 @@ func TestIdentityServer_NeedsNoKeyOnItsUnixSocket(t *testing.T) {
 // A server that acts as its own user serves nobody who sends a kenbun token of their
 // own, whichever header counts.
 func TestR3_P8_AUsersTokenIsRefusedBesideTheHeaderThatCounts(t *testing.T) {
-	own := func(h *house, api *client.Client) tools.Callers { return server.OwnCallers(api, ownToken(h.pat)) }
+	own := func(h *house, api *client.Client) tools.Callers { return identity.OwnCallers(api, ownToken(h.pat)) }
 	key := serverKey()
 	for _, name := range []string{"", "Authorization", "X-API-Key", "X-Kenbun-Token"} {
 		socket := listenOnSocket(t, newHouse(t, own), server.HTTPConfig{Identity: server.IdentityServer, TokenHeader: name})

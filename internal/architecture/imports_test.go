@@ -68,8 +68,17 @@ var allowed = map[string]struct {
 		"a toolset imports the framework, and never another toolset: what two of them need belongs into tools"},
 	"tools/toolsets": {[]string{"tools", "tools/approval", "tools/audit", "tools/identity", "tools/tokens"},
 		"it lists the toolsets and joins them with their surroundings; it decides nothing"},
-	"server": {[]string{"client", "tools", "tools/approval", "tools/audit", "tools/tokens", "server/edge", "internal/ascii", "internal/claimkey", "internal/human/claims", "internal/human/delivery", "internal/peer", "internal/ratelimit", "internal/redact"},
+	"server": {[]string{"client", "tools", "server/claims", "server/edge", "server/identity", "server/internal/conformance", "server/internal/rpc", "server/stdio", "server/streamable", "internal/human/claims", "internal/human/delivery"},
 		"the server gets what it needs from cmd through its Config; it starts no API and reads no environment"},
+	"server/claims": {[]string{"client", "tools", "server/edge", "server/identity", "internal/claimkey", "internal/human/claims"},
+		"its pages hand out secrets. They must work whatever becomes of MCP, and share nothing with its transports"},
+	"server/identity": {[]string{"client", "tools", "server/edge", "internal/ascii", "internal/peer", "internal/ratelimit", "internal/redact"},
+		"which user a request comes from must not depend on what it asks for"},
+	"server/internal/conformance": {nil, "it holds fixtures, which must not reach into the server that they test"},
+	"server/internal/rpc": {[]string{"tools", "internal/redact"},
+		"a message means the same whichever way it came; what differs belongs into the transports"},
+	"server/stdio":      {[]string{"tools", "server/internal/rpc"}, "one process serves one user here: HTTP and its identities have no place in it"},
+	"server/streamable": {[]string{"tools", "server/edge", "server/identity", "server/internal/rpc"}, "it carries messages, and leaves to its callers which tools there are and who may call them"},
 	"server/edge": {[]string{"internal/ascii", "internal/peer", "internal/privatefile", "internal/ratelimit", "internal/settings"},
 		"it protects any HTTP handler. With MCP, tokens or tools in it, nobody could tell any more what a stranger's request meets first"},
 	"internal/demo":                {[]string{"internal/authority", "internal/terminal"}, "the demonstration is a client: it speaks MCP with the program as a child, and must not call its functions"},
@@ -102,17 +111,17 @@ var allowed = map[string]struct {
 // program plays a client.
 const mcpLibrary = "github.com/mark3labs/mcp-go"
 
-var mayImportMCP = []string{"tools", "tools/approval", "server", "internal/demo", "internal/bench/bare"}
+var mayImportMCP = []string{"tools", "tools/approval", "server", "server/internal/conformance", "server/internal/rpc", "server/stdio", "server/streamable", "internal/demo", "internal/bench/bare"}
 
 // telemetryLibraries may be imported where telemetry is made, so that whoever
 // tells of something needs no more than a small interface. The API of
-// OpenTelemetry, without its SDK, may be imported by package server as well.
+// OpenTelemetry, without its SDK, may be imported by the server as well.
 var telemetryLibraries = []string{"github.com/prometheus/", "go.opentelemetry.io/"}
 
 func mayImportTelemetry(folder, imported string) bool {
 	isAPI := strings.HasPrefix(imported, "go.opentelemetry.io/otel/") && !strings.HasPrefix(imported, "go.opentelemetry.io/otel/sdk") &&
 		!strings.HasPrefix(imported, "go.opentelemetry.io/otel/exporters")
-	return folder == "internal/telemetry" || folder == "server" && isAPI
+	return folder == "internal/telemetry" || (folder == "server" || folder == "server/internal/rpc") && isAPI
 }
 
 func TestImportsFollowTheRules(t *testing.T) {

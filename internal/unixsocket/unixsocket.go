@@ -179,14 +179,15 @@ type socket struct {
 
 // Close implements [net.Listener].
 func (s *socket) Close() error {
-	err := s.remove()
+	err := s.StopListening()
 	return errors.Join(err, s.UnixListener.Close(), s.lock.Close())
 }
 
-// remove removes the file, unless another process has put its own there.
-func (s *socket) remove() error {
+// StopListening removes the file, so that nobody can connect any more. Clients
+// that have connected can still be accepted.
+func (s *socket) StopListening() error {
 	info, err := os.Lstat(s.path)
-	if err == nil && os.SameFile(info, s.info) {
+	if err == nil && os.SameFile(info, s.info) { // and not another's
 		err = os.Remove(s.path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -24,7 +24,7 @@ func ParseProxies(networks []string) ([]netip.Prefix, error) {
 		case err != nil || proxy.Addr().Is4In6():
 			return nil, fmt.Errorf("%q is not a network: write one such as 10.0.0.0/8 or 2001:db8::/32, or an address", text)
 		case proxy.Bits() == 0:
-			return nil, fmt.Errorf("%q is every address: whoever connects could pass for anybody; name the network of the proxies", text)
+			return nil, fmt.Errorf("%q is every address: anyone could then pretend to be any client; name the network of the proxies", text)
 		}
 		proxies = append(proxies, proxy.Masked())
 	}

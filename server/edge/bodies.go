@@ -77,13 +77,13 @@ func (b *Bodies) Read(next http.Handler) http.Handler {
 		case errors.Is(err, errBudgetFull):
 			b.Metrics.Refused("bodies")
 			w.Header().Set("Retry-After", "1")
-			WriteProblem(w, http.StatusServiceUnavailable, "busy", "all the memory for requests is in use; send this one again in a second")
+			WriteProblem(w, http.StatusServiceUnavailable, "busy", "the memory for requests is full; send this one again in a second")
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			WriteProblem(w, http.StatusRequestTimeout, "too_slow", "the body came too slowly; send it again, at 40 KiB a second or faster")
+			WriteProblem(w, http.StatusRequestTimeout, "too_slow", "the body arrived too slowly; send it again, at 40 KiB a second or faster")
 			return
 		case err != nil:
-			WriteProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
+			WriteProblem(w, http.StatusBadRequest, "unreadable", "the body could not be read completely")
 			return
 		}
 		in.limit(time.Time{})

@@ -122,8 +122,16 @@ func (l *limitedListener) log(outcome admission) {
 	defer l.mu.Unlock()
 	if now := time.Now(); now.Sub(l.logged) >= time.Minute {
 		l.logged = now
-		l.limits.Logger.Warn("connections are closed: too many are open", "beyond", outcome.beyond, "open", outcome.open)
+		l.limits.Logger.Warn("connections are being closed because too many are open", "beyond", outcome.beyond, "open", outcome.open)
 	}
+}
+
+// StopListening passes on to a unix socket that it accepts nobody else.
+func (l *limitedListener) StopListening() error {
+	if stopping, ok := l.Listener.(interface{ StopListening() error }); ok {
+		return stopping.StopListening()
+	}
+	return nil
 }
 
 // countedAs returns the network for which a connection counts, and whether it comes

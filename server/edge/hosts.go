@@ -27,7 +27,7 @@ func ParseHosts(allowed []string) (Hosts, error) {
 		normal, ok := ParseHost(text)
 		if !ok {
 			return nil, fmt.Errorf("%q is not a host: write a name such as mcp.example.com or an address, with or without a port; "+
-				"a name with other than ASCII letters in the form that begins with xn--", host)
+				"write a name with other than ASCII letters in its xn-- form", host)
 		}
 		list[normal] = true
 	}
@@ -90,7 +90,7 @@ func (l Hosts) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !l.Allows(r.Host) {
 			WriteProblem(w, http.StatusForbidden, "forbidden_host",
-				"this server does not answer under that name; its operator can allow it with --allowed-host")
+				"this server does not answer under this name; its operator can allow it with --allowed-host")
 			return
 		}
 		next.ServeHTTP(w, r)

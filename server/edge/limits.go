@@ -48,9 +48,9 @@ func NewRateLimits(limits Limits, metrics Metrics, logger *slog.Logger) *RateLim
 		metrics: metrics,
 		buckets: ratelimit.NewShared(limits.Store, ratelimit.NewTable(MaxBuckets), logger),
 		user: newRateLimit(limits.PerUser,
-			"your user may send %d requests a minute to this server; wait as long as Retry-After says, and send fewer at once"),
+			"your user may send %d requests a minute to this server; wait for the time in Retry-After, and send fewer at once"),
 		address: newRateLimit(limits.PerAddress,
-			"your network address may send %d requests a minute to this server; wait as long as Retry-After says, and send fewer at once"),
+			"your network address may send %d requests a minute to this server; wait for the time in Retry-After, and send fewer at once"),
 	}
 }
 
@@ -137,7 +137,7 @@ func Seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Secon
 // its client likes.
 const MaxOpenRequests = 256
 
-var tooManyOpen = fmt.Sprintf("too many of your requests are open; wait for answers before sending more, of which there may be %d, and a quarter of the memory for bodies", MaxOpenRequests)
+var tooManyOpen = fmt.Sprintf("too many of your requests are open; wait for answers before sending more. You may have %d open, and use a quarter of the memory for bodies", MaxOpenRequests)
 
 // OpenRequests bounds the requests and streams of each user that are not answered
 // yet.

@@ -20,12 +20,12 @@ func ParseOrigins(allowed []string) (Origins, error) {
 	for _, origin := range allowed {
 		text := strings.TrimSpace(origin)
 		if isOpaqueOrigin(text) {
-			return nil, errors.New("the origin of files and of sandboxed pages (null) cannot be allowed: any page on the web can have it")
+			return nil, errors.New("the origin null, which files and sandboxed pages have, cannot be allowed: any page on the web can have it")
 		}
 		normal, ok := ParseOrigin(text)
 		if !ok {
 			return nil, fmt.Errorf("%q is not an origin: write scheme and host, such as https://tools.example.com or tauri://localhost; "+
-				"a name with other than ASCII letters in the form that begins with xn--", origin)
+				"write a name with other than ASCII letters in its xn-- form", origin)
 		}
 		list[normal] = true
 	}
@@ -96,9 +96,9 @@ func (l Origins) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origins := r.Header.Values("Origin")
 		if len(origins) > 1 || (len(origins) == 1 && !l.allows(origins[0])) {
-			description := "this server does not answer browsers from that origin; its operator can allow it with --allowed-origin"
+			description := "this server does not answer browsers on this origin; its operator can allow it with --allowed-origin"
 			if slices.ContainsFunc(origins, isOpaqueOrigin) {
-				description = "this server does not answer pages without an origin of their own, such as files and sandboxed frames, and they cannot be allowed: open the page from a web address"
+				description = "this server does not answer pages without their own origin, such as files and sandboxed frames, and they cannot be allowed: open the page from a web address"
 			}
 			WriteProblem(w, http.StatusForbidden, "forbidden_origin", description)
 			return

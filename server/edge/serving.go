@@ -23,11 +23,7 @@ type Timeouts struct {
 	Header, Body time.Duration
 	// Idle is how long a connection is kept for the next request.
 	Idle time.Duration
-	// Drain is how long the server goes on as before once it is told to end, while
-	// [ReadyPath] reports that it is draining. Load balancers and proxies use it to
-	// send their requests elsewhere.
-	Drain time.Duration
-	// Shutdown is how long open requests may still take after that.
+	// Shutdown is how long open requests may still take at the end.
 	Shutdown time.Duration
 	// Write is how long a client may leave unread what is written to it.
 	Write time.Duration
@@ -39,15 +35,17 @@ func DefaultTimeouts() Timeouts {
 		Header:   5 * time.Second,
 		Body:     30 * time.Second,
 		Idle:     2 * time.Minute,
-		Drain:    250 * time.Millisecond,
 		Shutdown: 10 * time.Second,
 		Write:    writeTimeout,
 	}
 }
 
-// Serve answers requests on listener until ctx is done. After the time for
-// draining it accepts no more connections, and lets the open requests finish.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, timeouts Timeouts, logger *slog.Logger) error {
+// Serve answers requests on listener until ctx is done. It goes on for the time
+// drain, while [ReadyPath] shows that it is draining, so that load balancers send
+// their requests elsewhere. Then it accepts no more connections, and lets the open
+// requests finish. A unix socket can be reached no more from the beginning of that
+// time on, and the connections that are there are accepted.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, timeouts Timeouts, drain time.Duration, logger *slog.Logger) error {
 	httpServer := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: timeouts.Header,
@@ -74,7 +72,13 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, tim
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	time.Sleep(timeouts.Drain)
+	if socket, ok := listener.(interface{ StopListening() error }); ok {
+		// The proxy in front of a unix socket finds its file gone, and needs no probe.
+		if err := socket.StopListening(); err != nil {
+			logger.Debug("the socket accepts connections to the end", "cause", err)
+		}
+	}
+	time.Sleep(drain)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeouts.Shutdown)
 	defer cancel()
 	err := httpServer.Shutdown(ending)

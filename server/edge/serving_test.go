@@ -32,12 +32,12 @@ func TestServe_GoesOnWhileItDrains(t *testing.T) {
 	}
 	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	handler := NewReadiness(func(context.Context) string { return "" }).Probes(hello)
-	timeouts := DefaultTimeouts()
-	timeouts.Drain = 2 * time.Second
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, listener, handler, timeouts, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		ended <- Serve(ctx, listener, handler, DefaultTimeouts(), 2*time.Second, slog.New(slog.DiscardHandler))
+	}()
 	url := "http://" + listener.Addr().String()
 	if status, body, err := get(t, url+ReadyPath); status != http.StatusOK {
 		t.Errorf("before: %d, %s, %v", status, body, err)

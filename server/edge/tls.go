@@ -95,7 +95,7 @@ func (c *CertificateFiles) certificate() *tls.Certificate {
 	if err != nil {
 		// Of a pair that is being replaced one file comes first: the next look sees
 		// both.
-		c.log.Warn("the new TLS certificate cannot be used; the one before stays", "cause", err)
+		c.log.Warn("the new TLS certificate cannot be used; the previous one stays in use", "cause", err)
 		return c.current
 	}
 	c.current, c.warned = certificate, false
@@ -118,7 +118,7 @@ func (c *CertificateFiles) warnOfExpiry(now time.Time) {
 		return
 	}
 	c.warned = true
-	c.log.Warn("the TLS certificate has ended, and clients refuse it: put a new one in its place", "file", c.certFile, "ended", c.current.Leaf.NotAfter)
+	c.log.Warn("the TLS certificate has expired, and clients refuse it: replace it", "file", c.certFile, "ended", c.current.Leaf.NotAfter)
 }
 
 // maxKeyFile bounds the file of a private key, in bytes.
@@ -127,7 +127,7 @@ const maxKeyFile = 1 << 20
 // pair is the content of the two files.
 type pair struct{ cert, key []byte }
 
-var errExpired = errors.New("the TLS certificate has ended: put a newer one in its place")
+var errExpired = errors.New("the TLS certificate has expired: replace it with a newer one")
 
 func hasExpired(certificate *tls.Certificate, now time.Time) bool {
 	return now.After(certificate.Leaf.NotAfter)
@@ -156,9 +156,9 @@ func pemFileError(file string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s does not exist", file)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s cannot be read: this process has no right to", file)
+		return fmt.Errorf("%s cannot be read: permission denied", file)
 	default:
-		return fmt.Errorf("%s cannot be read: see that it is a plain file", file)
+		return fmt.Errorf("%s cannot be read: make sure that it is a plain file", file)
 	}
 }
 
@@ -176,21 +176,21 @@ func (p pair) problem() string {
 	key := firstBlock(p.key, "PRIVATE KEY")
 	switch {
 	case certificate == nil && firstBlock(p.cert, "PRIVATE KEY") != nil:
-		return "there is a key in the file of the certificate; the two may have been exchanged"
+		return "the certificate file holds a key; the two files may have been swapped"
 	case certificate == nil:
-		return "the file of the certificate holds none in PEM, with lines such as -----BEGIN CERTIFICATE-----; it may still be being written"
+		return "the certificate file holds no certificate in PEM, with lines such as -----BEGIN CERTIFICATE-----; it may be incomplete"
 	case key == nil:
-		return "the file of the key holds none in PEM, with lines such as -----BEGIN PRIVATE KEY-----; it may still be being written"
+		return "the key file holds no key in PEM, with lines such as -----BEGIN PRIVATE KEY-----; it may be incomplete"
 	case key.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(key.Headers["Proc-Type"], "ENCRYPTED"):
-		return "the key is under a passphrase; write it to the file without one, as openssl pkey does"
+		return "the key has a passphrase; remove it, for example with openssl pkey"
 	}
 	if _, err := x509.ParseCertificate(certificate.Bytes); err != nil {
 		return "the certificate is damaged"
 	}
 	if !isPrivateKey(key.Bytes) {
-		return "the key is damaged, or of a kind that TLS does not use"
+		return "the key is damaged, or TLS does not support its type"
 	}
-	return "the key is not that of the first certificate in the file; put the server's own first, and those that signed it after it"
+	return "the key does not belong to the first certificate in the file; put the server's own certificate first, and those that signed it after it"
 }
 
 // firstBlock returns the first block of PEM whose type ends with kind.

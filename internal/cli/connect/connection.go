@@ -20,7 +20,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
@@ -69,7 +69,7 @@ func (f *Flags) Add(cmd *cobra.Command) {
 // Connection is the API and the token that a command works with.
 type Connection struct {
 	API         *client.Client
-	Credentials server.Credentials
+	Credentials identity.Credentials
 	// Keeper keeps the token, where another can be put in its place.
 	Keeper tokens.Keeper
 	// Login is what the command Login keeps; nil for an API that needs none.
@@ -188,7 +188,7 @@ func (f *Flags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *Conne
 		return nil, errors.Join(err, embedded.Close())
 	}
 	var source interface {
-		server.Credentials
+		identity.Credentials
 		tokens.Keeper
 	} = credential.Static{PAT: client.NewSecret(embedded.PAT()), Place: "the embedded API"}
 	if file := embedded.PATFile(); file != "" {
@@ -221,7 +221,7 @@ func (c *Connection) Caller(ctx context.Context) (tools.Caller, error) {
 // connectable says of a token that is not there that the person could give one, and
 // names variables in which they may have given it already.
 type connectable struct {
-	server.Credentials
+	identity.Credentials
 	names func() settings.Names
 }
 

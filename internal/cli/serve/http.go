@@ -16,6 +16,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
 	"github.com/kenbun/kenbun-mcp/internal/cli/process"
 	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 )
 
 // httpFlags say how the server is reached.
@@ -29,6 +30,7 @@ type httpFlags struct {
 	behindProxy    bool
 	publicURL      string
 	sessionIdle    time.Duration
+	drainDelay     time.Duration
 	state          stateFlags
 	edge           edgeFlags
 	metrics        metricsFlags
@@ -78,6 +80,7 @@ in a folder that is yours alone, they need no key.`,
 	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
 	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
 	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
+	flags.DurationVar(&reaching.drainDelay, "drain-delay", server.DefaultDrainDelay, "how long to go on serving after SIGTERM, while /readyz shows that the server is draining")
 	reaching.state.add(cmd)
 	reaching.edge.add(cmd)
 	reaching.metrics.add(cmd)
@@ -89,15 +92,15 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 	if err != nil {
 		return err
 	}
-	identity := server.Identity(reaching.identity)
+	runsAs := server.Identity(reaching.identity)
 	switch {
-	case identity != server.IdentityCaller && identity != server.IdentityServer:
+	case runsAs != server.IdentityCaller && runsAs != server.IdentityServer:
 		return command.Usagef(`--identity cannot be %q; use "caller" or "server"`, reaching.identity)
-	case !loopback && identity == server.IdentityServer:
+	case !loopback && runsAs == server.IdentityServer:
 		return command.Usagef("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or on a unix socket, or use --identity caller")
-	case identity == server.IdentityServer && !reaching.forOwnUser(loopback):
+	case runsAs == server.IdentityServer && !reaching.forOwnUser(loopback):
 		return command.Usagef("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --trusted-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
-	case identity == server.IdentityCaller && reaching.keyFile != "":
+	case runsAs == server.IdentityCaller && reaching.keyFile != "":
 		return command.Usagef("--server-key-file has no meaning without --identity server: callers send tokens of their own")
 	case reaching.isUnix() && reaching.edge.servesTLS():
 		return command.Usagef("--tls-cert-file is for TCP: what passes through a unix socket stays on this machine")
@@ -106,6 +109,9 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 	}
 	if reaching.sessionIdle < time.Second {
 		return command.Usagef("--session-idle cannot be %s; use at least 1s", reaching.sessionIdle)
+	}
+	if reaching.drainDelay < 0 || reaching.drainDelay > time.Minute {
+		return command.Usagef("--drain-delay cannot be %s; use 0s to 1m", reaching.drainDelay)
 	}
 	if err := reaching.metrics.check(); err != nil {
 		return err
@@ -135,10 +141,10 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 	if reaching.countsTogether(len(edge.proxies)) {
 		logger.Warn("all clients count as one address, and one that sends too much holds back all: name the network of the proxy with --trusted-proxy, or use --behind-proxy on a unix socket")
 	}
-	callers := server.RequestCallers()
+	callers := identity.RequestCallers()
 	forOwnUser := reaching.forOwnUser(loopback)
-	if identity == server.IdentityServer {
-		callers = server.OwnCallers(c.API, c.Credentials)
+	if runsAs == server.IdentityServer {
+		callers = identity.OwnCallers(c.API, c.Credentials)
 		serving.journal.oneUser = true
 		serving.road.unusable = []string{roadClaim}
 	} else if serving.road.byClaim() {
@@ -146,23 +152,23 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 			return err
 		}
 	}
-	s, err := serving.newServer(c, callers, forOwnUser, identity == server.IdentityServer, shared, auditor, logger)
+	s, err := serving.newServer(c, callers, forOwnUser, runsAs == server.IdentityServer, shared, auditor, logger)
 	if err != nil {
 		return err
 	}
-	if identity == server.IdentityCaller && serving.road.onThisMachine() {
+	if runsAs == server.IdentityCaller && serving.road.onThisMachine() {
 		logger.Warn("new tokens of all callers reach the user of this machine (--deliver " + serving.road.deliver + "): use --deliver claim if others call as well")
 	}
 	hosts, err := reaching.hosts()
 	if err != nil {
 		return err
 	}
-	key, keyFile, err := reaching.key(cmd.Context(), identity)
+	key, keyFile, err := reaching.key(cmd.Context(), runsAs)
 	if err != nil {
 		return err
 	}
 	handler, err := s.HTTPHandler(server.HTTPConfig{
-		Identity:       identity,
+		Identity:       runsAs,
 		Key:            key,
 		API:            c.API,
 		AllowedHosts:   hosts,
@@ -179,7 +185,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 	if err != nil {
 		return command.Usagef("%w", err)
 	}
-	listener, err := reaching.open(cmd.Context(), identity)
+	listener, err := reaching.open(cmd.Context(), runsAs)
 	if err != nil {
 		return err
 	}
@@ -193,11 +199,11 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 	defer func() { err = errors.Join(err, endMetrics()) }()
 	endSweeping := shared.sweep(cmd.Context())
 	defer func() { err = errors.Join(err, endSweeping()) }()
-	cmd.PrintErrf("Serving MCP on %s, as %s, for the API at %s\n", reaching.endpoint(listener), actsAs(identity), c.API.BaseURL())
+	cmd.PrintErrf("Serving MCP on %s, as %s, for the API at %s\n", reaching.endpoint(listener), actsAs(runsAs), c.API.BaseURL())
 	if keyFile != "" {
 		cmd.PrintErrf("Clients send the key in %s as \"Authorization: Bearer\"\n", keyFile)
 	}
-	return s.Serve(cmd.Context(), edge.guard(listener, serving.watch, logger), handler)
+	return s.Serve(cmd.Context(), edge.guard(listener, serving.watch, logger), handler, reaching.drainDelay)
 }
 
 // hosts are those allowed and that of the address that people use.
@@ -228,8 +234,8 @@ func (f *httpFlags) forOwnUser(loopback bool) bool {
 
 // key returns the key that clients must send, and where it is kept. There is none
 // where callers bring tokens of their own, and on a unix socket.
-func (f *httpFlags) key(ctx context.Context, identity server.Identity) (_ client.Secret, file string, err error) {
-	if f.isUnix() || identity != server.IdentityServer {
+func (f *httpFlags) key(ctx context.Context, runsAs server.Identity) (_ client.Secret, file string, err error) {
+	if f.isUnix() || runsAs != server.IdentityServer {
 		return client.Secret{}, "", nil
 	}
 	if file, err = serverKeyFile(f.keyFile); err != nil {
@@ -247,8 +253,8 @@ func (f *httpFlags) countsTogether(trusted int) bool {
 	return f.behindProxy && trusted == 0
 }
 
-func actsAs(identity server.Identity) string {
-	if identity == server.IdentityServer {
+func actsAs(runsAs server.Identity) string {
+	if runsAs == server.IdentityServer {
 		return "its own user"
 	}
 	return "the user of each request's token"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
-	"github.com/kenbun/kenbun-mcp/server"
+	"github.com/kenbun/kenbun-mcp/server/identity"
 )
 
 // NewStdioCommand returns the stdio command.
@@ -60,7 +60,7 @@ func serveStdio(cmd *cobra.Command, connecting *connect.Flags, serving *servingF
 	}
 	serving.journal.oneUser = true
 	serving.road.unusable = []string{roadClaim, roadSealed}
-	s, err := serving.newServer(c, server.OwnCallers(c.API, c.Credentials), true, true, nil, auditor, logger)
+	s, err := serving.newServer(c, identity.OwnCallers(c.API, c.Credentials), true, true, nil, auditor, logger)
 	if err != nil {
 		return err
 	}
