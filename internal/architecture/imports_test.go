@@ -24,8 +24,21 @@ var allowed = map[string]struct {
 }{
 	"client": {[]string{"internal/intermediary", "internal/plaintext", "internal/proxy", "internal/redact", "internal/settings", "internal/trust"},
 		"the client is a library: whoever imports it gets the kenbun API and nothing of this server. Which characters are invisible, and how files are read as users write them, is decided in one place, though"},
-	"internal/authority": {[]string{"internal/ascii", "internal/plaintext", "internal/privatefile", "internal/settings", "internal/webui"},
-		"the embedded API stands on the other side of the wire; shared code would hide what the wire really carries. Talk to it over HTTP. Which characters are invisible, which files may hold secrets, how they are read, and how pages look is decided in one place, though"},
+
+	"internal/authority": {[]string{"internal/authority/api", "internal/authority/domain", "internal/authority/exchange", "internal/authority/faults", "internal/authority/limits", "internal/authority/pepper", "internal/authority/store", "internal/authority/usage", "internal/authority/web"},
+		"it puts the parts of the embedded API together. That API stands on the other side of the wire; shared code would hide what the wire really carries. Talk to it over HTTP, and import leaf packages alone"},
+	"internal/authority/domain":   {[]string{"internal/plaintext"}, "it knows neither SQL nor HTTP"},
+	"internal/authority/faults":   {[]string{"internal/authority/domain", "internal/plaintext"}, "it decides which requests fail, and knows none of them"},
+	"internal/authority/limits":   {[]string{"internal/authority/domain", "internal/plaintext"}, "it counts requests, and knows nothing of what they are about"},
+	"internal/authority/pepper":   {[]string{"internal/authority/domain", "internal/privatefile", "internal/settings"}, "it knows the store through its own interface"},
+	"internal/authority/usage":    {[]string{"internal/authority/domain"}, "it knows the store through its own interface"},
+	"internal/authority/store":    {[]string{"internal/authority/domain", "internal/privatefile"}, "it implements the interfaces of those who keep something, and decides nothing"},
+	"internal/authority/exchange": {[]string{"internal/authority/domain", "internal/authority/limits", "internal/clientaddress"}, "it is HTTP without SQL: what it needs of a store, package domain asks for"},
+	"internal/authority/api":      {[]string{"internal/ascii", "internal/authority/domain", "internal/authority/exchange", "internal/authority/faults", "internal/authority/limits", "internal/authority/usage", "internal/plaintext"}, "it is HTTP without SQL: what it needs of a store, package domain asks for"},
+	"internal/authority/web":      {[]string{"internal/ascii", "internal/authority/domain", "internal/authority/exchange", "internal/plaintext", "internal/webui"}, "it is HTTP without SQL: what it needs of a store, package domain asks for"},
+	"internal/authority/embedded": {[]string{"internal/authority", "internal/authority/domain", "internal/authority/faults", "internal/authority/limits", "internal/authority/store", "internal/privatefile", "internal/settings"}, "it starts an authority in this process, and is a client of nobody"},
+	"internal/clientaddress":      {nil, "it is at the bottom; keep it free of everything else"},
+
 	"internal/agent":          {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/ascii":          {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/redact":         {nil, "it is at the bottom; keep it free of everything else"},
@@ -79,7 +92,7 @@ var allowed = map[string]struct {
 		"a message means the same whichever way it came; what differs belongs into the transports"},
 	"server/stdio":      {[]string{"tools", "server/internal/rpc"}, "one process serves one user here: HTTP and its identities have no place in it"},
 	"server/streamable": {[]string{"tools", "server/edge", "server/identity", "server/internal/rpc"}, "it carries messages, and leaves to its callers which tools there are and who may call them"},
-	"server/edge": {[]string{"internal/ascii", "internal/peer", "internal/privatefile", "internal/ratelimit", "internal/settings"},
+	"server/edge": {[]string{"internal/ascii", "internal/clientaddress", "internal/peer", "internal/privatefile", "internal/ratelimit", "internal/settings"},
 		"it protects any HTTP handler. With MCP, tokens or tools in it, nobody could tell any more what a stranger's request meets first"},
 	"internal/demo":                {[]string{"internal/authority", "internal/terminal"}, "the demonstration is a client: it speaks MCP with the program as a child, and must not call its functions"},
 	"internal/bench":               {[]string{"client", "internal/authority"}, "the benchmark measures the built program from outside"},
@@ -179,7 +192,7 @@ func checkFile(t *testing.T, path, name string) {
 			t.Errorf("%s imports testing: move it into a _test.go file or into internal/kenbuntest or below it", name)
 		}
 		ours, isOurs := strings.CutPrefix(imported, module+"/")
-		if strings.HasPrefix(ours, "internal/cli") && !strings.HasPrefix(folder, "internal/cli") && folder != "cmd/kenbun-mcp" {
+		if strings.HasPrefix(ours+"/", "internal/cli/") && !strings.HasPrefix(folder+"/", "internal/cli/") && folder != "cmd/kenbun-mcp" {
 			t.Errorf("%s imports %s: commands are what a user runs. Put what others need into a package of its own", name, ours)
 		}
 		if !isOurs || slices.Contains(rule.imports, everything) {

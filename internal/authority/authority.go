@@ -13,6 +13,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/faults"
+	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 // DefaultTokenLimit is how many active tokens a user may have when
@@ -67,23 +71,22 @@ type Config struct {
 
 	// RateLimits are how many requests of one personal access token are
 	// answered, in fixed periods that begin with a whole minute, or at midnight
-	// UTC. All of them hold. Processes on one database count together: each
-	// further one may let a tenth of a limit through too often. Empty means
-	// any number.
-	RateLimits []RateLimit
+	// UTC. All of them hold. Each process counts for itself, from its start on.
+	// Empty means any number.
+	RateLimits []limits.Rate
 
 	// AddressRateLimit is how many requests may come from one IPv4 address or
 	// IPv6 network of 64 bits to this process, a sixth of them (at least 10) at
 	// once. It counts before authentication and apart from RateLimits. Zero
 	// means any number.
-	AddressRateLimit RateLimit
+	AddressRateLimit limits.Rate
 
 	// TrustedProxies are the networks whose X-Forwarded-For tells the client's
 	// address. Nobody else's is believed.
 	TrustedProxies []netip.Prefix
 
 	// Faults are what goes wrong on demand.
-	Faults Faults
+	Faults faults.Plan
 
 	// Logger receives one record for each request and each refused credential.
 	// No record holds a token's value. Nil discards them.
@@ -124,9 +127,10 @@ type Authority struct {
 	webURL      *url.URL // nil if none was given
 	crossOrigin *http.CrossOriginProtection
 
-	tokenLimits  *tokenLimits  // nil: none
-	addressLimit *addressLimit // nil: none
-	faults       *faultInjector
+	proxies      []netip.Prefix
+	tokenLimits  *limits.Tokens
+	addressLimit *limits.Addresses // nil: none
+	faults       *faults.Injector
 }
 
 // Open opens the store that cfg names, brings its schema up to date and reads
@@ -189,11 +193,10 @@ func Open(ctx context.Context, cfg Config) (*Authority, error) {
 		a.watch = watchNodes(a.db.nodes, a.db.cache, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
 	}
 	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
-	a.openGate(cfg, location)                     //nolint:contextcheck // the same
+	a.openGate(cfg)
 	a.forgetter = startForgetter(a, cfg.KeepDead) //nolint:contextcheck // the same
 	a.close = sync.OnceValue(func() error {
 		a.forgetter.close()
-		a.tokenLimits.stop()
 		a.lastUsed.stop()
 		a.usage.stop()
 		if a.watch != nil {
@@ -213,16 +216,16 @@ func (a *Authority) openMemory(ctx context.Context, source pepperSource) error {
 }
 
 func (a *Authority) openFile(ctx context.Context, path string, source pepperSource) (err error) {
-	if err := prepareDatabaseFolder(path); err != nil {
+	if err := privatefile.MakeFolderOf(path); err != nil {
 		return err
 	}
 	// Two processes that open a new file together would both migrate it and
 	// would each make a pepper, one of which would be lost.
-	lock, err := lockFile(ctx, path)
+	unlock, err := privatefile.Lock(ctx, path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	defer func() { err = errors.Join(err, unlock()) }()
 	db, err := openSQLiteFile(ctx, path)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/faults"
+	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
@@ -37,8 +39,8 @@ type EmbeddedConfig struct {
 	Dir string
 
 	TokenLimit int              // as in [Config]
-	RateLimits []RateLimit      // as in [Config]
-	Faults     Faults           // as in [Config]
+	RateLimits []limits.Rate    // as in [Config]
+	Faults     faults.Plan      // as in [Config]
 	Logger     *slog.Logger     // as in [Config]
 	Now        func() time.Time // as in [Config]
 }
@@ -71,7 +73,7 @@ func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (_ *Embedded, err er
 		if err != nil {
 			return nil, fmt.Errorf("find the folder %s: %w", cfg.Dir, err)
 		}
-		if err := preparePrivateFolder(dir); err != nil {
+		if err := privatefile.MakeFolder(dir); err != nil {
 			return nil, err
 		}
 		authorityConfig.Store = "sqlite:" + DatabaseIn(dir)
@@ -103,6 +105,16 @@ func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (_ *Embedded, err er
 	return e, nil
 }
 
+// DefaultDir returns the folder in which the embedded API keeps its files unless
+// another is named: authority in [settings.DataFolder]. It does not make it.
+func DefaultDir() (string, error) {
+	base, err := settings.DataFolder()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "authority"), nil
+}
+
 // DatabaseIn returns the path of the database file in a folder such as
 // [DefaultDir] returns.
 func DatabaseIn(dir string) string { return filepath.Join(dir, "kenbun.db") }
@@ -126,11 +138,11 @@ func (e *Embedded) firstStart(ctx context.Context) (_ string, err error) {
 	if e.patFile == "" {
 		return e.mintFirst(ctx)
 	}
-	lock, err := lockFile(ctx, e.patFile)
+	unlock, err := privatefile.Lock(ctx, e.patFile)
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	defer func() { err = errors.Join(err, unlock()) }()
 	kept, err := readPATFile(e.patFile)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return kept, err
@@ -195,7 +207,7 @@ func readPATFile(path string) (string, error) {
 }
 
 func writePATFile(path, pat string) error {
-	if err := writePrivateFile(path, []byte(pat+"\n")); err != nil {
+	if err := privatefile.Write(path, []byte(pat+"\n")); err != nil {
 		return fmt.Errorf("keep the token in %s: %w", path, err)
 	}
 	return nil

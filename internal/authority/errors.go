@@ -1,6 +1,10 @@
 package authority
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+)
 
 var (
 	// ErrUnknownUser means that no user has the address or id.
@@ -35,10 +39,4 @@ var (
 )
 
 // InvalidError says which value was refused and what is allowed.
-type InvalidError struct {
-	Field   string
-	Problem string
-}
-
-// Error implements error.
-func (e *InvalidError) Error() string { return e.Field + " " + e.Problem }
+type InvalidError = domain.InvalidError

@@ -95,7 +95,6 @@ func (f *forgetter) forgetBatch(ctx context.Context) (int, error) {
 		list := placeholders(len(ids))
 		for _, statement := range []string{
 			`DELETE FROM token_uses WHERE token_id IN ` + list,
-			`DELETE FROM request_counts WHERE token_id IN ` + list,
 			`DELETE FROM tokens WHERE id IN ` + list,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, ids...); err != nil {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
 )
 
 // forgetNow removes what is due, as the background work does.
@@ -21,7 +23,7 @@ func (f *fixture) forgetNow(keep time.Duration) int {
 
 func TestDeadTokensAreForgotten(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
-		f := newFixture(t, Config{Store: store, RateLimits: []RateLimit{{Requests: 1000, Period: time.Minute}}})
+		f := newFixture(t, Config{Store: store, RateLimits: []limits.Rate{{Requests: 1000, Period: time.Minute}}})
 		first := f.user("ada@example.com", RoleMember)
 		soon := f.clock.Now().Add(time.Hour)
 		dead := map[string]bool{}

@@ -81,7 +81,7 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if err := a.passGateway(ex, r); err != nil {
 		return err
 	}
-	if err := a.faults.meet(ex, r); err != nil {
+	if err := a.injectFault(ex, r); err != nil {
 		return err
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *Authority) serve(ex *exchange, r *http.Request, table routeTable) error
 	if as.kind == personalAccessToken {
 		ex.tokenID = as.credentialID
 	}
-	if err := a.countRequest(ex, r, as); err != nil {
+	if err := a.countRequest(ex, as); err != nil {
 		return err
 	}
 	if rt.needs != "" && !as.permissions.contains(rt.needs) {

@@ -81,7 +81,7 @@ func writePepperFile(file string, keys keyring) error {
 	for _, p := range keys {
 		fmt.Fprintf(&text, "%d %s\n", p.version, base64.StdEncoding.EncodeToString(p.key))
 	}
-	if err := writePrivateFile(file, []byte(text.String())); err != nil {
+	if err := privatefile.Write(file, []byte(text.String())); err != nil {
 		return fmt.Errorf("write the pepper file: %w", err)
 	}
 	return nil

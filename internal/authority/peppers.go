@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 // peppers are those that this process has. The file may gain a newer one while
@@ -179,11 +181,11 @@ func (a *Authority) RotatePepper(ctx context.Context) (version int64, err error)
 	if file == "" || a.peppers.source.text != "" {
 		return 0, &InvalidError{Field: "pepper", Problem: "is in no file that could be added to: append a line with the next version where it is kept, and start again"}
 	}
-	lock, err := lockFile(ctx, file)
+	unlock, err := privatefile.Lock(ctx, file)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	defer func() { err = errors.Join(err, unlock()) }()
 	a.peppers.mu.Lock()
 	defer a.peppers.mu.Unlock()
 	keys, err := a.peppers.source.read()

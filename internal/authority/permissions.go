@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 // permission is a right to read or to write one kind of thing, in the style of
@@ -53,7 +55,7 @@ func parsePermissions(names []string) (permissionSet, error) {
 		p := permission(name)
 		switch {
 		case !knownPermissions.contains(p):
-			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("has no %s to choose: there are %s", quoteShort(name), strings.Join(knownPermissions.names(), ", "))}
+			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("has no %s to choose: there are %s", plaintext.QuoteShort(name), strings.Join(knownPermissions.names(), ", "))}
 		case slices.Contains(set, p):
 			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("holds %s twice: name it once", p)}
 		}

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 // sqliteReaders bounds the connections that verify and list at the same time.
@@ -24,7 +25,9 @@ const sqliteReaders = 8
 const sqliteBusyMilliseconds = 5000
 
 func openSQLiteFile(ctx context.Context, path string) (*database, error) {
-	if err := createPrivateFile(path); err != nil {
+	// SQLite would make the file readable by everybody. It gives the log and the shared
+	// memory beside the file the permissions of the file.
+	if err := privatefile.Create(path); err != nil {
 		return nil, err
 	}
 	absolute, err := filepath.Abs(path)
@@ -112,18 +115,4 @@ func sqliteFault(err error) fault {
 		return faultFull // the transaction was undone
 	}
 	return faultOther
-}
-
-// createPrivateFile makes the database file before SQLite does, which would
-// make it readable by everybody. SQLite gives the log and the shared memory
-// beside it the permissions of the file.
-func createPrivateFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("the database cannot be opened for writing, name another file or allow it: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("close the new database file: %w", err)
-	}
-	return requirePrivateFile(path)
 }

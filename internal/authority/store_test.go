@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
 func TestR21_LimitHoldsUnderConcurrency(t *testing.T) {
@@ -241,7 +243,7 @@ func TestOpen_WaitsForTheLockNoLongerThanAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "kenbun.db")
-	lock, err := lockFile(t.Context(), path)
+	unlock, err := privatefile.Lock(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +252,7 @@ func TestOpen_WaitsForTheLockNoLongerThanAsked(t *testing.T) {
 	if _, err := Open(ctx, Config{Store: "sqlite:" + path}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("while another opens it: %v", err)
 	}
-	if err := lock.Unlock(); err != nil {
+	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
 	a, err := Open(t.Context(), Config{Store: "sqlite:" + path})
@@ -327,4 +329,35 @@ func TestN4_AStoreThatTakesNoChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Up to schema version 8, nodes stored their counts of requests. They referred to
+// tokens, so that counts left behind would keep tokens from being removed.
+func TestOpen_DropsTheRequestCountsOfOlderVersions(t *testing.T) {
+	overStores(t, func(t *testing.T, store string) {
+		if store == "memory" {
+			t.Skip("nothing outlives the process")
+		}
+		var made Issued
+		t.Run("an older version", func(t *testing.T) {
+			f := newFixture(t, Config{Store: store})
+			made = f.user("ada@example.com", RoleMember)
+			for _, statement := range []string{
+				`CREATE TABLE request_counts (
+					token_id TEXT NOT NULL REFERENCES tokens (id), period BIGINT NOT NULL, starts_at BIGINT NOT NULL, requests BIGINT NOT NULL,
+					PRIMARY KEY (token_id, period))`,
+				`INSERT INTO request_counts VALUES ('` + made.ID + `', 60000000, 0, 7)`,
+				`DELETE FROM goose_db_version WHERE version_id = 9`,
+				`UPDATE tokens SET revoked_at = 1`,
+			} {
+				if _, err := f.db.write.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		f := newFixture(t, Config{Store: store})
+		if n := f.forgetNow(DefaultKeepDead); n != 1 {
+			t.Errorf("%d tokens were removed, want the one of which requests were counted", n)
+		}
+	})
 }

@@ -153,11 +153,6 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	// What a request or a look waits for is not given up on a slow disk: the test
 	// is about what is stored.
 	a.lastUsed.patience, a.usage.patience = patience, patience
-	if a.tokenLimits != nil {
-		a.tokenLimits.mu.Lock()
-		a.tokenLimits.patience = patience
-		a.tokenLimits.mu.Unlock()
-	}
 	server := httptest.NewServer(a.Handler())
 	f.url, f.client = server.URL, server.Client()
 	f.client.Transport = &describedTransport{t: t, table: newRouteTable(a.routes()), next: f.client.Transport}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
 const (
@@ -59,7 +61,7 @@ func pageOf(rawQuery string) (page, limit int, err error) {
 	page, limit = 1, defaultPageSize
 	for name, values := range query {
 		if len(values) > 1 {
-			return 0, 0, badRequest(quoteShort(name) + " comes more than once in the query: send it once")
+			return 0, 0, badRequest(plaintext.QuoteShort(name) + " comes more than once in the query: send it once")
 		}
 		switch name {
 		case "page":
@@ -67,7 +69,7 @@ func pageOf(rawQuery string) (page, limit int, err error) {
 		case "limit":
 			limit, err = countParameter(name, values[0], maxPageSize)
 		default:
-			err = badRequest("there is no parameter " + quoteShort(name) + " here: the parameters are page, limit")
+			err = badRequest("there is no parameter " + plaintext.QuoteShort(name) + " here: the parameters are page, limit")
 		}
 		if err != nil {
 			return 0, 0, err

@@ -49,3 +49,13 @@ func Quote(s string) string {
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
+
+// QuoteShort quotes at most the first 40 runes of s, in ASCII, so that text from
+// outside cannot become a message of its own.
+func QuoteShort(s string) string {
+	const limit = 40
+	if runes := []rune(s); len(runes) > limit {
+		s = string(runes[:limit]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

@@ -1,9 +1,12 @@
 package privatefile
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ErrLocked means that another holds the lock.
@@ -26,4 +29,28 @@ func OpenLock(path string) (*os.File, error) {
 	}
 	defer func() { _ = root.Close() }() // nothing is written to the folder through it
 	return openLockFile(root, filepath.Base(absolute))
+}
+
+// Lock waits for the lock that stands for the file at path (see [OpenLock]). unlock
+// releases it; so does the end of the process, however it ends.
+func Lock(ctx context.Context, path string) (unlock func() error, err error) {
+	f, err := OpenLock(path)
+	if err != nil {
+		return nil, fmt.Errorf("the lock file cannot be made, name a folder that you may write to: %w", err)
+	}
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for {
+		switch err := TryLock(f); {
+		case err == nil:
+			return f.Close, nil
+		case !errors.Is(err, ErrLocked):
+			return nil, errors.Join(fmt.Errorf("lock the file %s: %w", path, err), f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("waited for another process to release %s: %w", path, ctx.Err()), f.Close())
+		case <-retry.C:
+		}
+	}
 }

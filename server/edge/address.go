@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
+
+	"github.com/kenbun/kenbun-mcp/internal/clientaddress"
 )
 
 // ParseProxies reads the networks of trusted proxies: addresses, or networks such
@@ -74,52 +75,16 @@ func (p Proxies) ClientAddress(r *http.Request) netip.Addr {
 	} else if !p.OnSocket || !OverUnixSocket(r) {
 		return netip.Addr{}
 	}
-	for _, line := range slices.Backward(r.Header.Values("X-Forwarded-For")) {
-		for more := true; more; {
-			if addr.IsValid() && !isProxy(p.Networks, addr) {
-				return addr
-			}
-			var hop string
-			if i := strings.LastIndexByte(line, ','); i >= 0 {
-				line, hop = line[:i], line[i+1:]
-			} else {
-				hop, more = line, false
-			}
-			before, ok := parseHop(strings.Trim(hop, " \t"))
-			if !ok {
-				return addr
-			}
-			addr = before
-		}
-	}
-	return addr
-}
-
-// parseHop reads an address of X-Forwarded-For, to which some proxies add a port.
-func parseHop(s string) (netip.Addr, bool) {
-	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
-	if err != nil {
-		withPort, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return netip.Addr{}, false
-		}
-		addr = withPort.Addr()
-	}
-	return addr.Unmap(), addr.Zone() == ""
+	return clientaddress.Of(addr, r.Header, func(hop netip.Addr) bool { return !hop.IsValid() || isProxy(p.Networks, hop) })
 }
 
 // network returns the part of an address that one customer of a provider cannot
-// change: an IPv4 address, or the first half of an IPv6 address.
+// change, without "/32" after an IPv4 address.
 func network(addr netip.Addr) string {
-	addr = addr.Unmap()
-	if !addr.Is6() {
+	if addr = addr.Unmap(); !addr.Is6() {
 		return addr.String()
 	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return addr.String()
-	}
-	return prefix.String()
+	return clientaddress.Network(addr).String()
 }
 
 // OverUnixSocket reports whether r came over a unix socket.

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/faults"
+	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 )
@@ -29,16 +31,16 @@ func (f *faultFlags) add(flags *pflag.FlagSet, prefix string) {
 	flags.Uint64Var(&f.seed, prefix+"fault-seed", 0, "with the same number the same requests are hit again; 0 for another one each time, which the log tells")
 }
 
-func (f *faultFlags) open(prefix string) (authority.Faults, error) {
-	faults, err := authority.ParseFaults(f.specs)
+func (f *faultFlags) open(prefix string) (faults.Plan, error) {
+	plan, err := faults.Parse(f.specs)
 	if err != nil {
-		return authority.Faults{}, command.Usagef("--%sfault: %w", prefix, err)
+		return faults.Plan{}, command.Usagef("--%sfault: %w", prefix, err)
 	}
 	if f.seed != 0 && len(f.specs) == 0 {
-		return authority.Faults{}, command.Usagef("--%[1]sfault-seed has no meaning without --%[1]sfault", prefix)
+		return faults.Plan{}, command.Usagef("--%[1]sfault-seed has no meaning without --%[1]sfault", prefix)
 	}
-	faults.Seed = f.seed
-	return faults, nil
+	plan.Seed = f.seed
+	return plan, nil
 }
 
 // AdmissionFlags say how often an API of one's own lets in whom.
@@ -60,10 +62,10 @@ func (f *AdmissionFlags) Add(cmd *cobra.Command) {
 
 // Open puts what the flags say into config.
 func (f *AdmissionFlags) Open(config *authority.Config) (err error) {
-	if config.RateLimits, err = authority.ParseRateLimits(f.rateLimit); err != nil {
+	if config.RateLimits, err = limits.Parse(f.rateLimit); err != nil {
 		return command.Usagef("--rate-limit: %w", err)
 	}
-	ofAddress, err := authority.ParseRateLimits(f.rateLimitAddress)
+	ofAddress, err := limits.Parse(f.rateLimitAddress)
 	switch {
 	case err != nil:
 		return command.Usagef("--rate-limit-address: %w", err)
@@ -81,13 +83,13 @@ func (f *AdmissionFlags) Open(config *authority.Config) (err error) {
 
 // embeddedRateLimits reads the limits of an embedded API, which has none unless
 // they are asked for: its one user would only hold himself up.
-func embeddedRateLimits(text string) ([]authority.RateLimit, error) {
+func embeddedRateLimits(text string) ([]limits.Rate, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	limits, err := authority.ParseRateLimits(text)
+	rates, err := limits.Parse(text)
 	if err != nil {
 		return nil, command.Usagef("--embedded-rate-limit: %w", err)
 	}
-	return limits, nil
+	return rates, nil
 }

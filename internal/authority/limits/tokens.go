@@ -1,0 +1,114 @@
+package limits
+
+import (
+	"sync"
+	"time"
+)
+
+// countIdle is how long the count of a token stays in memory after its last
+// request.
+const countIdle = time.Minute
+
+// Tokens counts the requests of each token in fixed periods, from one whole minute
+// to the next and from midnight to midnight, UTC. The counts are those of this
+// process: they begin anew when it starts, and further nodes count for themselves.
+// The nil value has no limit.
+type Tokens struct {
+	rates []Rate
+
+	mu     sync.Mutex
+	tokens map[string]*tokenCount
+	swept  time.Time
+}
+
+type tokenCount struct {
+	windows []window // one for each rate
+	seen    time.Time
+}
+
+// window is the count of the period that begins at start.
+type window struct {
+	start    time.Time
+	requests int
+}
+
+// NewTokens returns nil if there are no rates.
+func NewTokens(rates []Rate) *Tokens {
+	if len(rates) == 0 {
+		return nil
+	}
+	return &Tokens{rates: rates, tokens: map[string]*tokenCount{}}
+}
+
+// Take counts a request of a token at the time now, unless one of the limits is
+// reached.
+func (t *Tokens) Take(tokenID string, now time.Time) Level {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	count, known := t.tokens[tokenID]
+	if !known {
+		count = &tokenCount{windows: make([]window, len(t.rates))}
+		t.tokens[tokenID] = count
+	}
+	count.seen = now
+	level := t.level(count, now)
+	if level.Taken {
+		for i := range count.windows {
+			count.windows[i].requests++
+		}
+	}
+	return level
+}
+
+// level returns the limit with the fewest requests left or, if some are reached,
+// the one with the longest wait, as it will be after a request at the time now.
+func (t *Tokens) level(count *tokenCount, now time.Time) Level {
+	var tightest, refusing *Level
+	for i, rate := range t.rates {
+		w := &count.windows[i]
+		// A clock that is set back does not bring a period back.
+		if start := now.Truncate(rate.Period); start.After(w.start) {
+			*w = window{start: start}
+		}
+		level := Level{
+			Taken: w.requests < rate.Requests, Rate: rate, Capacity: rate.Requests,
+			Remaining: max(rate.Requests-w.requests-1, 0), Reset: w.start.Add(rate.Period).Sub(now),
+		}
+		if level.Remaining == 0 {
+			level.Wait = level.Reset
+		}
+		if !level.Taken && (refusing == nil || level.Wait > refusing.Wait) {
+			refusing = &level
+		}
+		if tightest == nil || level.Remaining < tightest.Remaining {
+			tightest = &level
+		}
+	}
+	if refusing != nil {
+		return *refusing
+	}
+	return *tightest
+}
+
+// sweep forgets idle counts whose periods are over.
+func (t *Tokens) sweep(now time.Time) {
+	if now.Sub(t.swept) < countIdle {
+		return
+	}
+	t.swept = now
+	for id, count := range t.tokens {
+		if now.Sub(count.seen) >= countIdle && t.over(count, now) {
+			delete(t.tokens, id)
+		}
+	}
+}
+
+func (t *Tokens) over(count *tokenCount, now time.Time) bool {
+	for i, rate := range t.rates {
+		if now.Before(count.windows[i].start.Add(rate.Period)) {
+			return false
+		}
+	}
+	return true
+}
