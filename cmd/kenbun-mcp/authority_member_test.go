@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
@@ -119,7 +120,7 @@ func TestS1_RolesAreShownWithTheirPermissions(t *testing.T) {
 		t.Errorf("roles %+v", rows)
 	}
 	table := mustAuthorityCommand(t, "roles")
-	if !strings.HasPrefix(table, "PERMISSION ") || strings.Count(table, "\n") != 1+len(authority.Permissions()) || !strings.Contains(table, "write:tokens     yes    yes    yes     yes") {
+	if !strings.HasPrefix(table, "PERMISSION ") || strings.Count(table, "\n") != 1+len(domain.Permissions()) || !strings.Contains(table, "write:tokens     yes    yes    yes     yes") {
 		t.Errorf("table\n%s", table)
 	}
 }

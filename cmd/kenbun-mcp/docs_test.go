@@ -43,7 +43,7 @@ func TestGeneratedDocumentationIsUpToDate(t *testing.T) {
 // The description that the API serves must be embedded from its own folder; the
 // one in docs is for reading.
 func TestGeneratedDocumentationIsUpToDate_OpenAPI(t *testing.T) {
-	served, err := os.ReadFile(filepath.Join("..", "..", "internal", "authority", "openapi.json"))
+	served, err := os.ReadFile(filepath.Join("..", "..", "internal", "authority", "api", "openapi.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 func TestH4_BearerAndAPIKey(t *testing.T) {
@@ -104,21 +106,21 @@ func TestR5_OneAnswerForEveryCause(t *testing.T) {
 		flipped[20] ^= 1
 		var first string
 		for cause, value := range map[string]string{
-			causeUnknown:       newCredential(personalAccessToken),
-			causeRevoked:       revoked.Value,
-			causeExpired:       ending.Value,
-			causeSuspended:     suspended.Value,
-			causeNotMember:     removed.Value,
-			causeMalformed:     "no token at all",
-			"flipped":          string(flipped),
-			"cut":              caller.Value[:len(caller.Value)-1],
-			"longer":           caller.Value + "0",
-			"unknown session":  newCredential(sessionToken),
-			"session by name":  strings.Replace(caller.Value, "kbn_pat_", "kbn_session_", 1),
-			"of a stranger":    "ghp_" + randomBase62(36),
-			"10,000 bytes":     strings.Repeat("a", 10000),
-			"not ASCII":        "kbn_pat_é",
-			"the prefix alone": caller.Prefix,
+			domain.CauseUnknown:   domain.NewCredential(domain.PersonalAccessToken),
+			domain.CauseRevoked:   revoked.Value,
+			domain.CauseExpired:   ending.Value,
+			domain.CauseSuspended: suspended.Value,
+			domain.CauseNotMember: removed.Value,
+			domain.CauseMalformed: "no token at all",
+			"flipped":             string(flipped),
+			"cut":                 caller.Value[:len(caller.Value)-1],
+			"longer":              caller.Value + "0",
+			"unknown session":     domain.NewCredential(domain.SessionToken),
+			"session by name":     strings.Replace(caller.Value, "kbn_pat_", "kbn_session_", 1),
+			"of a stranger":       "ghp_" + strings.Repeat("x1Y", 12),
+			"10,000 bytes":        strings.Repeat("a", 10000),
+			"not ASCII":           "kbn_pat_é",
+			"the prefix alone":    caller.Prefix,
 		} {
 			got := f.send("GET", "/me", "", bearer(value))
 			wantProblem(t, got, http.StatusUnauthorized, "unauthenticated")
@@ -139,7 +141,7 @@ func TestR5_OneAnswerForEveryCause(t *testing.T) {
 				t.Errorf("%s: the log does not tell the cause", cause)
 			}
 		}
-		for _, cause := range []string{causeUnknown, causeRevoked, causeExpired, causeSuspended, causeNotMember, causeMalformed} {
+		for _, cause := range []string{domain.CauseUnknown, domain.CauseRevoked, domain.CauseExpired, domain.CauseSuspended, domain.CauseNotMember, domain.CauseMalformed} {
 			if !strings.Contains(f.log.String(), `"refused":"`+cause+`"`) {
 				t.Errorf("the log does not name the cause %q", cause)
 			}
@@ -154,17 +156,17 @@ func TestH3_LogNamesTokensByPrefixAndNeverByValue(t *testing.T) {
 	f.send("GET", "/me?token="+issued.Value, "", bearer(issued.Value))
 	f.send("GET", "/"+issued.Value, "", bearer(issued.Value))
 	f.send("DELETE", "/settings/tokens/"+issued.Value, "", bearer(issued.Value))
-	unknown := newCredential(personalAccessToken)
+	unknown := domain.NewCredential(domain.PersonalAccessToken)
 	f.send("GET", "/me", "", bearer(unknown))
 	f.send("GET", "/me", "", bearer(issued.Value+"x"))
 	fmt.Fprintf(&f.log.text, "%v %+v %#v %s %q %d", issued, issued, issued, issued, &issued, issued)
-	f.Authority.log.Info("issued", "token", issued)
+	f.api.Gateway.Log.Info("issued", "token", issued)
 	text := f.log.String()
 	if !strings.Contains(text, `"token_prefix":"`+issued.Prefix+`"`) {
 		t.Error("the log does not hold the prefix")
 	}
 	for _, value := range []string{issued.Value, made.Token, unknown} {
-		if strings.Contains(text, value[len("kbn_pat_")+publicDigits:]) {
+		if strings.Contains(text, value[len("kbn_pat_")+domain.PublicDigits:]) {
 			t.Error("the log holds a value")
 		}
 	}
@@ -173,7 +175,7 @@ func TestH3_LogNamesTokensByPrefixAndNeverByValue(t *testing.T) {
 func TestN4_UnverifiableIsNotLetIn(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleMember)
-	if err := f.db.read.Close(); err != nil {
+	if err := f.reads().Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/me", "/settings/tokens", "/healthz"} {

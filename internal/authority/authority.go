@@ -6,17 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/kenbun/kenbun-mcp/internal/authority/api"
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 	"github.com/kenbun/kenbun-mcp/internal/authority/faults"
 	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
-	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/authority/pepper"
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
+	"github.com/kenbun/kenbun-mcp/internal/authority/usage"
+	"github.com/kenbun/kenbun-mcp/internal/authority/web"
 )
 
 // DefaultTokenLimit is how many active tokens a user may have when
@@ -40,33 +45,33 @@ type Config struct {
 	// named here, and with PostgreSQL one has to be.
 	PepperFile string
 
-	// Pepper is what would stand in PepperFile, where there is to be none: a
-	// line for each key, its version, a colon and 32 bytes in base64, with
-	// ascending versions. New tokens are hashed under the last.
+	// Pepper is the content of a pepper file where there is none: a line for each
+	// key, its version, a colon and 32 bytes in base64, with ascending versions. New
+	// tokens are hashed under the last.
 	Pepper string
 
 	// TokenLimit is how many active tokens a user may have at a time; zero
 	// means [DefaultTokenLimit].
 	TokenLimit int
 
-	// MaxTokenLifetime is how long a token may live from its creation on. Where it
-	// is set, none can be made that never expires; those that are there stay. Zero
-	// means any lifetime.
+	// MaxTokenLifetime is how long a token may live from its creation on. If it is
+	// set, no new token can be without an expiry. Existing tokens stay as they are.
+	// Zero means any lifetime.
 	MaxTokenLifetime time.Duration
 
 	// KeepDead is how long tokens are kept that were revoked or have expired, such
-	// as [DefaultKeepDead]. They are removed within an hour after that, with what is
-	// recorded of their use, but not before the tokens that were made with them.
-	// Zero keeps them for ever.
+	// as [store.DefaultKeepDead]. They are removed within an hour after that, with
+	// what is recorded of their use, but not before the tokens that were made with
+	// them. Zero keeps them for ever.
 	KeepDead time.Duration
 
 	// UsageRetention is how long the uses of tokens are kept; zero means
-	// [DefaultUsageRetention]. They are removed within an hour after that.
+	// [usage.DefaultRetention]. They are removed within an hour after that.
 	UsageRetention time.Duration
 
 	// UsagePerToken is how many uses of one token are kept, the newest, and
 	// before the others are removed up to a tenth more; zero means
-	// [DefaultUsagePerToken].
+	// [usage.DefaultPerToken].
 	UsagePerToken int
 
 	// RateLimits are how many requests of one personal access token are
@@ -81,11 +86,10 @@ type Config struct {
 	// means any number.
 	AddressRateLimit limits.Rate
 
-	// TrustedProxies are the networks whose X-Forwarded-For tells the client's
-	// address. Nobody else's is believed.
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
-	// Faults are what goes wrong on demand.
+	// Faults are injected failures.
 	Faults faults.Plan
 
 	// Logger receives one record for each request and each refused credential.
@@ -98,7 +102,7 @@ type Config struct {
 	// WebURL is the address under which browsers reach the web page, such as
 	// https://tokens.example.com. The page is then served under that host alone,
 	// and over https its session's cookie never leaves TLS. Empty means that any
-	// host is answered, and that what a browser sees is what is served here.
+	// host is answered, and that browsers see the address that is served here.
 	WebURL string
 
 	// Now tells the time; nil means [time.Now]. Nothing else does, so that a
@@ -106,175 +110,181 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Authority issues, verifies and revokes tokens. It is safe for concurrent
-// use, and several may be open on one SQLite file or PostgreSQL database at a
-// time, in one process or in several.
+// Authority issues, verifies and revokes tokens. It is safe for concurrent use, and
+// several may be open on one SQLite file or PostgreSQL database at a time, in one
+// process or in several.
 type Authority struct {
-	db         *database
-	peppers    *peppers
-	tokenLimit int
-	// maxTokenLifetime is 0 for any.
-	maxTokenLifetime time.Duration
-	forgetter        *forgetter // nil: tokens are kept for ever
-	log              *slog.Logger
-	clock            func() time.Time
-	lastUsed         *lastUsedWriter
-	usage            *usageWriter
-	watch            *nodeWatch // nil where no other node can be heard of
-	close            func() error
+	*domain.Directory
+	*domain.Tokens
+	*domain.Sessions
+	*pepper.Ring
+	*domain.Verifier
 
-	web         bool
-	webURL      *url.URL // nil if none was given
-	crossOrigin *http.CrossOriginProtection
-
-	proxies      []netip.Prefix
-	tokenLimits  *limits.Tokens
-	addressLimit *limits.Addresses // nil: none
-	faults       *faults.Injector
+	store   *store.Store
+	lastUse *usage.LastUsed
+	uses    *usage.Log
+	api     *api.API
+	pages   *web.Handler // nil: not served
+	clock   func() time.Time
+	close   func() error
 }
 
-// Open opens the store that cfg names, brings its schema up to date and reads
-// the pepper. ctx limits the opening alone. A database that was written by a
-// newer version of this program is refused, and so is one whose pepper is
-// missing or another.
+// Open opens the store that cfg names, brings its schema up to date and reads the
+// pepper. ctx limits the opening alone. A database that was written by a newer version
+// of this program is refused, and so is one whose pepper is missing or another.
 func Open(ctx context.Context, cfg Config) (*Authority, error) {
-	if cfg.TokenLimit < 0 {
-		return nil, &InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	if cfg.UsageRetention < 0 || cfg.UsagePerToken < 0 {
-		return nil, &InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
-	}
-	if cfg.MaxTokenLifetime < 0 || cfg.KeepDead < 0 {
-		return nil, &InvalidError{Field: "token lifetimes", Problem: "must be more than nothing, or 0 for no limit"}
-	}
-	a := &Authority{tokenLimit: cfg.TokenLimit, maxTokenLifetime: cfg.MaxTokenLifetime, log: cfg.Logger, clock: cfg.Now, web: cfg.Web, crossOrigin: http.NewCrossOriginProtection()}
-	if cfg.WebURL != "" {
-		var err error
-		if a.webURL, err = ParseWebURL(cfg.WebURL); err != nil {
-			return nil, err
-		}
-	}
-	if a.tokenLimit == 0 {
-		a.tokenLimit = DefaultTokenLimit
-	}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
-	}
+	log := cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	a := &Authority{clock: cfg.Now}
 	if a.clock == nil {
 		a.clock = time.Now
 	}
-	if err := cfg.validateAdmission(); err != nil {
-		return nil, err
-	}
-	location, err := parseStore(cfg.Store)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Pepper != "" && cfg.PepperFile != "" {
-		return nil, &InvalidError{Field: "pepper", Problem: "is given twice: name a file, or give its content"}
-	}
-	peppers := pepperSource{file: cfg.PepperFile, text: cfg.Pepper}
-	switch {
-	case location.postgres != nil:
-		err = postgresProblem(a.openPostgres(ctx, location.postgres, peppers))
-	case location.path != "":
-		err = sqliteProblem(location.path, a.openFile(ctx, location.path, peppers))
-	default:
-		err = a.openMemory(ctx, peppers)
-	}
-	if err != nil {
-		return nil, err
-	}
-	a.usage, err = startUsageWriter(a, cmp.Or(cfg.UsageRetention, DefaultUsageRetention), cmp.Or(cfg.UsagePerToken, DefaultUsagePerToken)) //nolint:contextcheck // it outlives the opening and ends with Close
-	if err != nil {
-		return nil, errors.Join(err, a.db.Close())
-	}
-	if a.db.nodes != nil {
-		a.watch = watchNodes(a.db.nodes, a.db.cache, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
-	}
-	a.lastUsed = startLastUsedWriter(a.db, a.log) //nolint:contextcheck // it outlives the opening and ends with Close
-	a.openGate(cfg)
-	a.forgetter = startForgetter(a, cfg.KeepDead) //nolint:contextcheck // the same
-	a.close = sync.OnceValue(func() error {
-		a.forgetter.close()
-		a.lastUsed.stop()
-		a.usage.stop()
-		if a.watch != nil {
-			a.watch.Close()
+	var address *url.URL
+	if cfg.WebURL != "" {
+		var err error
+		if address, err = web.ParseURL(cfg.WebURL); err != nil {
+			return nil, err
 		}
-		return a.db.Close()
+	}
+	if err := a.open(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	var err error
+	a.uses, err = usage.NewLog(a.store, cmp.Or(cfg.UsageRetention, usage.DefaultRetention), cmp.Or(cfg.UsagePerToken, usage.DefaultPerToken), a.now, log) //nolint:contextcheck // it outlives the opening and ends with Close
+	if err != nil {
+		return nil, errors.Join(err, a.store.Close())
+	}
+	a.lastUse = usage.NewLastUsed(a.store, log)                          //nolint:contextcheck // the same
+	retention := store.StartRetention(a.store, cfg.KeepDead, a.now, log) //nolint:contextcheck // the same
+	a.Directory = &domain.Directory{Store: a.store, Now: a.now}
+	a.Tokens = &domain.Tokens{
+		Store: a.store, Hasher: a.Ring, Directory: a.Directory, Now: a.now,
+		Limit: cmp.Or(cfg.TokenLimit, DefaultTokenLimit), MaxLifetime: cfg.MaxTokenLifetime,
+	}
+	a.Sessions = &domain.Sessions{Store: a.store, Hasher: a.Ring, Directory: a.Directory, Now: a.now}
+	a.Verifier = &domain.Verifier{Records: a.store, Hasher: a.Ring, LastUse: a.lastUse, Now: a.now}
+	gateway := &exchange.Gateway{
+		Log: log, Now: a.now, Addresses: limits.NewAddresses(cfg.AddressRateLimit), Proxies: cfg.TrustedProxies, Unavailable: a.store.Unavailable,
+	}
+	a.api = &api.API{
+		Gateway: gateway, Verifier: a.Verifier, Tokens: a.Tokens, Users: a.Directory, Usage: a.uses,
+		Limits: limits.NewTokens(cfg.RateLimits), Faults: faults.NewInjector(cfg.Faults, log), Ping: a.store.Ping,
+	}
+	if cfg.Web {
+		a.pages = &web.Handler{
+			Gateway: gateway, Verifier: a.Verifier, Tokens: a.Tokens, Sessions: a.Sessions, Hasher: a.Ring, URL: address, Flush: a.uses.Flush,
+		}
+	}
+	a.close = sync.OnceValue(func() error {
+		retention.Close()
+		a.lastUse.Stop()
+		a.uses.Stop()
+		return a.store.Close()
 	})
 	return a, nil
 }
 
-func (a *Authority) openMemory(ctx context.Context, source pepperSource) error {
-	db, err := openSQLiteMemory(ctx)
-	if err != nil {
-		return err
+func (cfg Config) validate() error {
+	switch {
+	case cfg.TokenLimit < 0:
+		return &domain.InvalidError{Field: "token limit", Problem: fmt.Sprintf("must be 1 or more, or 0 for the default of %d", DefaultTokenLimit)}
+	case cfg.UsageRetention < 0 || cfg.UsagePerToken < 0:
+		return &domain.InvalidError{Field: "usage limits", Problem: "must be more than nothing, or 0 for the defaults"}
+	case cfg.MaxTokenLifetime < 0 || cfg.KeepDead < 0:
+		return &domain.InvalidError{Field: "token lifetimes", Problem: "must be more than nothing, or 0 for no limit"}
+	case cfg.Pepper != "" && cfg.PepperFile != "":
+		return &domain.InvalidError{Field: "pepper", Problem: "is given twice: name a file, or give its content"}
 	}
-	return a.attach(ctx, db, source)
+	for _, rate := range cfg.RateLimits {
+		if err := rate.Validate(); err != nil {
+			return err
+		}
+	}
+	if cfg.AddressRateLimit != (limits.Rate{}) {
+		if err := cfg.AddressRateLimit.Validate(); err != nil {
+			return err
+		}
+	}
+	return cfg.Faults.Validate()
 }
 
-func (a *Authority) openFile(ctx context.Context, path string, source pepperSource) (err error) {
-	if err := privatefile.MakeFolderOf(path); err != nil {
-		return err
-	}
-	// Two processes that open a new file together would both migrate it and
-	// would each make a pepper, one of which would be lost.
-	unlock, err := privatefile.Lock(ctx, path)
+// open opens the store and loads the peppers that belong to it.
+func (a *Authority) open(ctx context.Context, cfg Config, log *slog.Logger) error {
+	location, err := store.ParseLocation(cfg.Store)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	db, err := openSQLiteFile(ctx, path)
-	if err != nil {
+	source := pepper.Source{File: cfg.PepperFile, Text: cfg.Pepper}
+	switch {
+	case source != (pepper.Source{}):
+	case location.IsShared():
+		return &domain.InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file, or give its content"}
+	case location.Path != "":
+		source.File = pepper.Beside(location.Path)
+	}
+	a.store, err = store.Open(ctx, location, log, func(db *store.Store) (err error) {
+		a.Ring, err = pepper.Load(ctx, db, source, a.now)
 		return err
-	}
-	if source == (pepperSource{}) {
-		source.file = pepperBeside(path)
-	}
-	return a.attach(ctx, db, source)
+	})
+	return err
 }
 
-func (a *Authority) openPostgres(ctx context.Context, config *pgx.ConnConfig, source pepperSource) (err error) {
-	if source == (pepperSource{}) {
-		return &InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file, or give its content"}
-	}
-	unlock, err := lockPostgres(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	db, err := openPostgres(ctx, config)
-	if err != nil {
-		return err
-	}
-	return a.attach(ctx, db, source)
-}
-
-// attach migrates db and takes it over; on failure it is closed.
-func (a *Authority) attach(ctx context.Context, db *database, source pepperSource) error {
-	err := migrate(ctx, db)
-	if err == nil {
-		a.peppers, err = loadPeppers(ctx, db, source, a.now())
-	}
-	if err == nil {
-		err = db.prepare(ctx)
-	}
-	if err != nil {
-		return errors.Join(err, db.Close())
-	}
-	a.db = db
-	return nil
-}
-
-// Close writes what is still to be written and closes the store. Requests that
-// are under way should have ended: they fail once it is closed. Further calls
-// return what the first did.
+// Close writes what is still to be written and closes the store. Requests that are
+// under way should have ended: they fail once it is closed. Further calls return what
+// the first did.
 func (a *Authority) Close() error { return a.close() }
 
-// now is the clock's time at the precision that the store keeps, so that what
-// is compared now and what is read later are the same instant.
-func (a *Authority) now() time.Time {
-	return a.clock().UTC().Truncate(time.Microsecond)
+// now returns the clock's time at the precision that the store keeps, so that times
+// compared now and read later are the same instant.
+func (a *Authority) now() time.Time { return a.clock().UTC().Truncate(time.Microsecond) }
+
+// Handler returns the HTTP interface, and the web page with [Config.Web].
+func (a *Authority) Handler() http.Handler {
+	endpoints := a.api.Handler()
+	if a.pages == nil {
+		return endpoints
+	}
+	pages := a.pages.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if web.IsPath(exchange.PlainPath(r.URL)) {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		endpoints.ServeHTTP(w, r)
+	})
+}
+
+// Serve answers requests on l until ctx ends, then waits up to five seconds for those
+// that are under way, and returns nil. It closes l in any case, and leaves the
+// authority open.
+func (a *Authority) Serve(ctx context.Context, l net.Listener) error {
+	return exchange.Serve(ctx, l, exchange.NewServer(a.Handler(), a.api.Gateway.Log))
+}
+
+// IssueSignInLink returns an address below base, which is that of the web page such as
+// http://127.0.0.1:8780. Whoever opens it within ten minutes and confirms is signed in
+// to the web page as the user, named by address or id, for
+// [domain.DefaultSessionLifetime]. It works once. organization is where the session
+// acts; it may be empty for a user who is in one only. The error is
+// [domain.ErrSuspended] for a suspended user.
+func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, base string) (string, error) {
+	address, err := web.ParseURL(base)
+	if err != nil {
+		return "", err
+	}
+	value, err := a.IssueLink(ctx, user, organization)
+	if err != nil {
+		return "", err
+	}
+	return address.JoinPath(web.SignInPath, value).String(), nil
+}
+
+// Seed fills the store with invented users and tokens, for measurements and
+// screenshots. Nobody has the tokens' values: to act as one of the users, issue a
+// session or a token.
+func (a *Authority) Seed(ctx context.Context, cfg store.SeedConfig) (store.Seeded, error) {
+	_, version := a.Digest("")
+	return a.store.Seed(ctx, cfg, version, a.now())
 }

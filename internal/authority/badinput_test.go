@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
 // sameProblem is an answer without what differs between any two.
@@ -46,7 +49,7 @@ func TestR24_EveryBodyIsLimitedAndJSON(t *testing.T) {
 	}
 	for endpoint, good := range f.bodyRoutes(caller.ID, f.activeOf(caller.Value)) {
 		method, path, _ := strings.Cut(endpoint, " ")
-		padded := good[:len(good)-1] + strings.Repeat(" ", maxBodyBytes-len(good)) + "}"
+		padded := good[:len(good)-1] + strings.Repeat(" ", exchange.MaxBody-len(good)) + "}"
 		for name, c := range map[string]struct {
 			body, header string
 			status       int
@@ -145,7 +148,7 @@ func TestR16_IDsOfOthersOnEveryEndpoint(t *testing.T) {
 			{"GET", "/usage?page=2&limit=1", ""},
 		} {
 			want := ""
-			for _, id := range []string{newID("pat_"), ada.ID, revoked.ID, strings.ToUpper(ada.ID), ada.ID + "%00", "%20" + ada.ID, "x", "%ff", "%25", strings.Repeat("x", 5000)} {
+			for _, id := range []string{domain.NewID("pat_"), ada.ID, revoked.ID, strings.ToUpper(ada.ID), ada.ID + "%00", "%20" + ada.ID, "x", "%ff", "%25", strings.Repeat("x", 5000)} {
 				got := f.send(c.method, "/settings/tokens/"+id+c.suffix, c.body, bearer(ben.Value))
 				wantProblem(t, got, http.StatusNotFound, "not_found")
 				if want == "" {
@@ -182,7 +185,7 @@ func TestN9_DamagedTokensAreRefusedAlike(t *testing.T) {
 		damaged[fmt.Sprintf("cut at %d", i)] = value[:i]
 		damaged[fmt.Sprintf("without character %d", i)] = value[:i] + value[i+1:]
 	}
-	want := sameProblem(f.send("GET", "/me", "", bearer(newCredential(personalAccessToken))))
+	want := sameProblem(f.send("GET", "/me", "", bearer(domain.NewCredential(domain.PersonalAccessToken))))
 	for name, credential := range damaged {
 		if name == "cut at 0" {
 			continue // that is none, which is another answer
@@ -256,19 +259,19 @@ func TestK5_ServiceAccountsAreNotServed(t *testing.T) {
 func TestH4_EveryEndpointTakesOneCredentialInEitherHeader(t *testing.T) {
 	f := newFixture(t, Config{})
 	ada, ben := f.user("ada@example.com", RoleOwner), f.user("ben@example.com", RoleOwner)
-	for _, rt := range f.routes() {
-		path := strings.Replace(rt.pattern, "{id}", newID("pat_"), 1)
-		if rt.open {
+	for _, rt := range f.api.Routes() {
+		path := strings.Replace(rt.Pattern, "{id}", domain.NewID("pat_"), 1)
+		if rt.Open {
 			// A credential is not needed, and one that is wrong does no harm.
-			wantStatus(t, f.send(rt.method, path, ""), http.StatusOK)
-			wantStatus(t, f.send(rt.method, path, "", bearer("kbn_pat_wrong")), http.StatusOK)
+			wantStatus(t, f.send(rt.Method, path, ""), http.StatusOK)
+			wantStatus(t, f.send(rt.Method, path, "", bearer("kbn_pat_wrong")), http.StatusOK)
 			continue
 		}
-		byBearer, byKey := f.send(rt.method, path, "", bearer(ada.Value)), f.send(rt.method, path, "", "X-API-Key: "+ada.Value)
+		byBearer, byKey := f.send(rt.Method, path, "", bearer(ada.Value)), f.send(rt.Method, path, "", "X-API-Key: "+ada.Value)
 		if byBearer.status == http.StatusUnauthorized || byBearer.status != byKey.status {
-			t.Errorf("%s %s: %d as a bearer, %d as a key", rt.method, path, byBearer.status, byKey.status)
+			t.Errorf("%s %s: %d as a bearer, %d as a key", rt.Method, path, byBearer.status, byKey.status)
 		}
-		wantProblem(t, f.send(rt.method, path, ""), http.StatusUnauthorized, "unauthenticated")
+		wantProblem(t, f.send(rt.Method, path, ""), http.StatusUnauthorized, "unauthenticated")
 		for _, two := range [][]string{
 			{bearer(ada.Value), "X-API-Key: " + ada.Value},
 			{bearer(ada.Value), "X-API-Key: " + ben.Value},
@@ -277,7 +280,7 @@ func TestH4_EveryEndpointTakesOneCredentialInEitherHeader(t *testing.T) {
 			{bearer(ada.Value), bearer(ben.Value)},
 			{"X-API-Key: " + ada.Value, "X-API-Key: " + ada.Value},
 		} {
-			wantProblem(t, f.send(rt.method, path, "", two...), http.StatusBadRequest, "invalid_request")
+			wantProblem(t, f.send(rt.Method, path, "", two...), http.StatusBadRequest, "invalid_request")
 		}
 	}
 }

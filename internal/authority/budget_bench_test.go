@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
@@ -60,19 +62,25 @@ func measureVerification(b *testing.B, cfg Config) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	as, err := a.authenticate(b.Context(), issued.Value)
+	as, err := a.Authenticate(b.Context(), issued.Value)
 	if err != nil {
 		b.Fatal(err)
 	}
+	var serveMe exchange.Endpoint
+	for _, rt := range a.api.Routes() {
+		if rt.Pattern == "/me" {
+			serveMe = rt.Serve
+		}
+	}
 	verified := httptest.NewServer(a.Handler())
 	b.Cleanup(verified.Close)
-	given := httptest.NewServer(a.handlerFor([]route{{
-		method: http.MethodGet, pattern: "/me", open: true,
-		serve: func(w http.ResponseWriter, r *http.Request, _ identity) error {
+	given := httptest.NewServer(a.api.HandlerFor([]exchange.Route{{
+		Method: http.MethodGet, Pattern: "/me", Open: true,
+		Serve: func(w http.ResponseWriter, r *http.Request, _ domain.Identity) error {
 			// What a token is used for is recorded here too: that is no part of its
 			// verification.
-			w.(*exchange).tokenID = as.credentialID
-			return a.serveMe(w, r, as)
+			w.(*exchange.Exchange).TokenID = as.CredentialID
+			return serveMe(w, r, as)
 		},
 	}}))
 	b.Cleanup(given.Close)
@@ -80,7 +88,7 @@ func measureVerification(b *testing.B, cfg Config) {
 		took := make([]time.Duration, budgetVerify)
 		for i := range took {
 			began := time.Now()
-			if _, err := a.authenticate(b.Context(), issued.Value); err != nil {
+			if _, err := a.Authenticate(b.Context(), issued.Value); err != nil {
 				b.Fatal(err)
 			}
 			took[i] = time.Since(began)

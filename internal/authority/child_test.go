@@ -8,8 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // Some tests need another process. It is this test binary again, told by its
@@ -18,7 +19,6 @@ const childTask, childDir = "AUTHORITY_TEST_CHILD", "AUTHORITY_TEST_DIR"
 
 // childReport is what a child prints, one line each.
 type childReport struct {
-	Digest  string // of the kept token, so that no value is printed
 	TokenID string
 	Revoked string
 	Error   string
@@ -28,8 +28,6 @@ func runChild() {
 	switch task := os.Getenv(childTask); task {
 	case "":
 		return
-	case "start":
-		report(startEmbeddedChild())
 	case "write until killed":
 		report(writeUntilKilled())
 	default:
@@ -44,18 +42,6 @@ func report(r childReport) {
 		panic(err)
 	}
 	fmt.Println(string(line))
-}
-
-func startEmbeddedChild() childReport {
-	e, err := StartEmbedded(context.Background(), EmbeddedConfig{Dir: os.Getenv(childDir)})
-	if err != nil {
-		return childReport{Error: err.Error()}
-	}
-	defer func() { _ = e.Close() }() // the parent looks at the files
-	if err := e.CheckPAT(context.Background()); err != nil {
-		return childReport{Error: err.Error()}
-	}
-	return childReport{Digest: e.authority.peppers.current().digest(e.PAT())}
 }
 
 // writeUntilKilled makes tokens and revokes every second one, and tells of each
@@ -77,7 +63,7 @@ func writeUntilKilled() childReport {
 		}
 		report(childReport{TokenID: issued.ID})
 		if i%2 == 0 {
-			if err := a.revokeToken(ctx, user.ID, issued.ID); err != nil {
+			if err := a.Revoke(ctx, user.ID, issued.ID); err != nil {
 				return childReport{Error: err.Error()}
 			}
 			report(childReport{Revoked: issued.ID})
@@ -107,43 +93,6 @@ func parseReport(t *testing.T, line []byte) childReport {
 		t.Fatalf("a child failed: %s", r.Error)
 	}
 	return r
-}
-
-func TestEmbedded_FirstStartRaceMakesOneUserAndToken(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "embedded")
-	const processes = 6
-	outputs := make([][]byte, processes)
-	errs := make([]error, processes)
-	var starts sync.WaitGroup
-	for i := range processes {
-		cmd := child(t, "start", dir)
-		starts.Go(func() { outputs[i], errs[i] = cmd.Output() })
-	}
-	starts.Wait()
-	first := ""
-	for i, output := range outputs {
-		if errs[i] != nil {
-			t.Fatal(errs[i])
-		}
-		r := parseReport(t, output)
-		if first == "" {
-			first = r.Digest
-		}
-		if r.Digest != first {
-			t.Error("two processes have different tokens")
-		}
-	}
-	e := startEmbedded(t, EmbeddedConfig{Dir: dir})
-	if got := e.authority.peppers.current().digest(e.PAT()); got != first {
-		t.Error("a later start has another token")
-	}
-	users, err := e.authority.Users(t.Context())
-	if err != nil || len(users) != 1 {
-		t.Fatalf("users %+v: %v", users, err)
-	}
-	if tokens, err := e.authority.tokensOf(t.Context(), users[0].ID); err != nil || len(tokens) != 1 {
-		t.Errorf("%d tokens: %v", len(tokens), err)
-	}
 }
 
 func TestDurability_AcknowledgedSurvivesKill(t *testing.T) {
@@ -182,24 +131,24 @@ func TestDurability_AcknowledgedSurvivesKill(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	member, err := a.soleMembership(t.Context(), "ada@example.com")
+	member, err := a.Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := a.tokensOf(t.Context(), member.ID)
+	tokens, err := a.TokensOf(t.Context(), member.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]token{}
+	found := map[string]domain.Token{}
 	for _, tok := range tokens {
-		found[tok.id] = tok
+		found[tok.ID] = tok
 	}
 	for _, id := range made {
 		tok, ok := found[id]
 		if !ok {
 			t.Errorf("token %s was acknowledged and is lost", id)
 		}
-		if revoked[id] && tok.revokedAt == nil {
+		if revoked[id] && tok.RevokedAt == nil {
 			t.Errorf("token %s was revoked and is active", id)
 		}
 	}

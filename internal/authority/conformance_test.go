@@ -17,6 +17,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
@@ -48,7 +49,7 @@ func TestConformance_HistoriesAgreeWithTheModel(t *testing.T) {
 
 func runHistories(t *testing.T, store string) {
 	f := newFixture(t, Config{Store: store, TokenLimit: 4})
-	f.Authority.log = slog.New(slog.DiscardHandler) // or hundreds of megabytes of it
+	f.api.Gateway.Log = slog.New(slog.DiscardHandler) // or hundreds of megabytes of it
 	c := conformance{f, f.Handler()}
 	started, n := time.Now(), 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -92,7 +93,7 @@ type conformance struct {
 func (c conformance) history(t *rapid.T, n int) {
 	h := &history{conformance: c, t: t, model: model{limit: 4}}
 	for i := range 2 {
-		role := rapid.SampledFrom(Roles()).Draw(t, "role")
+		role := rapid.SampledFrom(domain.Roles()).Draw(t, "role")
 		user, err := c.AddUser(c.t.Context(), NewUser{Email: fmt.Sprintf("h%d-%d@example.com", n, i), Role: role})
 		if err != nil {
 			t.Fatal(err)
@@ -119,13 +120,13 @@ func (c conformance) history(t *rapid.T, n int) {
 // compareBounds looks at the latest expiry that each token can give. It is not on
 // the wire, and few histories are long enough to meet it there.
 func (h *history) compareBounds(u *modelUser) {
-	stored, err := h.tokensOf(h.conformance.t.Context(), u.id)
+	stored, err := h.TokensOf(h.conformance.t.Context(), u.id)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	got := map[string]*time.Time{}
 	for _, t := range stored {
-		got[t.id] = t.renewableUntil
+		got[t.ID] = t.RenewableUntil
 	}
 	for _, t := range u.tokens {
 		is, want := got[t.id], t.until
@@ -314,7 +315,7 @@ func (h *history) changeUser() {
 	var err error
 	switch rapid.SampledFrom([]string{"role", "suspend", "restore", "remove", "add"}).Draw(h.t, "change") {
 	case "role":
-		role := rapid.SampledFrom(Roles()).Draw(h.t, "role")
+		role := rapid.SampledFrom(domain.Roles()).Draw(h.t, "role")
 		err = h.SetRole(ctx, u.id, role)
 		if !u.member {
 			if err == nil {
@@ -337,7 +338,7 @@ func (h *history) changeUser() {
 		}
 		u.member = false
 	case "add":
-		u.role, u.member = rapid.SampledFrom(Roles()).Draw(h.t, "role"), true
+		u.role, u.member = rapid.SampledFrom(domain.Roles()).Draw(h.t, "role"), true
 		err = h.AddMember(ctx, u.id, DefaultOrganization, u.role)
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
@@ -24,7 +25,7 @@ import (
 // somewhere: every eight characters as they are and in hexadecimal, and longer
 // parts in base64.
 func traces(value string) map[string][]byte {
-	secret := value[strings.LastIndexByte(value, '_')+1+publicDigits:]
+	secret := value[strings.LastIndexByte(value, '_')+1+domain.PublicDigits:]
 	found := map[string][]byte{}
 	for i := 0; i+8 <= len(secret); i += 8 {
 		part := []byte(secret[i : i+8])
@@ -76,14 +77,14 @@ func readFolder(t *testing.T, folder string) []byte {
 func TestR7_PostgresHoldsNoCredential(t *testing.T) {
 	server := postgres.New(t)
 	store := server.Database(t)
-	f := newFixture(t, Config{Store: store, PepperFile: filepath.Join(t.TempDir(), "pepper")})
+	pepperFile := filepath.Join(t.TempDir(), "pepper")
+	f := newFixture(t, Config{Store: store, PepperFile: pepperFile})
 	issued := f.user("ada@example.com", RoleMember)
 	made := decode[row](t, f.send("POST", "/settings/tokens", `{"name": "x", "permissions": ["read:tokens"]}`, bearer(issued.Value)))
 	session, err := f.IssueSession(t.Context(), "ada@example.com", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	oldKey := f.peppers.current().key
 	if _, err := f.RotatePepper(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func TestR7_PostgresHoldsNoCredential(t *testing.T) {
 	}
 	wantStatus(t, f.send("PATCH", "/settings/tokens/"+made.ID, `{"name": "renamed"}`, bearer(issued.Value)), 200)
 	wantStatus(t, f.send("DELETE", "/settings/tokens/"+made.ID, "", bearer(issued.Value)), 204)
-	f.usage.flush(t.Context())
+	f.Authority.uses.Flush(t.Context())
 	admin, err := pgx.Connect(t.Context(), store)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +127,7 @@ func TestR7_PostgresHoldsNoCredential(t *testing.T) {
 			t.Errorf("the search does not see the rows in %s", where)
 		}
 		wantNoTrace(t, where, content, issued.Value, made.Token, session)
-		for _, key := range [][]byte{oldKey, f.peppers.current().key} {
+		for _, key := range pepperKeys(t, pepperFile, 2) {
 			if bytes.Contains(content, key) || bytes.Contains(content, []byte(base64.StdEncoding.EncodeToString(key))) || bytes.Contains(content, []byte(hex.EncodeToString(key))) {
 				t.Errorf("%s holds a pepper", where)
 			}

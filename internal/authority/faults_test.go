@@ -19,11 +19,11 @@ func TestFaults_AreAnsweredInTheFormOfTheRealThing(t *testing.T) {
 		if retry := got.header.Get("Retry-After"); (retry == "1") != (status == 429 || status == 503) {
 			t.Errorf("%d: Retry-After %q", status, retry)
 		}
-		member, err := f.soleMembership(t.Context(), "ada@example.com")
+		member, err := f.Member(t.Context(), "ada@example.com", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tokens, err := f.tokensOf(t.Context(), member.ID); err != nil || len(tokens) != 1 {
+		if tokens, err := f.TokensOf(t.Context(), member.ID); err != nil || len(tokens) != 1 {
 			t.Errorf("%d: %d tokens, %v: the request acted", status, len(tokens), err)
 		}
 		wantStatus(t, f.send("GET", "/healthz", ""), http.StatusOK)
@@ -39,16 +39,16 @@ func TestFaults_DroppedAnswerIsOfAChangeThatWasMade(t *testing.T) {
 	if got, err := f.trySend(t.Context(), "POST", "/settings/tokens", `{"name":"dropped"}`, bearer(pat)); err == nil {
 		t.Fatalf("it was answered with %d", got.status)
 	}
-	member, err := f.soleMembership(t.Context(), "ada@example.com")
+	member, err := f.Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := f.tokensOf(t.Context(), member.ID)
+	tokens, err := f.TokensOf(t.Context(), member.ID)
 	if err != nil || len(tokens) != 2 {
 		t.Fatalf("%d tokens, %v", len(tokens), err)
 	}
 	// A large answer must not get out in part either.
-	f.tokenLimit = 1000
+	f.Limit = 1000
 	for range 200 {
 		f.token("ada@example.com", strings.Repeat("x", 100))
 	}

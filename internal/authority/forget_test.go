@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
 )
 
 // forgetNow removes what is due, as the background work does.
 func (f *fixture) forgetNow(keep time.Duration) int {
 	f.t.Helper()
-	forgetter := &forgetter{db: f.db, log: f.Authority.log, now: f.now, keep: keep}
-	n, err := forgetter.forget(f.t.Context())
+	n, err := f.store.RemoveDead(f.t.Context(), f.now().Add(-keep))
 	if err != nil {
 		f.t.Error(err)
 	}
@@ -22,12 +22,12 @@ func (f *fixture) forgetNow(keep time.Duration) int {
 }
 
 func TestDeadTokensAreForgotten(t *testing.T) {
-	overStores(t, func(t *testing.T, store string) {
-		f := newFixture(t, Config{Store: store, RateLimits: []limits.Rate{{Requests: 1000, Period: time.Minute}}})
+	overStores(t, func(t *testing.T, kind string) {
+		f := newFixture(t, Config{Store: kind, RateLimits: []limits.Rate{{Requests: 1000, Period: time.Minute}}})
 		first := f.user("ada@example.com", RoleMember)
 		soon := f.clock.Now().Add(time.Hour)
 		dead := map[string]bool{}
-		for i := range 2*forgetBatch + 7 {
+		for i := range 2*200 + 7 {
 			issued, err := f.IssueToken(t.Context(), "ada@example.com", fmt.Sprint(i), &soon)
 			if err != nil {
 				t.Fatal(err)
@@ -45,10 +45,10 @@ func TestDeadTokensAreForgotten(t *testing.T) {
 		parent := decode[row](t, f.asked(first.Value, `{"name":"parent"}`))
 		child := decode[row](t, f.asked(parent.Token, `{"name":"child"}`))
 		wantStatus(t, f.send("DELETE", "/settings/tokens/"+parent.ID, "", bearer(first.Value)), http.StatusNoContent)
-		f.usage.flush(t.Context())
+		f.Authority.uses.Flush(t.Context())
 
 		f.clock.advance(89 * 24 * time.Hour)
-		if n := f.forgetNow(DefaultKeepDead); n != 0 {
+		if n := f.forgetNow(store.DefaultKeepDead); n != 0 {
 			t.Errorf("%d tokens were forgotten too early", n)
 		}
 		recent := decode[row](t, f.asked(first.Value, `{"name":"recent"}`))
@@ -59,7 +59,7 @@ func TestDeadTokensAreForgotten(t *testing.T) {
 		var mu sync.Mutex
 		for range 3 {
 			nodes.Go(func() {
-				n := f.forgetNow(DefaultKeepDead)
+				n := f.forgetNow(store.DefaultKeepDead)
 				mu.Lock()
 				defer mu.Unlock()
 				total += n
@@ -85,7 +85,7 @@ func TestDeadTokensAreForgotten(t *testing.T) {
 		}
 		wantStatus(t, f.send("DELETE", "/settings/tokens/"+child.ID, "", bearer(first.Value)), http.StatusNoContent)
 		f.clock.advance(91 * 24 * time.Hour)
-		if n := f.forgetNow(DefaultKeepDead); n != 3 {
+		if n := f.forgetNow(store.DefaultKeepDead); n != 3 {
 			t.Errorf("%d tokens were forgotten with the line of the parent, want 3", n)
 		}
 	})
@@ -93,8 +93,8 @@ func TestDeadTokensAreForgotten(t *testing.T) {
 
 // What is forgotten is removed in the background, and nothing by default.
 func TestForgettingIsForTheServer(t *testing.T) {
-	store := sqliteStore(t)
-	f := newFixture(t, Config{Store: store})
+	file := sqliteStore(t)
+	f := newFixture(t, Config{Store: file})
 	first := f.user("ada@example.com", RoleMember)
 	made := decode[row](t, f.asked(first.Value, `{"name":"x"}`))
 	wantStatus(t, f.send("DELETE", "/settings/tokens/"+made.ID, "", bearer(first.Value)), http.StatusNoContent)
@@ -102,7 +102,7 @@ func TestForgettingIsForTheServer(t *testing.T) {
 	if rows := f.list(first.Value); len(rows) != 2 {
 		t.Fatalf("%d tokens, want 2", len(rows))
 	}
-	server := newFixture(t, Config{Store: store, KeepDead: DefaultKeepDead, Now: f.clock.Now})
+	server := newFixture(t, Config{Store: file, KeepDead: store.DefaultKeepDead, Now: f.clock.Now})
 	for end := time.Now().Add(patience); len(server.list(first.Value)) != 1; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the dead token is still there")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // asked asks for a token with another one.
@@ -97,7 +99,7 @@ func TestR15_AShortLivedTokenCannotLastForEverInAnotherOne(t *testing.T) {
 		wantStatus(t, change(target.Token, target.ID, ends(5*day)), http.StatusOK) // less is allowed
 
 		// Nor does it last in the permissions of one that never expires.
-		readsLeads := f.narrowed(first.Value, readLeads)
+		readsLeads := f.narrowed(first.Value, domain.ReadLeads)
 		for _, body := range []string{`{"permissions":null}`, `{"permissions":["read:leads","write:tokens"]}`} {
 			wantProblem(t, change(weekly.Token, readsLeads.ID, body), http.StatusForbidden, "forbidden")
 		}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/names"
 )
 
@@ -34,13 +36,13 @@ func TestP29_TheAPIAndItsPagesTakeNamesOfLivingScriptsAndShowThemAsTyped(t *test
 	}
 	for label, name := range names.Living {
 		visit.create(map[string][]string{"name": {name}, "expiry": {"30"}, "scope": {"all"}})
-		page := visit.get(tokensAddress(stateActive, name, 1)).body
+		page := visit.get("/web/tokens?q=" + url.QueryEscape(name)).body
 		if !strings.Contains(page, `<bdi class="token">`+html.EscapeString(name)+`</bdi>`) {
 			t.Errorf("%s is not found or not shown as it was typed", label)
 		}
 	}
 	visit.create(map[string][]string{"name": {"Zoe\u0308"}, "expiry": {"30"}, "scope": {"all"}})
-	if page := visit.get(tokensAddress(stateActive, "ZO\u00cb", 1)).body; !strings.Contains(page, "Zoe\u0308") {
+	if page := visit.get("/web/tokens?q=" + url.QueryEscape("ZO\u00cb")).body; !strings.Contains(page, "Zoe\u0308") {
 		t.Error("a name is not found in another normal form")
 	}
 }
@@ -79,7 +81,7 @@ func TestP29_UnitsOfLivingScriptsAreToldApart(t *testing.T) {
 			t.Errorf("%+q: %v", name, err)
 		}
 	}
-	if _, err := f.AddUnit(t.Context(), DefaultOrganization, "zoe\u0308"); !errors.Is(err, ErrUnitExists) {
+	if _, err := f.AddUnit(t.Context(), DefaultOrganization, "zoe\u0308"); !errors.Is(err, domain.ErrUnitExists) {
 		t.Errorf("another normal form of a name is another unit: %v", err)
 	}
 }

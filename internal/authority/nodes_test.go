@@ -13,6 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
@@ -29,12 +32,6 @@ func newNodes(t *testing.T, store string, n int) []*fixture {
 	return nodes
 }
 
-func (c *verifiedCache) answers() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Before(c.hearing)
-}
-
 func waitUntil(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
@@ -46,15 +43,11 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 
 func waitUntilHearing(t *testing.T, a *Authority) {
 	t.Helper()
-	waitUntil(t, "a node hears", a.db.cache.answers)
+	waitUntil(t, "a node hears", a.store.AnswersFromCache)
 }
 
 // remembered is how many credentials a node remembers.
-func (a *Authority) remembered() int {
-	a.db.cache.mu.Lock()
-	defer a.db.cache.mu.Unlock()
-	return a.db.cache.records.Len()
-}
+func (a *Authority) remembered() int { return a.store.CacheSize() }
 
 // accepted tells whether a node accepts a token, without a socket between.
 func (f *fixture) accepted(ctx context.Context, value string) bool {
@@ -75,7 +68,7 @@ func TestN5_RevocationReachesAllNodes(t *testing.T) {
 	}
 	nodes := newNodes(t, newPostgres(t), 3)
 	nodes[0].user("ada@example.com", RoleMember)
-	member, err := nodes[0].soleMembership(t.Context(), "ada@example.com")
+	member, err := nodes[0].Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +82,7 @@ func TestN5_RevocationReachesAllNodes(t *testing.T) {
 				t.Fatal("a new token is not accepted")
 			}
 		}
-		if err := revoker.revokeToken(t.Context(), member.ID, victim.ID); err != nil {
+		if err := revoker.Revoke(t.Context(), member.ID, victim.ID); err != nil {
 			t.Fatal(err)
 		}
 		revoked := time.Now()
@@ -134,7 +127,7 @@ func TestN5_EveryChangeReachesAllNodes(t *testing.T) {
 	nodes := newNodes(t, newPostgres(t), 2)
 	one, two := nodes[0], nodes[1]
 	issued := one.user("ada@example.com", RoleAdmin)
-	member, err := one.soleMembership(t.Context(), "ada@example.com")
+	member, err := one.Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,23 +203,22 @@ func within(t *testing.T, what string, limit time.Duration, is func() bool) {
 
 // A node whose listener is lost believes nothing that it remembers.
 func TestN5_NodeThatCannotHearAsksTheDatabase(t *testing.T) {
-	store := newPostgres(t)
-	way := newGate(t, store)
-	pepperFile, _ := pepperFiles.Load(store)
-	deaf := newFixture(t, Config{Store: store, PepperFile: pepperFile.(string), Now: time.Now, TokenLimit: 1000})
-	other := newFixture(t, Config{Store: store, Now: time.Now, TokenLimit: 1000})
+	address := newPostgres(t)
+	way := newGate(t, address)
+	pepperFile, _ := pepperFiles.Load(address)
+	deaf := newFixture(t, Config{Store: address, PepperFile: pepperFile.(string), Now: time.Now, TokenLimit: 1000})
+	other := newFixture(t, Config{Store: address, Now: time.Now, TokenLimit: 1000})
 	issued := other.user("ada@example.com", RoleMember)
-	member, err := other.soleMembership(t.Context(), "ada@example.com")
+	member, err := other.Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The listener of the one node goes through a gate; its requests do not.
-	deaf.watch.Close()
-	config, err := parsePostgres(way.store)
+	location, err := store.ParseLocation(way.store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deaf.watch = watchNodes(config, deaf.db.cache, deaf.Authority.log)
+	deaf.store.ListenAt(location, deaf.api.Gateway.Log)
 	for name, cut := range map[string]func(){"cut off": way.cut, "silent": way.mute} {
 		t.Run(name, func(t *testing.T) {
 			way.open()
@@ -237,7 +229,7 @@ func TestN5_NodeThatCannotHearAsksTheDatabase(t *testing.T) {
 				return deaf.remembered() > 0
 			})
 			cut()
-			if err := other.revokeToken(t.Context(), member.ID, victim.ID); err != nil {
+			if err := other.Revoke(t.Context(), member.ID, victim.ID); err != nil {
 				t.Fatal(err)
 			}
 			revoked := time.Now()
@@ -250,7 +242,7 @@ func TestN5_NodeThatCannotHearAsksTheDatabase(t *testing.T) {
 					t.Fatal("a good token is refused")
 				}
 			}
-			if deaf.db.cache.answers() {
+			if deaf.store.AnswersFromCache() {
 				t.Error("it answers from memory")
 			}
 		})
@@ -267,7 +259,7 @@ func TestN5_NothingIsMissedWhileTheListenerIsKilled(t *testing.T) {
 	store := newPostgres(t)
 	nodes := newNodes(t, store, 2)
 	nodes[0].user("ada@example.com", RoleMember)
-	member, err := nodes[0].soleMembership(t.Context(), "ada@example.com")
+	member, err := nodes[0].Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +280,7 @@ func TestN5_NothingIsMissedWhileTheListenerIsKilled(t *testing.T) {
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND (query LIKE 'SELECT epoch FROM %' OR query LIKE 'LISTEN %')`); err != nil {
 			t.Fatal(err)
 		}
-		if err := nodes[0].revokeToken(t.Context(), member.ID, victim.ID); err != nil {
+		if err := nodes[0].Revoke(t.Context(), member.ID, victim.ID); err != nil {
 			t.Fatal(err)
 		}
 		within(t, "the revocation", time.Second, func() bool { return !nodes[1].accepted(t.Context(), victim.Value) })
@@ -307,7 +299,7 @@ func TestN4_WithoutItsDatabase(t *testing.T) {
 	}
 	server.Stop(t)
 	stopped := time.Now()
-	for time.Since(stopped) < hearingLasts {
+	for time.Since(stopped) < 700*time.Millisecond {
 		f.send("GET", "/me", "", bearer(issued.Value))
 	}
 	for _, request := range [][2]string{{"GET", "/me"}, {"GET", "/settings/tokens"}, {"POST", "/settings/tokens"}, {"DELETE", "/settings/tokens/" + issued.ID}, {"GET", "/healthz"}} {
@@ -343,7 +335,7 @@ func TestN4_WithASilentDatabase(t *testing.T) {
 	issued := f.user("ada@example.com", RoleMember)
 	way.mute()
 	muted := time.Now()
-	waitUntil(t, "the node does not answer from memory", func() bool { return !f.db.cache.answers() })
+	waitUntil(t, "the node does not answer from memory", func() bool { return !f.store.AnswersFromCache() })
 	got := f.send("GET", "/me", "", bearer(issued.Value))
 	wantProblem(t, got, http.StatusServiceUnavailable, "unavailable")
 	if got.header.Get("Retry-After") == "" {
@@ -352,7 +344,7 @@ func TestN4_WithASilentDatabase(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(muted); took > verifyTimeout+2*closeTimeout+patience {
+	if took := time.Since(muted); took > domain.VerifyTimeout+2*5*time.Second+patience {
 		t.Errorf("the answer and the end took %s", took)
 	}
 }
@@ -369,7 +361,7 @@ func TestN4_NothingWaitsWithoutEndForASilentDatabase(t *testing.T) {
 	waitUntilHearing(t, f.Authority)
 	wantStatus(t, visit.get("/web/tokens"), http.StatusOK) // and is remembered
 	way.mute()
-	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout+patience)
+	ctx, cancel := context.WithTimeout(t.Context(), exchange.RequestTimeout+patience)
 	defer cancel()
 	var requests sync.WaitGroup
 	for _, c := range [][]string{{"GET", "/healthz", ""}, {"GET", link, ""}, {"POST", link, "x=", formType}, {"GET", "/web/tokens", "", "Cookie: " + visit.cookie}} {

@@ -17,10 +17,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/api"
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
 var described = sync.OnceValues(func() (*openapi3.T, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(description)
+	doc, err := openapi3.NewLoader().LoadFromData(api.Description)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +36,7 @@ var described = sync.OnceValues(func() (*openapi3.T, error) {
 // it tells of, down to the headers.
 type describedTransport struct {
 	t     *testing.T
-	table routeTable
+	table exchange.Table
 	next  http.RoundTripper
 }
 
@@ -73,23 +77,23 @@ func (d *describedTransport) check(r *http.Request, sent []byte, response *http.
 		return nil // pages, which are for people
 	}
 	request.Body = io.NopCloser(bytes.NewReader(sent))
-	rt, matched := d.table.match(request)
+	rt, matched := d.table.Match(request)
 	fault := response.StatusCode == http.StatusBadGateway || response.StatusCode == http.StatusGatewayTimeout
 	if matched != nil || fault {
 		return visitError(doc, r.Method, received)
 	}
-	item := doc.Paths.Find(rt.pattern)
+	item := doc.Paths.Find(rt.Pattern)
 	if item == nil {
-		return fmt.Errorf("%s is not described", rt.pattern)
+		return fmt.Errorf("%s is not described", rt.Pattern)
 	}
-	operation := item.GetOperation(rt.method)
+	operation := item.GetOperation(rt.Method)
 	if operation == nil {
-		return fmt.Errorf("%s is not described for %s", rt.method, rt.pattern)
+		return fmt.Errorf("%s is not described for %s", rt.Method, rt.Pattern)
 	}
 	input := &openapi3filter.RequestValidationInput{
 		Request:    request,
 		PathParams: map[string]string{"id": request.PathValue("id")},
-		Route:      &routers.Route{Spec: doc, Path: rt.pattern, PathItem: item, Method: rt.method, Operation: operation},
+		Route:      &routers.Route{Spec: doc, Path: rt.Pattern, PathItem: item, Method: rt.Method, Operation: operation},
 		Options:    &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
 	}
 	if response.StatusCode < 300 {
@@ -142,37 +146,37 @@ func TestOpenAPI_DescribesEveryRoute(t *testing.T) {
 	}
 	f := newFixture(t, Config{})
 	inCode := map[string]bool{}
-	for _, rt := range f.routes() {
-		inCode[rt.method+" "+rt.pattern] = true
-		item := doc.Paths.Find(rt.pattern)
-		if item == nil || item.GetOperation(rt.method) == nil {
-			t.Errorf("%s %s is not described", rt.method, rt.pattern)
+	for _, rt := range f.api.Routes() {
+		inCode[rt.Method+" "+rt.Pattern] = true
+		item := doc.Paths.Find(rt.Pattern)
+		if item == nil || item.GetOperation(rt.Method) == nil {
+			t.Errorf("%s %s is not described", rt.Method, rt.Pattern)
 			continue
 		}
-		operation := item.GetOperation(rt.method)
+		operation := item.GetOperation(rt.Method)
 		var scopes []string
-		if rt.needs != "" {
-			scopes = []string{string(rt.needs)}
+		if rt.Needs != "" {
+			scopes = []string{string(rt.Needs)}
 		}
 		want := openapi3.SecurityRequirements{{"bearer": scopes}, {"apiKey": scopes}}
-		if rt.open {
+		if rt.Open {
 			want = openapi3.SecurityRequirements{}
 		}
 		if got := operation.Security; got == nil || fmt.Sprint(*got) != fmt.Sprint(want) {
-			t.Errorf("%s %s: described with the security %v, has %v", rt.method, rt.pattern, got, want)
+			t.Errorf("%s %s: described with the security %v, has %v", rt.Method, rt.Pattern, got, want)
 		}
 		statuses := []int{429, 500, 503}
-		if !rt.open {
+		if !rt.Open {
 			statuses = append(statuses, 400, 401)
 		}
 		for _, status := range statuses {
 			if operation.Responses.Status(status) == nil {
-				t.Errorf("%s %s: %d is not described", rt.method, rt.pattern, status)
+				t.Errorf("%s %s: %d is not described", rt.Method, rt.Pattern, status)
 			}
 		}
-		if !rt.open {
-			if (operation.Responses.Status(http.StatusForbidden) != nil) != (rt.needs != "") {
-				t.Errorf("%s %s: 403 is described: %t", rt.method, rt.pattern, rt.needs == "")
+		if !rt.Open {
+			if (operation.Responses.Status(http.StatusForbidden) != nil) != (rt.Needs != "") {
+				t.Errorf("%s %s: 403 is described: %t", rt.Method, rt.Pattern, rt.Needs == "")
 			}
 		}
 	}
@@ -191,10 +195,10 @@ func TestOpenAPI_NamesWhatTheCodeKnows(t *testing.T) {
 		t.Fatal(err)
 	}
 	var roles []string
-	for _, role := range Roles() {
+	for _, role := range domain.Roles() {
 		roles = append(roles, string(role))
 	}
-	for name, want := range map[string][]string{"Permission": Permissions(), "Role": roles} {
+	for name, want := range map[string][]string{"Permission": domain.Permissions(), "Role": roles} {
 		if got := fmt.Sprint(doc.Components.Schemas[name].Value.Enum); got != fmt.Sprint(want) {
 			t.Errorf("%s: described %s, known %v", name, got, want)
 		}
@@ -205,7 +209,7 @@ func TestOpenAPI_IsServedToAnybody(t *testing.T) {
 	f := newFixture(t, Config{})
 	got := f.send("GET", "/openapi.json", "")
 	wantStatus(t, got, http.StatusOK)
-	if got.body != string(description) || got.header.Get("Content-Type") != "application/json" {
+	if got.body != string(api.Description) || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d bytes of %s", len(got.body), got.header.Get("Content-Type"))
 	}
 	if version := decode[map[string]any](t, got)["openapi"]; version != "3.1.0" {

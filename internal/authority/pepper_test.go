@@ -2,7 +2,10 @@ package authority
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -12,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/pepper"
 )
 
 func TestH5_StoredDigestIsKeyed(t *testing.T) {
@@ -43,10 +48,10 @@ func TestH5_StoredDigestIsKeyed(t *testing.T) {
 	for _, value := range []string{issued.Value, made.Token, session} {
 		wantNoTrace(t, "a file", dump, value)
 		// The digest is there, and it is no plain hash.
-		if !bytes.Contains(dump, []byte(f.peppers.current().digest(value))) {
+		if !bytes.Contains(dump, []byte(f.digest(value))) {
 			t.Error("the files do not hold the keyed digest")
 		}
-		if plain := (pepper{}).digest(value); bytes.Contains(dump, []byte(plain)) {
+		if plain := unkeyed(value); bytes.Contains(dump, []byte(plain)) {
 			t.Error("the digest does not depend on the pepper")
 		}
 	}
@@ -54,10 +59,39 @@ func TestH5_StoredDigestIsKeyed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := f.peppers.current().key
+	key := pepperKeys(t, filepath.Join(dir, "pepper"), 1)[0]
 	if bytes.Contains(database, key) || bytes.Contains(database, []byte(base64.StdEncoding.EncodeToString(key))) {
 		t.Error("the database holds the pepper")
 	}
+}
+
+// unkeyed is the digest of a value without a pepper.
+func unkeyed(value string) string {
+	mac := hmac.New(sha256.New, nil)
+	mac.Write([]byte(value))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// pepperKeys are the keys in a pepper file, which must be as many.
+func pepperKeys(t *testing.T, file string, want int) (keys [][]byte) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if _, text, found := strings.Cut(strings.TrimSpace(line), " "); found && !strings.HasPrefix(line, "#") {
+			key, err := base64.StdEncoding.DecodeString(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) != want {
+		t.Fatalf("the pepper file has %d keys, want %d", len(keys), want)
+	}
+	return keys
 }
 
 // Tokens of before go on working, move to the newest pepper when they are used,
@@ -73,7 +107,7 @@ func TestR7_PepperIsRotated(t *testing.T) {
 		var session string
 		versionOf := func(f *fixture, issued Issued) (version int64) {
 			t.Helper()
-			if err := f.db.read.QueryRowContext(t.Context(), `SELECT pepper_version FROM tokens WHERE id = $1`, issued.ID).Scan(&version); err != nil {
+			if err := f.reads().QueryRowContext(t.Context(), `SELECT pepper_version FROM tokens WHERE id = $1`, issued.ID).Scan(&version); err != nil {
 				t.Fatal(err)
 			}
 			return version
@@ -102,7 +136,7 @@ func TestR7_PepperIsRotated(t *testing.T) {
 				t.Error("not just the token that was used has moved")
 			}
 			versions, err := one.Peppers(t.Context())
-			if want := []PepperVersion{{Version: 1, Credentials: 2}, {Version: 2, Credentials: 2, Current: true}}; err != nil || !slices.Equal(versions, want) {
+			if want := []pepper.Version{{Version: 1, Credentials: 2}, {Version: 2, Credentials: 2, Current: true}}; err != nil || !slices.Equal(versions, want) {
 				t.Errorf("peppers %+v, want %+v: %v", versions, want, err)
 			}
 		})

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
 // make creates a token over HTTP and returns it with its value.
@@ -19,7 +22,7 @@ func (f *fixture) make(credential, body string) row {
 }
 
 // narrowed makes a token that is narrowed to some permissions.
-func (f *fixture) narrowed(credential string, permissions ...permission) row {
+func (f *fixture) narrowed(credential string, permissions ...domain.Permission) row {
 	f.t.Helper()
 	list, err := json.Marshal(permissions)
 	if err != nil {
@@ -33,7 +36,7 @@ func (f *fixture) holds(credential string) string {
 	f.t.Helper()
 	got := f.send("GET", "/me", "", bearer(credential))
 	wantStatus(f.t, got, http.StatusOK)
-	return strings.Join(decode[me](f.t, got).Permissions, " ")
+	return strings.Join(decode[meAnswer](f.t, got).Permissions, " ")
 }
 
 func (f *fixture) session(email string) string {
@@ -66,11 +69,11 @@ func TestS1_TokenHoldsWhatWasChosenForIt(t *testing.T) {
 // The choice on offer is what the role holds.
 func TestS1_NobodyGivesMoreThanHeHolds(t *testing.T) {
 	f := newFixture(t, Config{})
-	for _, role := range Roles() {
+	for _, role := range domain.Roles() {
 		email := string(role) + "@example.com"
 		caller := f.user(email, role)
 		for _, credential := range []string{caller.Value, f.session(email)} {
-			for _, p := range knownPermissions {
+			for _, p := range domain.KnownPermissions {
 				got := f.send("POST", "/settings/tokens", `{"name": "x", "permissions": ["`+string(p)+`"]}`, bearer(credential))
 				if slices.Contains(role.Permissions(), string(p)) {
 					wantStatus(t, got, http.StatusCreated)
@@ -90,7 +93,7 @@ func TestH2_IntersectionOfRoleAndTokenNow(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		caller := f.user("ada@example.com", RoleAdmin)
-		token := f.narrowed(caller.Value, readTokens, readLeads, writeLeads, writeScoring)
+		token := f.narrowed(caller.Value, domain.ReadTokens, domain.ReadLeads, domain.WriteLeads, domain.WriteScoring)
 		for _, step := range []struct {
 			role Role
 			want string
@@ -122,22 +125,22 @@ func TestH2_IntersectionOfRoleAndTokenNow(t *testing.T) {
 func TestH2_EachEndpointAsksForItsPermission(t *testing.T) {
 	f := newFixture(t, Config{TokenLimit: 1000})
 	caller := f.user("ada@example.com", RoleOwner)
-	for _, rt := range f.routes() {
-		if rt.needs == "" {
+	for _, rt := range f.api.Routes() {
+		if rt.Needs == "" {
 			continue
 		}
-		path := strings.Replace(rt.pattern, "{id}", newID("pat_"), 1)
-		others := slices.DeleteFunc(slices.Clone(knownPermissions), func(p permission) bool { return p == rt.needs })
-		refused := f.send(rt.method, path, "", bearer(f.narrowed(caller.Value, others...).Token))
+		path := strings.Replace(rt.Pattern, "{id}", domain.NewID("pat_"), 1)
+		others := slices.DeleteFunc(slices.Clone(domain.KnownPermissions), func(p domain.Permission) bool { return p == rt.Needs })
+		refused := f.send(rt.Method, path, "", bearer(f.narrowed(caller.Value, others...).Token))
 		wantProblem(t, refused, http.StatusForbidden, "forbidden")
-		if !strings.Contains(refused.body, "this token does not hold the permission "+string(rt.needs)) {
-			t.Errorf("%s %s: %s", rt.method, rt.pattern, refused.shown())
+		if !strings.Contains(refused.body, "this token does not hold the permission "+string(rt.Needs)) {
+			t.Errorf("%s %s: %s", rt.Method, rt.Pattern, refused.shown())
 		}
-		if challenge := refused.header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_scope", scope="`+string(rt.needs)+`"`) {
-			t.Errorf("%s %s: challenge %s", rt.method, rt.pattern, challenge)
+		if challenge := refused.header.Get("WWW-Authenticate"); !strings.Contains(challenge, `error="insufficient_scope", scope="`+string(rt.Needs)+`"`) {
+			t.Errorf("%s %s: challenge %s", rt.Method, rt.Pattern, challenge)
 		}
-		if got := f.send(rt.method, path, "", bearer(f.narrowed(caller.Value, rt.needs).Token)); got.status == http.StatusForbidden {
-			t.Errorf("%s %s: refused with what it needs: %s", rt.method, rt.pattern, got.shown())
+		if got := f.send(rt.Method, path, "", bearer(f.narrowed(caller.Value, rt.Needs).Token)); got.status == http.StatusForbidden {
+			t.Errorf("%s %s: refused with what it needs: %s", rt.Method, rt.Pattern, got.shown())
 		}
 	}
 }
@@ -145,8 +148,8 @@ func TestH2_EachEndpointAsksForItsPermission(t *testing.T) {
 func TestH2_RoleAndTokenAreToldApart(t *testing.T) {
 	f := newFixture(t, Config{})
 	caller := f.user("ada@example.com", RoleAdmin)
-	token := f.narrowed(caller.Value, readTokens, writeScoring)
-	guarded := f.handlerFor([]route{{method: "GET", pattern: "/scoring", needs: writeScoring, serve: func(w http.ResponseWriter, _ *http.Request, _ identity) error {
+	token := f.narrowed(caller.Value, domain.ReadTokens, domain.WriteScoring)
+	guarded := f.api.HandlerFor([]exchange.Route{{Method: "GET", Pattern: "/scoring", Needs: domain.WriteScoring, Serve: func(w http.ResponseWriter, _ *http.Request, _ domain.Identity) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}}})
@@ -167,7 +170,7 @@ func TestH2_WhatANarrowedTokenMakesIsNoWider(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		caller := f.user("ada@example.com", RoleOwner)
-		parent := f.narrowed(caller.Value, readTokens, writeTokens, readLeads)
+		parent := f.narrowed(caller.Value, domain.ReadTokens, domain.WriteTokens, domain.ReadLeads)
 		const want = "read:leads read:tokens write:tokens"
 
 		child := f.make(parent.Token, `{"name": "child"}`)
@@ -182,7 +185,7 @@ func TestH2_WhatANarrowedTokenMakesIsNoWider(t *testing.T) {
 
 		// Under a role that holds less it passes on all that it is narrowed to,
 		// so that a rotation loses nothing; what counts is still the role's.
-		wide := f.narrowed(caller.Value, readTokens, writeTokens, writeScoring)
+		wide := f.narrowed(caller.Value, domain.ReadTokens, domain.WriteTokens, domain.WriteScoring)
 		if err := f.SetRole(t.Context(), "ada@example.com", RoleViewer); err != nil {
 			t.Fatal(err)
 		}
@@ -211,10 +214,10 @@ func TestH2_NarrowedTokenChangesNoWiderOne(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		caller := f.user("ada@example.com", RoleOwner)
-		narrow := f.narrowed(caller.Value, readTokens, writeTokens, readLeads)
-		wider := f.narrowed(caller.Value, readTokens, writeTokens, readLeads, writeLeads)
-		beside := f.narrowed(caller.Value, readEvents)
-		within := f.narrowed(caller.Value, readLeads)
+		narrow := f.narrowed(caller.Value, domain.ReadTokens, domain.WriteTokens, domain.ReadLeads)
+		wider := f.narrowed(caller.Value, domain.ReadTokens, domain.WriteTokens, domain.ReadLeads, domain.WriteLeads)
+		beside := f.narrowed(caller.Value, domain.ReadEvents)
+		within := f.narrowed(caller.Value, domain.ReadLeads)
 		before := f.list(caller.Value)
 		for _, c := range []struct {
 			id, body string
@@ -243,7 +246,7 @@ func TestH2_NarrowedTokenChangesNoWiderOne(t *testing.T) {
 			}
 		}
 		for _, id := range []string{within.ID, narrow.ID} {
-			wantStatus(t, f.send("PATCH", "/settings/tokens/"+id, `{"name": "mine", "permissions": ["read:leads"]}`, bearer(f.narrowed(caller.Value, readTokens, writeTokens, readLeads).Token)), http.StatusOK)
+			wantStatus(t, f.send("PATCH", "/settings/tokens/"+id, `{"name": "mine", "permissions": ["read:leads"]}`, bearer(f.narrowed(caller.Value, domain.ReadTokens, domain.WriteTokens, domain.ReadLeads).Token)), http.StatusOK)
 		}
 		if got := f.holds(narrow.Token); got != "read:leads" {
 			t.Errorf("narrowed further it holds %s", got)
@@ -252,21 +255,21 @@ func TestH2_NarrowedTokenChangesNoWiderOne(t *testing.T) {
 }
 
 func TestPermissionSet(t *testing.T) {
-	set := newPermissionSet(writeLeads, readTokens, writeLeads)
+	set := domain.NewPermissionSet(domain.WriteLeads, domain.ReadTokens, domain.WriteLeads)
 	if got := set.String(); got != "read:tokens write:leads" {
 		t.Errorf("stored as %q", got)
 	}
-	if got := storedPermissions(set.String()); fmt.Sprint(got) != fmt.Sprint(set) {
+	if got := domain.StoredPermissions(set.String()); fmt.Sprint(got) != fmt.Sprint(set) {
 		t.Errorf("read back as %v", got)
 	}
-	if empty := storedPermissions(""); empty == nil || len(empty) != 0 || empty.contains(readTokens) || len(empty.intersect(knownPermissions)) != 0 {
+	if empty := domain.StoredPermissions(""); empty == nil || len(empty) != 0 || empty.Contains(domain.ReadTokens) || len(empty.Intersect(domain.KnownPermissions)) != 0 {
 		t.Error("what was stored as no permission is something else")
 	}
-	if !newPermissionSet().within(set) || !set.within(knownPermissions) || knownPermissions.within(set) {
+	if !domain.NewPermissionSet().Within(set) || !set.Within(domain.KnownPermissions) || domain.KnownPermissions.Within(set) {
 		t.Error("within")
 	}
 	// One that a later version stored counts for nothing here.
-	if got := storedPermissions("read:future read:leads").intersect(knownPermissions).String(); got != "read:leads" {
+	if got := domain.StoredPermissions("read:future read:leads").Intersect(domain.KnownPermissions).String(); got != "read:leads" {
 		t.Errorf("an unknown permission counts: %q", got)
 	}
 }

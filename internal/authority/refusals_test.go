@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 func TestP6_TheEmbeddedAPIExplainsWhatIsNoTokenAndNamesTheReason(t *testing.T) {
@@ -24,7 +26,7 @@ func TestP6_TheEmbeddedAPIExplainsWhatIsNoTokenAndNamesTheReason(t *testing.T) {
 		{"X-API-Key: Bearer " + ada, "name_before_token", "Bearer before it"},
 		{"Authorization: Bearer Bearer " + ada, "name_before_token", "Bearer before it"},
 		{bearer(ada[:30]), "malformed_token", "not have been copied in full"},
-		{bearer(newCredential(personalAccessToken)), "unauthenticated", "not have been copied in full"},
+		{bearer(domain.NewCredential(domain.PersonalAccessToken)), "unauthenticated", "not have been copied in full"},
 	} {
 		var headers []string
 		if c.header != "" {

@@ -5,11 +5,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
 )
 
 func TestSeed_InventsWhatTheAPICanServe(t *testing.T) {
-	overStores(t, func(t *testing.T, store string) {
-		f := newFixture(t, Config{Store: store})
+	overStores(t, func(t *testing.T, kind string) {
+		f := newFixture(t, Config{Store: kind})
 		const users, tokens = 300, 6000
 		made, err := f.Seed(t.Context(), SeedConfig{Users: users, Tokens: tokens})
 		if err != nil {
@@ -27,7 +30,7 @@ func TestSeed_InventsWhatTheAPICanServe(t *testing.T) {
 		}
 		sum, now, most := 0, f.now(), 0
 		for _, u := range listed {
-			list, err := f.tokensOf(t.Context(), u.ID)
+			list, err := f.TokensOf(t.Context(), u.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +52,7 @@ func TestSeed_InventsWhatTheAPICanServe(t *testing.T) {
 		if rows := f.list(session); len(rows) != most {
 			t.Errorf("the first user lists %d tokens, want the most, %d", len(rows), most)
 		}
-		if _, err := f.Seed(t.Context(), SeedConfig{Users: 10, Tokens: 10}); !errors.Is(err, ErrNotEmpty) {
+		if _, err := f.Seed(t.Context(), SeedConfig{Users: 10, Tokens: 10}); !errors.Is(err, store.ErrNotEmpty) {
 			t.Errorf("a second time: %v", err)
 		}
 		if again, err := f.Seed(t.Context(), SeedConfig{Users: 10, Tokens: 25, Add: true}); err != nil || again.Tokens != 25 {
@@ -59,24 +62,24 @@ func TestSeed_InventsWhatTheAPICanServe(t *testing.T) {
 }
 
 // impossible says what no token of the API could look like.
-func impossible(t token, now time.Time) string {
+func impossible(t domain.Token, now time.Time) string {
 	within := func(at *time.Time, from, to time.Time) bool { return at == nil || !at.Before(from) && !at.After(to) }
 	end := now
-	if t.revokedAt != nil {
-		end = *t.revokedAt
+	if t.RevokedAt != nil {
+		end = *t.RevokedAt
 	}
 	switch {
-	case validateTokenName(t.name) != nil:
+	case (&domain.Tokens{Now: time.Now}).Check(domain.Identity{}, domain.TokenRequest{Name: t.Name}) != nil:
 		return "has a name that is refused"
-	case t.createdAt.After(now), !within(t.revokedAt, t.createdAt, now), !within(t.lastUsedAt, t.createdAt, end):
+	case t.CreatedAt.After(now), !within(t.RevokedAt, t.CreatedAt, now), !within(t.LastUsedAt, t.CreatedAt, end):
 		return "has times in no order"
-	case t.lastUsedAt != nil && (expired(t.expiresAt, *t.lastUsedAt) || t.validFrom != nil && t.lastUsedAt.Before(*t.validFrom)):
+	case t.LastUsedAt != nil && (domain.Expired(t.ExpiresAt, *t.LastUsedAt) || t.ValidFrom != nil && t.LastUsedAt.Before(*t.ValidFrom)):
 		return "was used when it was not accepted"
-	case t.expiresAt != nil && !t.expiresAt.After(t.createdAt):
+	case t.ExpiresAt != nil && !t.ExpiresAt.After(t.CreatedAt):
 		return "ended before it began"
-	case !strings.HasPrefix(t.prefix, "kbn_pat_") || len(t.prefix) != len("kbn_pat_")+publicDigits:
+	case !strings.HasPrefix(t.Prefix, "kbn_pat_") || len(t.Prefix) != len("kbn_pat_")+domain.PublicDigits:
 		return "has a prefix of another form"
-	case t.permissions != nil && !t.permissions.within(knownPermissions):
+	case t.Permissions != nil && !t.Permissions.Within(domain.KnownPermissions):
 		return "has permissions that there are not"
 	}
 	return ""
@@ -84,7 +87,7 @@ func impossible(t token, now time.Time) string {
 
 func TestSeed_RefusesNumbersBeyondBounds(t *testing.T) {
 	f := newFixture(t, Config{})
-	for _, cfg := range []SeedConfig{{Users: 0, Tokens: 1}, {Users: maxSeedUsers + 1}, {Users: 1, Tokens: -1}, {Users: 1, Tokens: maxSeedTokens + 1}} {
+	for _, cfg := range []SeedConfig{{Users: 0, Tokens: 1}, {Users: 1_000_000 + 1}, {Users: 1, Tokens: -1}, {Users: 1, Tokens: 20_000_000 + 1}} {
 		var invalid *InvalidError
 		if _, err := f.Seed(t.Context(), cfg); !errors.As(err, &invalid) {
 			t.Errorf("%+v: %v", cfg, err)

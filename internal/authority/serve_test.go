@@ -8,16 +8,17 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
 // serving runs Serve and returns its address, and a function that ends it.
 func serving(t *testing.T, a *Authority) (address string, stop func() error) {
 	t.Helper()
-	l, err := listenLoopback(t.Context())
+	l, err := listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestR24_HeadersAreLimited(t *testing.T) {
 
 func TestServe_FailingListenerIsReported(t *testing.T) {
 	f := newFixture(t, Config{})
-	l, err := listenLoopback(t.Context())
+	l, err := listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,11 +154,11 @@ func TestA21_AmbiguousFramingIsRefused(t *testing.T) {
 // it gives to a request's sender.
 func (f *fixture) serveHasty(readTimeout time.Duration) (address string) {
 	f.t.Helper()
-	l, err := listenLoopback(f.t.Context())
+	l, err := listen(f.t.Context())
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	server := f.httpServer()
+	server := exchange.NewServer(f.Handler(), f.api.Gateway.Log)
 	server.ReadTimeout = readTimeout
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
@@ -176,8 +177,8 @@ func (f *fixture) serveHasty(readTimeout time.Duration) (address string) {
 func TestR25_ALateBodyIsTheSendersAffair(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleMember)
-	if took := f.httpServer().ReadTimeout; took >= requestTimeout {
-		t.Errorf("a body may take %s, and all of a request %s", took, requestTimeout)
+	if took := exchange.NewServer(f.Handler(), f.api.Gateway.Log).ReadTimeout; took >= exchange.RequestTimeout {
+		t.Errorf("a body may take %s, and all of a request %s", took, exchange.RequestTimeout)
 	}
 	c := dial(t, f.serveHasty(200*time.Millisecond))
 	if _, err := fmt.Fprintf(c, "POST /settings/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", issued.Value); err != nil {
@@ -193,35 +194,7 @@ func TestR25_ALateBodyIsTheSendersAffair(t *testing.T) {
 	}
 }
 
-// lateBody notes when somebody began to read it.
-type lateBody struct {
-	io.Reader
-	begun *time.Time
-}
-
-func (b lateBody) Read(p []byte) (int, error) {
-	if b.begun.IsZero() {
-		*b.begun = time.Now()
-	}
-	return b.Reader.Read(p)
-}
-
-// A form that comes slowly must leave time for its answer, as the body of a
-// request of the API does: what the server gives for an answer counts from the
-// head on.
-func TestR25_ALateFormIsAnsweredInTime(t *testing.T) {
-	f := newWebFixture(t, Config{})
-	var end, begun time.Time
-	table := newRouteTable([]route{{method: http.MethodPost, pattern: webPath + "/late", open: true, serve: func(_ http.ResponseWriter, r *http.Request, _ identity) error {
-		end, _ = r.Context().Deadline()
-		return nil
-	}}})
-	r := httptest.NewRequestWithContext(t.Context(), "POST", webPath+"/late", lateBody{strings.NewReader("x="), &begun})
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if err := f.serveWeb(&exchange{ResponseWriter: httptest.NewRecorder()}, r, table); err != nil {
-		t.Fatal(err)
-	}
-	if begun.IsZero() || end.IsZero() || end.After(begun.Add(requestTimeout)) {
-		t.Errorf("the form was read from %s on, and its answer may take until %s", begun, end)
-	}
+func listen(ctx context.Context) (net.Listener, error) {
+	var listening net.ListenConfig
+	return listening.Listen(ctx, "tcp", "127.0.0.1:0")
 }

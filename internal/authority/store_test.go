@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
@@ -226,7 +227,7 @@ func TestA58_NewerSchemaIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.db.write.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {
+	if _, err := writesOf(a).ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Close(); err != nil {
@@ -269,18 +270,18 @@ func TestOpen_WaitsForTheLockNoLongerThanAsked(t *testing.T) {
 func TestN4_BusyStoreStillVerifies(t *testing.T) {
 	store := sqliteStore(t)
 	f := newFixture(t, Config{Store: store})
-	f.lastUsed.patience = lastUsedPatience
+	f.lastUse.Patience = 50 * time.Millisecond // as in production
 	issued := f.user("ada@example.com", RoleMember)
 	other, err := Open(t.Context(), Config{Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := other.db.write.BeginTx(t.Context(), nil)
+	tx, err := writesOf(other).BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Longer than a request waits for its last use to be stored.
-	if _, err := f.db.write.ExecContext(t.Context(), `PRAGMA busy_timeout = 200`); err != nil {
+	if _, err := f.writes().ExecContext(t.Context(), `PRAGMA busy_timeout = 200`); err != nil {
 		t.Fatal(err)
 	}
 	if !f.works(issued.Value) {
@@ -307,7 +308,7 @@ func TestN4_AStoreThatTakesNoChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, Config{Store: "sqlite:" + filepath.Join(t.TempDir(), "private", "kenbun.db"), TokenLimit: 1000})
 			caller := f.user("ada@example.com", RoleMember)
-			if _, err := f.db.write.ExecContext(t.Context(), statement); err != nil {
+			if _, err := f.writes().ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
 			var got answer
@@ -324,7 +325,7 @@ func TestN4_AStoreThatTakesNoChanges(t *testing.T) {
 			if listed := len(f.list(caller.Value)); listed != made {
 				t.Errorf("%d tokens are listed, and %d were made", listed, made)
 			}
-			if _, err := f.IssueToken(t.Context(), "ada@example.com", "one more", nil); !errors.Is(err, errStoreTakesNothing) {
+			if _, err := f.IssueToken(t.Context(), "ada@example.com", "one more", nil); !errors.Is(err, store.ErrTakesNothing) {
 				t.Errorf("an operator is told: %v", err)
 			}
 		})
@@ -334,13 +335,13 @@ func TestN4_AStoreThatTakesNoChanges(t *testing.T) {
 // Up to schema version 8, nodes stored their counts of requests. They referred to
 // tokens, so that counts left behind would keep tokens from being removed.
 func TestOpen_DropsTheRequestCountsOfOlderVersions(t *testing.T) {
-	overStores(t, func(t *testing.T, store string) {
-		if store == "memory" {
+	overStores(t, func(t *testing.T, kind string) {
+		if kind == "memory" {
 			t.Skip("nothing outlives the process")
 		}
 		var made Issued
 		t.Run("an older version", func(t *testing.T) {
-			f := newFixture(t, Config{Store: store})
+			f := newFixture(t, Config{Store: kind})
 			made = f.user("ada@example.com", RoleMember)
 			for _, statement := range []string{
 				`CREATE TABLE request_counts (
@@ -350,13 +351,13 @@ func TestOpen_DropsTheRequestCountsOfOlderVersions(t *testing.T) {
 				`DELETE FROM goose_db_version WHERE version_id = 9`,
 				`UPDATE tokens SET revoked_at = 1`,
 			} {
-				if _, err := f.db.write.ExecContext(t.Context(), statement); err != nil {
+				if _, err := f.writes().ExecContext(t.Context(), statement); err != nil {
 					t.Fatal(err)
 				}
 			}
 		})
-		f := newFixture(t, Config{Store: store})
-		if n := f.forgetNow(DefaultKeepDead); n != 1 {
+		f := newFixture(t, Config{Store: kind})
+		if n := f.forgetNow(store.DefaultKeepDead); n != 1 {
 			t.Errorf("%d tokens were removed, want the one of which requests were counted", n)
 		}
 	})

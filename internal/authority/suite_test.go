@@ -3,6 +3,7 @@ package authority
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -21,6 +22,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
@@ -152,10 +155,10 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	f.Authority = a
 	// What a request or a look waits for is not given up on a slow disk: the test
 	// is about what is stored.
-	a.lastUsed.patience, a.usage.patience = patience, patience
+	a.lastUse.Patience, a.uses.Patience = patience, patience
 	server := httptest.NewServer(a.Handler())
 	f.url, f.client = server.URL, server.Client()
-	f.client.Transport = &describedTransport{t: t, table: newRouteTable(a.routes()), next: f.client.Transport}
+	f.client.Transport = &describedTransport{t: t, table: exchange.NewTable(a.api.Routes()), next: f.client.Transport}
 	t.Cleanup(func() {
 		server.Close()
 		if err := a.Close(); err != nil {
@@ -302,3 +305,89 @@ func (f *fixture) list(credential string) map[string]row {
 	}
 	return rows
 }
+
+// reads and writes are the connections of the store, for looking at the rows and for
+// damaging them.
+func (f *fixture) reads() *sql.DB {
+	read, _ := f.store.Pools()
+	return read
+}
+
+func (f *fixture) writes() *sql.DB { return writesOf(f.Authority) }
+
+func writesOf(a *Authority) *sql.DB {
+	_, write := a.store.Pools()
+	return write
+}
+
+// digest is the newest digest of a credential.
+func (f *fixture) digest(value string) string {
+	digest, _ := f.Digest(value)
+	return digest
+}
+
+// usesOf are the uses of a token, with those that were recorded a moment ago.
+func (f *fixture) usesOf(ctx context.Context, userID, id string, page, limit int) ([]domain.Use, int, error) {
+	f.Authority.uses.Flush(ctx)
+	return f.UsesOf(ctx, userID, id, page, limit)
+}
+
+// interrupted is a store of tokens that does something else around each change.
+type interrupted struct {
+	domain.TokenStore
+	before func()
+	within func() // before the change is committed
+}
+
+func (s interrupted) Change(ctx context.Context, do func(tx domain.Tx) error) error {
+	if s.before != nil {
+		s.before()
+	}
+	return s.TokenStore.Change(ctx, func(tx domain.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		if s.within != nil {
+			s.within()
+		}
+		return nil
+	})
+}
+
+// interrupt has changes of tokens go through a store that does something else.
+func (f *fixture) interrupt(store interrupted) {
+	store.TokenStore = f.Tokens.Store
+	f.Tokens.Store = store
+}
+
+// meAnswer, unitAnswer and problemAnswer are what tests look at on the wire.
+type meAnswer struct {
+	OrgMemberID string   `json:"org_member_id"`
+	FirstName   string   `json:"first_name"`
+	LastName    string   `json:"last_name"`
+	Email       string   `json:"email"`
+	Verified    bool     `json:"verified"`
+	Role        Role     `json:"role"`
+	OrgID       string   `json:"org_id"`
+	Permissions []string `json:"permissions"`
+	ActiveUnit  *string  `json:"active_ou"`
+}
+
+type unitAnswer struct {
+	UnitID    string `json:"unit_id"`
+	OrgID     string `json:"org_id"`
+	Name      string `json:"name"`
+	Slug      string `json:"slug"`
+	IsDefault bool   `json:"is_default"`
+}
+
+type problemAnswer struct {
+	Error struct {
+		Code      string `json:"code"`
+		Message   string `json:"message"`
+		RequestID string `json:"request_id"`
+	} `json:"error"`
+}
+
+// localTime is how a field of a page holds a time.
+func localTime(t *time.Time) string { return t.UTC().Format("2006-01-02T15:04:05") }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // sameForm checks that got has the members of the documentation's example, in
@@ -280,7 +282,7 @@ func TestK3_UnknownAndForeignLookTheSame(t *testing.T) {
 		ben := f.user("ben@example.com", RoleOwner)
 		requestID := regexp.MustCompile(`req_[0-9A-Za-z]+`)
 		var first string
-		for _, id := range []string{newID("pat_"), ada.ID, "x", "%00", "%2e%2e", "pat_%25", "*"} {
+		for _, id := range []string{domain.NewID("pat_"), ada.ID, "x", "%00", "%2e%2e", "pat_%25", "*"} {
 			got := f.send("DELETE", "/settings/tokens/"+id, "", bearer(ben.Value))
 			wantProblem(t, got, http.StatusNotFound, "not_found")
 			got.header.Del("Date")

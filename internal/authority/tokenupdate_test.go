@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 func TestS2_RefusedBeforeItsBeginning(t *testing.T) {
@@ -29,7 +31,7 @@ func TestS2_RefusedBeforeItsBeginning(t *testing.T) {
 				t.Errorf("at %s: works is %t", c.at, got)
 			}
 		}
-		if !strings.Contains(f.log.String(), `"refused":"`+causeNotYet+`"`) {
+		if !strings.Contains(f.log.String(), `"refused":"`+domain.CauseNotYet+`"`) {
 			t.Error("the log does not name the cause")
 		}
 	})
@@ -277,7 +279,7 @@ func TestS8_RotationByTheTokenItself(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		caller := f.user("ada@example.com", RoleMember)
-		old := f.narrowed(caller.Value, readTokens, writeTokens, readLeads)
+		old := f.narrowed(caller.Value, domain.ReadTokens, domain.WriteTokens, domain.ReadLeads)
 		fresh := f.make(old.Token, `{"name": "narrowed"}`)
 		if f.holds(fresh.Token) != f.holds(old.Token) {
 			t.Error("the new one holds something else")

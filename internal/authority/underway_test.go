@@ -3,15 +3,15 @@ package authority
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // slowRequest is one whose sender was let in and keeps its body back.
@@ -73,11 +73,11 @@ func TestK3_NothingIsChangedByARequestThatARevocationOvertakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		member, err := f.soleMembership(t.Context(), "ada@example.com")
+		member, err := f.Member(t.Context(), "ada@example.com", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		units, err := f.units(t.Context(), member.OrgID)
+		units, err := f.Units(t.Context(), member.OrgID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestK3_NothingIsChangedByARequestThatARevocationOvertakes(t *testing.T) {
 			take, back func(ctx context.Context, id string) error
 			status     int
 		}{
-			"revoked":   {take: func(ctx context.Context, id string) error { return f.revokeToken(ctx, member.ID, id) }, status: http.StatusUnauthorized},
+			"revoked":   {take: func(ctx context.Context, id string) error { return f.Revoke(ctx, member.ID, id) }, status: http.StatusUnauthorized},
 			"suspended": {take: func(ctx context.Context, _ string) error { return f.Suspend(ctx, "ada@example.com") }, back: func(ctx context.Context, _ string) error { return f.Restore(ctx, "ada@example.com") }, status: http.StatusUnauthorized},
 			"ended": {take: func(ctx context.Context, id string) error {
 				return f.narrow(ctx, session, id, `{"expires_at": "`+f.now().Add(2*time.Second).Format(time.RFC3339)+`"}`, func() { f.clock.advance(3 * time.Second) })
@@ -97,7 +97,7 @@ func TestK3_NothingIsChangedByARequestThatARevocationOvertakes(t *testing.T) {
 			for request, body := range map[string]string{
 				"POST /settings/tokens":        `{"name": "made by a thief"}`,
 				"PATCH /settings/tokens/OTHER": `{"name": "renamed by a thief"}`,
-				"POST /org-units/active":       `{"ouId": "` + units[0].id + `"}`,
+				"POST /org-units/active":       `{"ouId": "` + units[0].ID + `"}`,
 			} {
 				t.Run(what+"/"+strings.ReplaceAll(request, "/", "_"), func(t *testing.T) {
 					stolen, other := f.token("ada@example.com", "stolen"), f.token("ada@example.com", "other")
@@ -176,26 +176,23 @@ func TestK3_AFormThatTheEndOfItsSessionOvertakes(t *testing.T) {
 			values.Set(name, value)
 		}
 		_, session, _ := strings.Cut(visit.cookie, "=")
-		as, err := f.verify(t.Context(), webSession, session)
+		as, err := f.Verify(t.Context(), domain.WebSession, session)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.endSession(t.Context(), as.credentialID); err != nil {
-			t.Fatal(err)
+		f.interrupt(interrupted{before: func() {
+			if err := f.EndSession(t.Context(), as.CredentialID); err != nil {
+				t.Error(err)
+			}
+		}})
+		got := visit.submit("/web/tokens/new", values)
+		if got.status != http.StatusUnauthorized || !strings.Contains(got.body, "Sign in to see your tokens") {
+			t.Errorf("status %d", got.status)
 		}
-		r := httptest.NewRequestWithContext(t.Context(), "POST", "/web/tokens/new", nil)
-		r.PostForm = values
-		recorder := httptest.NewRecorder()
-		ex := &exchange{ResponseWriter: recorder}
-		err = f.serveCreate(ex, r, as)
-		if err == nil {
-			t.Fatal("the form made a token")
+		if line := f.lineWith(got.header.Get("X-Request-Id")); !strings.Contains(line, `"refused":"`+domain.CauseUnknown+`"`) {
+			t.Errorf("the log has %q", line)
 		}
-		f.failWeb(ex, r, err)
-		if recorder.Code != http.StatusUnauthorized || !strings.Contains(recorder.Body.String(), "Sign in to see your tokens") || ex.refused != causeUnknown {
-			t.Errorf("status %d, refused %q", recorder.Code, ex.refused)
-		}
-		if tokens, err := f.tokensOf(t.Context(), as.userID); err != nil || len(tokens) != 1 {
+		if tokens, err := f.TokensOf(t.Context(), as.UserID); err != nil || len(tokens) != 1 {
 			t.Errorf("%d tokens, %v", len(tokens), err)
 		}
 	})
@@ -207,16 +204,16 @@ func TestK3_AFormThatTheEndOfItsSessionOvertakes(t *testing.T) {
 func TestK3_ARevocationWaitsForWhatItsTokenIsMaking(t *testing.T) {
 	f := newFixture(t, Config{Store: newPostgres(t)})
 	maker := f.user("ada@example.com", RoleMember)
-	as, err := f.authenticate(t.Context(), maker.Value)
+	as, err := f.Authenticate(t.Context(), maker.Value)
 	if err != nil {
 		t.Fatal(err)
 	}
 	revoked := make(chan error, 1)
-	_, err = f.createTokenAs(t.Context(), as, tokenRequest{name: "made"}, func(*sql.Tx) error {
-		go func() { revoked <- f.revokeToken(t.Context(), as.userID, maker.ID) }()
+	f.interrupt(interrupted{within: func() {
+		go func() { revoked <- f.Revoke(t.Context(), as.UserID, maker.ID) }()
 		waitUntil(t, "the revocation waits", func() bool {
 			var waiting int
-			if err := f.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`).Scan(&waiting); err != nil {
+			if err := f.reads().QueryRowContext(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`).Scan(&waiting); err != nil {
 				t.Error(err)
 			}
 			return waiting > 0 || len(revoked) > 0
@@ -224,9 +221,8 @@ func TestK3_ARevocationWaitsForWhatItsTokenIsMaking(t *testing.T) {
 		if len(revoked) > 0 {
 			t.Error("the revocation did not wait")
 		}
-		return nil
-	})
-	if err != nil {
+	}})
+	if _, err := f.Create(t.Context(), as, domain.TokenRequest{Name: "made"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-revoked; err != nil {
@@ -250,8 +246,8 @@ func TestS5_AFormThatAChangeOvertakes(t *testing.T) {
 		values[name] = chosen
 	}
 	saved := make(chan answer, 1)
-	err := f.db.change(t.Context(), func(tx *sql.Tx) error {
-		waiting := f.db.write.Stats().WaitCount
+	err := f.store.Change(t.Context(), func(tx domain.Tx) error {
+		waiting := f.writes().Stats().WaitCount
 		go func() {
 			got, err := f.trySend(t.Context(), "POST", path, values.Encode(), formType, "Cookie: "+visit.cookie)
 			if err != nil {
@@ -259,14 +255,14 @@ func TestS5_AFormThatAChangeOvertakes(t *testing.T) {
 			}
 			saved <- got
 		}()
-		waitUntil(t, "the form waits for the store", func() bool { return f.db.write.Stats().WaitCount > waiting || len(saved) > 0 })
-		tokens, err := f.tokensOf(t.Context(), member.ID)
+		waitUntil(t, "the form waits for the store", func() bool { return f.writes().Stats().WaitCount > waiting || len(saved) > 0 })
+		tokens, err := f.TokensOf(t.Context(), member.ID)
 		if err != nil {
 			return err
 		}
 		narrowed := tokens[0]
-		narrowed.permissions = newPermissionSet(readLeads)
-		return f.storeChange(t.Context(), tx, narrowed)
+		narrowed.Permissions = domain.NewPermissionSet(domain.ReadLeads)
+		return tx.UpdateToken(t.Context(), narrowed)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -276,8 +272,8 @@ func TestS5_AFormThatAChangeOvertakes(t *testing.T) {
 	if !strings.Contains(got.body, "The choice of permissions was changed meanwhile. It is now: read:leads.") {
 		t.Error("the page does not say what the token is now")
 	}
-	tokens, err := f.tokensOf(t.Context(), member.ID)
-	if err != nil || len(tokens) != 1 || len(tokens[0].permissions) != 1 {
-		t.Errorf("the token holds %v, %v", tokens[0].permissions, err)
+	tokens, err := f.TokensOf(t.Context(), member.ID)
+	if err != nil || len(tokens) != 1 || len(tokens[0].Permissions) != 1 {
+		t.Errorf("the token holds %v, %v", tokens[0].Permissions, err)
 	}
 }

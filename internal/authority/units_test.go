@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 func (f *fixture) unit(organization, name string) string {
@@ -18,7 +20,7 @@ func (f *fixture) unit(organization, name string) string {
 
 func (f *fixture) activeOf(credential string) string {
 	f.t.Helper()
-	active := decode[me](f.t, f.send("GET", "/me", "", bearer(credential))).ActiveUnit
+	active := decode[meAnswer](f.t, f.send("GET", "/me", "", bearer(credential))).ActiveUnit
 	if active == nil {
 		f.t.Fatal("no unit is active")
 	}
@@ -32,7 +34,7 @@ func TestN7_MemberChoosesHisUnit(t *testing.T) {
 		second := f.token("ada@example.com", "second")
 		first := f.activeOf(ada.Value)
 		emea := f.unit("default", "EMEA & Africa")
-		units := decode[[]listedUnit](t, f.send("GET", "/org-units", "", bearer(ada.Value)))
+		units := decode[[]unitAnswer](t, f.send("GET", "/org-units", "", bearer(ada.Value)))
 		if len(units) != 2 || units[0].UnitID != first || !units[0].IsDefault || units[1].UnitID != emea || units[1].IsDefault || units[1].Slug != "emea-africa" || units[1].Name != "EMEA & Africa" {
 			t.Errorf("units %+v", units)
 		}
@@ -62,7 +64,7 @@ func TestN7_TokenWorksInOneOrganization(t *testing.T) {
 		elsewhere := f.unit("Elsewhere", "Sales")
 		before := f.activeOf(ada.Value)
 		foreign := f.send("POST", "/org-units/active", `{"ouId": "`+elsewhere+`"}`, bearer(ada.Value))
-		absent := f.send("POST", "/org-units/active", `{"ouId": "`+newID("unit_")+`"}`, bearer(ada.Value))
+		absent := f.send("POST", "/org-units/active", `{"ouId": "`+domain.NewID("unit_")+`"}`, bearer(ada.Value))
 		wantProblem(t, foreign, http.StatusNotFound, "not_found")
 		if sameProblem(foreign) != sameProblem(absent) {
 			t.Errorf("another organization's unit tells itself apart:\n%s\n%s", foreign.body, absent.body)
@@ -70,7 +72,7 @@ func TestN7_TokenWorksInOneOrganization(t *testing.T) {
 		if f.activeOf(ada.Value) != before {
 			t.Error("the unit of another organization is active")
 		}
-		if units := decode[[]listedUnit](t, f.send("GET", "/org-units", "", bearer(ada.Value))); len(units) != 1 || units[0].UnitID != before {
+		if units := decode[[]unitAnswer](t, f.send("GET", "/org-units", "", bearer(ada.Value))); len(units) != 1 || units[0].UnitID != before {
 			t.Errorf("units %+v", units)
 		}
 		// Membership is checked at each request.
@@ -101,10 +103,10 @@ func TestAddUnit_BadNames(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := f.AddUnit(t.Context(), DefaultOrganization, "DEFAULT!"); !errors.Is(err, ErrUnitExists) {
+	if _, err := f.AddUnit(t.Context(), DefaultOrganization, "DEFAULT!"); !errors.Is(err, domain.ErrUnitExists) {
 		t.Errorf("the same name again: %v", err)
 	}
-	if _, err := f.AddUnit(t.Context(), "nowhere", "x"); !errors.Is(err, ErrUnknownOrganization) {
+	if _, err := f.AddUnit(t.Context(), "nowhere", "x"); !errors.Is(err, domain.ErrUnknownOrganization) {
 		t.Errorf("in no organization: %v", err)
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-func (f *fixture) uses(userID string, issued Issued) []tokenUse {
+func (f *fixture) uses(userID string, issued Issued) []domain.Use {
 	f.t.Helper()
 	uses, total, err := f.usesOf(f.t.Context(), userID, issued.ID, 1, 100_000)
 	if err != nil {
@@ -25,7 +27,7 @@ func (f *fixture) uses(userID string, issued Issued) []tokenUse {
 // storedUses is how many uses of all tokens are stored.
 func (f *fixture) storedUses() (n int) {
 	f.t.Helper()
-	if err := f.db.read.QueryRowContext(f.t.Context(), `SELECT count(*) FROM token_uses`).Scan(&n); err != nil {
+	if err := f.reads().QueryRowContext(f.t.Context(), `SELECT count(*) FROM token_uses`).Scan(&n); err != nil {
 		f.t.Fatal(err)
 	}
 	return n
@@ -35,7 +37,7 @@ func TestS7_EachRequestWithATokenIsRecorded(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		issued := f.user("ada@example.com", RoleViewer)
-		member, err := f.soleMembership(t.Context(), "ada@example.com")
+		member, err := f.Member(t.Context(), "ada@example.com", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +67,7 @@ func TestS7_EachRequestWithATokenIsRecorded(t *testing.T) {
 		f.send("GET", "/me", "", bearer(issued.Value[:len(issued.Value)-1]))
 		var got []string
 		for _, u := range f.uses(member.ID, issued) {
-			got = append(got, fmt.Sprint(u.at.UnixMicro(), u.method, u.path, u.status, u.requestID))
+			got = append(got, fmt.Sprint(u.At.UnixMicro(), u.Method, u.Path, u.Status, u.RequestID))
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -81,7 +83,7 @@ func TestS7_UsesArePruned(t *testing.T) {
 		f := newFixture(t, Config{Store: store, UsagePerToken: 20, UsageRetention: 24 * time.Hour})
 		issued := f.user("ada@example.com", RoleMember)
 		other := f.token("ada@example.com", "other")
-		member, err := f.soleMembership(t.Context(), "ada@example.com")
+		member, err := f.Member(t.Context(), "ada@example.com", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +98,7 @@ func TestS7_UsesArePruned(t *testing.T) {
 		f.works(issued.Value)
 		f.uses(member.ID, issued)
 		f.clock.advance(2 * time.Hour)
-		f.usage.pruneOld()
+		f.Authority.uses.Prune()
 		if mine, others := len(f.uses(member.ID, issued)), len(f.uses(member.ID, other)); mine != 1 || others != 0 {
 			t.Errorf("%d and %d uses are left, want the one of the last day", mine, others)
 		}
@@ -108,12 +110,12 @@ func TestS7_OverloadLosesUsesAndNothingElse(t *testing.T) {
 	f := newFixture(t, Config{Store: sqliteStore(t), UsagePerToken: 100_000})
 	issued := f.user("ada@example.com", RoleMember)
 	f.works(issued.Value)
-	tx, err := f.db.write.BeginTx(t.Context(), nil) // the writer waits for this
+	tx, err := f.writes().BeginTx(t.Context(), nil) // the writer waits for this
 	if err != nil {
 		t.Fatal(err)
 	}
 	handler := f.Handler()
-	const requests = 2*usageWaiting + 100
+	const requests = 2*8192 + 100 // twice as many as can wait to be stored
 	slow := 0
 	for answered := 0; answered < requests; {
 		started := time.Now()
@@ -122,7 +124,7 @@ func TestS7_OverloadLosesUsesAndNothingElse(t *testing.T) {
 		switch {
 		case got.status == http.StatusOK:
 			answered++
-		case got.status != http.StatusServiceUnavailable || took < verifyTimeout:
+		case got.status != http.StatusServiceUnavailable || took < domain.VerifyTimeout:
 			t.Fatalf("status %d after %s", got.status, took)
 		}
 		// Half of them find no room for their use. One or the other is slow on a
@@ -160,7 +162,7 @@ func TestS7_OverloadLosesUsesAndNothingElse(t *testing.T) {
 func TestS7_TheNewestUsesAreKept(t *testing.T) {
 	f := newFixture(t, Config{UsagePerToken: 20})
 	issued := f.user("ada@example.com", RoleMember)
-	member, err := f.soleMembership(t.Context(), "ada@example.com")
+	member, err := f.Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,17 +170,11 @@ func TestS7_TheNewestUsesAreKept(t *testing.T) {
 	f.uses(member.ID, issued)
 	started := f.clock.Now()
 	for i := range 50 {
-		f.usage.record(tokenUse{tokenID: issued.ID, at: started.Add(time.Duration(i+1) * time.Second), requestID: fmt.Sprint(i)})
-	}
-	f.usage.mu.Lock()
-	waiting := f.usage.waiting
-	f.usage.mu.Unlock()
-	if waiting > 20 {
-		t.Errorf("%d wait", waiting)
+		f.Authority.uses.Record(domain.Use{TokenID: issued.ID, At: started.Add(time.Duration(i+1) * time.Second), RequestID: fmt.Sprint(i)})
 	}
 	uses := f.uses(member.ID, issued)
-	if len(uses) > 22 || uses[0].requestID != "49" || uses[19].requestID != "30" {
-		t.Errorf("%d uses, the first is %s and the twentieth %s", len(uses), uses[0].requestID, uses[19].requestID)
+	if len(uses) > 22 || uses[0].RequestID != "49" || uses[19].RequestID != "30" {
+		t.Errorf("%d uses, the first is %s and the twentieth %s", len(uses), uses[0].RequestID, uses[19].RequestID)
 	}
 }
 
@@ -186,15 +182,15 @@ func TestS7_TheNewestUsesAreKept(t *testing.T) {
 func TestS7_UsesWaitForTheDatabase(t *testing.T) {
 	f := newFixture(t, Config{Store: sqliteStore(t)})
 	issued := f.user("ada@example.com", RoleMember)
-	member, err := f.soleMembership(t.Context(), "ada@example.com")
+	member, err := f.Member(t.Context(), "ada@example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.write.ExecContext(t.Context(), `PRAGMA busy_timeout = 1`); err != nil {
+	if _, err := f.writes().ExecContext(t.Context(), `PRAGMA busy_timeout = 1`); err != nil {
 		t.Fatal(err)
 	}
 	other := newFixture(t, Config{Store: "sqlite:" + f.path(t)})
-	tx, err := other.db.write.BeginTx(t.Context(), nil)
+	tx, err := other.writes().BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +212,7 @@ func TestS7_UsesWaitForTheDatabase(t *testing.T) {
 // path is the file of a store in SQLite.
 func (f *fixture) path(t *testing.T) (path string) {
 	t.Helper()
-	if err := f.db.read.QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
+	if err := f.reads().QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
 		t.Fatal(err)
 	}
 	return path

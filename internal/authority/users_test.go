@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
 func TestK4_EachRequestActsAsTheUserNow(t *testing.T) {
@@ -19,7 +22,7 @@ func TestK4_EachRequestActsAsTheUserNow(t *testing.T) {
 		wantStatus(t, got, http.StatusOK)
 		sameForm(t, `{"org_member_id": "a", "first_name": "b", "last_name": "c", "email": "d", "role": "admin", "verified": true, "org_id": "e",
 			"permissions": ["p"], "active_ou": "f"}`, got.body)
-		adaMe, benMe := decode[me](t, got), decode[me](t, f.send("GET", "/me", "", bearer(ben.Value)))
+		adaMe, benMe := decode[meAnswer](t, got), decode[meAnswer](t, f.send("GET", "/me", "", bearer(ben.Value)))
 		if adaMe.Email != "Ada@example.com" || adaMe.FirstName != "Ada" || adaMe.LastName != "Lovelace" || adaMe.Role != RoleAdmin || !adaMe.Verified {
 			t.Errorf("me: %+v", adaMe)
 		}
@@ -30,7 +33,7 @@ func TestK4_EachRequestActsAsTheUserNow(t *testing.T) {
 		got = f.send("GET", "/org-units", "", bearer(ada.Value))
 		wantStatus(t, got, http.StatusOK)
 		sameForm(t, `[{"unit_id": "a", "org_id": "b", "name": "c", "slug": "d", "external_ref": null, "is_default": true}]`, got.body)
-		if units := decode[[]listedUnit](t, got); units[0].OrgID != adaMe.OrgID {
+		if units := decode[[]unitAnswer](t, got); units[0].OrgID != adaMe.OrgID {
 			t.Errorf("units %+v of organization %s", units, adaMe.OrgID)
 		}
 	})
@@ -89,7 +92,7 @@ func TestH1_DowngradeCountsAtOnce(t *testing.T) {
 			if err := f.SetRole(t.Context(), "ADA@example.com", role); err != nil {
 				t.Fatal(err)
 			}
-			if got := decode[me](t, f.send("GET", "/me", "", bearer(issued.Value))); got.Role != role {
+			if got := decode[meAnswer](t, f.send("GET", "/me", "", bearer(issued.Value))); got.Role != role {
 				t.Errorf("role %s, want %s", got.Role, role)
 			}
 		}
@@ -101,7 +104,7 @@ func TestH1_DowngradeCountsAtOnce(t *testing.T) {
 func TestH1_PermissionIsThatOfTheRoleNow(t *testing.T) {
 	f := newFixture(t, Config{})
 	issued := f.user("ada@example.com", RoleAdmin)
-	guarded := f.handlerFor([]route{{method: "GET", pattern: "/scoring", needs: "write:scoring", serve: func(w http.ResponseWriter, _ *http.Request, _ identity) error {
+	guarded := f.api.HandlerFor([]exchange.Route{{Method: "GET", Pattern: "/scoring", Needs: "write:scoring", Serve: func(w http.ResponseWriter, _ *http.Request, _ domain.Identity) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}}})
@@ -140,10 +143,10 @@ func TestH1_SuspendedUserStops(t *testing.T) {
 		if !f.works(ben.Value) {
 			t.Error("somebody else was suspended too")
 		}
-		if value, err := f.IssueSession(t.Context(), "ada@example.com", time.Hour); !errors.Is(err, ErrSuspended) || value != "" {
+		if value, err := f.IssueSession(t.Context(), "ada@example.com", time.Hour); !errors.Is(err, domain.ErrSuspended) || value != "" {
 			t.Errorf("a session for a suspended user: %v", err)
 		}
-		if link, err := f.IssueSignInLink(t.Context(), "ada@example.com", "", f.url); !errors.Is(err, ErrSuspended) || link != "" {
+		if link, err := f.IssueSignInLink(t.Context(), "ada@example.com", "", f.url); !errors.Is(err, domain.ErrSuspended) || link != "" {
 			t.Errorf("a link for a suspended user: %v", err)
 		}
 		if err := f.Restore(t.Context(), "ada@example.com"); err != nil {
@@ -162,14 +165,14 @@ func TestH1_TokenStaysBoundToItsOrganization(t *testing.T) {
 		f := newFixture(t, Config{Store: store})
 		ctx := t.Context()
 		atHome := f.user("ada@example.com", RoleOwner)
-		home := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value)))
+		home := decode[meAnswer](t, f.send("GET", "/me", "", bearer(atHome.Value)))
 		if err := f.AddMember(ctx, "ada@example.com", "Elsewhere", RoleViewer); err != nil {
 			t.Fatal(err)
 		}
-		if now := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value))); !reflect.DeepEqual(now, home) {
+		if now := decode[meAnswer](t, f.send("GET", "/me", "", bearer(atHome.Value))); !reflect.DeepEqual(now, home) {
 			t.Errorf("a further membership changed %+v to %+v", home, now)
 		}
-		if _, err := f.IssueToken(ctx, "ada@example.com", "where?", nil); !errors.Is(err, ErrSeveralOrganizations) {
+		if _, err := f.IssueToken(ctx, "ada@example.com", "where?", nil); !errors.Is(err, domain.ErrSeveralOrganizations) {
 			t.Errorf("a token in one of two organizations: %v", err)
 		}
 		if err := f.RemoveMember(ctx, "ada@example.com", DefaultOrganization); err != nil {
@@ -179,14 +182,14 @@ func TestH1_TokenStaysBoundToItsOrganization(t *testing.T) {
 			t.Error("a token works in an organization that its user was removed from")
 		}
 		elsewhere := f.token("ada@example.com", "elsewhere")
-		there := decode[me](t, f.send("GET", "/me", "", bearer(elsewhere.Value)))
+		there := decode[meAnswer](t, f.send("GET", "/me", "", bearer(elsewhere.Value)))
 		if there.OrgID == home.OrgID || there.Role != RoleViewer {
 			t.Errorf("a token made in another organization acts as %+v", there)
 		}
 		if err := f.AddMember(ctx, "ada@example.com", DefaultOrganization, RoleMember); err != nil {
 			t.Fatal(err)
 		}
-		if again := decode[me](t, f.send("GET", "/me", "", bearer(atHome.Value))); again.OrgID != home.OrgID || again.Role != RoleMember {
+		if again := decode[meAnswer](t, f.send("GET", "/me", "", bearer(atHome.Value))); again.OrgID != home.OrgID || again.Role != RoleMember {
 			t.Errorf("a member again: %+v", again)
 		}
 	})
@@ -223,7 +226,7 @@ func TestN8_NobodyElseSeesTokens(t *testing.T) {
 	overStores(t, func(t *testing.T, store string) {
 		f := newFixture(t, Config{Store: store})
 		ada := f.user("ada@example.com", RoleMember)
-		for _, role := range Roles() {
+		for _, role := range domain.Roles() {
 			other := f.user(string(role)+"@example.com", role)
 			list := decode[[]row](t, f.send("GET", "/settings/tokens", "", bearer(other.Value)))
 			if len(list) != 1 || list[0].ID != other.ID {
@@ -251,7 +254,7 @@ func TestR16_AnothersIDLooksAbsent(t *testing.T) {
 			}
 			for _, method := range []string{"GET", "DELETE", "PATCH", "PUT", "POST"} {
 				foreign := f.send(method, "/settings/tokens/"+target.ID, "", bearer(caller.Value))
-				absent := f.send(method, "/settings/tokens/"+newID("pat_"), "", bearer(caller.Value))
+				absent := f.send(method, "/settings/tokens/"+domain.NewID("pat_"), "", bearer(caller.Value))
 				if foreign.status != absent.status || foreign.status < 400 || foreign.status > 499 {
 					t.Errorf("%s: %d for another's, %d for nobody's", method, foreign.status, absent.status)
 				}
@@ -276,7 +279,7 @@ func TestUsers(t *testing.T) {
 		if _, err := f.AddUser(ctx, NewUser{Email: "ben@example.com", Organization: "analytical engines"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.AddUser(ctx, NewUser{Email: "ada@example.COM"}); !errors.Is(err, ErrUserExists) {
+		if _, err := f.AddUser(ctx, NewUser{Email: "ada@example.COM"}); !errors.Is(err, domain.ErrUserExists) {
 			t.Errorf("the same address again: %v", err)
 		}
 		users, err := f.Users(ctx)
@@ -293,11 +296,11 @@ func TestUsers(t *testing.T) {
 			"AddMember":    f.AddMember(ctx, "nobody@example.com", "x", RoleOwner),
 			"RemoveMember": f.RemoveMember(ctx, "nobody@example.com", "x"),
 		} {
-			if !errors.Is(err, ErrUnknownUser) {
+			if !errors.Is(err, domain.ErrUnknownUser) {
 				t.Errorf("%s of nobody: %v", name, err)
 			}
 		}
-		if err := f.RemoveMember(ctx, added.ID, "no such"); !errors.Is(err, ErrNotMember) {
+		if err := f.RemoveMember(ctx, added.ID, "no such"); !errors.Is(err, domain.ErrNotMember) {
 			t.Errorf("removed from nowhere: %v", err)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // webVisit is a browser without a face: it keeps the session's cookie and reads
@@ -147,7 +149,7 @@ func TestK6_LinkEndsAfterTenMinutes(t *testing.T) {
 	f.clock.advance(time.Millisecond)
 	wantStatus(t, f.send("GET", link, ""), http.StatusGone)
 	wantStatus(t, f.send("POST", link, "x=", formType), http.StatusGone)
-	for _, other := range []string{"/web/sign-in/x", "/web/sign-in/" + newCredential(signInLink), "/web/sign-in/" + newCredential(sessionToken)} {
+	for _, other := range []string{"/web/sign-in/x", "/web/sign-in/" + domain.NewCredential(domain.SignInLink), "/web/sign-in/" + domain.NewCredential(domain.SessionToken)} {
 		wantStatus(t, f.send("GET", other, ""), http.StatusGone)
 		wantStatus(t, f.send("POST", other, "x=", formType), http.StatusGone)
 	}
@@ -241,7 +243,7 @@ func TestK6_APlantedCookieIsNoSession(t *testing.T) {
 	for name, cookie := range map[string]string{
 		"twice":          visit.cookie + "; " + visit.cookie,
 		"a token":        "kenbun_session=" + issued.Value,
-		"another":        "kenbun_session=" + newCredential(sessionToken),
+		"another":        "kenbun_session=" + domain.NewCredential(domain.SessionToken),
 		"empty":          "kenbun_session=",
 		"the other name": "__Host-" + visit.cookie,
 	} {
@@ -400,7 +402,7 @@ func TestN8_NobodyElsesTokens(t *testing.T) {
 		t.Error("the table shows another user's token")
 	}
 	csrf := url.Values{"csrf": {owner.form("/web/tokens/new").Get("csrf")}, "name": {"x"}, "expiry": {"keep"}, "scope": {"all"}}
-	unknown := "/web/tokens/" + newID("pat_")
+	unknown := "/web/tokens/" + domain.NewID("pat_")
 	for _, rest := range []string{"", "/revoke", "/usage"} {
 		got, of := owner.get("/web/tokens/"+theirs.ID+rest), owner.get(unknown+rest)
 		if got.status != http.StatusNotFound || of.status != http.StatusNotFound {

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 var (
@@ -74,7 +76,7 @@ func TestS5_AConflictShowsBothSides(t *testing.T) {
 	f := newWebFixture(t, Config{})
 	f.user("ada@example.com", RoleMember)
 	begin, end := f.clock.Now().Add(day), f.clock.Now().Add(20*day)
-	issued := f.issue("ada@example.com", tokenRequest{name: "Laptop", validFrom: &begin, expires: &end, permissions: newPermissionSet(readLeads, readTokens)})
+	issued := f.issue("ada@example.com", domain.TokenRequest{Name: "Laptop", ValidFrom: &begin, Expires: &end, Permissions: domain.NewPermissionSet(domain.ReadLeads, domain.ReadTokens)})
 	visit := f.visit("ada@example.com")
 	path := "/web/tokens/" + issued.ID
 	values := sentAsShown(visit.get(path).body)
@@ -98,14 +100,14 @@ func TestS5_AConflictShowsBothSides(t *testing.T) {
 	}
 
 	for name, typed := range map[string][]string{
-		"expiry": {"30"}, "valid_from": {writeLocalTime(&end)}, "permission": {"read:leads"},
+		"expiry": {"30"}, "valid_from": {localTime(&end)}, "permission": {"read:leads"},
 	} {
 		values[name] = typed
 	}
 	got = visit.post(path, values)
 	wantStatus(t, got, http.StatusConflict)
 	for _, want := range []string{
-		`value="Desk &amp; &#34;chair&#34;"`, `value="30" checked`, `value="` + writeLocalTime(&end) + `"`, `value="read:leads" checked`,
+		`value="Desk &amp; &#34;chair&#34;"`, `value="30" checked`, `value="` + localTime(&end) + `"`, `value="read:leads" checked`,
 		"The expiry was changed meanwhile. It is now: never.",
 		"“Valid from” was changed meanwhile. It is now: its creation.",
 		"The choice of permissions was changed meanwhile. It is now: read:tokens.",
@@ -136,14 +138,14 @@ func TestS5_AConflictShowsBothSides(t *testing.T) {
 func TestS5_APermissionOfAnotherVersionStaysChosen(t *testing.T) {
 	f := newWebFixture(t, Config{})
 	f.user("ada@example.com", RoleMember)
-	issued := f.issue("ada@example.com", tokenRequest{name: "Laptop", permissions: newPermissionSet(readLeads)})
-	if _, err := f.db.write.ExecContext(t.Context(), `UPDATE tokens SET permissions = 'read:leads read:weather' WHERE id = $1`, issued.ID); err != nil {
+	issued := f.issue("ada@example.com", domain.TokenRequest{Name: "Laptop", Permissions: domain.NewPermissionSet(domain.ReadLeads)})
+	if _, err := f.writes().ExecContext(t.Context(), `UPDATE tokens SET permissions = 'read:leads read:weather' WHERE id = $1`, issued.ID); err != nil {
 		t.Fatal(err)
 	}
 	visit := f.visit("ada@example.com")
 	path := "/web/tokens/" + issued.ID
 	values := sentAsShown(visit.get(path).body)
-	if _, err := f.db.write.ExecContext(t.Context(), `UPDATE tokens SET name = 'Desk' WHERE id = $1`, issued.ID); err != nil {
+	if _, err := f.writes().ExecContext(t.Context(), `UPDATE tokens SET name = 'Desk' WHERE id = $1`, issued.ID); err != nil {
 		t.Fatal(err)
 	}
 	for name, page := range map[string]string{"form": visit.get(path).body, "conflict": visit.post(path, values).body} {

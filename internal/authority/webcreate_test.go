@@ -1,11 +1,14 @@
 package authority
 
 import (
+	"crypto/rand"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // TestS3_TheValueIsShownOnce sends the form again, as a browser does when the
@@ -57,13 +60,13 @@ func TestN1_ExpiryToTheSecond(t *testing.T) {
 		"date": "2026-12-31T23:59:00Z", "never": "",
 	} {
 		value := visit.create(map[string][]string{"name": {"expiry " + choice}, "expiry": {choice}, "expires_at": {"2026-12-31T23:59"}})
-		tokens, err := f.tokensOf(t.Context(), mustUser(t, f, "ada@example.com").ID)
+		tokens, err := f.TokensOf(t.Context(), mustUser(t, f, "ada@example.com").ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(tokens, func(t token) bool { return t.name == "expiry "+choice })
+		i := slices.IndexFunc(tokens, func(t domain.Token) bool { return t.Name == "expiry "+choice })
 		got := ""
-		if end := tokens[i].expiresAt; end != nil {
+		if end := tokens[i].ExpiresAt; end != nil {
 			got = end.Format(time.RFC3339)
 		}
 		if got != want || !f.works(value) {
@@ -72,9 +75,9 @@ func TestN1_ExpiryToTheSecond(t *testing.T) {
 	}
 }
 
-func mustUser(t *testing.T, f *fixture, email string) User {
+func mustUser(t *testing.T, f *fixture, email string) domain.User {
 	t.Helper()
-	user, err := f.soleMembership(t.Context(), email)
+	user, err := f.Member(t.Context(), email, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +91,8 @@ func TestS1_ChoiceOnOfferIsWhatTheRoleHolds(t *testing.T) {
 	f.user("ada@example.com", RoleViewer)
 	visit := f.visit("ada@example.com")
 	page := visit.get("/web/tokens/new").body
-	for _, p := range knownPermissions {
-		if offered := strings.Contains(page, `value="`+string(p)+`"`); offered != rolePermissions[RoleViewer].contains(p) {
+	for _, p := range domain.KnownPermissions {
+		if offered := strings.Contains(page, `value="`+string(p)+`"`); offered != RoleViewer.PermissionSet().Contains(p) {
 			t.Errorf("%s is offered to a viewer: %t", p, offered)
 		}
 	}
@@ -182,7 +185,7 @@ func TestK6_AFormOfADamagedNameIsRefused(t *testing.T) {
 		f := newWebFixture(t, Config{Store: store})
 		f.user("ada@example.com", RoleMember)
 		visit := f.visit("ada@example.com")
-		for _, name := range []string{"", "\x00" + newFormName()[1:], "\xff" + newFormName()[1:], newFormName() + "A"} {
+		for _, name := range []string{"", "\x00" + rand.Text()[1:], "\xff" + rand.Text()[1:], rand.Text() + "A"} {
 			fields := map[string][]string{"form": {name}, "name": {"x"}, "expiry": {"7"}, "scope": {"all"}}
 			wantStatus(t, visit.submit("/web/tokens/new", fields), http.StatusBadRequest)
 		}

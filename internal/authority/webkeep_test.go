@@ -56,7 +56,7 @@ func TestN4_AFormOutlivesAStoreThatIsAway(t *testing.T) {
 	for name, value := range values {
 		sent[name] = value
 	}
-	if err := f.db.Close(); err != nil {
+	if err := f.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	got := visit.post("/web/tokens/new", sent)

@@ -9,6 +9,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
 // record sends a request to a handler without a socket.
@@ -115,7 +118,7 @@ func TestR30_TeachesTheName(t *testing.T) {
 	} {
 		got := f.send("POST", "/settings/tokens", body, bearer(issued.Value))
 		wantProblem(t, got, http.StatusBadRequest, "invalid_request")
-		detail := decode[problemBody](t, got).Error
+		detail := decode[problemAnswer](t, got).Error
 		if !strings.Contains(detail.Message, strings.ReplaceAll(says, "…", `\u2026`)) || len(detail.Message) > 400 {
 			t.Errorf("%.40s is answered by %q", body, detail.Message)
 		}
@@ -248,7 +251,7 @@ func TestA60_HealthTellsNothing(t *testing.T) {
 
 func TestR32_InnerErrorsStayInside(t *testing.T) {
 	f := newFixture(t, Config{})
-	h := f.handlerFor([]route{{method: "GET", pattern: "/x", open: true, serve: func(http.ResponseWriter, *http.Request, identity) error {
+	h := f.api.HandlerFor([]exchange.Route{{Method: "GET", Pattern: "/x", Open: true, Serve: func(http.ResponseWriter, *http.Request, domain.Identity) error {
 		return errors.New("no such table: tokens in /var/lib/secret.db")
 	}}})
 	got := record(h, "GET", "/x")
@@ -260,7 +263,7 @@ func TestR32_InnerErrorsStayInside(t *testing.T) {
 
 func TestR33_PanicCostsOneRequest(t *testing.T) {
 	f := newFixture(t, Config{})
-	h := f.handlerFor([]route{{method: "GET", pattern: "/x", open: true, serve: func(http.ResponseWriter, *http.Request, identity) error {
+	h := f.api.HandlerFor([]exchange.Route{{Method: "GET", Pattern: "/x", Open: true, Serve: func(http.ResponseWriter, *http.Request, domain.Identity) error {
 		panic("out of luck")
 	}}})
 	got := record(h, "GET", "/x")

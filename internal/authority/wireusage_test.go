@@ -1,29 +1,26 @@
 package authority
 
 import (
-	"database/sql"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
 // used stores that requests were made with a token, a second apart, the first
 // one at the clock's time.
 func (f *fixture) used(tokenID string, requests int) {
 	f.t.Helper()
-	err := f.db.change(f.t.Context(), func(tx *sql.Tx) error {
-		for i := range requests {
-			_, err := tx.ExecContext(f.t.Context(), `
-				INSERT INTO token_uses (token_id, at, request_id, method, path, status) VALUES ($1, $2, $3, $4, $5, $6)`,
-				tokenID, toMicros(f.clock.Now().Add(time.Duration(i)*time.Second)), fmt.Sprintf("req_%d", i), "GET", "/me", 200)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	var uses []domain.Use
+	for i := range requests {
+		uses = append(uses, domain.Use{
+			TokenID: tokenID, At: f.clock.Now().Add(time.Duration(i) * time.Second), RequestID: fmt.Sprintf("req_%d", i), Method: "GET", Path: "/me", Status: 200,
+		})
+	}
+	err := f.store.StoreUses(f.t.Context(), uses, nil, 0)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -1,6 +1,66 @@
-// Package domain holds what the embedded API is about. It knows neither SQL nor
-// HTTP.
+// Package domain holds what the embedded API is about: users and their
+// organizations, tokens and what they permit, sessions, and who a credential
+// stands for. It knows neither SQL nor HTTP. What it needs of a store it asks of
+// small interfaces, which package store implements.
 package domain
+
+import (
+	"errors"
+	"time"
+)
+
+var (
+	// ErrUnknownUser indicates that no user has the address or id.
+	ErrUnknownUser = errors.New("there is no such user: kenbun-mcp authority user list shows the addresses")
+
+	// ErrUserExists indicates that the address is taken.
+	ErrUserExists = errors.New("there is a user with that address already")
+
+	// ErrNotMember indicates that the user is in no organization, or not in the
+	// one that was named.
+	ErrNotMember = errors.New("the user is not a member of that organization")
+
+	// ErrSeveralOrganizations indicates that the user is in more than one
+	// organization, and that the operation acts in exactly one.
+	ErrSeveralOrganizations = errors.New("the user is a member of several organizations: name one")
+
+	// ErrSuspended indicates that a session of the user would be of no use.
+	ErrSuspended = errors.New("the user is suspended: kenbun-mcp authority user restore ends that")
+
+	// ErrUnknownOrganization indicates that no organization has the name.
+	ErrUnknownOrganization = errors.New("there is no such organization: kenbun-mcp authority user list shows them")
+
+	// ErrUnitExists indicates that the organization has a unit of that name.
+	ErrUnitExists = errors.New("the organization has a unit of that name already")
+
+	// ErrUnitNotFound indicates that the organization has no unit with the id.
+	ErrUnitNotFound = errors.New("the organization has no unit with that id")
+
+	// ErrTokenLimit indicates that the user has as many active tokens as allowed.
+	ErrTokenLimit = errors.New("the limit of active tokens is reached: revoke tokens that are no longer used, then try again")
+
+	// ErrTokenNotFound indicates that the user has no token with the id, or none
+	// that could be revoked.
+	ErrTokenNotFound = errors.New("the user has no token with that id")
+
+	// ErrTokenRevoked indicates that a revoked token cannot be changed.
+	ErrTokenRevoked = errors.New("the token is revoked")
+
+	// ErrChangedMeanwhile indicates that a token is not the one any more for which
+	// a change was decided. The change could take back what somebody else did, such
+	// as narrowing the token.
+	ErrChangedMeanwhile = errors.New("the token was changed meanwhile")
+
+	// ErrFormSent indicates that the form has made a token before.
+	ErrFormSent = errors.New("the form was sent before")
+
+	// ErrLinkRefused indicates that a sign-in link does not work.
+	ErrLinkRefused = errors.New("the sign-in link was used, has ended, or was not copied in full")
+
+	// ErrOutcomeUnknown indicates that the store was lost while a change was being
+	// committed.
+	ErrOutcomeUnknown = errors.New("the store was lost while it was written to, so that nobody knows whether the change was made")
+)
 
 // InvalidError indicates that a value was refused, and what is allowed.
 type InvalidError struct {
@@ -10,3 +70,48 @@ type InvalidError struct {
 
 // Error implements error.
 func (e *InvalidError) Error() string { return e.Field + " " + e.Problem }
+
+// ForbiddenError indicates that the caller may not do what was asked.
+type ForbiddenError struct {
+	Reason string
+
+	// Needs is the permission that is missing, if it is a matter of one.
+	Needs Permission
+
+	// Narrow reports whether the caller's token permits too little.
+	Narrow bool
+}
+
+// Error implements error.
+func (e *ForbiddenError) Error() string { return e.Reason }
+
+// ErrOtherOrganization indicates that a token of the caller's is bound to another
+// organization than the caller's credential.
+var ErrOtherOrganization = &ForbiddenError{Reason: "the token is bound to another organization: change it with a session or token of that one"}
+
+// MissingPermission returns the error for a caller who lacks a permission. It says
+// whether another token of the same user would do.
+func MissingPermission(p Permission, as Identity) *ForbiddenError {
+	reason := "your role does not hold the permission " + string(p)
+	if as.Narrowed && rolePermissions[as.Role].Contains(p) {
+		reason = "this token does not hold the permission " + string(p) + ": it is narrowed to fewer than your role has"
+	}
+	return &ForbiddenError{Reason: reason, Needs: p, Narrow: true}
+}
+
+// cannotDelegate is for a caller who would give a token more than they hold.
+func cannotDelegate(p Permission) error {
+	return &ForbiddenError{Reason: "you do not hold the permission " + string(p) + " yourself, and so no token can get it from you", Needs: p, Narrow: true}
+}
+
+// cannotWiden is for a narrowed token that would change one that permits more.
+func cannotWiden() error {
+	return &ForbiddenError{Reason: "a narrowed token changes tokens within its own permissions only: use a session or a token that is not narrowed", Narrow: true}
+}
+
+// cannotAddForLonger is for a token that would add permissions to one that expires
+// after bound.
+func cannotAddForLonger(bound time.Time) error {
+	return &ForbiddenError{Reason: "the token in use expires, and adds permissions only to tokens that expire by " + bound.UTC().Format(time.RFC3339) +
+		": use a session or a token that never expires"}
+}

@@ -105,6 +105,7 @@ func parseShare(s string) (float64, error) {
 	return percent / 100, nil
 }
 
+// Validate returns a [*domain.InvalidError] for a plan that [Parse] would refuse.
 func (p Plan) Validate() error {
 	sum := p.DropAnswer
 	for status, share := range p.Statuses {

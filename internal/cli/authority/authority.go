@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/embedded"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
@@ -84,11 +85,11 @@ func authorityStore(cmd *cobra.Command) (string, error) {
 	if err != nil || store != "" {
 		return store, err
 	}
-	dir, err := authority.DefaultDir()
+	dir, err := embedded.DefaultDir()
 	if err != nil {
 		return "", fmt.Errorf("the store has no folder: %w, or name a file with --store sqlite:PATH", err)
 	}
-	return "sqlite:" + authority.DatabaseIn(dir), nil
+	return "sqlite:" + embedded.DatabaseIn(dir), nil
 }
 
 // withAuthority runs do on the store that --store names, and closes it.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
@@ -29,7 +30,7 @@ user's role holds, unless it is narrowed to some of it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				rows := []roleRow{}
-				for _, role := range authority.Roles() {
+				for _, role := range domain.Roles() {
 					rows = append(rows, roleRow{Role: role, Permissions: role.Permissions()})
 				}
 				return command.PrintJSON(cmd.OutOrStdout(), rows)
@@ -50,13 +51,13 @@ user's role holds, unless it is narrowed to some of it.`,
 // RolesTable has a row for each permission and a column for each role.
 func RolesTable() [][]string {
 	head := []string{"PERMISSION"}
-	for _, role := range authority.Roles() {
+	for _, role := range domain.Roles() {
 		head = append(head, strings.ToUpper(string(role)))
 	}
 	rows := [][]string{head}
-	for _, permission := range authority.Permissions() {
+	for _, permission := range domain.Permissions() {
 		cells := []string{permission}
-		for _, role := range authority.Roles() {
+		for _, role := range domain.Roles() {
 			held := "-"
 			if slices.Contains(role.Permissions(), permission) {
 				held = "yes"

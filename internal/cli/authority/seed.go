@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
@@ -35,7 +36,7 @@ work, unless --add is given. Invented users cannot be removed again.`,
 			}
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {
 				made, err := a.Seed(ctx, config)
-				if errors.Is(err, authority.ErrNotEmpty) {
+				if errors.Is(err, store.ErrNotEmpty) {
 					return fmt.Errorf("%w: name another store with --store, or give --add if you want that", err)
 				}
 				if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 )
 
@@ -156,8 +157,8 @@ func newAuthorityUserStatusCommand(verb, short, done string, change func(*author
 }
 
 func roleNames() string {
-	names := make([]string, 0, len(authority.Roles()))
-	for _, role := range authority.Roles() {
+	names := make([]string, 0, len(domain.Roles()))
+	for _, role := range domain.Roles() {
 		names = append(names, string(role))
 	}
 	return strings.Join(names, ", ")

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/embedded"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/credential"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
@@ -147,7 +147,7 @@ func (f *Flags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *Conne
 	if _, err := trust.TLSConfig(f.CAFile); err != nil {
 		return nil, command.Usagef("--ca-file: %w", err) // also where nothing needs it yet
 	}
-	config := authority.EmbeddedConfig{Logger: logger, Dir: f.embeddedStore}
+	config := embedded.Config{Logger: logger, Dir: f.embeddedStore}
 	if config.RateLimits, err = embeddedRateLimits(f.embeddedLimit); err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (f *Flags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *Conne
 	case embeddedInMemory:
 		config.Dir = ""
 	case "":
-		dir, err := authority.DefaultDir()
+		dir, err := embedded.DefaultDir()
 		if err != nil {
 			return nil, fmt.Errorf("the embedded API has no folder: %w, or name one with --embedded-store, or \"memory\"", err)
 		}
@@ -174,7 +174,7 @@ func (f *Flags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *Conne
 			return nil, fmt.Errorf("find the folder of the embedded API: %w", err)
 		}
 	}
-	embedded, err := authority.StartEmbedded(ctx, config)
+	embedded, err := embedded.Start(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded API: %w", err)
 	}

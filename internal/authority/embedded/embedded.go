@@ -1,0 +1,255 @@
+// Package embedded runs the embedded API in this process, on a loopback port, with a
+// first user and a first token.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/faults"
+	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
+	"github.com/kenbun/kenbun-mcp/internal/authority/store"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
+)
+
+const (
+	// TokenName is the name of the token that the first start makes.
+	TokenName = "kenbun-mcp (embedded)"
+
+	tokenLifetime = 365 * 24 * time.Hour
+
+	// The user of the first start. The address leads nowhere (RFC 6761,
+	// section 6.3), because nobody was asked for one.
+	userEmail     = "you@localhost"
+	userFirstName = "Embedded"
+	userLastName  = "User"
+)
+
+// Config says how [Start] runs. Its zero value keeps everything
+// in memory.
+type Config struct {
+	// Dir is the folder with the database, the pepper and the first token,
+	// each readable by its owner alone. It is made when it is missing. Empty
+	// means that everything is in memory and ends with the process.
+	Dir string
+
+	TokenLimit int              // as in [authority.Config]
+	RateLimits []limits.Rate    // as in [authority.Config]
+	Faults     faults.Plan      // as in [authority.Config]
+	Logger     *slog.Logger     // as in [authority.Config]
+	Now        func() time.Time // as in [authority.Config]
+}
+
+// API is an authority that this process serves on a loopback port.
+// Several processes may run one over the same folder at a time.
+type API struct {
+	authority *authority.Authority
+	baseURL   string
+	patFile   string
+	close     func() error
+	pat       string
+	now       func() time.Time
+}
+
+// Start opens an authority over cfg.Dir and serves it on a loopback
+// port that the system chooses. The first start makes a user with the role of
+// owner and, for 365 days, a personal access token, which it keeps in the
+// folder. ctx limits the start alone; end it with [API.Close].
+//
+// The kept token is a token like any other, and its owner may revoke it. It is
+// not replaced then: [API.CheckPAT] tells so, and to delete the folder is
+// to start afresh.
+func Start(ctx context.Context, cfg Config) (_ *API, err error) {
+	authorityConfig := authority.Config{
+		TokenLimit: cfg.TokenLimit, KeepDead: store.DefaultKeepDead, RateLimits: cfg.RateLimits, Faults: cfg.Faults, Logger: cfg.Logger, Now: cfg.Now,
+	}
+	e := &API{now: cfg.Now}
+	if e.now == nil {
+		e.now = time.Now
+	}
+	if cfg.Dir != "" {
+		dir, err := filepath.Abs(cfg.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("find the folder %s: %w", cfg.Dir, err)
+		}
+		if err := privatefile.MakeFolder(dir); err != nil {
+			return nil, err
+		}
+		authorityConfig.Store = "sqlite:" + DatabaseIn(dir)
+		e.patFile = filepath.Join(dir, "pat")
+	}
+	if e.authority, err = authority.Open(ctx, authorityConfig); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.authority.Close())
+		}
+	}()
+	if e.pat, err = e.firstStart(ctx); err != nil {
+		return nil, err
+	}
+	listener, err := listenLoopback(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.baseURL = "http://" + listener.Addr().String()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- e.authority.Serve(serving, listener) }()
+	e.close = sync.OnceValue(func() error {
+		stop()
+		return errors.Join(<-served, e.authority.Close())
+	})
+	return e, nil
+}
+
+// DefaultDir returns the folder in which the embedded API keeps its files unless
+// another is named: authority in [settings.DataFolder]. It does not make it.
+func DefaultDir() (string, error) {
+	base, err := settings.DataFolder()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "authority"), nil
+}
+
+// DatabaseIn returns the path of the database file in a folder such as
+// [DefaultDir] returns.
+func DatabaseIn(dir string) string { return filepath.Join(dir, "kenbun.db") }
+
+func listenLoopback(ctx context.Context) (net.Listener, error) {
+	var listening net.ListenConfig
+	l, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err == nil {
+		return l, nil
+	}
+	l, err6 := listening.Listen(ctx, "tcp", "[::1]:0")
+	if err6 != nil {
+		return nil, fmt.Errorf("no loopback port can be opened, on which the embedded API would listen: %w", errors.Join(err, err6))
+	}
+	return l, nil
+}
+
+// firstStart returns the kept token, and makes it and its user if this is the
+// first start. Whoever else starts at the same time waits and finds it made.
+func (e *API) firstStart(ctx context.Context) (_ string, err error) {
+	if e.patFile == "" {
+		return e.mintFirst(ctx)
+	}
+	unlock, err := privatefile.Lock(ctx, e.patFile)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	kept, err := readPATFile(e.patFile)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return kept, err
+	}
+	minted, err := e.mintFirst(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := writePATFile(e.patFile, minted); err != nil {
+		return "", err
+	}
+	return minted, nil
+}
+
+// mintFirst makes the user and the token. A token of the same name that an
+// interrupted start left behind is revoked: nobody has its value.
+func (e *API) mintFirst(ctx context.Context) (string, error) {
+	a := e.authority
+	_, err := a.AddUser(ctx, domain.NewUser{Email: userEmail, FirstName: userFirstName, LastName: userLastName, Role: domain.RoleOwner})
+	if err != nil && !errors.Is(err, domain.ErrUserExists) {
+		return "", fmt.Errorf("make the first user: %w", err)
+	}
+	user, err := a.Member(ctx, userEmail, "")
+	if err != nil {
+		return "", fmt.Errorf("find the first user: %w", err)
+	}
+	tokens, err := a.TokensOf(ctx, user.ID)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range tokens {
+		if t.Name == TokenName && t.RevokedAt == nil {
+			if err := a.Revoke(ctx, user.ID, t.ID); err != nil {
+				return "", fmt.Errorf("revoke the token of an interrupted start: %w", err)
+			}
+		}
+	}
+	expires := e.now().Add(tokenLifetime)
+	issued, err := a.IssueToken(ctx, user.ID, TokenName, &expires)
+	if err != nil {
+		return "", fmt.Errorf("make the first token: %w", err)
+	}
+	return issued.Value, nil
+}
+
+// maxPATFile bounds the file of the kept token, in bytes.
+const maxPATFile = 4 << 10
+
+func readPATFile(path string) (string, error) {
+	content, err := privatefile.ReadSecret(path, maxPATFile)
+	if err != nil {
+		return "", fmt.Errorf("read the kept token: %w", err)
+	}
+	pat, err := settings.Value(content)
+	if err != nil {
+		return "", fmt.Errorf("read the kept token in %s: %w", path, err)
+	}
+	if pat == "" {
+		return "", fmt.Errorf("the file %s should hold a token and is empty: delete it to have another made", path)
+	}
+	return pat, nil
+}
+
+func writePATFile(path, pat string) error {
+	if err := privatefile.Write(path, []byte(pat+"\n")); err != nil {
+		return fmt.Errorf("keep the token in %s: %w", path, err)
+	}
+	return nil
+}
+
+// BaseURL is the address of the API, such as http://127.0.0.1:41234.
+func (e *API) BaseURL() string { return e.baseURL }
+
+// PAT returns the kept personal access token.
+func (e *API) PAT() string { return e.pat }
+
+// PATFile is the file that holds the kept token and a line break. Whoever
+// rotates the token replaces the file. It is empty in memory.
+func (e *API) PATFile() string { return e.patFile }
+
+// ErrKeptPATRefused means that the kept token does not work any more.
+var ErrKeptPATRefused = errors.New("the embedded API does not accept its kept token any more")
+
+// CheckPAT tells whether the kept token works. It returns [ErrKeptPATRefused],
+// with the cause and what to do, if it was revoked or has expired.
+func (e *API) CheckPAT(ctx context.Context) error {
+	_, err := e.authority.Authenticate(ctx, e.PAT())
+	var refused *domain.Refusal
+	if !errors.As(err, &refused) {
+		return err
+	}
+	if e.patFile == "" {
+		return fmt.Errorf("%w: it is %s; start again to have another", ErrKeptPATRefused, refused.Cause)
+	}
+	return fmt.Errorf("%w: it is %s; delete the folder %s to start afresh, or only the file %s in it to keep its tokens and have another one made",
+		ErrKeptPATRefused, refused.Cause, filepath.Dir(e.patFile), filepath.Base(e.patFile))
+}
+
+// Close stops serving and closes the authority. The folder stays. Further calls
+// return what the first did.
+func (e *API) Close() error { return e.close() }

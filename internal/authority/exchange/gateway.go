@@ -1,0 +1,170 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
+	"github.com/kenbun/kenbun-mcp/internal/clientaddress"
+)
+
+// HealthPath is requested often, by machines that look after this one. It is neither
+// counted nor made to fail.
+const HealthPath = "/healthz"
+
+// RequestTimeout bounds what a request's body and the store may take together. It is
+// less than the server's limit for the answer, so that there is one.
+const RequestTimeout = 20 * time.Second
+
+// MaxBody is far more bytes than any request here needs.
+const MaxBody = 64 << 10
+
+// Pages of lists.
+const (
+	PageSize    = 25
+	MaxPageSize = 100
+
+	// MaxPage keeps the number of rows that are passed over within what both databases
+	// count with.
+	MaxPage = 1_000_000_000
+)
+
+// Gateway is what every request passes, and where it is logged.
+type Gateway struct {
+	Log *slog.Logger
+	Now func() time.Time
+
+	Addresses *limits.Addresses // nil: no limit
+	Proxies   []netip.Prefix    // whose X-Forwarded-For is believed
+
+	// Unavailable reports whether an error of the store means that it is away.
+	Unavailable func(error) bool
+}
+
+// Pass counts a request by its address, before anybody is authenticated.
+func (g *Gateway) Pass(ex *Exchange, r *http.Request) error {
+	if g.Addresses == nil || ex.Pattern == HealthPath {
+		return nil
+	}
+	level := g.Addresses.Take(clientNetwork(r, g.Proxies), g.Now())
+	if level.Taken {
+		return nil
+	}
+	Announce(ex.Header(), level)
+	ex.Refused = "one of too many of its address"
+	return RateLimited("your network address", level)
+}
+
+// clientNetwork returns the network from which a request comes. It is not valid
+// if it is not known.
+func clientNetwork(r *http.Request, proxies []netip.Prefix) netip.Prefix {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	isProxy := func(addr netip.Addr) bool {
+		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+	}
+	return clientaddress.Network(clientaddress.Of(peer.Addr().Unmap().WithZone(""), r.Header, isProxy))
+}
+
+// Announce tells the caller what is left of a limit.
+func Announce(h http.Header, level limits.Level) {
+	h.Set("X-RateLimit-Limit", strconv.Itoa(level.Capacity))
+	h.Set("X-RateLimit-Remaining", strconv.Itoa(level.Remaining))
+	h.Set("X-RateLimit-Reset", wholeSeconds(level.Reset))
+}
+
+// RateLimited answers a request that was not carried out. whose says what there
+// were too many requests of.
+func RateLimited(whose string, level limits.Level) *Problem {
+	return &Problem{
+		Status: http.StatusTooManyRequests, Code: "rate_limited",
+		Message: fmt.Sprintf("%s may send %s: wait as long as Retry-After says, and send fewer at once", whose, level.Rate.Words()),
+		Header:  http.Header{"Retry-After": {wholeSeconds(max(level.Wait, time.Second))}},
+	}
+}
+
+// wholeSeconds rounds up, so that a caller who waits that long has waited enough.
+func wholeSeconds(d time.Duration) string {
+	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
+}
+
+// ProblemFor turns an endpoint's error into an answer. What is no answer by
+// itself goes to the log and not to the caller.
+func (g *Gateway) ProblemFor(ctx context.Context, ex *Exchange, err error) *Problem {
+	var answer *Problem
+	var invalid *domain.InvalidError
+	var refused *domain.Refusal
+	var missing *domain.ForbiddenError
+	switch {
+	case errors.As(err, &refused):
+		ex.Refused = refused.Cause
+		return InvalidCredential()
+	case errors.As(err, &answer):
+		return answer
+	case errors.As(err, &invalid):
+		return BadRequest(invalid.Error())
+	case errors.As(err, &missing):
+		return forbidden(missing)
+	case errors.Is(err, domain.ErrTokenLimit):
+		return tokenLimitReached()
+	case errors.Is(err, domain.ErrTokenNotFound):
+		return noSuchToken()
+	case errors.Is(err, domain.ErrTokenRevoked):
+		return tokenRevoked()
+	case errors.Is(err, domain.ErrUnitNotFound):
+		return noSuchUnit()
+	}
+	level := slog.LevelError
+	if ctx.Err() != nil {
+		level = slog.LevelDebug // the caller has gone, and nobody is waiting
+	}
+	g.Log.Log(ctx, level, "a request failed", slog.String("request_id", ex.RequestID), slog.Any("error", err))
+	switch {
+	case errors.Is(err, domain.ErrOutcomeUnknown):
+		return outcomeUnknown()
+	case g.Unavailable(err):
+		return Unavailable()
+	}
+	return InternalError()
+}
+
+// Note logs a request that was answered.
+func (g *Gateway) Note(r *http.Request, ex *Exchange, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("request_id", ex.RequestID),
+		slog.String("method", r.Method),
+		// The pattern and not the path, which is the caller's to write.
+		slog.String("route", ex.Pattern),
+		slog.Int("status", ex.Status),
+		slog.Duration("took", took),
+	}
+	if ex.Prefix != "" {
+		attrs = append(attrs, slog.String("token_prefix", ex.Prefix))
+	}
+	if ex.UserID != "" {
+		attrs = append(attrs, slog.String("user_id", ex.UserID))
+	}
+	if ex.Fault != "" {
+		attrs = append(attrs, slog.String("fault", ex.Fault))
+	}
+	if ex.Reason != "" {
+		attrs = append(attrs, slog.String("reason", ex.Reason))
+	}
+	level := slog.LevelInfo
+	if ex.Refused != "" {
+		attrs = append(attrs, slog.String("refused", ex.Refused))
+		level = slog.LevelWarn
+	}
+	g.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}

@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+)
+
+const (
+	// Reads have connections of their own, so that changes which wait for one
+	// another keep nobody from being verified.
+	postgresReaders = 8
+	postgresWriters = 8
+
+	postgresConnectTimeout = 5 * time.Second
+
+	// postgresLife has connections move on to another server behind a name in
+	// time, after a failover or behind a balancer.
+	postgresLife = 30 * time.Minute
+
+	// migrationLock is the key of the advisory lock under which a node brings
+	// the schema up to date: "kenbun" in ASCII.
+	migrationLock = 0x6b656e62756e
+)
+
+// postgresParameters hold for a session unless the address sets them.
+var postgresParameters = map[string]string{
+	"application_name": "kenbun-mcp authority",
+	"lock_timeout":     "5s",
+	// A node that stops in the middle of a change must not keep the locks.
+	"statement_timeout":                   "15s",
+	"idle_in_transaction_session_timeout": "30s",
+}
+
+// parsePostgres reads an address. Its errors repeat nothing of it, since it may
+// hold a password.
+func parsePostgres(address string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, &domain.InvalidError{Field: "store", Problem: "is no address of a PostgreSQL database that can be read: write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE, with % codes for odd characters, and see that the files exist that it or the PG variables name"}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = postgresConnectTimeout
+	}
+	for name, value := range postgresParameters {
+		if _, set := config.RuntimeParams[name]; !set {
+			config.RuntimeParams[name] = value
+		}
+	}
+	return config, nil
+}
+
+func openPostgres(ctx context.Context, config *pgx.ConnConfig) (*Store, error) {
+	cache, err := newCache()
+	if err != nil {
+		return nil, err
+	}
+	open := func(connections int) *sql.DB {
+		pool := stdlib.OpenDB(*config)
+		pool.SetMaxOpenConns(connections)
+		pool.SetMaxIdleConns(connections)
+		pool.SetConnMaxLifetime(postgresLife)
+		return pool
+	}
+	db := &Store{
+		read: open(postgresReaders), write: open(postgresWriters),
+		dialect: goose.DialectPostgres, faultOf: postgresFault, nodes: config, cache: cache,
+		announce: `SELECT pg_notify('` + verificationChannel + `', '')`,
+	}
+	if err := db.write.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("reach the PostgreSQL database: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// lockPostgres keeps other nodes from opening the database at the same time.
+// The lock ends with the connection, however this process ends.
+func lockPostgres(ctx context.Context, config *pgx.ConnConfig) (unlock func() error, err error) {
+	patient := config.Copy()
+	patient.RuntimeParams["lock_timeout"] = "60s"
+	patient.RuntimeParams["statement_timeout"] = "60s"
+	conn, err := pgx.ConnectConfig(ctx, patient)
+	if err != nil {
+		return nil, fmt.Errorf("reach the PostgreSQL database: %w", err)
+	}
+	// The connection may be used until the lock is released, long after ctx.
+	unlock = func() error { return conn.Close(context.WithoutCancel(ctx)) }
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for other nodes to open the database: %w", err), unlock())
+	}
+	return unlock, nil
+}
+
+// postgresFault tells what is to be made of an error. The codes are those of
+// PostgreSQL's documentation, Appendix A.
+func postgresFault(err error) fault {
+	var answered *pgconn.PgError
+	if errors.As(err, &answered) {
+		switch code := answered.Code; {
+		case code == "40001", code == "40P01": // serialization failure, deadlock
+			return faultConflict
+		case code == "55P03", code == "57014": // a lock or a statement took too long
+			return faultBusy
+		case code == "25006", code == "53100": // read only, as a standby is; the disk is full
+			return faultFull
+		case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), // connection, resources
+			strings.HasPrefix(code, "57P"),   // shut down, starting up
+			strings.HasPrefix(code, "25P03"): // waited too long within a transaction
+			return faultGone
+		}
+		return faultOther
+	}
+	var network net.Error // a deadline that has passed is one too
+	var connecting *pgconn.ConnectError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return faultOther
+	case pgconn.SafeToRetry(err), errors.As(err, &network), errors.As(err, &connecting),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone):
+		return faultGone
+	}
+	return faultOther
+}

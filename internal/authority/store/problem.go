@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+// storeProblem is a database that cannot be opened, in words for the operator.
+// Those of the libraries are in its cause.
+type storeProblem struct {
+	text  string
+	cause error
+}
+
+func (e *storeProblem) Error() string { return e.text }
+func (e *storeProblem) Unwrap() error { return e.cause }
+
+// postgresProblems are what a PostgreSQL server refuses, by the codes of its
+// documentation, Appendix A.
+var postgresProblems = map[string]string{
+	"28P01": refusedPostgresUser,
+	"28000": refusedPostgresUser,
+	"3D000": "it has no database of that name; make it with createdb, or name another",
+	"42501": "its user lacks a right there; make the user the owner of the database and of all that is in it",
+	"25006": "it can only be read, as a standby can; name the primary",
+	"53100": "its disk is full",
+	"53300": "it takes no more connections; each node needs 18, so raise max_connections or the limit of the user",
+	"57P03": "it is still starting, or ending",
+}
+
+const refusedPostgresUser = "it refuses the user name or password of the store"
+
+// postgresProblem words err, if it is known what it means.
+func postgresProblem(err error) error {
+	var answered *pgconn.PgError
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	var name *net.DNSError
+	var dial *net.OpError
+	var why string
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &answered):
+		why = postgresProblems[answered.Code]
+	case !errors.As(err, &connecting):
+		return err
+	case strings.Contains(err.Error(), "refused TLS"): // the library has no type for it
+		why = "it does not speak TLS, which sslmode in the address asks for"
+	case errors.As(err, &name):
+		why = "the name of its machine is not known here"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		why = "it does not answer in time; see that it is PostgreSQL, and that this machine reaches it"
+	case errors.As(err, &dial) && dial.Op == "dial":
+		why = "no connection could be made; see that it runs where the store's address says, and that this machine reaches it"
+	}
+	if why == "" {
+		return err
+	}
+	return &storeProblem{"the PostgreSQL database cannot be used: " + why, err}
+}
+
+// sqliteProblem words err, if it is known what it means.
+func sqliteProblem(path string, err error) error {
+	var e *sqlite.Error
+	switch {
+	case sqliteFault(err) == faultFull:
+		return &storeProblem{"the database " + path + " cannot be used: see that its disk has room and that it may be written to", err}
+	case errors.As(err, &e) && (e.Code()&0xff == sqlitelib.SQLITE_NOTADB || e.Code()&0xff == sqlitelib.SQLITE_CORRUPT):
+		return &storeProblem{"the file " + path + " is no database, or a damaged one: name another, or put its backup back", err}
+	}
+	return err
+}

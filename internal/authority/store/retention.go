@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// DefaultKeepDead is how long tokens are kept that do not work any more.
+const DefaultKeepDead = 90 * 24 * time.Hour
+
+const (
+	forgetInterval = time.Hour
+	// forgetBatch is how many tokens one transaction removes, so that none is long.
+	forgetBatch   = 200
+	forgetTimeout = 30 * time.Second
+)
+
+// Retention removes tokens that were revoked or expired long ago, with all that is
+// kept of their use. Several nodes on one database may do so at once. The nil value
+// keeps everything.
+type Retention struct {
+	db   *Store
+	log  *slog.Logger
+	now  func() time.Time
+	keep time.Duration
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// StartRetention removes tokens in the background, keep after they stopped working,
+// until Close. It returns nil if keep is 0.
+func StartRetention(db *Store, keep time.Duration, now func() time.Time, log *slog.Logger) *Retention {
+	if keep == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	f := &Retention{db: db, log: log, now: now, keep: keep, stop: stop, done: make(chan struct{})}
+	go f.run(ctx)
+	return f
+}
+
+func (f *Retention) run(ctx context.Context) {
+	defer close(f.done)
+	tick := time.NewTicker(forgetInterval)
+	defer tick.Stop()
+	for {
+		if forgotten, err := f.db.RemoveDead(ctx, f.now().Add(-f.keep)); err != nil && ctx.Err() == nil {
+			f.log.Warn("old tokens could not be removed", slog.Int("removed", forgotten), slog.Any("error", err))
+		} else if forgotten > 0 {
+			f.log.Info("tokens that were revoked or expired long ago are removed", slog.Int("removed", forgotten))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// RemoveDead removes the tokens that stopped working before a time, and returns how
+// many there were. A token stays as long as one that was made with it, so that their
+// line can be shown.
+func (db *Store) RemoveDead(ctx context.Context, before time.Time) (removed int, err error) {
+	for {
+		n, err := db.removeBatch(ctx, before)
+		removed += n
+		if err != nil || n == 0 {
+			return removed, err
+		}
+	}
+}
+
+// longDead are tokens that stopped working before $1 and that no token was made
+// with.
+const longDead = `
+	(revoked_at < $1 OR revoked_at IS NULL AND expires_at < $1)
+	AND NOT EXISTS (SELECT 1 FROM tokens child WHERE child.parent_id = tokens.id)`
+
+func (db *Store) removeBatch(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, forgetTimeout)
+	defer cancel()
+	var ids []any
+	err := db.change(ctx, func(tx *sql.Tx) error {
+		var err error
+		// An expired token can be extended until the row is locked.
+		ids, err = lockLongDead(ctx, tx, before)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		list := placeholders(len(ids))
+		for _, statement := range []string{
+			`DELETE FROM token_uses WHERE token_id IN ` + list,
+			`DELETE FROM tokens WHERE id IN ` + list,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, ids...); err != nil {
+				return fmt.Errorf("remove old tokens: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(ids), nil
+}
+
+func lockLongDead(ctx context.Context, tx *sql.Tx, before time.Time) (ids []any, err error) {
+	rows, err := tx.QueryContext(ctx, `
+		UPDATE tokens SET name = name
+		WHERE id IN (SELECT id FROM tokens WHERE `+longDead+` LIMIT $2) AND `+longDead+`
+		RETURNING id`, toMicros(before), forgetBatch)
+	if err != nil {
+		return nil, fmt.Errorf("look for old tokens: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("look for old tokens: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// Close ends the work, also in the middle of it.
+func (f *Retention) Close() {
+	if f == nil {
+		return
+	}
+	f.stop()
+	<-f.done
+}

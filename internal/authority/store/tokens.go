@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+)
+
+const selectTokens = `
+	SELECT id, org_id, name, prefix, created_at, last_used_at, valid_from, expires_at, revoked_at, permissions, parent_id, renewable_until FROM tokens`
+
+// scanToken reads a row of selectTokens.
+func scanToken(row interface{ Scan(dest ...any) error }) (domain.Token, error) {
+	var t domain.Token
+	var created int64
+	var lastUsed, validFrom, expires, revoked, renewable sql.NullInt64
+	var granted, parent sql.NullString
+	if err := row.Scan(&t.ID, &t.OrgID, &t.Name, &t.Prefix, &created, &lastUsed, &validFrom, &expires, &revoked, &granted, &parent, &renewable); err != nil {
+		return domain.Token{}, err
+	}
+	t.CreatedAt, t.LastUsedAt = fromMicros(created), optionalTime(lastUsed)
+	t.ValidFrom, t.ExpiresAt, t.RevokedAt = optionalTime(validFrom), optionalTime(expires), optionalTime(revoked)
+	t.ParentID, t.RenewableUntil = parent.String, optionalTime(renewable)
+	if granted.Valid {
+		t.Permissions = domain.StoredPermissions(granted.String)
+	}
+	return t, nil
+}
+
+func optionalPermissions(set domain.PermissionSet) sql.NullString {
+	return sql.NullString{String: set.String(), Valid: set != nil}
+}
+
+// Tokens implements [domain.TokenStore].
+func (db *Store) Tokens(ctx context.Context, userID string) (_ []domain.Token, err error) {
+	rows, err := db.read.QueryContext(ctx, selectTokens+` WHERE user_id = $1 ORDER BY created_at DESC, id`, userID)
+	if err != nil {
+		return nil, fmt.Errorf("read the tokens: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var tokens []domain.Token
+	for rows.Next() {
+		t, err := scanToken(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read the tokens: %w", err)
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens, rows.Err()
+}
+
+// Revoke implements [domain.TokenStore].
+func (db *Store) Revoke(ctx context.Context, userID, id string, at time.Time) error {
+	return db.changeOne(ctx, "revoke the token", domain.ErrTokenNotFound, `
+		UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL`, toMicros(at), id, userID)
+}
+
+// line is a token of a user's, $1 and $2, and all that were made with it, directly or
+// not.
+const line = `
+	WITH RECURSIVE line (id) AS (
+		SELECT id FROM tokens WHERE id = $1 AND user_id = $2
+		UNION
+		SELECT t.id FROM tokens t JOIN line ON t.parent_id = line.id)`
+
+// RevokeLine implements [domain.TokenStore].
+func (db *Store) RevokeLine(ctx context.Context, userID, id string, at time.Time) error {
+	return db.change(ctx, func(tx *sql.Tx) error {
+		// Nothing is made with one of them meanwhile.
+		if err := lockUser(ctx, tx, userID); err != nil {
+			return err
+		}
+		err := execOne(ctx, tx, "revoke the token and those made with it", domain.ErrTokenNotFound, line+`
+			UPDATE tokens SET revoked_at = $3 WHERE revoked_at IS NULL AND id IN (SELECT id FROM line)`, id, userID, toMicros(at))
+		if err != nil {
+			return err
+		}
+		return db.bumpEpoch(ctx, tx)
+	})
+}
+
+// transaction implements [domain.Tx].
+type transaction struct {
+	db *Store
+	tx *sql.Tx
+}
+
+func (t *transaction) LockUser(ctx context.Context, userID string) error {
+	return lockUser(ctx, t.tx, userID)
+}
+
+// lockUser writes to the user's row, which makes others wait on any database.
+func lockUser(ctx context.Context, tx *sql.Tx, userID string) error {
+	return execOne(ctx, tx, "lock the user", domain.ErrUnknownUser, `UPDATE users SET status = status WHERE id = $1`, userID)
+}
+
+func (t *transaction) LockCredential(ctx context.Context, kind domain.Kind, id string) (*domain.Record, error) {
+	lock, query := `UPDATE tokens SET revoked_at = revoked_at WHERE id = $1`, selectToken
+	if kind.IsSession() {
+		lock, query = `UPDATE sessions SET expires_at = expires_at WHERE id = $1`, selectSession
+	}
+	if _, err := t.tx.ExecContext(ctx, lock, id); err != nil {
+		return nil, fmt.Errorf("lock the credential: %w", err)
+	}
+	record, err := scanRecord(t.tx.QueryRowContext(ctx, query+` WHERE c.id = $1`, id), kind)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the credential again: %w", err)
+	}
+	return record, nil
+}
+
+func (t *transaction) ActiveTokens(ctx context.Context, userID string, now time.Time) (active int, err error) {
+	err = t.tx.QueryRowContext(ctx, `
+		SELECT count(*) FROM tokens
+		WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`, userID, toMicros(now)).Scan(&active)
+	if err != nil {
+		return 0, fmt.Errorf("count the tokens: %w", err)
+	}
+	return active, nil
+}
+
+func (t *transaction) HasPrefix(ctx context.Context, userID, prefix string) (bool, error) {
+	var taken int
+	err := t.tx.QueryRowContext(ctx, `SELECT count(*) FROM tokens WHERE user_id = $1 AND prefix = $2`, userID, prefix).Scan(&taken)
+	if err != nil {
+		return false, fmt.Errorf("look for the prefix: %w", err)
+	}
+	return taken > 0, nil
+}
+
+func (t *transaction) InsertToken(ctx context.Context, userID string, made domain.Token, digest string, pepperVersion int64) error {
+	_, err := t.tx.ExecContext(ctx, `
+		INSERT INTO tokens (id, user_id, org_id, name, prefix, pepper_version, digest, created_at, valid_from, expires_at, permissions, parent_id, renewable_until)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		made.ID, userID, made.OrgID, made.Name, made.Prefix, pepperVersion, digest,
+		toMicros(made.CreatedAt), optionalMicros(made.ValidFrom), optionalMicros(made.ExpiresAt), optionalPermissions(made.Permissions),
+		sql.NullString{String: made.ParentID, Valid: made.ParentID != ""}, optionalMicros(made.RenewableUntil))
+	if err != nil {
+		return fmt.Errorf("store the token: %w", err)
+	}
+	return nil
+}
+
+func (t *transaction) Token(ctx context.Context, userID, id string) (domain.Token, error) {
+	found, err := scanToken(t.tx.QueryRowContext(ctx, selectTokens+` WHERE id = $1 AND user_id = $2`, id, userID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return domain.Token{}, domain.ErrTokenNotFound
+	}
+	if err != nil {
+		return domain.Token{}, fmt.Errorf("read the token: %w", err)
+	}
+	return found, nil
+}
+
+func (t *transaction) UpdateToken(ctx context.Context, changed domain.Token) error {
+	// A revocation does not wait for the lock on the user, and must win.
+	err := execOne(ctx, t.tx, "change the token", domain.ErrTokenRevoked, `
+		UPDATE tokens SET name = $1, valid_from = $2, expires_at = $3, permissions = $4, renewable_until = $5
+		WHERE id = $6 AND revoked_at IS NULL`,
+		changed.Name, optionalMicros(changed.ValidFrom), optionalMicros(changed.ExpiresAt), optionalPermissions(changed.Permissions), optionalMicros(changed.RenewableUntil), changed.ID)
+	if err != nil {
+		return err
+	}
+	return t.db.bumpEpoch(ctx, t.tx)
+}
+
+func (t *transaction) ClaimForm(ctx context.Context, sessionID, form string) error {
+	return execOne(ctx, t.tx, "note that the form was sent", domain.ErrFormSent, `
+		INSERT INTO sent_forms (session_id, form) VALUES ($1, $2) ON CONFLICT (session_id, form) DO NOTHING`, sessionID, form)
+}
+
+func (t *transaction) SetActiveUnit(ctx context.Context, memberID, orgID, unitID string) error {
+	return execOne(ctx, t.tx, "store the active unit", domain.ErrUnitNotFound, `
+		UPDATE memberships SET active_unit_id = $1
+		WHERE id = $2 AND EXISTS (SELECT 1 FROM units WHERE id = $3 AND org_id = $4)`, unitID, memberID, unitID, orgID)
+}

@@ -1,0 +1,112 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
+)
+
+// defaultExpiry is chosen until another is: an end is the rule, and none the
+// exception.
+const defaultExpiry = "30"
+
+type shownView struct {
+	Value string
+	Facts []fact
+}
+
+func newCreateForm(as domain.Identity) tokenForm {
+	f := tokenForm{Action: tokensPath + "/new", Form: newFormName(), Expiries: lifetimes()}
+	f.fill(url.Values{"expiry": {defaultExpiry}, "scope": {scopeAll}}, as.Permissions)
+	return f
+}
+
+func (h *Handler) serveCreateForm(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
+	return h.showForm(w, as, http.StatusOK, "Create a token", newCreateForm(as))
+}
+
+func (h *Handler) showForm(w http.ResponseWriter, as domain.Identity, status int, title string, f tokenForm) error {
+	return h.show(w, as, webPage{template: "form", status: status, title: title, failed: len(f.Problems) > 0, data: f})
+}
+
+// serveCreate makes a token and answers with its value, which is on that page
+// and on no other.
+func (h *Handler) serveCreate(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
+	form := r.PostForm.Get("form")
+	if len(form) != len(newFormName()) || !domain.CouldBeID(form) {
+		return notAsItsPage()
+	}
+	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
+	request := domain.TokenRequest{
+		Name: values.name(), ValidFrom: values.validFrom(), Expires: values.expires(h.Gateway.Now(), nil), Permissions: values.permissions(), Form: form,
+	}
+	issued, err := h.createOnce(r.Context(), as, request, values)
+	switch {
+	case errors.Is(err, domain.ErrFormSent):
+		return formSentBefore()
+	case err != nil:
+		return err
+	case len(values.problems) > 0:
+		return h.showForm(w, as, statusOf(values.problems), "Create a token", values.again(newCreateForm(as), as.Permissions))
+	}
+	return h.show(w, as, webPage{
+		template: "shown", status: http.StatusCreated, title: "Copy your token now",
+		data: shownView{Value: issued.Value, Facts: factsOfNew(issued)},
+	})
+}
+
+// refillCreate shows what was typed into a page of a session that has ended.
+func (h *Handler) refillCreate(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
+	return h.showForm(w, as, http.StatusForbidden, "Create a token", ofAnotherSession(r).again(newCreateForm(as), as.Permissions))
+}
+
+// notAsItsPage answers a form without what its page put there.
+func notAsItsPage() *exchange.Problem {
+	return exchange.BadRequest("The form did not come from its page as it is. Open the page again.")
+}
+
+func factsOfNew(issued domain.Issued) []fact {
+	return []fact{
+		{"Name", issued.Name},
+		{"Begins with", issued.Prefix},
+		{"Permissions", permissionsInWords(issued.Permissions)},
+		{"Valid from", optionalDate(issued.ValidFrom, "now")},
+		{"Expires", optionalDate(issued.ExpiresAt, "never")},
+	}
+}
+
+// createOnce makes the token of a form that was not sent before. What was
+// refused made nothing, and the form may be sent again.
+func (h *Handler) createOnce(ctx context.Context, as domain.Identity, request domain.TokenRequest, values *formValues) (domain.Issued, error) {
+	if err := h.Tokens.Check(as, request); err != nil {
+		if err := values.complain(err); err != nil {
+			return domain.Issued{}, err
+		}
+	}
+	if len(values.problems) > 0 {
+		return domain.Issued{}, nil
+	}
+	issued, err := h.Tokens.Create(ctx, as, request)
+	if err != nil {
+		return domain.Issued{}, values.complain(err)
+	}
+	return issued, nil
+}
+
+func statusOf(problems map[string]string) int {
+	if problems["form"] != "" {
+		return http.StatusConflict
+	}
+	return http.StatusUnprocessableEntity
+}
+
+func formSentBefore() *exchange.Problem {
+	return &exchange.Problem{
+		Status: http.StatusConflict, Code: "form_sent",
+		Message: "This form was sent before. The token that it made is in your list, and its value is not shown again. If you did not copy it, revoke that token and create another.",
+	}
+}

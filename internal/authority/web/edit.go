@@ -1,0 +1,209 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
+)
+
+func newEditForm(t domain.Token, held domain.PermissionSet) tokenForm {
+	f := tokenForm{
+		Editing: true, Action: tokenPath(t.ID), Seen: fingerprint(t), Prefix: t.Prefix, Expiries: lifetimes(),
+	}
+	if t.ExpiresAt != nil {
+		f.Expiries = append([]expiryChoice{{expiryKeep, "As it is: " + optionalDate(t.ExpiresAt, "")}}, f.Expiries...)
+	}
+	f.fill(shown(t), held)
+	return f
+}
+
+// editableToken returns the token that an address names, or why it cannot be
+// changed.
+func (h *Handler) editableToken(r *http.Request, as domain.Identity) (domain.Token, error) {
+	t, err := h.ownToken(r, as)
+	switch {
+	case err != nil:
+		return domain.Token{}, err
+	case t.RevokedAt != nil:
+		return domain.Token{}, domain.ErrTokenRevoked
+	case t.OrgID != as.OrgID:
+		return domain.Token{}, domain.ErrOtherOrganization
+	}
+	return t, nil
+}
+
+func (h *Handler) serveEditForm(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
+	t, err := h.editableToken(r, as)
+	if err != nil {
+		return err
+	}
+	return h.showForm(w, as, http.StatusOK, "Edit a token", newEditForm(t, as.Permissions))
+}
+
+// serveEdit changes what differs from the token and leaves the rest, so that
+// what stays is not judged again.
+func (h *Handler) serveEdit(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
+	t, err := h.editableToken(r, as)
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("seen") != fingerprint(t) {
+		return h.showConflict(w, r, as, t)
+	}
+	values := &formValues{Values: r.PostForm, problems: map[string]string{}}
+	change := changeOf(t, values, h.Gateway.Now())
+	if len(values.problems) == 0 && !change.Empty() {
+		_, err := h.Tokens.Update(r.Context(), as, t.ID, change)
+		switch {
+		case errors.Is(err, domain.ErrTokenRevoked):
+			return err
+		case errors.Is(err, domain.ErrChangedMeanwhile):
+			if t, err = h.editableToken(r, as); err != nil {
+				return err
+			}
+			return h.showConflict(w, r, as, t)
+		}
+		if err := values.complain(err); err != nil {
+			return err
+		}
+	}
+	if len(values.problems) > 0 {
+		return h.showForm(w, as, statusOf(values.problems), "Edit a token", values.again(newEditForm(t, as.Permissions), as.Permissions))
+	}
+	return h.seeOther(w, tokensPath+"?saved="+url.QueryEscape(t.ID))
+}
+
+// refillEdit shows what was typed into a page of a session that has ended.
+func (h *Handler) refillEdit(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
+	t, err := h.editableToken(r, as)
+	if err != nil {
+		return err
+	}
+	if r.PostForm.Get("seen") != fingerprint(t) {
+		return h.showConflict(w, r, as, t)
+	}
+	return h.showForm(w, as, http.StatusForbidden, "Edit a token", ofAnotherSession(r).again(newEditForm(t, as.Permissions), as.Permissions))
+}
+
+func changeOf(t domain.Token, values *formValues, now time.Time) domain.TokenChange {
+	change := domain.TokenChange{Expected: func(now domain.Token) bool { return fingerprint(now) == fingerprint(t) }}
+	if name := values.name(); name != t.Name {
+		change.Name = domain.SetTo(name)
+	}
+	if begin := values.validFrom(); writeLocalTime(begin) != writeLocalTime(t.ValidFrom) {
+		change.ValidFrom = domain.SetTo(begin)
+	}
+	if end := values.expires(now, t.ExpiresAt); !sameTime(end, t.ExpiresAt) {
+		change.Expires = domain.SetTo(end)
+	}
+	if permissions := values.permissions(); (permissions == nil) != (t.Permissions == nil) || !slices.Equal(permissions, t.Permissions) {
+		change.Permissions = domain.SetTo(permissions)
+	}
+	return change
+}
+
+func sameTime(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+// What somebody changes in a form while the token is changed elsewhere, is not
+// saved over it unseen: the form comes back with both.
+
+// shown is what the form of a token sends as long as nobody changes anything in
+// it. It differs as soon as anything differs that can be edited.
+func shown(t domain.Token) url.Values {
+	shown := url.Values{
+		"name": {t.Name}, "valid_from": {writeLocalTime(t.ValidFrom)},
+		"expiry": {expiryNever}, "expires_at": {writeLocalTime(t.ExpiresAt)},
+		"scope": {scopeAll}, "permission": t.Permissions.Names(),
+	}
+	if t.ExpiresAt != nil {
+		shown.Set("expiry", expiryKeep)
+	}
+	if t.Permissions != nil {
+		shown.Set("scope", scopeSome)
+	}
+	return shown
+}
+
+// fingerprint is that of all that can be edited.
+func fingerprint(t domain.Token) string { return shown(t).Encode() }
+
+// formPart is a part of the form that is decided as one.
+type formPart struct {
+	field string // as [InvalidError] names it
+	names []string
+	// left reports whether a person left the part as it was shown.
+	left func(typed, seen url.Values) bool
+	// now tells in words what the token has there.
+	now func(domain.Token) string
+}
+
+var formParts = []formPart{
+	{
+		field: "name", names: []string{"name"},
+		left: func(typed, seen url.Values) bool { return typed.Get("name") == seen.Get("name") },
+		now:  func(t domain.Token) string { return "“" + t.Name + "”" },
+	},
+	{
+		field: "expires_at", names: []string{"expiry", "expires_at"},
+		left: func(typed, seen url.Values) bool {
+			return typed.Get("expiry") == expiryKeep || typed.Get("expiry") == seen.Get("expiry")
+		},
+		now: func(t domain.Token) string { return optionalDate(t.ExpiresAt, "never") },
+	},
+	{
+		field: "valid_from", names: []string{"valid_from"},
+		// Browsers write the same time without its seconds, where they are zero.
+		left: func(typed, seen url.Values) bool {
+			return sameLocalTime(typed.Get("valid_from"), seen.Get("valid_from"))
+		},
+		now: func(t domain.Token) string { return optionalDate(t.ValidFrom, "its creation") },
+	},
+	{
+		field: "permissions", names: []string{"scope", "permission"},
+		left: func(typed, seen url.Values) bool {
+			return typed.Get("scope") == seen.Get("scope") && (typed.Get("scope") != scopeSome || slices.Equal(typed["permission"], seen["permission"]))
+		},
+		now: func(t domain.Token) string { return permissionsInWords(t.Permissions) },
+	},
+}
+
+// showConflict answers a form whose token t is no longer as the form showed it:
+// with what the person changed, and all else as it is now.
+func (h *Handler) showConflict(w http.ResponseWriter, r *http.Request, as domain.Identity, t domain.Token) error {
+	seen, err := url.ParseQuery(r.PostForm.Get("seen"))
+	if err != nil || len(seen) == 0 {
+		return notAsItsPage()
+	}
+	now, merged := shown(t), url.Values{}
+	problems := map[string]string{
+		"form": "The token was changed after this form was opened. What you changed stands here as you left it, and all else as it is now. Look whether it is right, then save.",
+	}
+	for _, part := range formParts {
+		from := now
+		if !part.left(r.PostForm, seen) {
+			from = r.PostForm
+			if !part.same(seen, now) {
+				problems[part.field] = fieldSubjects[part.field] + " was changed meanwhile. It is now: " + part.now(t) + "."
+			}
+		}
+		for _, name := range part.names {
+			merged[name] = from[name]
+		}
+	}
+	values := &formValues{Values: merged, problems: problems}
+	return h.showForm(w, as, http.StatusConflict, "Edit a token", values.again(newEditForm(t, as.Permissions), as.Permissions))
+}
+
+// same reports whether two tokens, as they are shown, agree in the part.
+func (p formPart) same(a, b url.Values) bool {
+	return !slices.ContainsFunc(p.names, func(name string) bool { return !slices.Equal(a[name], b[name]) })
+}
