@@ -260,9 +260,9 @@ func TestAuthority_PasswordOfTheStoreIsNotShown(t *testing.T) {
 		{"postgres://ada:" + password + "@127.0.0.1:1/kenbun", "", "KENBUN_STORE"},
 		{"postgres://127.0.0.1:1/kenbun?password=" + password, "", "KENBUN_STORE"},
 		{"", "postgres://ada:" + password + "@127.0.0.1:1/kenbun", "the PostgreSQL database cannot be used: no connection could be made"},
-		{"", "postgres://ada:" + password + "@127.0.0.1:one/kenbun", "no address"},
-		{"", "postgres://ada:%" + password + "@127.0.0.1/kenbun", "no address"},
-		{"", "postgres://127.0.0.1:1/kenbun?sslmode=nonsense&password=" + password, "no address"},
+		{"", "postgres://ada:" + password + "@127.0.0.1:one/kenbun", "not a valid address"},
+		{"", "postgres://ada:%" + password + "@127.0.0.1/kenbun", "not a valid address"},
+		{"", "postgres://127.0.0.1:1/kenbun?sslmode=nonsense&password=" + password, "not a valid address"},
 	} {
 		t.Setenv("KENBUN_STORE", c.environment)
 		args := []string{"user", "list", "--pepper-file", filepath.Join(t.TempDir(), "pepper")}

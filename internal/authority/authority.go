@@ -105,8 +105,8 @@ type Config struct {
 	// host is answered, and that browsers see the address that is served here.
 	WebURL string
 
-	// Now tells the time; nil means [time.Now]. Nothing else does, so that a
-	// test can move it. It must be safe for concurrent use.
+	// Now returns the time; nil means [time.Now]. It is the only clock, so that a test
+	// can move it. It must be safe for concurrent use.
 	Now func() time.Time
 }
 
@@ -220,7 +220,7 @@ func (a *Authority) open(ctx context.Context, cfg Config, log *slog.Logger) erro
 	switch {
 	case source != (pepper.Source{}):
 	case location.IsShared():
-		return &domain.InvalidError{Field: "pepper", Problem: "must be named for a store in PostgreSQL, since all nodes need the same: name its file, or give its content"}
+		return &domain.InvalidError{Field: "pepper", Problem: "must be given for a store in PostgreSQL, since all nodes need the same one: name its file, or give its content"}
 	case location.Path != "":
 		source.File = pepper.Beside(location.Path)
 	}
@@ -264,7 +264,7 @@ func (a *Authority) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // IssueSignInLink returns an address below base, which is that of the web page such as
-// http://127.0.0.1:8780. Whoever opens it within ten minutes and confirms is signed in
+// http://127.0.0.1:8780. A browser that opens it within ten minutes and confirms is signed in
 // to the web page as the user, named by address or id, for
 // [domain.DefaultSessionLifetime]. It works once. organization is where the session
 // acts; it may be empty for a user who is in one only. The error is

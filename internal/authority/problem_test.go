@@ -62,7 +62,7 @@ func TestOpen_TellsWhatIsWrongWithAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(t.Context(), Config{Store: "sqlite:" + path})
-	if err == nil || !strings.Contains(err.Error(), "is no database, or a damaged one") {
+	if err == nil || !strings.Contains(err.Error(), "is not a database, or it is damaged") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -123,7 +123,7 @@ func (a *API) serve(ex *exchange.Exchange, r *http.Request, table exchange.Table
 		}
 		return exchange.InvalidCredential()
 	case err != nil:
-		// Who cannot be verified is not let in.
+		// A caller who cannot be verified is not accepted.
 		a.Gateway.Log.Error("a credential could not be verified", slog.String("request_id", ex.RequestID), slog.Any("error", err))
 		return exchange.Unavailable()
 	}
@@ -204,10 +204,9 @@ func restartDeadlines(ex *exchange.Exchange, r *http.Request) error {
 	return nil
 }
 
-// faultProblem has the form of the real thing, and says that it is none to
-// whoever reads its message.
+// faultProblem looks like the real failure, but its message says that it is injected.
 func faultProblem(status int) *exchange.Problem {
-	p := &exchange.Problem{Status: status, Code: "internal", Message: "this failure was asked for when the service was started: nothing was changed"}
+	p := &exchange.Problem{Status: status, Code: "internal", Message: "this failure was injected, as the operator asked at the start: nothing was changed"}
 	switch status {
 	case http.StatusTooManyRequests:
 		p.Code = "rate_limited"

@@ -92,9 +92,9 @@ func malformedCredential(value string) *exchange.Problem {
 	case bare == "":
 		p.Reason, p.Message = "empty_token", "the token is empty: send a personal access token as Authorization: Bearer, or in X-API-Key"
 	case isVariable(bare):
-		p.Reason, p.Message = "unexpanded_variable", "a variable stands in place of the token, and nothing has filled it in"
+		p.Reason, p.Message = "unexpanded_variable", "there is a variable in place of the token, and it was not replaced by a value"
 	case bare != value && strings.HasPrefix(bare, "kbn_"):
-		p.Reason, p.Message = "quoted_token", "the token has a quotation mark, a bracket or a space around it: send the token alone"
+		p.Reason, p.Message = "quoted_token", "the token has a quotation mark, a bracket or a space around it: send only the token"
 	case len(bare) > len("bearer ") && strings.HasPrefix(strings.ToLower(bare), "bearer "):
 		p.Reason, p.Message = "name_before_token", "the token has the word Bearer before it: send it once in Authorization, and not at all in X-API-Key"
 	}

@@ -167,8 +167,8 @@ func (a *API) serveUpdateToken(w http.ResponseWriter, r *http.Request, as domain
 }
 
 // serveRevokeToken answers 404 for a token that the caller has revoked before.
-// Whoever sends a request again because its answer was lost sees in the list
-// that it was carried out.
+// A caller who sends a request again because its answer was lost sees in the list that
+// it was carried out.
 func (a *API) serveRevokeToken(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	revoke := a.Tokens.Revoke
 	switch query := r.URL.Query()["descendants"]; {

@@ -182,7 +182,7 @@ func (as Identity) mayExtend(t Token, expires *time.Time) error {
 	case as.RenewableUntil == nil, t.ExpiresAt != nil && !outlives(expires, *t.ExpiresAt):
 		return nil
 	case t.ID == as.CredentialID && t.ExpiresAt != nil:
-		return &InvalidError{Field: "expires_at", Problem: "cannot be later than it is: a token that expires does not extend itself. Make a new one with it, or extend it in a session"}
+		return &InvalidError{Field: "expires_at", Problem: "cannot be moved later: a token that expires does not extend itself. Create a new one with it, or extend it in a session"}
 	case outlives(expires, *as.RenewableUntil):
 		return as.beyondBound()
 	}
@@ -191,7 +191,7 @@ func (as Identity) mayExtend(t Token, expires *time.Time) error {
 
 func (as Identity) beyondBound() error {
 	return &InvalidError{Field: "expires_at", Problem: fmt.Sprintf(
-		"must be %s at the latest: the token in use expires, and so must what is made with it. For longer, make the token in a session",
+		"must be %s at the latest: the token in use expires, and so must every token made with it. For a longer life, create the token in a session",
 		as.RenewableUntil.UTC().Format(time.RFC3339))}
 }
 

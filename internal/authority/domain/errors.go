@@ -55,11 +55,11 @@ var (
 	ErrFormSent = errors.New("the form was sent before")
 
 	// ErrLinkRefused indicates that a sign-in link does not work.
-	ErrLinkRefused = errors.New("the sign-in link was used, has ended, or was not copied in full")
+	ErrLinkRefused = errors.New("the sign-in link was used, has expired, or was not copied in full")
 
 	// ErrOutcomeUnknown indicates that the store was lost while a change was being
 	// committed.
-	ErrOutcomeUnknown = errors.New("the store was lost while it was written to, so that nobody knows whether the change was made")
+	ErrOutcomeUnknown = errors.New("the store was lost during a write, so it is not known whether the change was made")
 )
 
 // InvalidError indicates that a value was refused, and what is allowed.
@@ -101,17 +101,17 @@ func MissingPermission(p Permission, as Identity) *ForbiddenError {
 
 // cannotDelegate is for a caller who would give a token more than they hold.
 func cannotDelegate(p Permission) error {
-	return &ForbiddenError{Reason: "you do not hold the permission " + string(p) + " yourself, and so no token can get it from you", Needs: p, Narrow: true}
+	return &ForbiddenError{Reason: "you do not hold the permission " + string(p) + " yourself, so you cannot give it to a token", Needs: p, Narrow: true}
 }
 
 // cannotWiden is for a narrowed token that would change one that permits more.
 func cannotWiden() error {
-	return &ForbiddenError{Reason: "a narrowed token changes tokens within its own permissions only: use a session or a token that is not narrowed", Narrow: true}
+	return &ForbiddenError{Reason: "a narrowed token can change only tokens within its own permissions: use a session or a token that is not narrowed", Narrow: true}
 }
 
 // cannotAddForLonger is for a token that would add permissions to one that expires
 // after bound.
 func cannotAddForLonger(bound time.Time) error {
-	return &ForbiddenError{Reason: "the token in use expires, and adds permissions only to tokens that expire by " + bound.UTC().Format(time.RFC3339) +
+	return &ForbiddenError{Reason: "the token in use expires, so it can add permissions only to tokens that expire by " + bound.UTC().Format(time.RFC3339) +
 		": use a session or a token that never expires"}
 }

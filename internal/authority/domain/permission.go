@@ -56,14 +56,14 @@ func ParsePermissions(names []string) (PermissionSet, error) {
 		p := Permission(name)
 		switch {
 		case !KnownPermissions.Contains(p):
-			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("has no %s to choose: there are %s", plaintext.QuoteShort(name), strings.Join(KnownPermissions.Names(), ", "))}
+			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("does not include %s: the permissions are %s", plaintext.QuoteShort(name), strings.Join(KnownPermissions.Names(), ", "))}
 		case slices.Contains(set, p):
 			return nil, &InvalidError{Field: "permissions", Problem: fmt.Sprintf("holds %s twice: name it once", p)}
 		}
 		set = append(set, p)
 	}
 	if len(set) == 0 {
-		return nil, &InvalidError{Field: "permissions", Problem: "must name at least one permission; what is not narrowed has none of this field"}
+		return nil, &InvalidError{Field: "permissions", Problem: "must name at least one permission; leave the field out for a token that is not narrowed"}
 	}
 	return NewPermissionSet(set...), nil
 }

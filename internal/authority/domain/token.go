@@ -131,7 +131,7 @@ const (
 func validateTokenName(name string) error {
 	switch n := utf8.RuneCountInString(name); {
 	case strings.TrimSpace(name) == "":
-		return &InvalidError{Field: "name", Problem: "is required: give a label by which you will know the token again"}
+		return &InvalidError{Field: "name", Problem: "is required: give a label that tells you later what the token is for"}
 	case n > maxNameCharacters:
 		return &InvalidError{Field: "name", Problem: fmt.Sprintf("has %d characters: use at most %d", n, maxNameCharacters)}
 	}
@@ -162,7 +162,7 @@ func ParseTime(field, s string) (*time.Time, error) {
 }
 
 // validateExpiry returns the expiry in whole seconds, which is what the wire
-// shows: a token must not outlive the time that its owner was told.
+// shows: a token must not outlive the time that its owner sees.
 func validateExpiry(expires *time.Time, now time.Time) (*time.Time, error) {
 	if expires == nil {
 		return nil, nil

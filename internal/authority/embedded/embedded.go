@@ -66,9 +66,8 @@ type API struct {
 // owner and, for 365 days, a personal access token, which it keeps in the
 // folder. ctx limits the start alone; end it with [API.Close].
 //
-// The kept token is a token like any other, and its owner may revoke it. It is
-// not replaced then: [API.CheckPAT] tells so, and to delete the folder is
-// to start afresh.
+// The kept token is a token like any other, and its owner may revoke it. It is not
+// replaced then, which [API.CheckPAT] reports. Deleting the folder starts afresh.
 func Start(ctx context.Context, cfg Config) (_ *API, err error) {
 	authorityConfig := authority.Config{
 		TokenLimit: cfg.TokenLimit, KeepDead: store.DefaultKeepDead, RateLimits: cfg.RateLimits, Faults: cfg.Faults, Logger: cfg.Logger, Now: cfg.Now,
@@ -136,13 +135,13 @@ func listenLoopback(ctx context.Context) (net.Listener, error) {
 	}
 	l, err6 := listening.Listen(ctx, "tcp", "[::1]:0")
 	if err6 != nil {
-		return nil, fmt.Errorf("no loopback port can be opened, on which the embedded API would listen: %w", errors.Join(err, err6))
+		return nil, fmt.Errorf("the embedded API cannot open a loopback port: %w", errors.Join(err, err6))
 	}
 	return l, nil
 }
 
 // firstStart returns the kept token, and makes it and its user if this is the
-// first start. Whoever else starts at the same time waits and finds it made.
+// first start. Another process that starts at the same time waits and finds it made.
 func (e *API) firstStart(ctx context.Context) (_ string, err error) {
 	if e.patFile == "" {
 		return e.mintFirst(ctx)
@@ -228,15 +227,15 @@ func (e *API) BaseURL() string { return e.baseURL }
 // PAT returns the kept personal access token.
 func (e *API) PAT() string { return e.pat }
 
-// PATFile is the file that holds the kept token and a line break. Whoever
-// rotates the token replaces the file. It is empty in memory.
+// PATFile is the file that holds the kept token and a line break. A rotation replaces
+// the file. It is empty in memory.
 func (e *API) PATFile() string { return e.patFile }
 
-// ErrKeptPATRefused means that the kept token does not work any more.
+// ErrKeptPATRefused indicates that the kept token does not work any more.
 var ErrKeptPATRefused = errors.New("the embedded API does not accept its kept token any more")
 
-// CheckPAT tells whether the kept token works. It returns [ErrKeptPATRefused],
-// with the cause and what to do, if it was revoked or has expired.
+// CheckPAT reports whether the kept token works. The error is [ErrKeptPATRefused], with
+// the cause and what to do, if it was revoked or has expired.
 func (e *API) CheckPAT(ctx context.Context) error {
 	_, err := e.authority.Authenticate(ctx, e.PAT())
 	var refused *domain.Refusal

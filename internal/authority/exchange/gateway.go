@@ -77,7 +77,7 @@ func clientNetwork(r *http.Request, proxies []netip.Prefix) netip.Prefix {
 	return clientaddress.Network(clientaddress.Of(peer.Addr().Unmap().WithZone(""), r.Header, isProxy))
 }
 
-// Announce tells the caller what is left of a limit.
+// Announce sets the headers that show what is left of a limit.
 func Announce(h http.Header, level limits.Level) {
 	h.Set("X-RateLimit-Limit", strconv.Itoa(level.Capacity))
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(level.Remaining))
@@ -99,8 +99,8 @@ func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
 }
 
-// ProblemFor turns an endpoint's error into an answer. What is no answer by
-// itself goes to the log and not to the caller.
+// ProblemFor turns an endpoint's error into an answer. Inner errors go to the log and
+// not to the caller.
 func (g *Gateway) ProblemFor(ctx context.Context, ex *Exchange, err error) *Problem {
 	var answer *Problem
 	var invalid *domain.InvalidError

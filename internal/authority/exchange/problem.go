@@ -8,8 +8,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-// Problem is a refused or failed request. Its message tells a programmer what
-// to change; it holds nothing that came from the store or from other users.
+// Problem is a refused or failed request. Its message shows a programmer what to
+// change; it holds nothing that came from the store or from other users.
 type Problem struct {
 	Status  int
 	Code    string
@@ -105,12 +105,12 @@ func Unavailable() *Problem {
 	}
 }
 
-// outcomeUnknown has no Retry-After: whoever sends the request again may have it
-// carried out twice.
+// outcomeUnknown has no Retry-After: a request that is sent again may be carried out
+// twice.
 func outcomeUnknown() *Problem {
 	return &Problem{
 		Status: http.StatusServiceUnavailable, Code: "outcome_unknown",
-		Message: "the store was lost while it was written to: look whether the change was made before you try again",
+		Message: "the store was lost during a write: check whether the change was made before you try again",
 	}
 }
 
@@ -118,7 +118,7 @@ func outcomeUnknown() *Problem {
 func InternalError() *Problem {
 	return &Problem{
 		Status: http.StatusInternalServerError, Code: "internal",
-		Message: "the request failed inside the service: its log tells why, under the request id",
+		Message: "the request failed inside the service: its log has the cause under the request id",
 	}
 }
 

@@ -57,7 +57,7 @@ func Parse(specs []string) (Plan, error) {
 	for _, spec := range specs {
 		kind, value, _ := strings.Cut(spec, ":")
 		if slices.Contains(seen, kind) {
-			return Plan{}, invalid(spec, "comes after another of its kind: give each kind once")
+			return Plan{}, invalid(spec, "repeats a kind: give each kind once")
 		}
 		seen = append(seen, kind)
 		if err := plan.set(kind, value); err != nil {
@@ -88,7 +88,7 @@ func (p *Plan) set(kind, value string) (err error) {
 	}
 	status, err := strconv.Atoi(kind)
 	if err != nil || !slices.Contains(statuses, status) {
-		return fmt.Errorf("is of no kind that is known here: the kinds are latency, drop-answer and the statuses %s", strings.Trim(fmt.Sprint(statuses), "[]"))
+		return fmt.Errorf("is not a known kind: the kinds are latency, drop-answer and the statuses %s", strings.Trim(fmt.Sprint(statuses), "[]"))
 	}
 	p.Statuses[status], err = parseShare(value)
 	return err
@@ -110,7 +110,7 @@ func (p Plan) Validate() error {
 	sum := p.DropAnswer
 	for status, share := range p.Statuses {
 		if !slices.Contains(statuses, status) || share < 0 {
-			return &domain.InvalidError{Field: "fault", Problem: fmt.Sprintf("%d is none that can be asked for", status)}
+			return &domain.InvalidError{Field: "fault", Problem: fmt.Sprintf("%d is not a status that can be injected", status)}
 		}
 		sum += share
 	}
@@ -124,7 +124,7 @@ func (p Plan) Validate() error {
 	return nil
 }
 
-// none tells whether nothing goes wrong on demand.
+// none reports whether no request fails.
 func (p Plan) none() bool { return len(p.Statuses) == 0 && p.DropAnswer == 0 && p.Latency == 0 }
 
 // String writes f as [Parse] reads it, with a space between.

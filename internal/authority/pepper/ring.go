@@ -179,7 +179,7 @@ func (r *Ring) Peppers(ctx context.Context) ([]Version, error) {
 // [*domain.InvalidError] if the peppers are not in a file.
 func (r *Ring) RotatePepper(ctx context.Context) (version int64, err error) {
 	if r.source.File == "" || r.source.Text != "" {
-		return 0, &domain.InvalidError{Field: "pepper", Problem: "is in no file that could be added to: append a line with the next version where it is kept, and start again"}
+		return 0, &domain.InvalidError{Field: "pepper", Problem: "is not in a file that could be extended: append a line with the next version where you keep it, and start again"}
 	}
 	unlock, err := privatefile.Lock(ctx, r.source.File)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // seedPast is how far back invented tokens go.
 const seedPast = 2 * 365 * 24 * time.Hour
 
-// invention draws users and tokens such as there could be. What it draws is no
-// secret: digests are of no value that anybody has.
+// invention draws realistic users and tokens. None of it is secret: nobody has the
+// values of the digests.
 type invention struct{ source *mathrand.ChaCha8 }
 
 func newInvention() *invention {
@@ -55,7 +55,7 @@ type inventedPerson struct {
 	status                     domain.UserStatus
 }
 
-// person draws the nth user, whose address tells n, and leads nowhere (RFC 2606,
+// person draws the nth user. The address holds n and leads nowhere (RFC 2606,
 // section 3).
 func (i *invention) person(n int) inventedPerson {
 	p := inventedPerson{firstName: choice(i, inventedFirstNames), lastName: choice(i, inventedLastNames), role: domain.RoleMember, status: domain.StatusActive}

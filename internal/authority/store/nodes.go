@@ -61,7 +61,7 @@ func (w *nodeWatch) run(ctx context.Context) {
 			return
 		}
 		if !lost {
-			w.log.Warn("changes by other nodes cannot be heard, so that each request is verified in the database", slog.Any("error", err))
+			w.log.Warn("changes by other nodes cannot be heard, so each request is verified in the database", slog.Any("error", err))
 		}
 		lost = true
 		select {
@@ -127,7 +127,7 @@ func (w *nodeWatch) readEpoch(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// verificationChannel is where PostgreSQL tells of a new epoch.
+// verificationChannel is where PostgreSQL notifies nodes of a new epoch.
 const verificationChannel = "kenbun_verification"
 
 // bumpEpoch belongs into every change after which a credential that was

@@ -50,7 +50,7 @@ var postgresParameters = map[string]string{
 func parsePostgres(address string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
-		return nil, &domain.InvalidError{Field: "store", Problem: "is no address of a PostgreSQL database that can be read: write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE, with % codes for odd characters, and see that the files exist that it or the PG variables name"}
+		return nil, &domain.InvalidError{Field: "store", Problem: "is not a valid address of a PostgreSQL database: write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE, with % codes for special characters, and check that the files exist that it or the PG variables name"}
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = postgresConnectTimeout
@@ -104,7 +104,7 @@ func lockPostgres(ctx context.Context, config *pgx.ConnConfig) (unlock func() er
 	return unlock, nil
 }
 
-// postgresFault tells what is to be made of an error. The codes are those of
+// postgresFault classifies an error. The codes are those of
 // PostgreSQL's documentation, Appendix A.
 func postgresFault(err error) fault {
 	var answered *pgconn.PgError

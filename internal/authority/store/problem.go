@@ -28,10 +28,10 @@ var postgresProblems = map[string]string{
 	"28000": refusedPostgresUser,
 	"3D000": "it has no database of that name; make it with createdb, or name another",
 	"42501": "its user lacks a right there; make the user the owner of the database and of all that is in it",
-	"25006": "it can only be read, as a standby can; name the primary",
+	"25006": "it is read-only, as a standby is; name the primary",
 	"53100": "its disk is full",
-	"53300": "it takes no more connections; each node needs 18, so raise max_connections or the limit of the user",
-	"57P03": "it is still starting, or ending",
+	"53300": "it accepts no more connections; each node needs 18, so raise max_connections or the limit of the user",
+	"57P03": "it is starting up or shutting down",
 }
 
 const refusedPostgresUser = "it refuses the user name or password of the store"
@@ -52,13 +52,13 @@ func postgresProblem(err error) error {
 	case !errors.As(err, &connecting):
 		return err
 	case strings.Contains(err.Error(), "refused TLS"): // the library has no type for it
-		why = "it does not speak TLS, which sslmode in the address asks for"
+		why = "it does not offer TLS, which sslmode in the address requires"
 	case errors.As(err, &name):
-		why = "the name of its machine is not known here"
+		why = "its host name cannot be resolved here"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		why = "it does not answer in time; see that it is PostgreSQL, and that this machine reaches it"
+		why = "it does not answer in time; check that it is PostgreSQL, and that this machine can reach it"
 	case errors.As(err, &dial) && dial.Op == "dial":
-		why = "no connection could be made; see that it runs where the store's address says, and that this machine reaches it"
+		why = "no connection could be made; check that it runs at the store's address, and that this machine can reach it"
 	}
 	if why == "" {
 		return err
@@ -71,9 +71,9 @@ func sqliteProblem(path string, err error) error {
 	var e *sqlite.Error
 	switch {
 	case sqliteFault(err) == faultFull:
-		return &storeProblem{"the database " + path + " cannot be used: see that its disk has room and that it may be written to", err}
+		return &storeProblem{"the database " + path + " cannot be used: check that its disk has room and that the file is writable", err}
 	case errors.As(err, &e) && (e.Code()&0xff == sqlitelib.SQLITE_NOTADB || e.Code()&0xff == sqlitelib.SQLITE_CORRUPT):
-		return &storeProblem{"the file " + path + " is no database, or a damaged one: name another, or put its backup back", err}
+		return &storeProblem{"the file " + path + " is not a database, or it is damaged: name another, or restore its backup", err}
 	}
 	return err
 }

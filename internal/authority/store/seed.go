@@ -15,7 +15,7 @@ import (
 
 // ErrNotEmpty means that a store has users already, among whom invented ones
 // would stand.
-var ErrNotEmpty = errors.New("the store has users already, among whom the invented ones would stand")
+var ErrNotEmpty = errors.New("the store already has users, and the invented ones would be added among them")
 
 const (
 	maxSeedTokens = 20_000_000

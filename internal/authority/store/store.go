@@ -28,7 +28,7 @@ type Store struct {
 	dialect goose.Dialect
 	faultOf func(error) fault
 
-	// announce is a statement that tells other nodes of a new epoch when its
+	// announce is a statement that notifies other nodes of a new epoch when its
 	// transaction is committed, where the database can.
 	announce string
 
@@ -48,7 +48,7 @@ type Store struct {
 	verifySession *sql.Stmt
 }
 
-// fault is what an error of the database means for whoever asked.
+// fault is what an error of the database means for the caller.
 type fault int
 
 const (
@@ -231,17 +231,17 @@ func (db *Store) Unavailable(err error) bool {
 }
 
 var (
-	// errStoreBusy means that a change was not made, because the store was
+	// errStoreBusy indicates that a change was not made, because the store was
 	// locked for longer than we wait.
 	errStoreBusy = errors.New("the store is busy: try again in a moment")
 
-	// errStoreGone means that a change was not made, because the store cannot
+	// errStoreGone indicates that a change was not made, because the store cannot
 	// be reached.
 	errStoreGone = errors.New("the store cannot be reached: try again in a moment")
 
-	// ErrTakesNothing means that a change was not made, because the store
+	// ErrTakesNothing indicates that a change was not made, because the store
 	// has no room for it or may not be written to.
-	ErrTakesNothing = errors.New("the store takes no changes: see that its disk has room and that it may be written to")
+	ErrTakesNothing = errors.New("the store accepts no changes: check that its disk has room and that it is writable")
 )
 
 // MayTryAgain implements [usage.Store].

@@ -118,7 +118,7 @@ func (w *Log) Record(use domain.Use) {
 	w.waiting++
 }
 
-// take returns what is waiting, and tells of what was lost.
+// take returns what is waiting, and logs how much was lost.
 func (w *Log) take() []domain.Use {
 	w.mu.Lock()
 	defer w.mu.Unlock()

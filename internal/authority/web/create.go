@@ -66,7 +66,7 @@ func (h *Handler) refillCreate(w http.ResponseWriter, r *http.Request, as domain
 
 // notAsItsPage answers a form without what its page put there.
 func notAsItsPage() *exchange.Problem {
-	return exchange.BadRequest("The form did not come from its page as it is. Open the page again.")
+	return exchange.BadRequest("The form is not as its page sends it. Open the page again.")
 }
 
 func factsOfNew(issued domain.Issued) []fact {
@@ -107,6 +107,6 @@ func statusOf(problems map[string]string) int {
 func formSentBefore() *exchange.Problem {
 	return &exchange.Problem{
 		Status: http.StatusConflict, Code: "form_sent",
-		Message: "This form was sent before. The token that it made is in your list, and its value is not shown again. If you did not copy it, revoke that token and create another.",
+		Message: "This form was sent before. Its token is in your list, and the value is not shown again. If you did not copy it, revoke that token and create another.",
 	}
 }

@@ -113,8 +113,8 @@ func sameTime(a, b *time.Time) bool {
 	return a.Equal(*b)
 }
 
-// What somebody changes in a form while the token is changed elsewhere, is not
-// saved over it unseen: the form comes back with both.
+// If a token is changed elsewhere while its form is open, saving does not overwrite that
+// change unseen: the form comes back with both.
 
 // shown is what the form of a token sends as long as nobody changes anything in
 // it. It differs as soon as anything differs that can be edited.
@@ -140,9 +140,9 @@ func fingerprint(t domain.Token) string { return shown(t).Encode() }
 type formPart struct {
 	field string // as [InvalidError] names it
 	names []string
-	// left reports whether a person left the part as it was shown.
+	// left reports whether the user left the part as it was shown.
 	left func(typed, seen url.Values) bool
-	// now tells in words what the token has there.
+	// now says in words what the token has there.
 	now func(domain.Token) string
 }
 
@@ -176,8 +176,8 @@ var formParts = []formPart{
 	},
 }
 
-// showConflict answers a form whose token t is no longer as the form showed it:
-// with what the person changed, and all else as it is now.
+// showConflict answers a form whose token t is not as the form showed it any more. The
+// page keeps what the user changed, and shows all else as it is now.
 func (h *Handler) showConflict(w http.ResponseWriter, r *http.Request, as domain.Identity, t domain.Token) error {
 	seen, err := url.ParseQuery(r.PostForm.Get("seen"))
 	if err != nil || len(seen) == 0 {
@@ -185,7 +185,7 @@ func (h *Handler) showConflict(w http.ResponseWriter, r *http.Request, as domain
 	}
 	now, merged := shown(t), url.Values{}
 	problems := map[string]string{
-		"form": "The token was changed after this form was opened. What you changed stands here as you left it, and all else as it is now. Look whether it is right, then save.",
+		"form": "The token was changed after this form was opened. The form keeps your changes and shows the new values of everything else. Check it, then save.",
 	}
 	for _, part := range formParts {
 		from := now

@@ -18,7 +18,7 @@ type tokenForm struct {
 	Editing bool
 	Action  string
 	Form    string // its own name, where it may be sent once only
-	Seen    string // the token that it shows, as [token.fingerprint] tells it
+	Seen    string // the token that it shows, as [fingerprint] returns it
 
 	Prefix      string // of the token that is edited
 	Name        string
@@ -125,7 +125,7 @@ var fieldSubjects = map[string]string{
 // fieldWords put what the page calls a field for what the API calls it.
 var fieldWords = strings.NewReplacer("expires_at", "the expiry", "valid_from", "“Valid from”")
 
-// complain notes what is wrong with a field, unless that is no matter of a
+// complain notes what is wrong with a field. It returns errors that are not about a
 // field.
 func (v *formValues) complain(err error) error {
 	var invalid *domain.InvalidError

@@ -130,8 +130,8 @@ func (h *Handler) serveWeb(ex *exchange.Exchange, r *http.Request, table exchang
 	ctx, cancel := context.WithTimeout(r.Context(), exchange.RequestTimeout) // as in serve
 	defer cancel()
 	if r.Method == http.MethodPost {
-		// The request that came is given its form, and not a copy of it: a page that
-		// tells of a failure keeps what was typed.
+		// The form is read into this very request and not into a copy, so that a page
+		// about a failure keeps what was typed.
 		if err := readForm(ex, r); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func plainHost(host, scheme string) string {
 func readForm(w http.ResponseWriter, r *http.Request) error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return exchange.UnsupportedMediaType("This address takes the forms of its own pages.")
+		return exchange.UnsupportedMediaType("This address accepts only the forms of its own pages.")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, exchange.MaxBody)
 	err = r.ParseForm()
@@ -200,14 +200,14 @@ func wrongHost() *exchange.Problem {
 func crossOriginForm() *exchange.Problem {
 	return &exchange.Problem{
 		Status: http.StatusForbidden, Code: "forbidden",
-		Message: "The form did not come from a page of this session, so nothing was done. Open the page again and repeat what you did there.",
+		Message: "The form did not come from a page of this session, so nothing was done. Open the page again and repeat your change.",
 	}
 }
 
-// errNotSignedIn is answered by the page that tells how to sign in.
+// errNotSignedIn is answered by the page that says how to sign in.
 var errNotSignedIn = errors.New("there is no session")
 
-// failWeb tells what went wrong. What is no answer by itself goes to the log.
+// failWeb answers with a page about a failure. Inner errors go to the log.
 func (h *Handler) failWeb(ex *exchange.Exchange, r *http.Request, err error) {
 	if ex.Status != 0 {
 		return // the answer has begun and cannot be taken back
@@ -255,14 +255,14 @@ func (h *Handler) serveWebRoot(w http.ResponseWriter, _ *http.Request, _ domain.
 	return h.seeOther(w, tokensPath)
 }
 
-// isOwnForm tells whether a form came from a page of this session.
+// isOwnForm reports whether a form came from a page of this session.
 func (h *Handler) isOwnForm(r *http.Request, as domain.Identity) bool {
 	sent := r.PostForm["csrf"]
 	return len(sent) == 1 && h.isFormToken(sent[0], as.CredentialID)
 }
 
-// signedIn returns as whom the browser's session acts, read anew at each
-// request as for a token.
+// signedIn returns the user of the browser's session, looked up anew at each request as
+// for a token.
 func (h *Handler) signedIn(ex *exchange.Exchange, r *http.Request) (domain.Identity, error) {
 	value := h.sessionCookie(r)
 	if value == "" {

@@ -98,9 +98,9 @@ func ending(t domain.Token, now time.Time) string {
 		return ""
 	}
 	if days := math.Ceil(t.ExpiresAt.Sub(now).Hours() / 24); days > 1 {
-		return fmt.Sprintf("ends in %.0f days", days)
+		return fmt.Sprintf("expires in %.0f days", days)
 	}
-	return "ends within a day"
+	return "expires within a day"
 }
 
 func tokenPath(id string) string { return tokensPath + "/" + url.PathEscape(id) }
@@ -148,13 +148,13 @@ func noTokens(view tokensView, all int) string {
 	case all == 0:
 		return "You have no tokens yet."
 	case view.Query != "":
-		return "None of these tokens has that in its name, prefix or id."
+		return "No token here has that in its name, prefix or id."
 	default:
 		return "You have no such tokens."
 	}
 }
 
-// matches tells whether a text stands in what a person knows the token by.
+// matches reports whether a text occurs in the token's name, prefix or id.
 func matches(t domain.Token, text string) bool {
 	text = plaintext.Fold(strings.TrimSpace(text))
 	for _, known := range []string{t.Name, t.Prefix, t.ID} {
@@ -225,7 +225,7 @@ func newPageLinks(asked, length, perPage int, address func(page int) string) pag
 	return links
 }
 
-// findToken returns a token of the user's, or errTokenNotFound.
+// findToken returns a token of the user's, or [domain.ErrTokenNotFound].
 func findToken(tokens []domain.Token, id string) (domain.Token, error) {
 	for _, t := range tokens {
 		if t.ID == id {

@@ -40,7 +40,7 @@ func (h *Handler) show(w http.ResponseWriter, as domain.Identity, p webPage) err
 	return webSite.Write(w, page)
 }
 
-// noticeView is a page that only tells something.
+// noticeView is a page with a message alone.
 type noticeView struct {
 	Text string
 	ID   string // of the request
@@ -55,8 +55,8 @@ func problemPage(p *exchange.Problem, requestID string) webPage {
 		http.StatusConflict:              "That cannot be done now",
 		http.StatusServiceUnavailable:    "Not right now",
 		http.StatusInternalServerError:   "Something went wrong",
-		http.StatusMisdirectedRequest:    "That is not the address of this page",
-		http.StatusTooManyRequests:       "Too much at once",
+		http.StatusMisdirectedRequest:    "This page has another address",
+		http.StatusTooManyRequests:       "Too many requests",
 		http.StatusMethodNotAllowed:      "That cannot be done here",
 		http.StatusRequestEntityTooLarge: "That form is too large",
 	}[p.Status]
@@ -74,16 +74,15 @@ func upperFirst(s string) string {
 	return string(s[0]-'a'+'A') + s[1:]
 }
 
-// webDate says a moment as people write it. The person's time zone is not known
-// here.
+// webDate writes a time for the eye. The user's time zone is not known here.
 func webDate(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04") }
 
 func machineDate(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// A form that could not be carried out is kept on the page that says so, and can
-// be sent again from there: what somebody typed is not lost because a session
-// ended or the store was away. A form of another session changes nothing. It is
-// shown filled in, by its refill, and sent by the person once more.
+// A form that failed is kept on the page that says so, and can be sent again from
+// there: nothing that was typed is lost because a session ended or the store was away.
+// A form of another session changes nothing. Its refill shows it filled in, and the user
+// sends it once more.
 
 // keptForm is a form as it was sent.
 type keptForm struct {
@@ -127,6 +126,6 @@ func withForm(p webPage, r *http.Request) webPage {
 // out.
 func ofAnotherSession(r *http.Request) *formValues {
 	return &formValues{Values: r.PostForm, problems: map[string]string{
-		"form": "This form was opened in another session. Look whether it is still right, then send it.",
+		"form": "This form was opened in another session. Check that it is still right, then send it.",
 	}}
 }

@@ -19,7 +19,7 @@ type fact struct{ Label, Value string }
 type revokeView struct {
 	Facts  []fact
 	Action string
-	// Revoked tells that the token is dead already, and only Made are left.
+	// Revoked means that the token is dead already, and only Made are left.
 	Revoked bool
 	// Made are the live tokens that were made with it.
 	Made []tokenRow
@@ -57,7 +57,7 @@ func optionalDate(t *time.Time, otherwise string) string {
 	return webDate(*t) + " UTC"
 }
 
-// ownToken returns the token that an address names, or errTokenNotFound.
+// ownToken returns the token that an address names, or [domain.ErrTokenNotFound].
 func (h *Handler) ownToken(r *http.Request, as domain.Identity) (domain.Token, error) {
 	tokens, err := h.Tokens.TokensOf(r.Context(), as.UserID)
 	if err != nil {
@@ -171,7 +171,7 @@ func madeWith(tokens []domain.Token, id string, now time.Time) []domain.Token {
 	return live
 }
 
-// tokenLines tells of each token what it was made with, and what with it.
+// tokenLines knows what each token was made with, and what was made with it.
 type tokenLines struct {
 	byID map[string]domain.Token
 	live map[string]int

@@ -18,7 +18,7 @@ const (
 	plainCookieName  = "kenbun_session"
 )
 
-// servedOverTLS tells whether the browser sees this request's page over TLS.
+// servedOverTLS reports whether the browser sees this request's page over TLS.
 func (h *Handler) servedOverTLS(r *http.Request) bool {
 	return r.TLS != nil || h.URL != nil && h.URL.Scheme == "https"
 }
@@ -54,7 +54,7 @@ func (h *Handler) setSessionCookie(w http.ResponseWriter, r *http.Request, value
 }
 
 // formToken is what a form of a session carries, so that another site's cannot
-// pass for it: only who has read a page of the session knows it.
+// pass for it: it is known only from a page of the session.
 func (h *Handler) formToken(sessionID string) string {
 	digest, _ := h.Hasher.Digest("form of " + sessionID)
 	return digest

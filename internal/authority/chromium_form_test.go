@@ -52,7 +52,7 @@ func TestK6_MistakesAreToldWhereTheFocusIs(t *testing.T) {
 		c.fill()
 		tab.Click("form.token-form button.primary")
 		tab.MustCome("the focus on what is wrong: "+c.name, focusedID+` === "problems"`)
-		if said := chromium.Evaluate[string](tab, `document.activeElement.innerText`); !strings.HasPrefix(said, "Nothing was made yet.") || !strings.Contains(said, c.says) {
+		if said := chromium.Evaluate[string](tab, `document.activeElement.innerText`); !strings.HasPrefix(said, "Nothing was created yet.") || !strings.Contains(said, c.says) {
 			t.Errorf("%s: the page says %q", c.name, said)
 		}
 		for i, target := range c.targets {
@@ -146,7 +146,7 @@ func TestK6_AFormOutlivesItsSession(t *testing.T) {
 	id, value := h.create("Laptop", nil)
 	browser := chromium.Start(t, chromium.Options{})
 	for _, c := range []struct{ path, heading, nothing string }{
-		{"/new", "Create a token", "Nothing was made yet."},
+		{"/new", "Create a token", "Nothing was created yet."},
 		{"/" + id, "Edit a token", "Nothing was changed yet."},
 	} {
 		tab, other := browser.Tab(), browser.Tab()

@@ -114,16 +114,16 @@ func TestK7_WhatIsStaleOrEndsStandsOut(t *testing.T) {
 		t.Errorf("before 90 days: %s", row)
 	}
 	f.clock.advance(time.Minute)
-	for name, want := range map[string]string{"first": "not used for 90 days", "ends soon": "ends in 7 days", "ends later": "never used"} {
+	for name, want := range map[string]string{"first": "not used for 90 days", "ends soon": "expires in 7 days", "ends later": "never used"} {
 		if row := look(name); !strings.Contains(row, want) {
 			t.Errorf("%s: %s", name, row)
 		}
 	}
-	if row := look("ends later"); strings.Contains(row, "ends in") {
-		t.Errorf("ends in 30 days: %s", row)
+	if row := look("ends later"); strings.Contains(row, "expires in") {
+		t.Errorf("expires in 30 days: %s", row)
 	}
 	f.clock.advance(6*day + 12*time.Hour)
-	if row := look("ends soon"); !strings.Contains(row, "ends within a day") {
+	if row := look("ends soon"); !strings.Contains(row, "expires within a day") {
 		t.Errorf("on the last day: %s", row)
 	}
 }

@@ -40,7 +40,7 @@ func TestK6_LifeOfATokenByMouse(t *testing.T) {
 
 	tab.Click("a.button.plain")
 	tab.MustShow(tableHeading)
-	if text := tableText(tab); !strings.Contains(text, "MCP Server - Work Laptop") || !strings.Contains(text, "read:tokens") || !strings.Contains(text, "ends in 7 days") || strings.Contains(tab.HTML(), value) {
+	if text := tableText(tab); !strings.Contains(text, "MCP Server - Work Laptop") || !strings.Contains(text, "read:tokens") || !strings.Contains(text, "expires in 7 days") || strings.Contains(tab.HTML(), value) {
 		t.Errorf("the table reads %q", text)
 	}
 	tab.Click(".links a")
@@ -52,7 +52,7 @@ func TestK6_LifeOfATokenByMouse(t *testing.T) {
 	}
 	tab.Click("form.token-form button.primary")
 	tab.MustShow(tableHeading)
-	if text := tableText(tab); !strings.Contains(text, "Work Laptop (old)") || strings.Contains(text, "ends in") {
+	if text := tableText(tab); !strings.Contains(text, "Work Laptop (old)") || strings.Contains(text, "expires in") {
 		t.Errorf("after the change the table reads %q", text)
 	}
 	tab.Click(".links a:nth-of-type(2)")
@@ -174,7 +174,7 @@ func TestK6_LifeOfATokenByKeyboard(t *testing.T) {
 	tabTo("a.button.plain")
 	press(kb.Enter)
 	tab.MustShow(tableHeading)
-	if text := tableText(tab); !strings.Contains(text, "Night") || !strings.Contains(text, "read:leads") || !strings.Contains(text, "ends in 7 days") {
+	if text := tableText(tab); !strings.Contains(text, "Night") || !strings.Contains(text, "read:leads") || !strings.Contains(text, "expires in 7 days") {
 		t.Errorf("the table reads %q", text)
 	}
 	tabTo(".links a")
