@@ -2,8 +2,14 @@ package client
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -133,4 +139,153 @@ func (u *Caller) tokenManager() Secret {
 		return u.cred.Session
 	}
 	return u.cred.PAT
+}
+
+// Option changes how [New] makes a [Client].
+type Option func(*options)
+
+type options struct {
+	baseURL      string
+	caFile       string
+	userAgent    string
+	timeout      time.Duration
+	retryMax     int
+	retryMinWait time.Duration
+	retryMaxWait time.Duration
+	transport    http.RoundTripper
+	observe      Observer
+	traceContext func(context.Context) (traceparent, tracestate string)
+}
+
+func defaultOptions() options {
+	return options{
+		baseURL:      DefaultBaseURL,
+		userAgent:    "kenbun-go/" + Version,
+		timeout:      15 * time.Second,
+		retryMax:     3,
+		retryMinWait: 200 * time.Millisecond,
+		retryMaxWait: 5 * time.Second,
+	}
+}
+
+func (o *options) validate() error {
+	switch {
+	case o.timeout <= 0:
+		return errors.New("the timeout must be longer than zero; leave it out for 15 seconds")
+	case o.retryMax < 0 || o.retryMax > 20:
+		return errors.New("the number of retries must be from 0 (none) to 20")
+	case o.retryMinWait < 0 || o.retryMaxWait < o.retryMinWait:
+		return errors.New("the shortest pause between tries must not be negative, nor longer than the longest")
+	case o.transport != nil && o.caFile != "":
+		return errors.New("a CA file has no effect on a transport of your own; put its certificates into that transport")
+	case !isHeaderText(o.userAgent):
+		return errors.New("the user agent must be visible ASCII characters and spaces, and not empty")
+	}
+	return nil
+}
+
+// WithBaseURL sets the address of the API. It must begin with https://; http://
+// is allowed for localhost, 127.0.0.0/8 and [::1]. A path prefix is kept; user
+// info, query and fragment are refused.
+func WithBaseURL(address string) Option { return func(o *options) { o.baseURL = address } }
+
+// WithCAFile trusts the certificates of a PEM file in addition to those of the
+// system, for networks that inspect TLS and for private installations. An empty
+// path changes nothing. Verification itself cannot be turned off.
+func WithCAFile(path string) Option { return func(o *options) { o.caFile = path } }
+
+// WithUserAgent sets the User-Agent, "kenbun-go/" and [Version] by default.
+func WithUserAgent(agent string) Option { return func(o *options) { o.userAgent = agent } }
+
+// WithTimeout limits each try, from connecting to the end of the answer; 15
+// seconds by default. A call takes several tries at most; limit it as a whole by
+// its context.
+func WithTimeout(perTry time.Duration) Option { return func(o *options) { o.timeout = perTry } }
+
+// WithRetry sets how many times a request is sent again (0 to 20, 3 by default) and
+// the bounds of the growing pause before it (200 ms and 5 s by default). A
+// Retry-After is kept to beyond maxWait, up to 30 seconds.
+func WithRetry(times int, minWait, maxWait time.Duration) Option {
+	return func(o *options) { o.retryMax, o.retryMinWait, o.retryMaxWait = times, minWait, maxWait }
+}
+
+// WithTransport replaces the connections by a transport of the caller's, for
+// tests and instrumentation. It sees requests with the token in them. Timeouts,
+// retries, and the rule that redirects are not followed hold all the same.
+//
+// A transport that does not report to [net/http/httptrace] cannot prove that a
+// request never left; creates through it are not sent again after a connection
+// error.
+func WithTransport(rt http.RoundTripper) Option { return func(o *options) { o.transport = rt } }
+
+// isHeaderText reports whether text can stand in a header field as it is.
+func isHeaderText(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != "" && text[0] != ' ' && text[len(text)-1] != ' '
+}
+
+// parseBaseURL checks and normalises the address of the API. Its errors never
+// repeat the text, which could hold a password.
+func parseBaseURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, fmt.Errorf("the API address is empty; leave it out for %s, or give one such as that", DefaultBaseURL)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the API address is no URL; give one such as %s", DefaultBaseURL)
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("the API address must not hold a user name or password; the token is given on its own")
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, errors.New(`the API address must not have a query; remove the "?" and what follows it`)
+	case u.Fragment != "" || strings.Contains(text, "#"):
+		return nil, errors.New(`the API address must not have a fragment; remove the "#" and what follows it`)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("the API address must begin with https://; give one such as %s", DefaultBaseURL)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("the API address names no host; give one such as %s", DefaultBaseURL)
+	case u.Scheme == "http" && !isLoopbackHost(u.Hostname()):
+		return nil, errors.New("the API address must begin with https://, since a token would travel in the clear; http:// is for localhost, 127.0.0.0/8 and [::1] only")
+	}
+	for _, r := range u.Host {
+		if r <= ' ' || r >= 0x7f {
+			return nil, errors.New(`the host of the API address must be plain ASCII; write international names in their "xn--" form`)
+		}
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the port of the API address must be a number from 1 to 65535")
+		}
+	}
+	u.Host = strings.TrimSuffix(asciiLower(u.Host), ":")
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	if u.Path != "" && path.Clean(u.Path) != u.Path {
+		return nil, errors.New(`the path of the API address must not have empty parts, "." or ".."`)
+	}
+	return u, nil
+}
+
+func isLoopbackHost(host string) bool {
+	if asciiLower(host) == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() && !addr.Is4In6()
+}
+
+// hostPort returns where connections go, for messages.
+func hostPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	if u.Scheme == "http" {
+		return u.Host + ":80"
+	}
+	return u.Host + ":443"
 }

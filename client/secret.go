@@ -1,7 +1,12 @@
 package client
 
 import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -81,3 +86,40 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalBinary returns "[redacted]". Package encoding/gob uses it.
 func (s Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
+
+// DerivedKeySize is the length of the keys that [Secret.DeriveKey] returns, in
+// bytes.
+const DerivedKeySize = 32
+
+// DeriveKey derives a key from s with HKDF-SHA-256 (RFC 5869). s is the input
+// keying material, purpose is the salt, and info the info. Keys of different
+// purposes or infos are independent of each other, and no key reveals s, as long
+// as s cannot be guessed: a kenbun token has at least 190 random bits.
+//
+// It returns an error if s is empty.
+func (s Secret) DeriveKey(purpose, info string) ([]byte, error) {
+	if s.IsZero() {
+		return nil, errors.New("no key can be derived from an empty secret")
+	}
+	key, err := hkdf.Key(sha256.New, []byte(s.Reveal()), []byte(purpose), info, DerivedKeySize)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	return key, nil
+}
+
+// DeriveKey derives a key from the caller's personal access token. See
+// [Secret.DeriveKey].
+func (u *Caller) DeriveKey(purpose, info string) ([]byte, error) {
+	return u.cred.PAT.DeriveKey(purpose, info)
+}
+
+// Fingerprint names the caller's personal access token without giving it away:
+// the HMAC-SHA-256 (RFC 2104) of the token under key, in hexadecimal. Who keeps
+// key to himself can tell callers apart by it, and nobody else can do anything
+// with it.
+func (u *Caller) Fingerprint(key []byte) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(u.cred.PAT.Reveal()))
+	return hex.EncodeToString(mac.Sum(nil))
+}

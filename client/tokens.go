@@ -1,6 +1,15 @@
 package client
 
-import "time"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"time"
+	"unsafe"
+)
 
 const (
 	tokensPath   = "/settings/tokens"
@@ -67,4 +76,213 @@ func incomplete(t *Token) string {
 		return "has no created_at"
 	}
 	return ""
+}
+
+const (
+	// maxEntryBytes bounds one entry of a list as it is on the wire. A token takes
+	// a few hundred bytes.
+	maxEntryBytes = 32 << 10
+	// maxEntries bounds how many entries of a list are read.
+	maxEntries = 1_000_000
+	// maxKeptBytes bounds the memory that a list takes which is kept whole.
+	maxKeptBytes = 64 << 20
+)
+
+var (
+	errEntryTooLarge  = fmt.Errorf("an entry of the list is larger than %d KiB", maxEntryBytes>>10)
+	errTooManyEntries = fmt.Errorf("the list has more than %d entries", maxEntries)
+	errListTooLarge   = fmt.Errorf("the list takes more than %d MiB of memory; read it entry by entry", maxKeptBytes>>20)
+)
+
+// ListTokens returns all tokens of the user, revoked and expired ones too, in
+// the API's order (GET /settings/tokens). The slice may be empty, but is not nil.
+//
+// It holds the whole list in memory, up to 64 MiB, which is enough for 100,000
+// tokens. A longer list is [ErrUnexpectedAnswer]; [Caller.ReadTokens] reads it.
+func (u *Caller) ListTokens(ctx context.Context) ([]Token, error) {
+	var tokens []Token
+	err := u.readTokens(ctx, opListTokens, func() func(*Token) error {
+		tokens = []Token{}
+		kept := 0
+		return func(token *Token) error {
+			if kept += token.size(); kept > maxKeptBytes {
+				return errListTooLarge
+			}
+			tokens = append(tokens, *token)
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tokens, nil
+}
+
+// ReadTokens reads the list of [Caller.ListTokens] and keeps nothing of it: each
+// token goes to the function that begin returned, in the API's order. The token
+// is the function's to keep.
+//
+// A list that breaks off is asked for again. begin is called at the start of each
+// try, so that what an earlier try brought can be dropped. What was collected
+// counts only if ReadTokens returns nil.
+//
+// An entry of more than 32 KiB, more than a million entries, and what is not a
+// list of tokens are [ErrUnexpectedAnswer]. How long a list may take is bounded
+// by [WithTimeout] and ctx.
+func (u *Caller) ReadTokens(ctx context.Context, begin func() func(*Token)) error {
+	return u.readTokens(ctx, opListTokens, func() func(*Token) error {
+		take := begin()
+		return func(token *Token) error {
+			take(token)
+			return nil
+		}
+	})
+}
+
+// readTokens is ReadTokens for an operation, with a function that can end it.
+func (u *Caller) readTokens(ctx context.Context, op string, begin func() func(*Token) error) error {
+	cl := &call{op: op, path: tokensPath, secret: u.tokenManager()}
+	cl.stream = func(body io.Reader) error { return readList(body, begin()) }
+	return u.client.getStream(ctx, cl)
+}
+
+// readList decodes a list entry by entry. Errors of body are returned as they
+// are.
+func readList(body io.Reader, take func(*Token) error) error {
+	limited := &entryReader{body: body}
+	decoder := json.NewDecoder(limited)
+	limited.decoder = decoder
+	switch start, err := decoder.Token(); {
+	case err != nil:
+		return malformedList(err)
+	case start != json.Delim('['):
+		return &listError{reason: "the answer is not a list"}
+	}
+	for n := 1; decoder.More(); n++ {
+		if n > maxEntries {
+			return &listError{reason: errTooManyEntries.Error(), cause: errTooManyEntries}
+		}
+		absent := new(time.Time)
+		token := Token{LastUsedAt: absent} // null takes it away, and a time goes into it
+		if err := decoder.Decode(&token); err != nil {
+			return malformedList(err)
+		}
+		token.UsageUnknown = token.LastUsedAt == absent && absent.IsZero()
+		token.tidy()
+		if reason := incomplete(&token); reason != "" {
+			return &listError{reason: fmt.Sprintf("entry %d of the token list %s", n, reason)}
+		}
+		if err := take(&token); err != nil {
+			return &listError{reason: err.Error(), cause: err}
+		}
+	}
+	if _, err := decoder.Token(); err != nil { // the closing bracket
+		return malformedList(err)
+	}
+	switch _, err := decoder.Token(); {
+	case err == nil:
+		return malformedList(errors.New("something follows the list"))
+	case !errors.Is(err, io.EOF) || limited.failed != nil:
+		return malformedList(err)
+	}
+	return nil
+}
+
+// entryReader reads for a decoder, and ends an entry that grows too large before
+// the decoder has it in memory.
+type entryReader struct {
+	body    io.Reader
+	decoder *json.Decoder
+	read    int64
+	// failed is why body could not be read to its end.
+	failed error
+}
+
+func (r *entryReader) Read(p []byte) (int, error) {
+	if r.failed != nil {
+		return 0, r.failed
+	}
+	if r.read-r.decoder.InputOffset() > maxEntryBytes {
+		return 0, &listError{reason: errEntryTooLarge.Error(), cause: errEntryTooLarge}
+	}
+	n, err := r.body.Read(p)
+	r.read += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.failed = errors.Join(errBodyCut, err)
+		err = r.failed
+	}
+	return n, err
+}
+
+// listError is a list that is not as it must be, however often it is asked for.
+type listError struct {
+	reason string
+	cause  error
+}
+
+func (e *listError) Error() string { return e.reason }
+func (e *listError) Unwrap() error { return e.cause }
+
+// malformedList tells what the decoder met: a connection that broke off, a list
+// out of bounds, or no list.
+func malformedList(err error) error {
+	var bad *listError
+	if errors.Is(err, errBodyCut) || errors.As(err, &bad) {
+		return err
+	}
+	return &listError{reason: malformedAnswer, cause: err}
+}
+
+// size is about what t takes in memory, in bytes.
+func (t *Token) size() int {
+	size := int(unsafe.Sizeof(*t)) + len(t.ID) + len(t.Name) + len(t.Prefix)
+	for _, at := range []*time.Time{t.LastUsedAt, t.ExpiresAt, t.RevokedAt, t.ValidFrom} {
+		if at != nil {
+			size += int(unsafe.Sizeof(*at))
+		}
+	}
+	for _, name := range t.Permissions {
+		size += int(unsafe.Sizeof(name)) + len(name)
+	}
+	return size
+}
+
+// idSet holds ids in 8 bytes each, whatever their length. No API can make two
+// ids look alike, since the seed is random.
+type idSet struct {
+	seed   maphash.Seed
+	hashes map[uint64]struct{}
+}
+
+func newIDSet() *idSet { return &idSet{seed: maphash.MakeSeed(), hashes: map[uint64]struct{}{}} }
+
+func (s *idSet) add(id string) { s.hashes[maphash.String(s.seed, id)] = struct{}{} }
+
+// has reports whether id is in the set. There is nothing in a nil set.
+func (s *idSet) has(id string) bool {
+	if s == nil {
+		return false
+	}
+	_, known := s.hashes[maphash.String(s.seed, id)]
+	return known
+}
+
+// firstTime is before every time that kenbun can have noted. What lies before it is
+// a way of saying that there is none, such as 1970-01-01 or 0001-01-01.
+var firstTime = time.Unix(0, 0).AddDate(0, 0, 2)
+
+// tidy makes of the times that stand for none those that Token has for it. An
+// expiry in 1970 stays what it is: zero never means that a token does not expire.
+func (t *Token) tidy() {
+	for _, at := range []**time.Time{&t.LastUsedAt, &t.RevokedAt, &t.ValidFrom} {
+		if *at != nil && (*at).Before(firstTime) {
+			*at = nil
+		}
+	}
+	// "Until the year 9999" is for ever. What is revoked only then is not revoked.
+	for _, at := range []**time.Time{&t.ExpiresAt, &t.RevokedAt} {
+		if *at != nil && (*at).UTC().Year() >= maxYear {
+			*at = nil
+		}
+	}
 }

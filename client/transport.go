@@ -2,21 +2,16 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"syscall"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/proxy"
-	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
@@ -36,13 +31,9 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 			return nil, err
 		}
 	}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.caFile != "" {
-		roots, err := rootsWith(o.caFile)
-		if err != nil {
-			return nil, err
-		}
-		tlsConfig.RootCAs = roots
+	trusted, err := trust.TLSConfig(o.caFile)
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if base.Scheme == "http" {
@@ -52,7 +43,7 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: proxy.CheckAnswer,
 		DialContext:            dialer.DialContext,
-		TLSClientConfig:        tlsConfig,
+		TLSClientConfig:        trusted,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  o.timeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
@@ -64,22 +55,6 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 		// must not cost every call its timeout.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 5 * time.Second},
 	}, nil
-}
-
-// rootsWith returns the system's roots and those in file.
-func rootsWith(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, &unreadableFile{file, err}
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("the certificates of the system cannot be read: %w", err)
-	}
-	if !roots.AppendCertsFromPEM(settings.PEM(pem)) {
-		return nil, fmt.Errorf("the CA file %s holds no certificate; it must be PEM, with lines such as -----BEGIN CERTIFICATE-----", file)
-	}
-	return roots, nil
 }
 
 // errNotLoopback: a name such as localhost was made to lead elsewhere.
@@ -95,22 +70,32 @@ func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error
 	return nil
 }
 
-// unreadableFile is a file of certificates that cannot be read, in words for
-// whoever named it.
-type unreadableFile struct {
-	name  string
-	cause error
+// errForeignOrigin: a request was about to leave for another address.
+var errForeignOrigin = errors.New("the request was not for the configured API address, and was not sent")
+
+// authorizer is the one place where a token meets a request. It sends nothing
+// to an origin but its own.
+//
+// It has no CloseIdleConnections, on purpose: go-retryablehttp calls that after
+// each failed call, and one user's failure must not close everybody's
+// connections.
+type authorizer struct {
+	base         http.RoundTripper
+	scheme, host string
 }
 
-func (e *unreadableFile) Error() string {
-	why := "see that it is a file that this process may read"
-	switch {
-	case errors.Is(e.cause, fs.ErrNotExist):
-		why = "it does not exist"
-	case errors.Is(e.cause, fs.ErrPermission):
-		why = "this process has no right to"
+// RoundTrip implements [http.RoundTripper].
+func (t *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
+	cl := callFrom(req.Context())
+	if cl == nil || req.URL.Scheme != t.scheme || req.URL.Host != t.host || req.Host != t.host {
+		if req.Body != nil {
+			_ = req.Body.Close() // nothing was sent; its error changes nothing
+		}
+		return nil, errForeignOrigin
 	}
-	return "the CA file " + e.name + " cannot be read: " + why
+	cl.beginAttempt()
+	authorized := *req // a RoundTripper must not change the request it was given
+	authorized.Header = maps.Clone(req.Header)
+	authorized.Header["Authorization"] = []string{"Bearer " + cl.secret.Reveal()}
+	return t.base.RoundTrip(&authorized)
 }
-
-func (e *unreadableFile) Unwrap() error { return e.cause }

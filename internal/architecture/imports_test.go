@@ -22,7 +22,7 @@ var allowed = map[string]struct {
 	imports []string
 	why     string
 }{
-	"client": {[]string{"internal/intermediary", "internal/plaintext", "internal/proxy", "internal/redact", "internal/settings", "internal/trust"},
+	"client": {[]string{"internal/intermediary", "internal/netproblem", "internal/plaintext", "internal/proxy", "internal/redact", "internal/settings", "internal/trust"},
 		"the client is a library: whoever imports it gets the kenbun API and nothing of this server. Which characters are invisible, and how files are read as users write them, is decided in one place, though"},
 
 	"internal/authority": {[]string{"internal/authority/api", "internal/authority/domain", "internal/authority/exchange", "internal/authority/faults", "internal/authority/limits", "internal/authority/pepper", "internal/authority/store", "internal/authority/usage", "internal/authority/web"},
@@ -50,15 +50,16 @@ var allowed = map[string]struct {
 	"internal/architecture":   {nil, "it only reads source files"},
 	"internal/requirements":   {nil, "it only reads source files"},
 	"internal/intermediary":   {[]string{"internal/ascii"}, "it looks at answers, and knows nothing of what was asked"},
+	"internal/netproblem":     {[]string{"internal/proxy"}, "it words what went wrong with any connection, and knows nothing of what that was for"},
 	"internal/proxy":          {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/trust":          {[]string{"internal/settings"}, "it reads files of certificates as users write them, and knows nothing else"},
 	"internal/peer":           {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/ratelimit":      {nil, "it is at the bottom; keep it free of everything else"},
-	"internal/state":          {[]string{"internal/privatefile", "internal/ratelimit", "internal/settings", "internal/trust"}, "it keeps bytes for whoever needs them, and knows nothing of what they mean"},
-	"internal/claim":          {[]string{"client", "internal/ascii", "internal/claimkey", "internal/intermediary", "internal/plaintext", "internal/privatefile", "internal/proxy", "internal/redact", "internal/trust"}, "fetching a claim is a client's side: it talks with a server over HTTP, and shares no code with it but the cryptography"},
+	"internal/state":          {[]string{"internal/netproblem", "internal/privatefile", "internal/ratelimit", "internal/settings", "internal/trust"}, "it keeps bytes for whoever needs them, and knows nothing of what they mean"},
+	"internal/claim":          {[]string{"client", "internal/ascii", "internal/claimkey", "internal/intermediary", "internal/netproblem", "internal/plaintext", "internal/privatefile", "internal/proxy", "internal/redact", "internal/trust"}, "fetching a claim is a client's side: it talks with a server over HTTP, and shares no code with it but the cryptography"},
 	"internal/claimkey":       {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/logging":        {[]string{"internal/plaintext", "internal/redact"}, "it cleans whatever is logged, and knows nothing of what that means"},
-	"internal/telemetry":      {[]string{"internal/ascii", "internal/proxy", "internal/trust"}, "it counts and traces by names that it is given; what they stand for is the business of cmd, which ties it to the rest"},
+	"internal/telemetry":      {[]string{"internal/ascii", "internal/netproblem", "internal/proxy", "internal/trust"}, "it counts and traces by names that it is given; what they stand for is the business of cmd, which ties it to the rest"},
 	"internal/privatefile":    {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/unixsocket":     {[]string{"internal/privatefile"}, "it listens for whoever needs it, and knows nothing of what is served"},
 	"internal/keychain":       {[]string{"client"}, "it keeps secrets for whoever needs them, and knows nothing of what they are for"},

@@ -106,14 +106,14 @@ func TestP20_P21_AClaimIsNotFetchedPastAProxyOrWithoutAnAuthorityThatWasAskedFor
 		"a proxy that cannot be read": {[]string{"HTTPS_PROXY=http://ada:100%zz@proxy.example"}, 0, "setting: true", "HTTPS_PROXY cannot be read"},
 		"ALL_PROXY alone":             {[]string{"ALL_PROXY=socks5://127.0.0.1:1080"}, 0, "setting: true", "ALL_PROXY asks for a proxy"},
 		"exceptions that are none":    {[]string{"HTTPS_PROXY=" + proxy.URL, "NO_PROXY=10.0.0.0/33"}, 0, "setting: true", "NO_PROXY cannot be read"},
-		"no file of authorities":      {[]string{"CA_FILE=" + filepath.Join(folder, "none")}, 0, "setting: true", filepath.Join(folder, "none") + " does not exist"},
+		"no file of authorities":      {[]string{"CA_FILE=" + filepath.Join(folder, "none")}, 0, "setting: true", filepath.Join(folder, "none") + " cannot be read: it does not exist"},
 		"an empty one":                {[]string{"CA_FILE=" + filepath.Join(folder, "empty")}, 0, "setting: true", filepath.Join(folder, "empty") + " holds no certificate"},
 		"one without a certificate":   {[]string{"CA_FILE=" + filepath.Join(folder, "key")}, 0, "setting: true", filepath.Join(folder, "key") + " holds no certificate"},
 		"a folder":                    {[]string{"CA_FILE=" + folder}, 0, "setting: true", folder + " cannot be read"},
 		"the system's file":           {[]string{"SSL_CERT_FILE=" + filepath.Join(folder, "none")}, 0, "setting: true", "SSL_CERT_FILE: "},
 		"a proxy wants a login":       {[]string{"HTTPS_PROXY=" + proxy.URL}, 407, "unavailable: true", "wants a login, and nothing was sent"},
-		"a proxy refuses":             {[]string{"HTTPS_PROXY=" + proxy.URL}, 403, "unavailable: true", "refused the connection (status 403), and nothing was sent"},
-		"a proxy is away":             {[]string{"HTTPS_PROXY=http://127.0.0.1:1"}, 0, "unavailable: true", "the proxy on the way to mcp.kenbun.invalid cannot be reached, and nothing was sent"},
+		"a proxy refuses":             {[]string{"HTTPS_PROXY=" + proxy.URL}, 403, "unavailable: true", "refused the connection, and nothing was sent"},
+		"a proxy is away":             {[]string{"HTTPS_PROXY=http://127.0.0.1:1"}, 0, "unavailable: true", "the proxy on the way to mcp.kenbun.invalid (connection refused), and nothing was sent"},
 	} {
 		status.Store(c.status)
 		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMain_Child$", "-test.v")

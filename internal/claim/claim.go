@@ -6,7 +6,6 @@ package claim
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/intermediary"
+	"github.com/kenbun/kenbun-mcp/internal/netproblem"
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 	"github.com/kenbun/kenbun-mcp/internal/proxy"
 	"github.com/kenbun/kenbun-mcp/internal/redact"
@@ -209,25 +209,25 @@ func newTransport(server *url.URL, caFile string) (*http.Transport, error) {
 // unreachable words a request without an answer. sent tells that a connection was
 // made, so that the request may have arrived.
 func unreachable(host string, err error, sent bool) error {
-	var certificate *tls.CertificateVerificationError
-	var dial *net.OpError
-	var refused *proxy.RefusedError
-	switch {
-	case errors.Is(err, context.Canceled):
+	if errors.Is(err, context.Canceled) {
 		return err
-	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired:
-		return fmt.Errorf("the proxy on the way to %s wants a login, and nothing was sent: put user and password into HTTPS_PROXY (%w)", host, client.ErrUnavailable)
-	case errors.As(err, &refused):
-		return fmt.Errorf("the proxy on the way to %s refused the connection (status %d), and nothing was sent: check HTTPS_PROXY, or let NO_PROXY name the host (%w)", host, refused.Status, client.ErrUnavailable)
-	case errors.As(err, &dial) && dial.Op == "proxyconnect":
-		return fmt.Errorf("the proxy on the way to %s cannot be reached, and nothing was sent: check HTTPS_PROXY (%w)", host, client.ErrUnavailable)
-	case errors.As(err, &certificate):
-		return fmt.Errorf("the certificate of %s is not trusted, and nothing was sent: name its authority with --ca-file (%w)", host, client.ErrUnavailable)
-	case !sent:
-		return fmt.Errorf("%s cannot be reached, and nothing was sent: check --server (%w)", host, client.ErrUnavailable)
-	default:
+	}
+	if sent {
 		return fmt.Errorf("%s did not answer; %s (%w)", host, anotherTry, client.ErrUnavailable)
 	}
+	kind, detail := netproblem.Of(err)
+	advice := "check --server"
+	switch kind {
+	case netproblem.ProxyLogin:
+		advice = "put user and password into HTTPS_PROXY"
+	case netproblem.ProxyRefused:
+		advice = "check HTTPS_PROXY, or let NO_PROXY name the host"
+	case netproblem.ProxyUnreachable:
+		advice = "check HTTPS_PROXY"
+	case netproblem.UnknownCA:
+		advice = "name its authority with --ca-file"
+	}
+	return fmt.Errorf("%s, and nothing was sent: %s (%w)", kind.Describe(host, detail), advice, client.ErrUnavailable)
 }
 
 // anotherTry is the advice where it is not known whether the server gave the token out.

@@ -2,38 +2,36 @@ package state
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
-	"net"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/kenbun/kenbun-mcp/internal/netproblem"
 )
 
 // redisError says what is wrong with Redis. The library's own words stay out of
 // what people read: they can hold addresses.
 func redisError(err error) error {
-	var network net.Error
-	var dial *net.OpError
-	var name *net.DNSError
-	var unknown x509.UnknownAuthorityError
-	var wrongName x509.HostnameError
 	var refusal redis.Error
 	why := "it did not answer as expected"
+	kind, _ := netproblem.Of(err)
 	switch {
 	case errors.As(err, &refusal):
 		why = refusalWords(string(refusal))
 	case errors.Is(err, context.Canceled):
 		why = "the request ended first"
-	case errors.As(err, &unknown):
+	case kind == netproblem.UnknownCA:
 		why = "its certificate is signed by an authority that is not trusted here; name it with --ca-file"
-	case errors.As(err, &wrongName):
+	case kind == netproblem.CertificateHost:
 		why = "its certificate is for another name"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case kind == netproblem.CertificateExpired:
+		why = "its certificate has expired or is not valid yet"
+	case kind == netproblem.Timeout:
 		why = "it did not answer in time"
-	case errors.As(err, &name):
+	case kind == netproblem.NoSuchHost:
 		why = "the name in --state is not known here"
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case kind == netproblem.ConnectionRefused, kind == netproblem.Unreachable:
 		why = "no connection could be made; see that it runs where --state says, and that this machine reaches it"
 	}
 	return &unreachableError{why: why, cause: err}

@@ -19,7 +19,7 @@ func CheckEnvironment() error {
 	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("SSL_CERT_FILE: %w", unreadable(file, err))
+			return fmt.Errorf("SSL_CERT_FILE: %w", &unreadableFile{file, err})
 		}
 		// The file is read by the standard library, which gets it as it is.
 		switch read, meant := certificates(content), certificates(settings.PEM(content)); {

@@ -1,5 +1,4 @@
-// Package trust says which certificates this program believes, for connections
-// that are not those of package client.
+// Package trust says which certificates this program trusts.
 package trust
 
 import (
@@ -22,25 +21,35 @@ func TLSConfig(caFile string) (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, unreadable(caFile, err)
+		return nil, &unreadableFile{caFile, err}
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, fmt.Errorf("load the system's certificate authorities: %w", err)
+		return nil, fmt.Errorf("the certificates of the system cannot be read: %w", err)
 	}
 	if !pool.AppendCertsFromPEM(settings.PEM(pem)) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
+		return nil, fmt.Errorf("the CA file %s holds no certificate; it must be PEM, with lines such as -----BEGIN CERTIFICATE-----", caFile)
 	}
 	config.RootCAs = pool
 	return config, nil
 }
 
-func unreadable(file string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the file of certificate authorities %s does not exist", file)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the file of certificate authorities %s cannot be read: this process has no right to", file)
-	}
-	return fmt.Errorf("the file of certificate authorities %s cannot be read: see that it is a file that this process may read", file)
+// unreadableFile is a file of certificates that cannot be read, in words for the
+// user who named it.
+type unreadableFile struct {
+	name  string
+	cause error
 }
+
+func (e *unreadableFile) Error() string {
+	why := "see that it is a file that this process may read"
+	switch {
+	case errors.Is(e.cause, fs.ErrNotExist):
+		why = "it does not exist"
+	case errors.Is(e.cause, fs.ErrPermission):
+		why = "this process has no right to"
+	}
+	return "the CA file " + e.name + " cannot be read: " + why
+}
+
+func (e *unreadableFile) Unwrap() error { return e.cause }
