@@ -218,7 +218,7 @@ func TestA33_ServerWithoutItsRedisMakesNothing(t *testing.T) {
 	id := makeClaim(t, address, d.ada, "before")
 	d.redis.Stop()
 	answer := postMCP(t, address, d.ada, callTool("create_token", `{"name":"after","expires":"7d"}`))
-	if !strings.Contains(answer, "cannot_deliver: what keeps new tokens for people to fetch cannot be reached; no token was made") || strings.Contains(answer, d.redis.Address) {
+	if !strings.Contains(answer, "cannot_deliver: the store that keeps new tokens until they are fetched cannot be reached; no token was made") || strings.Contains(answer, d.redis.Address) {
 		t.Errorf("the answer is %s", answer)
 	}
 	if names := d.live(t); len(names) != 1 || names[0] != "before" {

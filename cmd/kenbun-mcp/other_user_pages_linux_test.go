@@ -56,7 +56,7 @@ func TestA46_AnotherUserCannotUseAPage(t *testing.T) {
 	for _, c := range []struct {
 		tool, arguments, theirs, owners, outcome string
 	}{
-		{"create_token", `{"name":"nightly","expires":"7d"}`, "show", "show", "shown to the person on a page"},
+		{"create_token", `{"name":"nightly","expires":"7d"}`, "show", "show", "shown to the user once, on a page"},
 		{"revoke_token", `{"id":"` + target.ID + `"}`, "agree", "leave", "declined"},
 	} {
 		t.Run(c.tool, func(t *testing.T) {

@@ -170,9 +170,9 @@ func (c *Claims) Check(ctx context.Context) error {
 // errCannotKeep says that the store of claims fails. The details are the
 // operator's business.
 func errCannotKeep(err error) error {
-	why := "what keeps new tokens for people to fetch cannot be reached"
+	why := "the store that keeps new tokens until they are fetched cannot be reached"
 	if errors.Is(err, state.ErrFull) {
-		why = "there are too many tokens that wait for people to fetch them"
+		why = "too many tokens are waiting to be fetched"
 	}
 	return &tools.Error{
 		Code:    tools.CodeCannotDeliver,
@@ -184,16 +184,16 @@ func errCannotKeep(err error) error {
 // Deliver implements tokens.Deliverer.
 func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	if caller.ID == "" {
-		return tokens.Receipt{}, errors.New("it is not known who could claim the token")
+		return tokens.Receipt{}, errors.New("it is not known which user could claim the token")
 	}
 	deriver, ok := caller.API.(claimkey.Deriver)
 	if !ok {
-		return tokens.Receipt{}, errors.New("it is not known who could claim the token")
+		return tokens.Receipt{}, errors.New("it is not known which user could claim the token")
 	}
 	id := idPrefix + rand.Text()
 	keys, err := claimkey.Derive(deriver, id)
 	if err != nil {
-		return tokens.Receipt{}, fmt.Errorf("it is not known who could claim the token: %w", err)
+		return tokens.Receipt{}, fmt.Errorf("it is not known which user could claim the token: %w", err)
 	}
 	forUser, err := keys.Seal(claimkey.Payload{
 		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ValidFrom: token.ValidFrom, ExpiresAt: token.ExpiresAt,
@@ -253,9 +253,9 @@ func (c *Claims) receipt(id string, deadline time.Time) tokens.Receipt {
 	}
 	return tokens.Receipt{
 		Road: c.Road(), Where: where, Pending: true,
-		Note: fmt.Sprintf("The value waits for the person for %s, until %s. They fetch it %s, and prove to be the same user with the kenbun token "+
-			"that this client uses. It is given out once; if nobody fetches it in time, the token is revoked. "+
-			"Tell the person where; do not open the page and do not ask for a token.",
+		Note: fmt.Sprintf("The value waits for the user for %s, until %s. They fetch it %s, and prove who they are with the kenbun token "+
+			"that this client uses. It can be fetched once. If nobody fetches it in time, the token is revoked. "+
+			"Tell the user where. Do not open the page, and do not ask for a token.",
 			humantime.Span(c.lifetime), deadline.UTC().Format(time.RFC3339), how),
 	}
 }

@@ -62,11 +62,11 @@ func (f *First) Waits() time.Duration {
 func (f *First) Expect(ctx context.Context, want client.NewToken) (tokens.Pickup, error) {
 	road := f.taken.Load()
 	if road == nil {
-		return nil, errors.New("no road was found open before")
+		return nil, errors.New("no delivery method was found to work before")
 	}
 	receiver, ok := (*road).(tokens.Receiver)
 	if !ok {
-		return nil, errors.New("the road that was found open waits for nobody")
+		return nil, errors.New("the delivery method that works does not wait for the user")
 	}
 	return receiver.Expect(ctx, want)
 }
@@ -75,7 +75,7 @@ func (f *First) Expect(ctx context.Context, want client.NewToken) (tokens.Pickup
 func (f *First) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	road := f.taken.Load()
 	if road == nil {
-		return tokens.Receipt{}, errors.New("no road was found open before")
+		return tokens.Receipt{}, errors.New("no delivery method was found to work before")
 	}
 	return (*road).Deliver(ctx, caller, token)
 }
@@ -91,7 +91,7 @@ func (None) Road() string { return "none" }
 func (None) Check(context.Context) error {
 	return &tools.Error{
 		Code:    tools.CodeCannotDeliver,
-		Message: "this server has no road by which a new token could reach the person",
+		Message: "this server has no method to deliver a new token to the user",
 		Next:    "The user can make one in kenbun under Settings > Integrations > Personal Tokens.",
 	}
 }
@@ -116,7 +116,7 @@ func (Inline) Check(context.Context) error { return nil }
 func (Inline) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	return tokens.Receipt{
 		Road:  "inline",
-		Note:  "WARNING: the operator of this server chose to show new tokens to the model. The value stands in this answer and in every record of this conversation: treat it as known to whoever can read those.",
+		Note:  "WARNING: the operator of this server chose to show new tokens to the model. The value is in this answer and in every record of this conversation. Treat it as known to anyone who can read those.",
 		Value: token.Value.Reveal(),
 	}, nil
 }

@@ -37,7 +37,7 @@ type EnvFile struct {
 // must be of the form [A-Z_][A-Z0-9_]*.
 func NewEnvFile(path, variable string) (*EnvFile, error) {
 	if path == "" {
-		return nil, errors.New("the road env-file needs a file: name one with --deliver-env-file")
+		return nil, errors.New("the delivery method env-file needs a file: name one with --deliver-env-file")
 	}
 	if !isVariableName(variable) {
 		return nil, fmt.Errorf("%q cannot be the name of a variable: give capital letters, digits and underscores with --deliver-env-name, such as KENBUN_PAT", variable)
@@ -130,12 +130,12 @@ func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expec
 	}
 	note := fmt.Sprintf("The value is now that of %s in the file.", e.variable)
 	if replaced {
-		note += " The value that stood there before is gone; the token that it was is not revoked by this."
+		note += " The previous value is gone from the file, but its token is not revoked by this."
 	}
 	return tokens.Receipt{
 		Road:  e.Road(),
 		Where: fmt.Sprintf("%s, variable %s", e.path, e.variable),
-		Note:  note + " Tell the person; programs that read the file have to be started anew. Do not open it.",
+		Note:  note + " Tell the user, and that programs that read the file have to be restarted. Do not open it.",
 	}, nil
 }
 

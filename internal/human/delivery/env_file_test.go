@@ -101,11 +101,11 @@ func TestEnvFileIsMadeWhereThereIsNone(t *testing.T) {
 	}
 	first, second := newToken("pat_1"), newToken("pat_2")
 	receipt, err := road.Deliver(t.Context(), tools.Caller{}, first)
-	if err != nil || strings.Contains(receipt.Note, "before is gone") {
+	if err != nil || strings.Contains(receipt.Note, "gone from the file") {
 		t.Fatalf("the note says %q, %v", receipt.Note, err)
 	}
 	receipt, err = road.Deliver(t.Context(), tools.Caller{}, second)
-	if err != nil || !strings.Contains(receipt.Note, "before is gone") {
+	if err != nil || !strings.Contains(receipt.Note, "gone from the file") {
 		t.Fatalf("the note says %q, %v", receipt.Note, err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "KENBUN_PAT="+second.Value.Reveal()+"\n" {

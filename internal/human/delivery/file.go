@@ -78,7 +78,7 @@ func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedT
 	return tokens.Receipt{
 		Road:  f.Road(),
 		Where: filepath.Join(f.dir, name),
-		Note:  "The value is in a file that only the user can read. Tell the person where; they move it to where it is needed and delete the file. Do not open it.",
+		Note:  "The value is in a file that only the user can read. Tell the user where it is. They move the value to where it is needed and delete the file. Do not open it.",
 	}, nil
 }
 

@@ -86,7 +86,7 @@ func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.
 	return tokens.Receipt{
 		Road:   s.Road(),
 		Sealed: armored,
-		Note: fmt.Sprintf("The value is in this answer, encrypted to the age recipient %s: show the person the sealed text, whole and unchanged. They open it themselves, with the identity file of that recipient, in a terminal of their own; docs/http.md of kenbun-mcp says how.",
+		Note: fmt.Sprintf("The value is in this answer, encrypted to the age recipient %s: show the user the sealed text, whole and unchanged. They open it themselves, with the identity file of that recipient, in a terminal of their own; docs/http.md of kenbun-mcp says how.",
 			recipientFingerprint(to.String())),
 	}, nil
 }
@@ -96,7 +96,7 @@ func recipientFrom(ctx context.Context) (*age.X25519Recipient, error) {
 	text := settings.Trim(header)
 	switch {
 	case text == "":
-		return nil, recipientError("the request names nobody to whom the value could be encrypted")
+		return nil, recipientError("the request names no recipient for the encrypted value")
 	case len(text) > maxRecipient, !strings.HasPrefix(text, recipientPrefix):
 		return nil, recipientError("the header " + RecipientHeader + " does not hold an age recipient of the form age1…")
 	}
@@ -111,8 +111,8 @@ func recipientError(what string) error {
 	return &tools.Error{
 		Code:    tools.CodeCannotDeliver,
 		Message: what,
-		Next: "The person makes a key with `age-keygen -o kenbun-identity.txt` and puts the line that begins with age1 into the client's configuration, " +
-			"as the header " + RecipientHeader + ". Not into the conversation.",
+		Next: "The user makes a key with `age-keygen -o kenbun-identity.txt` and puts the line that begins with age1 into the client's configuration, " +
+			"as the header " + RecipientHeader + ". It does not belong in the conversation.",
 	}
 }
 
@@ -171,7 +171,7 @@ func OpenSealed(armored string, identities io.Reader) (*OpenedToken, error) {
 	}
 	secret, err := client.ParsePAT(string(value))
 	if err != nil {
-		return nil, fmt.Errorf("what was sealed is no token: %w", err)
+		return nil, fmt.Errorf("what was sealed is not a token: %w", err)
 	}
 	return &OpenedToken{Value: secret, label: reading.label}, nil
 }

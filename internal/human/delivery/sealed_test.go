@@ -138,7 +138,7 @@ func TestSealedOpensToNothingButAToken(t *testing.T) {
 	if err := errors.Join(encrypted.Close(), wrapped.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := delivery.OpenSealed(sealed.String(), identityFile(identity)); err == nil || !strings.Contains(err.Error(), "no token") || strings.Contains(err.Error(), "rm -rf") {
+	if _, err := delivery.OpenSealed(sealed.String(), identityFile(identity)); err == nil || !strings.Contains(err.Error(), "not a token") || strings.Contains(err.Error(), "rm -rf") {
 		t.Errorf("what is no token: %v", err)
 	}
 }

@@ -80,7 +80,7 @@ func findBrowser(goos string, environ []string, lookPath func(string) (string, e
 	switch goos {
 	case "darwin", "windows":
 		if remote {
-			return nil, errors.New("this is a session over SSH, where a browser would open on another screen than the person's")
+			return nil, errors.New("this is a session over SSH, where a browser would open on a screen that is not yours")
 		}
 		candidates = [][]string{{"open"}}
 		if goos == "windows" {

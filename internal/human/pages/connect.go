@@ -112,7 +112,7 @@ func (c *connectContent) act(ctx context.Context, form url.Values) reply {
 	return reply{
 		view: newNotice(http.StatusUnprocessableEntity, "That did not work either", "bad",
 			problem,
-			"Nothing was stored, and this page takes no more tries. Ask your assistant to connect again: it opens a new one."),
+			"Nothing was stored, and this page accepts no more attempts. Ask your assistant to connect again, and it opens a new page."),
 		over: true, err: ErrTooManyTries,
 	}
 }
@@ -127,7 +127,7 @@ func explain(err error, pat client.Secret) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "kenbun did not answer in time: try again in a moment"
 	case errors.Is(err, context.Canceled):
-		text = "this page ended before kenbun had answered"
+		text = "this page closed before kenbun had answered"
 	}
 	if value := pat.Reveal(); value != "" && strings.Contains(text, value) {
 		text = "this token could not be used"

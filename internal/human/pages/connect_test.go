@@ -90,7 +90,7 @@ func TestN9_WhatIsWrongWithATokenIsSaidOnThePage(t *testing.T) {
 			}
 			offer := h.connect(t, accept)
 			got := post(t, offer.URL, formOf(t, offer.URL, "token", c.entered))
-			if got.status != http.StatusUnprocessableEntity || !strings.Contains(strings.ToLower(got.body), strings.ToLower(c.want)) || !strings.Contains(got.body, "4 tries are left") {
+			if got.status != http.StatusUnprocessableEntity || !strings.Contains(strings.ToLower(got.body), strings.ToLower(c.want)) || !strings.Contains(got.body, "4 attempts are left") {
 				t.Errorf("the page says %d %s", got.status, got.body)
 			}
 			if c.entered != "" && strings.Contains(got.body, c.entered) || strings.Contains(h.log.String(), pat) {
@@ -110,12 +110,12 @@ func TestA30_ATokenMayBeEnteredFiveTimes(t *testing.T) {
 	form := formOf(t, offer.URL, "token", newToken().Value.Reveal())
 	for left := 4; left >= 0; left-- {
 		got := post(t, offer.URL, form)
-		want := fmt.Sprintf("%d tries are left", left)
+		want := fmt.Sprintf("%d attempts are left", left)
 		switch left {
 		case 1:
-			want = "One try is left"
+			want = "One attempt is left"
 		case 0:
-			want = "takes no more tries"
+			want = "accepts no more attempts"
 		}
 		if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.body, want) {
 			t.Errorf("with %d left the page says %d %s", left, got.status, got.body)
@@ -186,7 +186,7 @@ func TestConnectStopsTheCheckWhenThePageEnds(t *testing.T) {
 	if err := offer.Wait(t.Context()); !errors.Is(err, errOfferWithdrawn) {
 		t.Errorf("Wait returned %v", err)
 	}
-	if got := mustReceive(t, answered); !strings.Contains(got.body, "This page ended before kenbun had answered.") {
+	if got := mustReceive(t, answered); !strings.Contains(got.body, "This page closed before kenbun had answered.") {
 		t.Errorf("the page says %d %s", got.status, got.body)
 	}
 	if h.openPages() != 0 {

@@ -127,14 +127,14 @@ func (q *questionContent) act(_ context.Context, form url.Values) reply {
 	case "agree":
 		return reply{
 			view: q.leadingOn(newNotice(http.StatusOK, "You agreed", "good",
-				"“"+q.question.Agree+"” is being done now; your assistant tells you how it went.",
+				"“"+q.question.Agree+"” is being done now. Your assistant will tell you how it went.",
 				"You can close this tab.")),
 			over: true,
 		}
 	case "leave":
 		return reply{
 			view: q.leadingOn(newNotice(http.StatusOK, "You said no", "",
-				"So "+q.question.Unchanged+". Your assistant is told.",
+				"So "+q.question.Unchanged+". Your assistant will be told.",
 				"You can close this tab.")),
 			over: true, err: approval.ErrDeclined,
 		}

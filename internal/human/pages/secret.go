@@ -43,7 +43,7 @@ func (s *Secret) Check(context.Context) error {
 		return &tools.Error{
 			Code:    tools.CodeCannotDeliver,
 			Message: "no browser can be opened here to show a new token in",
-			Next:    "The operator of this server can choose another road with --deliver keychain or --deliver file.",
+			Next:    "The operator of this server can choose another delivery method with --deliver keychain or --deliver file.",
 		}
 	}
 	return s.pages.ready()
@@ -126,7 +126,7 @@ func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *clien
 	return tokens.Receipt{
 		Road:  p.Road(),
 		Where: "a page in the browser",
-		Note:  "The value was shown to the person on a page in their browser, once. They have it now; it cannot be shown again.",
+		Note:  "The value was shown to the user once, on a page in their browser. They have it now, and it cannot be shown again.",
 		Held:  true,
 	}, nil
 }
@@ -146,20 +146,20 @@ func (s *Secret) undelivered(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &tools.Error{
 			Code:    tools.CodeCannotDeliver,
-			Message: "a page was opened in the person's browser, and nobody asked for the value there within " + minutes(s.limit),
-			Next:    "Call again when the person is at the computer: a page opens in the browser, with a button that shows the token.",
+			Message: "a page was opened in the user's browser, and nobody asked for the value there within " + minutes(s.limit),
+			Next:    "Call again when the user is at the computer. A page with a button that shows the token opens in the browser.",
 		}
 	case errors.Is(err, errDiscarded):
 		return &tools.Error{
 			Code:    tools.CodeDeclined,
-			Message: "the person does not want the token",
-			Next:    "Leave it at that unless the person brings it up again.",
+			Message: "the user does not want the token",
+			Next:    "Leave it at that unless the user brings it up again.",
 		}
 	case errors.Is(err, errTooLate):
 		return &tools.Error{
 			Code:    tools.CodeCannotDeliver,
 			Message: "the page in the user's browser had ended before the token was there",
-			Next:    "Call again when the user is at the computer: a page opens in the browser, with a button that shows the token.",
+			Next:    "Call again when the user is at the computer. A page with a button that shows the token opens in the browser.",
 		}
 	default:
 		return err
@@ -167,7 +167,7 @@ func (s *Secret) undelivered(err error) error {
 }
 
 var (
-	errDiscarded = errors.New("the person does not want the token")
+	errDiscarded = errors.New("the user does not want the token")
 	// errNotMade means that no token comes to the page.
 	errNotMade = errors.New("no token came to the page")
 	// errTooLate means that the page ended before the token came. It may be made.
@@ -212,7 +212,7 @@ func (s *secretContent) act(ctx context.Context, form url.Values) reply {
 	case "discard":
 		return reply{
 			view: newNotice(http.StatusOK, "No token was made", "",
-				"You did not want it. Your assistant is told.",
+				"You did not want it. Your assistant will be told.",
 				"You can close this tab."),
 			over: true, err: errDiscarded,
 		}
@@ -225,16 +225,16 @@ func (s *secretContent) act(ctx context.Context, form url.Values) reply {
 // may have failed in a way that leaves open what was made.
 func noticeOfNoToken() webui.Page {
 	return newNotice(http.StatusBadGateway, "There is no token for you", "bad",
-		"None came to this page: it could not be made, or was not wanted any more.",
-		"Your assistant tells you why, and whether anything is left of it.")
+		"No token reached this page. It could not be created, or it was no longer wanted.",
+		"Your assistant will tell you why, and whether anything is left of it.")
 }
 
 // noticeOfLateToken answers a user who asked for a token that did not come in time. It
 // may still be made, and is revoked then.
 func noticeOfLateToken() webui.Page {
-	return newNotice(http.StatusBadGateway, "The token did not come in time", "bad",
-		"It cannot be shown any more. If it was made all the same, it is to be revoked, since nobody holds it.",
-		"Your assistant tells you what became of it.")
+	return newNotice(http.StatusBadGateway, "The token did not arrive in time", "bad",
+		"It can no longer be shown. If it was created after all, it is to be revoked, because nobody holds it.",
+		"Your assistant will tell you what became of it.")
 }
 
 // show waits until the token is made, and shows it.

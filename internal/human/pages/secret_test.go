@@ -226,12 +226,12 @@ func TestP22_A33_ThePageSaysOnlyWhatItKnowsOfATokenThatDidNotCome(t *testing.T) 
 		"none is made": {func(t *testing.T, s *secretContent) reply {
 			close(s.made)
 			return s.act(t.Context(), map[string][]string{"choice": {"show"}})
-		}, "whether anything is left", []string{"revoke", "othing is left", "No token was made"}},
+		}, "whether anything is left", []string{"revoke", "othing is left", "No token was made", "No token was created"}},
 		"too late": {func(t *testing.T, s *secretContent) reply {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			return s.act(ctx, map[string][]string{"choice": {"show"}})
-		}, "is to be revoked", []string{"was revoked", "is revoked", "othing is left", "o token was made", "could not be made"}},
+		}, "is to be revoked", []string{"was revoked", "is revoked", "othing is left", "o token was made", "o token was created", "could not be made", "could not be created"}},
 	} {
 		page := httptest.NewRecorder()
 		reply := c.act(t, newSecretContent(client.NewToken{Name: "x"}))
@@ -264,7 +264,7 @@ func TestP22_A33_ThePageSaysOnlyWhatItKnowsOfATokenThatDidNotCome(t *testing.T) 
 		t.Fatal(err)
 	}
 	pickup.(*secretPickup).page.end(context.Canceled)
-	if got := mustReceive(t, clicked); !strings.Contains(got.body, "did not come in time") {
+	if got := mustReceive(t, clicked); !strings.Contains(got.body, "did not arrive in time") {
 		t.Errorf("the page says %d %s", got.status, got.body)
 	}
 	var told *tools.Error

@@ -274,8 +274,8 @@ func newNotice(status int, title, tone string, lines ...string) webui.Page {
 // learns which of them ever did.
 func noticeOfNothing() webui.Page {
 	return newNotice(http.StatusNotFound, "Nothing here any more", "",
-		"This page was used, has ended, or never was.",
-		"If you still need it, ask your assistant again: it opens a new one.")
+		"This page was used, has expired, or never existed.",
+		"If you still need it, ask your assistant to open a new one.")
 }
 
 // noticeOfWithdrawal answers for a page that was taken back before the user acted.
@@ -288,7 +288,7 @@ func noticeOfWithdrawal() webui.Page {
 func noticeOfRefusal(status int) webui.Page {
 	return newNotice(status, "This request was refused", "bad",
 		"It did not come from a page of kenbun-mcp, so nothing was shown and nothing was done.",
-		"Open the page's address itself, in a browser on this computer.")
+		"Open the page's address directly, in a browser on this computer.")
 }
 
 func noticeOfBadForm(err error) webui.Page {
@@ -302,7 +302,7 @@ func noticeOfBadForm(err error) webui.Page {
 
 func noticeOfFailure() webui.Page {
 	return newNotice(http.StatusInternalServerError, "Something went wrong", "bad",
-		"kenbun-mcp failed while it made this page. Your assistant is told; ask it to try again.")
+		"kenbun-mcp failed while making this page. Your assistant knows. Ask it to try again.")
 }
 
 // date says a moment as people write it, in the machine's time zone.

@@ -328,7 +328,7 @@ func mustBeWithdrawn(t *testing.T, got answer) {
 // mustBeNothing fails unless got is the page for addresses that show nothing.
 func mustBeNothing(t *testing.T, got answer) {
 	t.Helper()
-	if got.status != http.StatusNotFound || !strings.Contains(got.body, "This page was used, has ended, or never was.") {
+	if got.status != http.StatusNotFound || !strings.Contains(got.body, "This page was used, has expired, or never existed.") {
 		t.Errorf("got %d %s; want the page for addresses that show nothing", got.status, got.body)
 	}
 }
