@@ -55,13 +55,13 @@ type Observation struct {
 type TokenVerdict int
 
 const (
-	// TokenUnknown: nothing.
+	// TokenUnknown means that it shows nothing.
 	TokenUnknown TokenVerdict = iota
-	// TokenAccepted: the API answered, or refused what the user may not do.
+	// TokenAccepted means that the API answered, or refused what the user may not do.
 	TokenAccepted
-	// TokenRefused: the API does not accept the token.
+	// TokenRefused means that the API does not accept the token.
 	TokenRefused
-	// TokenDoubted: the API refused the token for a call that it may refuse to a
+	// TokenDoubted means that the API refused the token for a call that it may refuse to a
 	// token that is good for others (see [Caller.Me]).
 	TokenDoubted
 )

@@ -31,9 +31,9 @@ const MCPPath = "/mcp"
 type Identity string
 
 const (
-	// IdentityCaller: each request has its own token, and runs as its user.
+	// IdentityCaller means that each request has its own token, and runs as its user.
 	IdentityCaller Identity = "caller"
-	// IdentityServer: all requests run with the server's own token. They must come from
+	// IdentityServer means that all requests run with the server's own token. They must come from
 	// the server's own user on this machine, with the key of [HTTPConfig.Key] unless
 	// they come over a unix socket.
 	IdentityServer Identity = "server"

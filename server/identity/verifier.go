@@ -227,9 +227,13 @@ func cannotVerify(err error) *authError {
 // token that is remembered, and again later if it gave no answer of its own.
 func (v *Verifier) User(r *http.Request) string {
 	caller, _ := CallerFrom(r.Context())
+	return v.user(r.Context(), caller)
+}
+
+func (v *Verifier) user(ctx context.Context, caller tools.Caller) string {
 	user, ask := v.accepted.userOf(caller.ID)
 	if ask {
-		answer, _, _ := v.asking.Do(caller.ID, func() (any, error) { return v.askUser(context.WithoutCancel(r.Context()), caller), nil })
+		answer, _, _ := v.asking.Do(caller.ID, func() (any, error) { return v.askUser(context.WithoutCancel(ctx), caller), nil })
 		user = answer.(string)
 	}
 	if user == "" {
