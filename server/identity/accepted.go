@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 // they are. The one that was not asked for longest makes room for another.
 type acceptedTokens struct {
 	mu     sync.Mutex
-	tokens *simplelru.LRU[string, *acceptedToken] // by caller
+	tokens *simplelru.LRU[string, acceptedToken] // by caller
 }
 
 type acceptedToken struct {
@@ -22,10 +23,15 @@ type acceptedToken struct {
 	askUser time.Time
 }
 
+// newAcceptedTokens takes all of its memory at once, so that it is the same for one
+// user and for ten thousand. It is filled with ids that no caller has.
 func newAcceptedTokens(size int) *acceptedTokens {
-	tokens, err := simplelru.NewLRU[string, *acceptedToken](size, nil)
+	tokens, err := simplelru.NewLRU[string, acceptedToken](size, nil)
 	if err != nil {
 		panic(err) // the size is positive
+	}
+	for i := range size {
+		tokens.Add(fmt.Sprintf(".%021d", i), acceptedToken{})
 	}
 	return &acceptedTokens{tokens: tokens}
 }
@@ -50,11 +56,9 @@ func (a *acceptedTokens) has(id string) bool {
 func (a *acceptedTokens) add(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if token, known := a.tokens.Get(id); known {
-		token.at = time.Now()
-		return
-	}
-	a.tokens.Add(id, &acceptedToken{at: time.Now()})
+	token, _ := a.tokens.Peek(id)
+	token.at = time.Now()
+	a.tokens.Add(id, token)
 }
 
 // doubt has the API asked about the token of a caller at its next request.
@@ -63,6 +67,7 @@ func (a *acceptedTokens) doubt(id string) {
 	defer a.mu.Unlock()
 	if token, known := a.tokens.Peek(id); known {
 		token.at = time.Time{}
+		a.tokens.Add(id, token)
 	}
 }
 
@@ -91,5 +96,6 @@ func (a *acceptedTokens) setUser(id, user string, askAgain time.Time) {
 	defer a.mu.Unlock()
 	if token, known := a.tokens.Peek(id); known {
 		token.user, token.askUser = user, askAgain
+		a.tokens.Add(id, token)
 	}
 }
