@@ -29,7 +29,7 @@ type servedAuthority struct {
 // ends it, with kill or stop, it is killed when the test ends.
 func startAuthority(t *testing.T, environment []string, arguments ...string) *servedAuthority {
 	t.Helper()
-	arguments = slices.Concat([]string{"authority", "serve", "--listen", "127.0.0.1:0", "--rate-limit", "0", "--rate-limit-address", "0"}, arguments)
+	arguments = slices.Concat([]string{"authority", "serve", "--listen", "127.0.0.1:0", "--api-rate-limit", "0", "--api-rate-limit-address", "0"}, arguments)
 	s := &servedAuthority{t: t, command: exec.Command(kenbuntest.Binary(t), arguments...), read: make(chan struct{})}
 	s.command.Env = environment
 	stderr, err := s.command.StderrPipe()

@@ -98,7 +98,7 @@ func TestP18_AMisspelledRestrictionEndsTheStart(t *testing.T) {
 
 func TestP18_WhatIsNoSettingOfOursIsLeftAlone(t *testing.T) {
 	environment := kenbuntest.Environment(t,
-		"KENBUN_READONLY=", "KENBUN_TOOLS=", "KENBUN_LISTEN=127.0.0.1:1", "KENBUN_NAME=of another command", "OTHER_READONLY=1",
+		"KENBUN_READONLY=", "KENBUN_TOOLS=", "KENBUN_LISTEN=127.0.0.1:1", "KENBUN_WEB_URL=of another command", "OTHER_READONLY=1",
 		"KENBUN_MCP_SERVICE_HOST=10.0.0.1", "KENBUN_TOOLS_PORT=tcp://10.0.0.1:8765")
 	if got := runProgram(t, environment, "", "stdio"); got.code != command.ExitDone || got.stderr != "" {
 		t.Errorf("exit code %d, and standard error is %q", got.code, got.stderr)

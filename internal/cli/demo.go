@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/demo"
 	"github.com/kenbun/kenbun-mcp/internal/human/pages"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
@@ -39,6 +40,7 @@ would, and shows the conversation. Nothing of it is kept.`,
 			})
 		},
 	}
+	defer command.Settings(cmd.Flags(), command.Delivery)()
 	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "open no page in a browser; the new token goes into a file")
 	return cmd
 }

@@ -51,9 +51,9 @@ The value of a new token is never in the conversation, and what cannot be undone
 is decided by you. Commands that show a secret or take such a decision need a
 terminal, and are refused under an AI agent.
 
-Every flag --a-b can also be given as the environment variable KENBUN_A_B; the
-flag wins. Without a variable are --json, --help, what 'tokens update' is to
-change and how 'audit verify' reads.
+Settings, which are the flags about connections and servers, can also be given
+as environment variables: KENBUN_A_B for --a-b. The flag wins. Flags about a
+single call have no variable.
 
 The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND,
 or else from what 'kenbun-mcp login' kept: there is no flag for it, since flags
@@ -97,5 +97,6 @@ out of reach, 5 refused or declined.`,
 		audit.NewCommand(),
 		newVersionCommand(),
 	)
+	command.GroupFlags(root)
 	return root
 }

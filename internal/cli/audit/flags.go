@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/auditlog"
+	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
@@ -19,6 +20,7 @@ type Flags struct{ path string }
 
 // Add adds the flags to cmd. stream names the stream that "-" stands for.
 func (f *Flags) Add(cmd *cobra.Command, stream string) {
+	defer command.Settings(cmd.Flags(), command.Logging)()
 	cmd.Flags().StringVar(&f.path, "audit-log", "", `file to which a line of JSON is added for each change to a token, made or refused, or "-" for `+stream+` (default none)`)
 }
 

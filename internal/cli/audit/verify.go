@@ -64,7 +64,6 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 	command.ListVar(flags, &options.After, "after", "the `hash` of the entry before the first one, where older files are not given; with --stream one for each chain")
 	flags.BoolVar(&options.Stream, "stream", false, "the log was written to streams: each process begins a chain, several may be mixed, and other lines stand between them")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
-	command.MarkOneCallOnly(cmd, "last", "after", "stream")
 	return cmd
 }
 

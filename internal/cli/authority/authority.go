@@ -39,8 +39,10 @@ of them changes counts on all within a second.`,
 		Args: command.CommandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	settings := command.Settings(cmd.PersistentFlags(), command.State)
 	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH", "memory", or postgres://user@host:port/database for several nodes; give an address with a password in the environment (default a file in your data folder)`)
 	cmd.PersistentFlags().String("pepper-file", "", "file with the keys under which tokens are hashed; made if it is not there and the store is new; KENBUN_PEPPER may hold its content instead (default beside the database; required for PostgreSQL)")
+	settings()
 	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthorityPepperCommand(),
 		newAuthorityUnitCommand(), newAuthorityRolesCommand(), newAuthoritySeedCommand())
 	return cmd

@@ -28,7 +28,7 @@ session" or make a token; the limit of tokens a user does not hold for seed.
 A store that has users is refused, so that nothing is invented where people
 work, unless --add is given. Invented users cannot be removed again.`,
 		Example: `  kenbun-mcp authority seed --store sqlite:load.db --users 50000 --tokens 1000000
-  kenbun-mcp authority serve --store sqlite:load.db --rate-limit 0 --rate-limit-address 0`,
+  kenbun-mcp authority serve --store sqlite:load.db --api-rate-limit 0 --api-rate-limit-address 0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := command.NotUnderAgent(cmd); err != nil {

@@ -46,7 +46,7 @@ one with --first-user.`,
 			}
 			config.TokenLimit = tokenLimit
 			if maxLifetime != "" {
-				if config.MaxTokenLifetime, err = command.ParseLifetime("--max-token-lifetime", maxLifetime); err != nil {
+				if config.MaxTokenLifetime, err = command.ParseLifetime("--api-max-token-lifetime", maxLifetime); err != nil {
 					return err
 				}
 			}
@@ -84,15 +84,17 @@ one with --first-user.`,
 			return a.Serve(ctx, listener)
 		},
 	}
+	command.AddStdout(cmd, &toStdout)
+	defer command.Settings(cmd.Flags(), command.HTTP)()
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
 	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it; where standard output is not a terminal, that needs --stdout")
-	command.AddStdout(cmd, &toStdout)
 	admission.Add(cmd)
 	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")
 	cmd.Flags().StringVar(&webURL, "web-url", "", "the address under which browsers reach the web page, such as https://tokens.example.com; then it is served under no other host, and over https its cookie never leaves TLS")
-	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
-	cmd.Flags().StringVar(&maxLifetime, "max-token-lifetime", "", "how long a token may live at most, from its creation on, such as 90d or 12h; then none is made that never expires (default any lifetime)")
 	cmd.Flags().StringVar(&keepDead, "keep-dead", "90d", `how long tokens are kept that were revoked or have expired, such as 90d or 12h, or "forever"`)
+	defer command.Settings(cmd.Flags(), command.Limits)()
+	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
+	cmd.Flags().StringVar(&maxLifetime, "api-max-token-lifetime", "", "how long a token may live at most, from its creation on, such as 90d or 12h; then none is made that never expires (default any lifetime)")
 	return cmd
 }
 

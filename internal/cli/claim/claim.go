@@ -85,9 +85,11 @@ that way from an AI assistant: the value would enter the conversation.`,
 	}
 	connecting.Add(cmd)
 	flags := cmd.Flags()
+	settings := command.Settings(flags, command.Connection)
 	flags.StringVar(&claiming.server, "server", "", "address of the MCP server, without /mcp: https, or http on loopback")
-	flags.BoolVar(&claiming.sealed, "sealed", false, "open a token that is encrypted to you; nothing is sent")
 	flags.StringVarP(&claiming.identityFile, "identity-file", "i", "", "file with the age identity for --sealed, as age-keygen writes it")
+	settings()
+	flags.BoolVar(&claiming.sealed, "sealed", false, "open a token that is encrypted to you; nothing is sent")
 	command.AddStdout(cmd, &claiming.toStdout)
 	flags.BoolVar(&claiming.asJSON, "json", false, "print JSON, the value included")
 	return cmd

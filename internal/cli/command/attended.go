@@ -14,14 +14,9 @@ import (
 // It has no flag, and no message names it: an agent would take it.
 const AllowAgentVariable = "KENBUN_ALLOW_AGENT"
 
-// stdoutFlag lets a secret go to a pipe or a file. It has no environment
-// variable: what is left over there from another call would count in this one.
-const stdoutFlag = "stdout"
-
 // AddStdout adds the flag --stdout to a command that prints a secret.
 func AddStdout(cmd *cobra.Command, toStdout *bool) {
-	cmd.Flags().BoolVar(toStdout, stdoutFlag, false, "print the value on standard output even where that is a pipe or a file, for scripts")
-	MarkOneCallOnly(cmd, stdoutFlag)
+	cmd.Flags().BoolVar(toStdout, "stdout", false, "print the value on standard output even where that is a pipe or a file, for scripts")
 }
 
 // MayPrintSecret returns an error unless cmd may print a secret, in a terminal or

@@ -79,27 +79,6 @@ var PathFlags = map[string]string{
 // asTyped are the flags whose text is the user's own, or a shell's.
 var asTyped = map[string]bool{"name": true, "first-name": true, "last-name": true, "organization": true, "pat-command": true}
 
-// HasVariable leaves out the flags that make sense in one call only.
-func HasVariable(flag *pflag.Flag) bool {
-	switch flag.Name {
-	case "help", "version", "json":
-		return false
-	}
-	_, oneCall := flag.Annotations[oneCallOnly]
-	return !oneCall
-}
-
-// oneCallOnly marks a flag that a variable must not set: what is left over in the
-// environment from another call would be done in this one.
-const oneCallOnly = "kenbun-mcp/one-call-only"
-
-// MarkOneCallOnly marks flags of cmd that have no environment variable.
-func MarkOneCallOnly(cmd *cobra.Command, names ...string) {
-	for _, name := range names {
-		cmd.Flags().Lookup(name).Annotations = map[string][]string{oneCallOnly: nil}
-	}
-}
-
 // DataFolder returns the path of one of this program's folders in the user's data
 // folder. It does not create it.
 func DataFolder(name string) (string, error) {

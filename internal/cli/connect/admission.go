@@ -53,9 +53,10 @@ type AdmissionFlags struct {
 
 // Add adds the flags to cmd.
 func (f *AdmissionFlags) Add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Limits)()
 	flags := cmd.Flags()
-	flags.StringVar(&f.rateLimit, "rate-limit", defaultTokenRateLimit, "how many requests of one token are answered: numbers by second (s), minute (m), hour (h) or day (d), all of which hold; 0 for any number")
-	flags.StringVar(&f.rateLimitAddress, "rate-limit-address", defaultAddressRateLimit, "how many requests may come from one IPv4 address or IPv6 /64 network, a sixth of them (at least 10) at once, counted before any token is looked at; 0 for any number")
+	flags.StringVar(&f.rateLimit, "api-rate-limit", defaultTokenRateLimit, "how many requests of one token are answered: numbers by second (s), minute (m), hour (h) or day (d), all of which hold; 0 for any number")
+	flags.StringVar(&f.rateLimitAddress, "api-rate-limit-address", defaultAddressRateLimit, "how many requests may come from one IPv4 address or IPv6 /64 network, a sixth of them (at least 10) at once, counted before any token is looked at; 0 for any number")
 	command.ListVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
 	f.faults.add(flags, "")
 }
@@ -63,14 +64,14 @@ func (f *AdmissionFlags) Add(cmd *cobra.Command) {
 // Open puts what the flags say into config.
 func (f *AdmissionFlags) Open(config *authority.Config) (err error) {
 	if config.RateLimits, err = limits.Parse(f.rateLimit); err != nil {
-		return command.Usagef("--rate-limit: %w", err)
+		return command.Usagef("--api-rate-limit: %w", err)
 	}
 	ofAddress, err := limits.Parse(f.rateLimitAddress)
 	switch {
 	case err != nil:
-		return command.Usagef("--rate-limit-address: %w", err)
+		return command.Usagef("--api-rate-limit-address: %w", err)
 	case len(ofAddress) > 1:
-		return command.Usagef("--rate-limit-address is %q: give one number, such as 600/m", f.rateLimitAddress)
+		return command.Usagef("--api-rate-limit-address is %q: give one number, such as 600/m", f.rateLimitAddress)
 	case len(ofAddress) == 1:
 		config.AddressRateLimit = ofAddress[0]
 	}

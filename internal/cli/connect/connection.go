@@ -47,6 +47,7 @@ type Flags struct {
 
 // AddAddress adds the flags that say which API is meant, and no token.
 func (f *Flags) AddAddress(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Connection)()
 	flags := cmd.Flags()
 	flags.StringVar(&f.apiURL, "api-url", client.DefaultBaseURL, "address of the kenbun API: https, or http on loopback")
 	flags.StringVar(&f.CAFile, "ca-file", "", "file with further certificate authorities to trust (PEM), for networks that have their own")
@@ -54,6 +55,7 @@ func (f *Flags) AddAddress(cmd *cobra.Command) {
 
 // Add adds all flags of a connection to cmd.
 func (f *Flags) Add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Connection)()
 	f.AddAddress(cmd)
 	f.names = func() settings.Names { return command.SettingNames(cmd.Root()) }
 	flags := cmd.Flags()

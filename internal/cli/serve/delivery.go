@@ -57,6 +57,7 @@ func (f *roadFlags) usable(methods []string) string {
 }
 
 func (f *roadFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Delivery)()
 	flags := cmd.Flags()
 	flags.StringVar(&f.deliver, "deliver", "", `road by which new tokens reach the person: "page" in the browser, "keychain", "file", "env-file", "claim" and "sealed" over HTTP, or "inline" in the answer, where the model reads it (default: the first of page, keychain and file that is open; for a server that acts for its callers, claim)`)
 	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for the road file (default a folder in your data folder)")

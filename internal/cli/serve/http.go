@@ -70,21 +70,26 @@ in a folder that is yours alone, they need no key.`,
 	connecting.Add(cmd)
 	serving.add(cmd, "info")
 	serving.audit.Add(cmd, "standard output")
-	flags := cmd.Flags()
-	flags.StringVar(&reaching.listen, "listen", "127.0.0.1:8765", "address and port to listen on (port 0 takes a free one), or unix:PATH")
-	flags.StringVar(&reaching.identity, "identity", string(server.IdentityCaller), `which user calls run as: "caller", with the token of each request, or "server", with this server's own, on loopback or a unix socket only`)
-	flags.StringVar(&reaching.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
-	command.ListVar(flags, &reaching.allowedHosts, "allowed-host", "further Host names to answer under, beside loopback ones")
-	command.ListVar(flags, &reaching.allowedOrigins, "allowed-origin", "origins from which browsers may call, such as https://tools.example.com or tauri://localhost")
-	flags.StringVar(&reaching.tokenHeader, "token-header", "", "the one header that counts for the token or the key, such as X-API-Key behind a gateway that uses Authorization itself (default Authorization or X-API-Key)")
-	flags.BoolVar(&reaching.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
-	flags.StringVar(&reaching.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
-	flags.DurationVar(&reaching.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
-	flags.DurationVar(&reaching.drainDelay, "drain-delay", server.DefaultDrainDelay, "how long to go on serving after SIGTERM, while /readyz shows that the server is draining")
-	reaching.state.add(cmd)
-	reaching.edge.add(cmd)
-	reaching.metrics.add(cmd)
+	reaching.add(cmd)
 	return cmd
+}
+
+func (f *httpFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.HTTP)()
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8765", "address and port to listen on (port 0 takes a free one), or unix:PATH")
+	flags.StringVar(&f.identity, "identity", string(server.IdentityCaller), `which user calls run as: "caller", with the token of each request, or "server", with this server's own, on loopback or a unix socket only`)
+	flags.StringVar(&f.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
+	command.ListVar(flags, &f.allowedHosts, "allowed-host", "further Host names to answer under, beside loopback ones")
+	command.ListVar(flags, &f.allowedOrigins, "allowed-origin", "origins from which browsers may call, such as https://tools.example.com or tauri://localhost")
+	flags.StringVar(&f.tokenHeader, "token-header", "", "the one header that counts for the token or the key, such as X-API-Key behind a gateway that uses Authorization itself (default Authorization or X-API-Key)")
+	flags.BoolVar(&f.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
+	flags.StringVar(&f.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
+	flags.DurationVar(&f.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
+	flags.DurationVar(&f.drainDelay, "drain-delay", server.DefaultDrainDelay, "how long to go on serving after SIGTERM, while /readyz shows that the server is draining")
+	f.state.add(cmd)
+	f.edge.add(cmd)
+	f.metrics.add(cmd)
 }
 
 func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFlags, reaching *httpFlags, logger *slog.Logger) (err error) {

@@ -23,6 +23,7 @@ type journalFlags struct {
 }
 
 func (f *journalFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Delivery)()
 	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder that remembers new tokens until a person holds them, so that a crash leaves none behind, or "none" (default a folder in your data folder)`)
 }
 

@@ -16,6 +16,7 @@ type metricsFlags struct {
 }
 
 func (f *metricsFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Logging)()
 	cmd.Flags().StringVar(&f.listen, "metrics-listen", "",
 		"address and port on which to tell metrics in the format of Prometheus, at /metrics, to whoever asks; it answers under IP addresses, localhost, this name and the names in --allowed-host (default nowhere)")
 }

@@ -40,20 +40,24 @@ type servingFlags struct {
 }
 
 func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
+	defer command.Settings(cmd.Flags(), command.Policy)()
 	flags := cmd.Flags()
 	flags.BoolVar(&f.readOnly, "read-only", false, "offer only tools that change nothing")
 	command.ListVar(flags, &f.toolsets, "toolsets", "offer only these toolsets: account, tokens")
 	command.ListVar(flags, &f.tools, "tools", "offer only these tools")
 	command.ListVar(flags, &f.excludeTools, "exclude-tools", "do not offer these tools")
 	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "how long a token may live at most, from its creation on, such as 90d or 12h")
-	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, change, revoke and rotate in a minute; 0 for as many as they like")
-	flags.IntVar(&f.maxCreations, "max-tokens-per-day", tools.DefaultMaxTokensPerDay, "how many tokens a user may create and rotate in 24 hours; 0 for as many as they like")
 	flags.BoolVar(&f.allowNeverExpiring, "allow-never-expiring", false, "let a person agree to a token that never expires")
 	flags.BoolVar(&f.allowSelfRevoke, "allow-self-revoke", false, "let the token in use be revoked through a tool")
 	flags.BoolVar(&f.apiExtensions, "api-extensions", false, "the API can do what kenbun does not document and the embedded one can: narrow tokens to permissions, have them begin later, change them")
 	flags.StringVar(&f.approval, "approval", string(tools.ApprovalAsk), `who decides about what cannot be undone: "ask" the person, trust the "client"'s own prompt, or "deny" (such tools are left out)`)
 	f.road.add(cmd)
 	f.journal.add(cmd)
+	limits := command.Settings(flags, command.Limits)
+	flags.IntVar(&f.maxChanges, "max-changes-per-minute", tools.DefaultMaxChangesPerMinute, "how many tokens a user may create, change, revoke and rotate in a minute; 0 for as many as they like")
+	flags.IntVar(&f.maxCreations, "max-tokens-per-day", tools.DefaultMaxTokensPerDay, "how many tokens a user may create and rotate in 24 hours; 0 for as many as they like")
+	limits()
+	defer command.Settings(flags, command.Logging)()
 	flags.StringVar(&f.logLevel, "log-level", logLevel, "least level of what is logged to standard error: debug, info, warn, error")
 	flags.StringVar(&f.logFormat, "log-format", string(logging.Text), `how the log is written: "text", or "json" with an object for each line`)
 }

@@ -29,6 +29,7 @@ type stateFlags struct {
 }
 
 func (f *stateFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.State)()
 	flags := cmd.Flags()
 	flags.StringVar(&f.address, "state", state.InMemory, `where tokens that wait to be claimed, answers that count once and limits are kept: "memory", or redis://host:port/database (rediss:// over TLS) for several replicas; give an address with a password in the environment`)
 	flags.StringVar(&f.keyFile, "state-key-file", "", "file with the key that protects the state, the same for all replicas: 32 random bytes in base64; made if it is not there (required for Redis)")

@@ -58,7 +58,6 @@ kenbun documents no such change: it needs an API that can, as the embedded one.`
 	cmd.Flags().StringVar(&name, "name", "", "the new name")
 	cmd.Flags().StringVar(&expires, "expires", "", `when it ends: days from now such as 30d, an RFC 3339 time, or "never"`)
 	narrowing.add(cmd, "")
-	command.MarkOneCallOnly(cmd, "name", "expires", "valid-from", "permissions")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
