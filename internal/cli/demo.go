@@ -21,9 +21,9 @@ func newDemoCommand() *cobra.Command {
 	var noBrowser bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show in ten seconds what an assistant can do, without an account",
+		Short: "Show what an assistant can do, without an account",
 		Long: `demo starts a kenbun API and the MCP server, speaks MCP with it as an assistant
-would, and shows the conversation. Nothing of it is kept.`,
+would, and shows the conversation. It leaves nothing behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			executable, err := os.Executable()
@@ -41,7 +41,7 @@ would, and shows the conversation. Nothing of it is kept.`,
 		},
 	}
 	defer command.Settings(cmd.Flags(), command.Delivery)()
-	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "open no page in a browser; the new token goes into a file")
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a page, and write the new token to a file")
 	return cmd
 }
 

@@ -42,22 +42,22 @@ func Run(ctx context.Context, root *cobra.Command) int {
 func New() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kenbun-mcp",
-		Short: "The MCP server for kenbun that keeps secrets out of the conversation",
+		Short: "MCP server for kenbun that keeps secrets out of the chat",
 		Long: `kenbun-mcp connects AI assistants to kenbun with your personal access token
-(PAT), and lets you create, list, rotate and revoke those tokens by
-talking.
+(PAT), and lets you create, list, rotate and revoke those tokens in the
+conversation.
 
-The value of a new token is never in the conversation, and what cannot be undone
-is decided by you. Commands that show a secret or take such a decision need a
-terminal, and are refused under an AI agent.
+The value of a new token never enters the conversation, and you decide what cannot
+be undone. Commands that show a secret or take such a decision need a terminal,
+and are refused under an AI agent.
 
 Settings, which are the flags about connections and servers, can also be given
 as environment variables: KENBUN_A_B for --a-b. The flag wins. Flags about a
 single call have no variable.
 
 The token itself comes from KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND,
-or else from what 'kenbun-mcp login' kept: there is no flag for it, since flags
-show in process lists.
+or else from 'kenbun-mcp login'. No flag takes it, because process lists show
+flags.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authenticated, 4 the API is
 out of reach, 5 refused or declined.`,

@@ -21,7 +21,7 @@ type Flags struct{ path string }
 // Add adds the flags to cmd. stream names the stream that "-" stands for.
 func (f *Flags) Add(cmd *cobra.Command, stream string) {
 	defer command.Settings(cmd.Flags(), command.Logging)()
-	cmd.Flags().StringVar(&f.path, "audit-log", "", `file to which a line of JSON is added for each change to a token, made or refused, or "-" for `+stream+` (default none)`)
+	cmd.Flags().StringVar(&f.path, "audit-log", "", `file for the audit log, or "-" for `+stream+` (default none)`)
 }
 
 // Open returns the log, which c closes after everything that writes to it, or

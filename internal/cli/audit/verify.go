@@ -19,18 +19,18 @@ func newAuditVerifyCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
-		Short: "Tell whether entries of an audit log were changed, moved or taken out",
-		Long: `verify reads what --audit-log wrote, the oldest file first, and tells whether
-each entry names the hash of the one before it. FILE may be "-" for standard
+		Short: "Check an audit log for changed, moved or removed entries",
+		Long: `verify reads files of --audit-log, the oldest first, and checks that each entry
+names the hash of the previous one. FILE may be "-" for standard
 input.
 
-A chain begins at the top of the first file, or after entries from before there
-were hashes. One that begins at the top of a later file is not linked to the file
-before: verify says so, and does not count it as a break. Anywhere else it is one.
+A chain begins at the top of the first file, or after old entries without hashes.
+A chain that begins at the top of a later file is not linked to the previous file.
+verify reports this, but does not count it as a break. Anywhere else it does.
 
-Whoever may write to the log can cut off its end, or compute all hashes anew from
-some entry on. To notice that, keep the last hash that verify tells where they
-cannot write, and give it as --last the next time.
+Anyone who can write to the log can cut off its end or recompute its hashes. To
+notice this, store the last hash that verify prints where they cannot write, and
+pass it as --last the next time.
 
 The exit code is 0 if the log is unbroken and holds every hash given as --last.`,
 		Example: `  kenbun-mcp audit verify audit.log
@@ -60,9 +60,9 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 		},
 	}
 	flags := cmd.Flags()
-	command.ListVar(flags, &options.Last, "last", "a `hash` that was the last one when it was kept elsewhere: an entry must have it; may be given several times")
-	command.ListVar(flags, &options.After, "after", "the `hash` of the entry before the first one, where older files are not given; with --stream one for each chain")
-	flags.BoolVar(&options.Stream, "stream", false, "the log was written to streams: each process begins a chain, several may be mixed, and other lines stand between them")
+	command.ListVar(flags, &options.Last, "last", "a `hash` that some entry must have, such as the last one of an earlier check (repeatable)")
+	command.ListVar(flags, &options.After, "after", "the `hash` of the entry before the first one (with --stream, one for each chain)")
+	flags.BoolVar(&options.Stream, "stream", false, "the log comes from streams, with chains of several processes and other lines")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -21,17 +21,16 @@ import (
 func NewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "authority",
-		Short: "Run a kenbun API of your own and look after its users",
-		Long: `authority runs the embedded kenbun API as a server of its own: it issues,
-verifies and revokes personal access tokens as api.kenbun.io does.
+		Short: "Run your own kenbun API and manage its users",
+		Long: `authority runs the embedded kenbun API as a separate server. It issues, verifies
+and revokes personal access tokens, as api.kenbun.io does.
 
-Without --store everything is kept in the same file that --embedded uses, in
-your data folder. A server and the other commands may use one file at the same
-time. Beside the database lies the file "pepper", without which its tokens
-cannot be verified: back up both, and not in one place.
+Without --store it uses the same file as --embedded, in your data folder. A server
+and the other commands can use one file at the same time. The file "pepper" beside
+the database is needed to verify tokens. Back up both, in different places.
 
-Several servers may share a PostgreSQL database, with the same pepper. What one
-of them changes counts on all within a second.`,
+Several servers can share a PostgreSQL database, with the same pepper. A change on
+one of them applies to all within a second.`,
 		Example: `  kenbun-mcp authority user add ada@example.com --role admin
   kenbun-mcp authority serve &
   TOKEN=$(kenbun-mcp authority session ada@example.com --stdout)
@@ -40,8 +39,8 @@ of them changes counts on all within a second.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	settings := command.Settings(cmd.PersistentFlags(), command.State)
-	cmd.PersistentFlags().String("store", "", `where the API keeps its data: "sqlite:PATH", "memory", or postgres://user@host:port/database for several nodes; give an address with a password in the environment (default a file in your data folder)`)
-	cmd.PersistentFlags().String("pepper-file", "", "file with the keys under which tokens are hashed; made if it is not there and the store is new; KENBUN_PEPPER may hold its content instead (default beside the database; required for PostgreSQL)")
+	cmd.PersistentFlags().String("store", "", `data store: sqlite:PATH, memory, or postgres://user@host:port/database (default in your data folder)`)
+	cmd.PersistentFlags().String("pepper-file", "", "file with the keys for hashing tokens (default beside the database, required for PostgreSQL)")
 	settings()
 	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthorityPepperCommand(),
 		newAuthorityUnitCommand(), newAuthorityRolesCommand(), newAuthoritySeedCommand())

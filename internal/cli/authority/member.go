@@ -14,7 +14,7 @@ func newAuthorityUserJoinCommand() *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
 		Use:   "join EMAIL ORGANIZATION",
-		Short: "Make a user a member of a further organization",
+		Short: "Add a user to another organization",
 		Long: `join makes a user a member of a further organization, which is made when it is
 missing. Tokens that the user has stay bound to the organization that they were
 made in.`,
@@ -32,14 +32,14 @@ made in.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", string(authority.RoleMember), "what the user may do there: "+roleNames())
+	cmd.Flags().StringVar(&role, "role", string(authority.RoleMember), "role of the user in that organization: "+roleNames())
 	return cmd
 }
 
 func newAuthorityUserLeaveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "leave EMAIL ORGANIZATION",
-		Short: "End a user's membership in an organization",
+		Short: "Remove a user from an organization",
 		Long: `leave ends a user's membership in an organization. All tokens and sessions that
 the user made in it stop at once, for as long as the user does not join again.`,
 		Args: cobra.ExactArgs(2),

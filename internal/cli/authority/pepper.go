@@ -14,7 +14,7 @@ import (
 func newAuthorityPepperCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pepper",
-		Short: "Change the key under which tokens are hashed",
+		Short: "Manage the keys under which tokens are hashed",
 		Args:  command.CommandsOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -25,16 +25,16 @@ func newAuthorityPepperCommand() *cobra.Command {
 func newAuthorityPepperRotateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
-		Short: "Add a pepper, under which tokens are hashed from now on",
-		Long: `rotate adds a line to the pepper file. Tokens of before go on working and move
-to the new pepper when they are next used. "authority pepper list" tells when
-nothing needs an old one any more; then its line may be deleted.
+		Short: "Add a pepper for hashing tokens from now on",
+		Long: `rotate adds a line to the pepper file. Existing tokens keep working and move
+to the new pepper when they are next used. "authority pepper list" shows when an
+old pepper is no longer needed. You can then delete its line.
 
 A running server reads the file again when it meets a token under the new
 pepper. If several nodes have a file each, or the pepper in KENBUN_PEPPER, give
 all of them the line with the new version first, made with openssl rand -base64
-32, and then restart one after the other: a node that lacks the newest answers
-503 where it cannot tell a good token from a bad one.`,
+32, and then restart one after the other. A node without the newest pepper
+answers 503 if it cannot verify a token.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := command.NotUnderAgent(cmd); err != nil {
@@ -56,7 +56,7 @@ func newAuthorityPepperListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Tell which peppers are still needed",
+		Short: "Show which peppers are still needed",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error {

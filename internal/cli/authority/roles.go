@@ -23,9 +23,9 @@ func newAuthorityRolesCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "roles",
-		Short: "Show what each role may do in your own API",
-		Long: `roles shows which permissions each role holds. A token acts with all that its
-user's role holds, unless it is narrowed to some of it.`,
+		Short: "Show the permissions of each role",
+		Long: `roles shows the permissions of each role. A token has all permissions of its
+user's role, unless it is narrowed to some of them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {

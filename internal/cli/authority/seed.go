@@ -18,7 +18,7 @@ func newAuthoritySeedCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "seed",
-		Short: "Fill your own API with invented users and tokens",
+		Short: "Fill a store with sample users and tokens",
 		Long: `seed fills a store with invented users and tokens, for tests under load and for
 looking at: organizations of 250, with all roles, and tokens of the last two
 years, of which some were never used, have expired or are revoked. Nobody has
@@ -55,9 +55,9 @@ sign in:     kenbun-mcp authority session %[8]s
 			})
 		},
 	}
-	cmd.Flags().IntVar(&config.Users, "users", 100, "how many users to invent")
-	cmd.Flags().IntVar(&config.Tokens, "tokens", 2000, "how many tokens to invent for them, most for the first ones")
-	cmd.Flags().BoolVar(&config.Add, "add", false, "invent them beside the users that the store has")
+	cmd.Flags().IntVar(&config.Users, "users", 100, "number of sample users")
+	cmd.Flags().IntVar(&config.Tokens, "tokens", 2000, "number of sample tokens")
+	cmd.Flags().BoolVar(&config.Add, "add", false, "add them to a store that has users already")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

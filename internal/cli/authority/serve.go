@@ -29,9 +29,8 @@ func newAuthorityServeCommand() *cobra.Command {
 lets those that are under way end. Its log goes to standard error, a line for
 each request, and holds no token.
 
-Below /web is a page on which people look after their own tokens in a browser.
-They sign in with what "authority session EMAIL --link" prints. --web=false
-leaves it out.
+Users manage their own tokens in a browser below /web. They sign in with the link
+that "authority session EMAIL --link" prints. --web=false turns the page off.
 
 A new store has no users. Add them with "authority user add", or name the first
 one with --first-user.`,
@@ -87,14 +86,14 @@ one with --first-user.`,
 	command.AddStdout(cmd, &toStdout)
 	defer command.Settings(cmd.Flags(), command.HTTP)()
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8780", "the `address` to listen on, as HOST:PORT")
-	cmd.Flags().StringVar(&firstUser, "first-user", "", "if the store has no users, add this `email` as its owner and print a session token for it; where standard output is not a terminal, that needs --stdout")
+	cmd.Flags().StringVar(&firstUser, "first-user", "", "`email` of the owner to add to a new store, whose session token is printed")
 	admission.Add(cmd)
-	cmd.Flags().BoolVar(&web, "web", true, "serve the web page below /web, for people who look after their tokens in a browser")
-	cmd.Flags().StringVar(&webURL, "web-url", "", "the address under which browsers reach the web page, such as https://tokens.example.com; then it is served under no other host, and over https its cookie never leaves TLS")
-	cmd.Flags().StringVar(&keepDead, "keep-dead", "90d", `how long tokens are kept that were revoked or have expired, such as 90d or 12h, or "forever"`)
+	cmd.Flags().BoolVar(&web, "web", true, "serve the web page for tokens below /web")
+	cmd.Flags().StringVar(&webURL, "web-url", "", "public address of the web page, such as https://tokens.example.com")
+	cmd.Flags().StringVar(&keepDead, "keep-dead", "90d", `how long to keep revoked and expired tokens, such as 90d or 12h, or "forever"`)
 	defer command.Settings(cmd.Flags(), command.Limits)()
-	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "how many active tokens a user may have")
-	cmd.Flags().StringVar(&maxLifetime, "api-max-token-lifetime", "", "how long a token may live at most, from its creation on, such as 90d or 12h; then none is made that never expires (default any lifetime)")
+	cmd.Flags().IntVar(&tokenLimit, "token-limit", authority.DefaultTokenLimit, "maximum number of active tokens for each user")
+	cmd.Flags().StringVar(&maxLifetime, "api-max-token-lifetime", "", "maximum lifetime of tokens, such as 90d or 12h (default no limit)")
 	return cmd
 }
 

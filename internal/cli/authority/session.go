@@ -21,7 +21,7 @@ func newAuthoritySessionCommand() *cobra.Command {
 	var link, asJSON, toStdout bool
 	cmd := &cobra.Command{
 		Use:   "session [EMAIL]",
-		Short: "Sign a user in to your own API, by a token for programs or a link for the browser",
+		Short: "Sign a user in, with a session token or a browser link",
 		Long: `session shows a session token for a user at your terminal. It is sent as
 Authorization: Bearer, acts as that user, and expires after --ttl. Anyone who
 sees it can act as the user until then.
@@ -62,9 +62,9 @@ has at first.`,
 		},
 	}
 	cmd.Flags().DurationVar(&lifetime, "ttl", authority.DefaultSessionLifetime, "how long the session lasts, at most 720h")
-	cmd.Flags().StringVar(&organization, "organization", "", "where the session acts, for a user who is in several organizations")
-	cmd.Flags().BoolVar(&link, "link", false, "print a link that signs a browser in to the web page, once, instead of a session token")
-	cmd.Flags().StringVar(&webURL, "web-url", defaultAuthorityURL, "with --link, the address under which the user's browser reaches \"authority serve\"")
+	cmd.Flags().StringVar(&organization, "organization", "", "organization of the session, for a user in several organizations")
+	cmd.Flags().BoolVar(&link, "link", false, "print a one-time sign-in link for the browser instead of a session token")
+	cmd.Flags().StringVar(&webURL, "web-url", defaultAuthorityURL, "with --link, the public address of \"authority serve\"")
 	command.AddStdout(cmd, &toStdout)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

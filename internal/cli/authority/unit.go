@@ -13,10 +13,9 @@ import (
 func newAuthorityUnitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unit",
-		Short: "Add Organizational Units to your own API",
-		Long: `unit looks after the Organizational Units of your own API. Each organization
-begins with one. Which one a member works in, the member chooses with POST
-/org-units/active.`,
+		Short: "Manage the Organizational Units of your own kenbun API",
+		Long: `unit manages the Organizational Units of your own API. Each organization starts
+with one. Members select the unit to work in with POST /org-units/active.`,
 		Args: command.CommandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -45,7 +44,7 @@ func newAuthorityUnitAddCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&organization, "organization", authority.DefaultOrganization, "the organization that the unit belongs to")
+	cmd.Flags().StringVar(&organization, "organization", authority.DefaultOrganization, "organization of the unit")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

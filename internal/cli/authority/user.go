@@ -17,12 +17,11 @@ import (
 func newAuthorityUserCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
-		Short: "Look after the users of your own API, and what they may do",
-		Long: `user looks after the users of your own API. What it changes counts from the
-next request on, in a running server too, and for all tokens of that user.
-A user may be a member of several organizations; each token and session acts in
-the one that it was made in. Everything but the list is refused under an AI
-agent.`,
+		Short: "Manage the users of your own kenbun API",
+		Long: `user manages the users of your own API. Changes apply from the next request on,
+also in a running server, and to all tokens of that user. A user may be a member
+of several organizations. Each token and session acts in the organization that it
+was created in. All of these commands except list are refused under an AI agent.`,
 		Args: command.CommandsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -64,10 +63,10 @@ func newAuthorityUserAddCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", string(authority.RoleMember), "what the user may do: "+roleNames())
+	cmd.Flags().StringVar(&role, "role", string(authority.RoleMember), "role of the user: "+roleNames())
 	cmd.Flags().StringVar(&user.FirstName, "first-name", "", "the user's first name")
 	cmd.Flags().StringVar(&user.LastName, "last-name", "", "the user's last name")
-	cmd.Flags().StringVar(&user.Organization, "organization", authority.DefaultOrganization, "the organization that the user becomes a member of, made when missing")
+	cmd.Flags().StringVar(&user.Organization, "organization", authority.DefaultOrganization, "organization of the user, created if missing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -110,8 +109,8 @@ func newAuthorityUserRoleCommand() *cobra.Command {
 	var organization string
 	cmd := &cobra.Command{
 		Use:   "role EMAIL ROLE",
-		Short: "Change what a user may do",
-		Long:  "role changes what a user may do. ROLE is one of " + roleNames() + ";\n\"authority roles\" shows what each of them holds.",
+		Short: "Change the role of a user",
+		Long:  "role changes the role of a user. ROLE is one of " + roleNames() + ".\n\"authority roles\" shows their permissions.",
 		Args:  cobra.ExactArgs(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) != 1 {
@@ -132,7 +131,7 @@ func newAuthorityUserRoleCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&organization, "organization", "", "where the role counts, for a user who is in several organizations")
+	cmd.Flags().StringVar(&organization, "organization", "", "organization of the role, for a user in several organizations")
 	return cmd
 }
 

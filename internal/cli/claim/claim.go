@@ -48,26 +48,25 @@ func NewCommand() *cobra.Command {
 	var claiming claimFlags
 	cmd := &cobra.Command{
 		Use:   "claim ID --server URL | claim PAGE | claim --sealed [FILE] --identity-file FILE",
-		Short: "Fetch a new token that an assistant had made for you",
+		Short: "Fetch a new token that waits for you on a server",
 		Long: `claim fetches a new token that waits for you at a server. Give the claim's id and
 the address of the server, or the address of the claim's page.
 
-Your own token proves that the claim is yours, and is not sent: the server gets a
-proof that is good for this claim and this server alone, and answers with the new
-token, sealed so that only your token opens it. A server that you have not used
-before is named, and you are asked.
+Your own token proves that the claim is yours, but is not sent. The server gets a
+proof that works for this claim and this server only, and answers with the new
+token, sealed so that only your token can open it. Before it contacts a server for
+the first time, it asks you.
 
-A claim can be fetched once. If somebody else did before you, the new token is
-revoked and you are told.
+A claim can be fetched once. If somebody else fetched it first, the new token is
+revoked and the command says so.
 
-With --sealed it opens a token that the server encrypted to you: from FILE, or
-from standard input, with the age identity that belongs to your recipient. Nothing
-is sent to anybody. It shows which server sealed which token, and asks if your own
-token does not confirm that.
+With --sealed it decrypts a token from FILE or standard input, with the age
+identity of your recipient. Nothing is sent. It shows which server sealed which
+token, and asks you if your own token cannot confirm this.
 
-The value is shown at your terminal. A script gets it with --stdout: the value
-alone goes to standard output, everything else to standard error. Never run it
-that way from an AI assistant: the value would enter the conversation.`,
+The value is shown at your terminal. For scripts, --stdout prints only the value to
+standard output and everything else to standard error. Never run it that way from
+an AI assistant, because the value would enter the conversation.`,
 		Example: `  kenbun-mcp claim claim_ID --server https://mcp.example.com
   kenbun-mcp claim https://mcp.example.com/claim/claim_ID
   kenbun-mcp claim --sealed token.age --identity-file ~/.config/kenbun/identity.txt`,
@@ -87,11 +86,11 @@ that way from an AI assistant: the value would enter the conversation.`,
 	flags := cmd.Flags()
 	settings := command.Settings(flags, command.Connection)
 	flags.StringVar(&claiming.server, "server", "", "address of the MCP server, without /mcp: https, or http on loopback")
-	flags.StringVarP(&claiming.identityFile, "identity-file", "i", "", "file with the age identity for --sealed, as age-keygen writes it")
+	flags.StringVarP(&claiming.identityFile, "identity-file", "i", "", "file with the age identity for --sealed, as written by age-keygen")
 	settings()
-	flags.BoolVar(&claiming.sealed, "sealed", false, "open a token that is encrypted to you; nothing is sent")
+	flags.BoolVar(&claiming.sealed, "sealed", false, "decrypt a token locally, without a server")
 	command.AddStdout(cmd, &claiming.toStdout)
-	flags.BoolVar(&claiming.asJSON, "json", false, "print JSON, the value included")
+	flags.BoolVar(&claiming.asJSON, "json", false, "print JSON, including the value")
 	return cmd
 }
 

@@ -16,7 +16,7 @@ const AllowAgentVariable = "KENBUN_ALLOW_AGENT"
 
 // AddStdout adds the flag --stdout to a command that prints a secret.
 func AddStdout(cmd *cobra.Command, toStdout *bool) {
-	cmd.Flags().BoolVar(toStdout, "stdout", false, "print the value on standard output even where that is a pipe or a file, for scripts")
+	cmd.Flags().BoolVar(toStdout, "stdout", false, "print the value on standard output even if that is a pipe or a file")
 }
 
 // MayPrintSecret returns an error unless cmd may print a secret, in a terminal or

@@ -27,8 +27,8 @@ type faultFlags struct {
 }
 
 func (f *faultFlags) add(flags *pflag.FlagSet, prefix string) {
-	command.ListVar(flags, &f.specs, prefix+"fault", "what the API gets wrong on demand, to try what automation makes of it: a status with a share of requests (503:10%; also 429, 500, 502, 504), drop-answer:5% (carried out, the connection closed before the answer), latency:200ms; several at once")
-	flags.Uint64Var(&f.seed, prefix+"fault-seed", 0, "with the same number the same requests are hit again; 0 for another one each time, which the log tells")
+	command.ListVar(flags, &f.specs, prefix+"fault", "inject faults to test clients: 503:10% (also 429, 500, 502, 504), drop-answer:5%, latency:200ms")
+	flags.Uint64Var(&f.seed, prefix+"fault-seed", 0, "seed to repeat the same faults (default 0, a new seed each time)")
 }
 
 func (f *faultFlags) open(prefix string) (faults.Plan, error) {
@@ -55,9 +55,9 @@ type AdmissionFlags struct {
 func (f *AdmissionFlags) Add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.Limits)()
 	flags := cmd.Flags()
-	flags.StringVar(&f.rateLimit, "api-rate-limit", defaultTokenRateLimit, "how many requests of one token are answered: numbers by second (s), minute (m), hour (h) or day (d), all of which hold; 0 for any number")
-	flags.StringVar(&f.rateLimitAddress, "api-rate-limit-address", defaultAddressRateLimit, "how many requests may come from one IPv4 address or IPv6 /64 network, a sixth of them (at least 10) at once, counted before any token is looked at; 0 for any number")
-	command.ListVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
+	flags.StringVar(&f.rateLimit, "api-rate-limit", defaultTokenRateLimit, "request limits for each token, such as 60/m,1000/d (s, m, h or d), or 0 for no limit")
+	flags.StringVar(&f.rateLimitAddress, "api-rate-limit-address", defaultAddressRateLimit, "request limit for each IPv4 address or IPv6 /64 network, or 0 for no limit")
+	command.ListVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8")
 	f.faults.add(flags, "")
 }
 

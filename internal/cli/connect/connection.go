@@ -50,7 +50,7 @@ func (f *Flags) AddAddress(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.Connection)()
 	flags := cmd.Flags()
 	flags.StringVar(&f.apiURL, "api-url", client.DefaultBaseURL, "address of the kenbun API: https, or http on loopback")
-	flags.StringVar(&f.CAFile, "ca-file", "", "file with further certificate authorities to trust (PEM), for networks that have their own")
+	flags.StringVar(&f.CAFile, "ca-file", "", "file with additional certificate authorities (PEM)")
 }
 
 // Add adds all flags of a connection to cmd.
@@ -59,12 +59,12 @@ func (f *Flags) Add(cmd *cobra.Command) {
 	f.AddAddress(cmd)
 	f.names = func() settings.Names { return command.SettingNames(cmd.Root()) }
 	flags := cmd.Flags()
-	flags.StringVar(&f.patFile, "pat-file", "", "file that holds the token; read again at each use")
-	flags.StringVar(&f.patCommand, "pat-command", "", "command whose standard output is the token, such as one of a password manager")
-	flags.StringVar(&f.sessionTokenFile, "session-token-file", "", "file with a signed-in session's token, used on /settings/tokens only, for accounts where a PAT may not manage tokens (KENBUN_SESSION_TOKEN holds the token itself)")
-	flags.BoolVar(&f.Embedded, "embedded", false, "talk to a kenbun API inside this process instead, with a user and a token of its own")
-	flags.StringVar(&f.embeddedStore, "embedded-store", "", `folder for the embedded API's data, or "memory" for none (default a folder in your data folder)`)
-	flags.StringVar(&f.embeddedLimit, "embedded-rate-limit", "", "how many requests of one token the embedded API answers, such as 60/m,1000/d (default any number)")
+	flags.StringVar(&f.patFile, "pat-file", "", "file with the token, re-read at each use")
+	flags.StringVar(&f.patCommand, "pat-command", "", "command that prints the token, such as a password manager's")
+	flags.StringVar(&f.sessionTokenFile, "session-token-file", "", "file with a session token, for /settings/tokens where a PAT may not manage tokens")
+	flags.BoolVar(&f.Embedded, "embedded", false, "use an embedded kenbun API with its own user and token")
+	flags.StringVar(&f.embeddedStore, "embedded-store", "", `folder for the embedded API's data, or "memory" (default in your data folder)`)
+	flags.StringVar(&f.embeddedLimit, "embedded-rate-limit", "", "request limits for each token of the embedded API, such as 60/m,1000/d (default none)")
 	f.embeddedFaults.add(flags, "embedded-")
 }
 

@@ -23,15 +23,15 @@ func NewCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "login",
-		Short: "Keep your personal access token in the keychain",
-		Long: `login asks for your personal access token, sees that it works, and keeps it in
-your keychain, or where there is none in a file that only you can read. All other
-commands, and the server that your assistant starts, use it from then on, unless
-another token is given to them.
+		Short: "Store your personal access token in the keychain",
+		Long: `login asks for your personal access token, checks that it works, and stores it in
+your keychain. If there is no keychain, it uses a file that only you can read. All
+other commands, and the server that your assistant starts, use this token unless
+they are given another one.
 
-Make the token in kenbun under Settings > Integrations > Personal Tokens. What
-you type or paste is not shown. Without a terminal, one line of standard input is
-the token.`,
+Create the token in kenbun under Settings > Integrations > Personal Tokens. Your
+input is not shown. Without a terminal, the token is read from one line of
+standard input.`,
 		Example: `  kenbun-mcp login
   op read op://Private/kenbun/token | kenbun-mcp login`,
 		Args: cobra.NoArgs,

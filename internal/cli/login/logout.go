@@ -19,10 +19,10 @@ func NewLogoutCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "logout",
-		Short: "Forget the personal access token that login kept",
-		Long: `logout removes the token that login kept from the keychain, or from the file that
-stood for it. It does not revoke the token: do that in kenbun under Settings >
-Integrations > Personal Tokens, or with 'kenbun-mcp tokens revoke' before.`,
+		Short: "Remove the personal access token that login stored",
+		Long: `logout removes the token that login stored, from the keychain or its file. It does
+not revoke the token. To revoke it, use kenbun (Settings > Integrations > Personal
+Tokens), or run 'kenbun-mcp tokens revoke' first.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := command.NotUnderAgent(cmd); err != nil {

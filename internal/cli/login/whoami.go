@@ -17,7 +17,7 @@ func NewWhoamiCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "whoami",
-		Short: "Tell as whom calls run, and with which token",
+		Short: "Show the current user and token",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return connect.With(cmd, &connecting, func(ctx context.Context, c *connect.Connection) error {

@@ -59,12 +59,12 @@ func (f *roadFlags) usable(methods []string) string {
 func (f *roadFlags) add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.Delivery)()
 	flags := cmd.Flags()
-	flags.StringVar(&f.deliver, "deliver", "", `road by which new tokens reach the person: "page" in the browser, "keychain", "file", "env-file", "claim" and "sealed" over HTTP, or "inline" in the answer, where the model reads it (default: the first of page, keychain and file that is open; for a server that acts for its callers, claim)`)
-	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for the road file (default a folder in your data folder)")
-	flags.DurationVar(&f.deliverWait, "deliver-wait", 5*time.Minute, "how long the road page waits for the person")
-	flags.StringVar(&f.envFile, "deliver-env-file", "", "the .env file for the road env-file")
+	flags.StringVar(&f.deliver, "deliver", "", `how new tokens reach the user: page, keychain, file, env-file, claim, sealed or inline (default depends on the server)`)
+	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for --deliver file (default in your data folder)")
+	flags.DurationVar(&f.deliverWait, "deliver-wait", 5*time.Minute, "how long the page of a new token waits for the user")
+	flags.StringVar(&f.envFile, "deliver-env-file", "", "the .env file for --deliver env-file")
 	flags.StringVar(&f.envName, "deliver-env-name", "KENBUN_PAT", "the variable in that file")
-	flags.BoolVar(&f.noBrowser, "no-browser", false, "open no pages in a browser")
+	flags.BoolVar(&f.noBrowser, "no-browser", false, "do not open pages in a browser")
 }
 
 // roads are the ways to the person from this process.

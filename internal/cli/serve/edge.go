@@ -32,12 +32,12 @@ type edgeFlags struct {
 func (f *edgeFlags) add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.HTTP)()
 	flags := cmd.Flags()
-	command.ListVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; nobody else's is believed")
-	flags.StringVar(&f.tlsCertFile, "tls-cert-file", "", "file with the certificate to serve TLS with, and its chain (PEM); read again when it changes")
+	command.ListVar(flags, &f.trustedProxies, "trusted-proxy", "network of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8")
+	flags.StringVar(&f.tlsCertFile, "tls-cert-file", "", "file with the TLS certificate and its chain (PEM), re-read when it changes")
 	flags.StringVar(&f.tlsKeyFile, "tls-key-file", "", "file with the private key of --tls-cert-file (PEM)")
 	defer command.Settings(flags, command.Limits)()
-	flags.IntVar(&f.rateLimit, "rate-limit", defaultRateLimit, "how many requests a minute one user may send, a sixth of them (at least 10) at once; 0 for any number")
-	flags.IntVar(&f.rateLimitAddress, "rate-limit-address", defaultRateLimitAddress, "how many requests a minute may come from one IPv4 address or IPv6 /64 network; 0 for any number, also of tokens that do not work")
+	flags.IntVar(&f.rateLimit, "rate-limit", defaultRateLimit, "requests a minute for each user, or 0 for no limit")
+	flags.IntVar(&f.rateLimitAddress, "rate-limit-address", defaultRateLimitAddress, "requests a minute for each IPv4 address or IPv6 /64 network, or 0 for no limit")
 }
 
 // openedEdge is what the flags say.

@@ -44,14 +44,14 @@ func NewHTTPCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "http",
 		Short: "Serve many assistants over streamable HTTP",
-		Long: `http serves MCP over streamable HTTP, on the path /mcp. Each request brings the
-token of its own user, as "Authorization: Bearer" or "X-API-Key"; the server has
-none, and answers 401 to a request without.
+		Long: `http serves MCP over streamable HTTP, on the path /mcp. Each request carries the
+token of its own user, as "Authorization: Bearer" or "X-API-Key". The server has
+no token and answers 401 to requests without one.
 
 With --identity server it acts with its own token instead, for its own user. On
-loopback, clients send the key of the server, which is made at the first start
-and kept in a file, as "Authorization: Bearer" or "X-API-Key". On a unix socket,
-in a folder that is yours alone, they need no key.`,
+loopback, clients send the key of the server as "Authorization: Bearer" or
+"X-API-Key". The server creates the key at its first start and keeps it in a
+file. On a unix socket in a folder that only you can open, clients need no key.`,
 		Example: `  kenbun-mcp http
   kenbun-mcp http --listen 127.0.0.1:9000 --identity server --embedded
   kenbun-mcp http --listen unix:$HOME/.kenbun-mcp/socket --identity server
@@ -77,16 +77,16 @@ in a folder that is yours alone, they need no key.`,
 func (f *httpFlags) add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.HTTP)()
 	flags := cmd.Flags()
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:8765", "address and port to listen on (port 0 takes a free one), or unix:PATH")
-	flags.StringVar(&f.identity, "identity", string(server.IdentityCaller), `which user calls run as: "caller", with the token of each request, or "server", with this server's own, on loopback or a unix socket only`)
-	flags.StringVar(&f.keyFile, "server-key-file", "", "file with the key that clients send with --identity server; made if missing (default a file in your data folder)")
-	command.ListVar(flags, &f.allowedHosts, "allowed-host", "further Host names to answer under, beside loopback ones")
-	command.ListVar(flags, &f.allowedOrigins, "allowed-origin", "origins from which browsers may call, such as https://tools.example.com or tauri://localhost")
-	flags.StringVar(&f.tokenHeader, "token-header", "", "the one header that counts for the token or the key, such as X-API-Key behind a gateway that uses Authorization itself (default Authorization or X-API-Key)")
-	flags.BoolVar(&f.behindProxy, "behind-proxy", false, "allow plain HTTP on an address that is not loopback, for a proxy that ends TLS; on a unix socket, believe its X-Forwarded-For")
-	flags.StringVar(&f.publicURL, "public-url", "", "address under which people reach this server, such as https://mcp.example.com, for the pages on which they claim new tokens; its host is allowed, too")
-	flags.DurationVar(&f.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of a client with a protocol before 2026-07-28 may be silent before it ends, such as 30m")
-	flags.DurationVar(&f.drainDelay, "drain-delay", server.DefaultDrainDelay, "how long to go on serving after SIGTERM, while /readyz shows that the server is draining")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8765", "address and port to listen on, or unix:PATH")
+	flags.StringVar(&f.identity, "identity", string(server.IdentityCaller), `whose token calls use: "caller", or "server" on loopback or a unix socket only`)
+	flags.StringVar(&f.keyFile, "server-key-file", "", "file with the key for --identity server, created if missing (default in your data folder)")
+	command.ListVar(flags, &f.allowedHosts, "allowed-host", "host names to accept besides loopback")
+	command.ListVar(flags, &f.allowedOrigins, "allowed-origin", "browser origins to accept, such as https://tools.example.com or tauri://localhost")
+	flags.StringVar(&f.tokenHeader, "token-header", "", "the only header to read the token or key from (default Authorization or X-API-Key)")
+	flags.BoolVar(&f.behindProxy, "behind-proxy", false, "allow plain HTTP beyond loopback, behind a proxy that terminates TLS")
+	flags.StringVar(&f.publicURL, "public-url", "", "public address of this server, such as https://mcp.example.com, for its pages")
+	flags.DurationVar(&f.sessionIdle, "session-idle", server.DefaultSessionIdle, "how long a session of an older protocol may be idle before it ends")
+	flags.DurationVar(&f.drainDelay, "drain-delay", server.DefaultDrainDelay, "how long to keep serving after SIGTERM while /readyz reports draining")
 	f.state.add(cmd)
 	f.edge.add(cmd)
 	f.metrics.add(cmd)

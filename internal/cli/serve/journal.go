@@ -24,7 +24,7 @@ type journalFlags struct {
 
 func (f *journalFlags) add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.Delivery)()
-	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder that remembers new tokens until a person holds them, so that a crash leaves none behind, or "none" (default a folder in your data folder)`)
+	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder of the journal of undelivered tokens, or "none" (default in your data folder)`)
 }
 
 // closingJournal is the journal of a server, which has to be closed.

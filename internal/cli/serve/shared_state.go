@@ -31,9 +31,9 @@ type stateFlags struct {
 func (f *stateFlags) add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.State)()
 	flags := cmd.Flags()
-	flags.StringVar(&f.address, "state", state.InMemory, `where tokens that wait to be claimed, answers that count once and limits are kept: "memory", or redis://host:port/database (rediss:// over TLS) for several replicas; give an address with a password in the environment`)
-	flags.StringVar(&f.keyFile, "state-key-file", "", "file with the key that protects the state, the same for all replicas: 32 random bytes in base64; made if it is not there (required for Redis)")
-	flags.DurationVar(&f.claimLifetime, "claim-lifetime", claims.MaxLifetime, "how long a new token waits to be claimed, at most 10m; then it is revoked")
+	flags.StringVar(&f.address, "state", state.InMemory, `where shared state is kept: "memory", or redis://host:port/database for several replicas`)
+	flags.StringVar(&f.keyFile, "state-key-file", "", "file with the key that encrypts shared state, created if missing (required for Redis)")
+	flags.DurationVar(&f.claimLifetime, "claim-lifetime", claims.MaxLifetime, "how long a new token waits to be claimed before it is revoked, at most 10m")
 }
 
 // sharedState is what the replicas of a server share. Nil: there is nobody to

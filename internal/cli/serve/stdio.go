@@ -20,9 +20,9 @@ func NewStdioCommand() *cobra.Command {
 		Use:   "stdio",
 		Short: "Serve one assistant over standard input and output",
 		Long: `stdio serves one MCP client over standard input and output. An assistant starts
-it; see the README for how to tell Claude Code, Cursor or VS Code to.
+it. The README shows how to configure Claude Code, Cursor and VS Code.
 
-It starts without a token too: each tool then says how to give one.`,
+It also starts without a token. Each tool then explains how to provide one.`,
 		Example: `  claude mcp add kenbun -- kenbun-mcp stdio
   kenbun-mcp stdio --embedded        # no account needed`,
 		Args: cobra.NoArgs,
@@ -32,7 +32,7 @@ It starts without a token too: each tool then says how to give one.`,
 				return err
 			}
 			if terminal.Is(cmd.InOrStdin()) {
-				cmd.PrintErrln("kenbun-mcp stdio speaks MCP with a program, not with a person: let your assistant start it, or try 'kenbun-mcp demo'.")
+				cmd.PrintErrln("kenbun-mcp stdio speaks MCP with a program, not with a person. Let your assistant start it, or try 'kenbun-mcp demo'.")
 			}
 			return serveStdio(cmd, &connecting, &serving, logger)
 		},

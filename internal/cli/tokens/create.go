@@ -25,19 +25,19 @@ func newTokensCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a personal access token and show its value once",
-		Long: `create makes a token and shows its value once, at your terminal. A token that
-never expires needs your yes there.
+		Long: `create creates a token and shows its value once, at your terminal. It asks you
+there before it creates a token that never expires.
 
-A script gets the value with --stdout: the value alone goes to standard output,
-everything else to standard error. Never run it that way from an AI assistant:
-the value would enter the conversation.`,
+For scripts, --stdout prints only the value to standard output and everything else
+to standard error. Never run it that way from an AI assistant, because the value
+would enter the conversation.`,
 		Example: `  kenbun-mcp tokens create "Nightly import" --expires 30d
   kenbun-mcp tokens create "Report" --expires 30d --permissions read:leads,read:events
   kenbun-mcp tokens create laptop --expires 90d --stdout | pbcopy`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if expires == "" {
-				return command.Usagef(`--expires is missing: say how long the token shall live, such as --expires 30d, or --expires never`)
+				return command.Usagef(`--expires is missing. Set a lifetime such as --expires 30d, or --expires never`)
 			}
 			if err := command.MayPrintSecret(cmd, toStdout); err != nil {
 				return err
@@ -53,10 +53,10 @@ the value would enter the conversation.`,
 		},
 	}
 	connecting.Add(cmd)
-	cmd.Flags().StringVar(&expires, "expires", "", `when it ends: days such as 30d, an RFC 3339 time, or "never" (required)`)
-	narrowing.add(cmd, "; needs an API that can, as the embedded one")
+	cmd.Flags().StringVar(&expires, "expires", "", `expiry: days such as 30d, an RFC 3339 time, or "never" (required)`)
+	narrowing.add(cmd, " (not with kenbun itself)")
 	command.AddStdout(cmd, &toStdout)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, the value included")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, including the value")
 	return cmd
 }
 

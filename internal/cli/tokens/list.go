@@ -69,10 +69,10 @@ func newTokensListCommand() *cobra.Command {
 	}
 	connecting.Add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&filter.Status, "status", string(client.StatusActive), "which tokens: "+strings.Join(tokens.Statuses, ", "))
-	flags.IntVar(&filter.UnusedDays, "unused-days", 0, "only tokens not used for so many days")
-	flags.IntVar(&filter.ExpiresWithinDays, "expires-within-days", 0, "only tokens that expire within so many days")
-	flags.StringVar(&filter.Name, "name", "", "only tokens whose name contains this")
+	flags.StringVar(&filter.Status, "status", string(client.StatusActive), "status of the tokens: "+strings.Join(tokens.Statuses, ", "))
+	flags.IntVar(&filter.UnusedDays, "unused-days", 0, "only tokens not used for this many days")
+	flags.IntVar(&filter.ExpiresWithinDays, "expires-within-days", 0, "only tokens that expire within this many days")
+	flags.StringVar(&filter.Name, "name", "", "only tokens whose name contains this text")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -16,9 +16,9 @@ func newTokensRevokeCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "revoke ID",
-		Short: "Revoke one of your personal access tokens, for good",
-		Long: `revoke ends a token at once and for good. It shows which token it is and asks
-at the terminal. Without a terminal, or under an AI agent, it does nothing.`,
+		Short: "Revoke one of your personal access tokens for good",
+		Long: `revoke revokes a token at once and for good. It shows the token and asks at the
+terminal. Without a terminal, or under an AI agent, it does nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := tokens.CheckID(args[0]); err != nil {

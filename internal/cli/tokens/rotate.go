@@ -15,16 +15,16 @@ func newTokensRotateCommand() *cobra.Command {
 	var asJSON, toStdout bool
 	cmd := &cobra.Command{
 		Use:   "rotate ID",
-		Short: "Replace one of your personal access tokens by a new one",
-		Long: `rotate makes a new token of the same name, shows its value once, sees that it
+		Short: "Replace one of your personal access tokens with a new one",
+		Long: `rotate creates a new token with the same name, shows its value once, checks that it
 works, and only then revokes the old one. It asks at the terminal first.
 
-With --stdout the value alone may go to a pipe or a file. The question is still
-asked at the terminal. Never run it that way from an AI assistant: the value
-would enter the conversation.
+With --stdout only the value goes to standard output, which can be a pipe or a
+file. The question is still asked at the terminal. Never run it that way from an AI
+assistant, because the value would enter the conversation.
 
-The token that this program itself runs on is replaced where it is kept, if that
-is a file or the keychain; its value is not printed then.`,
+If you rotate the token that this program uses, and it is kept in a file or the
+keychain, it is replaced there and not printed.`,
 		Example: `  kenbun-mcp tokens rotate pat_abc123
   kenbun-mcp tokens rotate pat_abc123 --expires 30d --stdout | pbcopy`,
 		Args: cobra.ExactArgs(1),
@@ -51,8 +51,8 @@ is a file or the keychain; its value is not printed then.`,
 		},
 	}
 	connecting.Add(cmd)
-	cmd.Flags().StringVar(&expires, "expires", "", `when the new one ends: days such as 30d, an RFC 3339 time, or "never" (default the same lifetime again)`)
+	cmd.Flags().StringVar(&expires, "expires", "", `expiry of the new token: 30d, an RFC 3339 time, or "never" (default the same lifetime again)`)
 	command.AddStdout(cmd, &toStdout)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the new token as JSON, the value included")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the new token as JSON, including the value")
 	return cmd
 }

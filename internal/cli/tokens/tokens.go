@@ -11,7 +11,7 @@ import (
 func NewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tokens",
-		Short: "List, create, change, revoke and rotate your personal access tokens",
+		Short: "Manage your personal access tokens",
 		Args:  command.CommandsOnly,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -17,15 +17,15 @@ func newTokensUpdateCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "update ID",
-		Short: "Change the name, validity or permissions of one of your personal access tokens",
-		Long: `update changes a token; its value and what is not named stay as they are. What
-gives the token more (permissions, a later end, an earlier start), or takes
-something from the one that this program runs on, is asked for at the terminal
-first.
+		Short: "Change one of your personal access tokens",
+		Long: `update changes a token. Its value and everything that you do not name stay the
+same. It asks at the terminal before it gives the token more (permissions, a later
+expiry, an earlier start) or restricts the token that this program uses.
 
 Without a terminal, or under an AI agent, nothing is changed.
 
-kenbun documents no such change: it needs an API that can, as the embedded one.`,
+kenbun does not document this. It works with APIs that support it, such as the
+embedded one.`,
 		Example: `  kenbun-mcp tokens update pat_abc123 --name "Nightly import" --expires 30d
   kenbun-mcp tokens update pat_abc123 --permissions read:leads,read:events
   kenbun-mcp tokens update pat_abc123 --permissions all --valid-from now --expires never`,
@@ -56,7 +56,7 @@ kenbun documents no such change: it needs an API that can, as the embedded one.`
 	}
 	connecting.Add(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "the new name")
-	cmd.Flags().StringVar(&expires, "expires", "", `when it ends: days from now such as 30d, an RFC 3339 time, or "never"`)
+	cmd.Flags().StringVar(&expires, "expires", "", `new expiry: days from now such as 30d, an RFC 3339 time, or "never"`)
 	narrowing.add(cmd, "")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -70,8 +70,8 @@ type narrowingFlags struct {
 
 // add adds the flags. unless tells what counts without them.
 func (f *narrowingFlags) add(cmd *cobra.Command, unless string) {
-	cmd.Flags().StringVar(&f.validFrom, "valid-from", "", `when it begins to be accepted: days from now such as 7d, an RFC 3339 time, or "now"`+unless)
-	command.ListVar(cmd.Flags(), &f.permissions, "permissions", `all that it may do, such as read:leads,write:leads, or "all" that your role holds`+unless)
+	cmd.Flags().StringVar(&f.validFrom, "valid-from", "", `start of validity: days from now such as 7d, an RFC 3339 time, or "now"`+unless)
+	command.ListVar(cmd.Flags(), &f.permissions, "permissions", `permissions, such as read:leads,write:leads, or "all" of your role`+unless)
 }
 
 // put adds what was given to the arguments of a tool.
