@@ -14,8 +14,8 @@ import (
 )
 
 // Arguments are the values of a call that passed the check against the tool's
-// parameters, defaults filled in: a string for Text, an int for Integer, a
-// []string for List. An optional argument that says nothing is not among them.
+// parameters, defaults filled in: a string for Text, an int for Integer, a bool for
+// Boolean, a []string for List, a map[string]string for TextMap. An optional argument that says nothing is not among them.
 type Arguments map[string]any
 
 // Text returns the text of name, "" if there is no such argument.
@@ -32,6 +32,18 @@ func (a Arguments) Integer(name string) (int, bool) {
 
 // Given reports whether the call has the argument name.
 func (a Arguments) Given(name string) bool { _, ok := a[name]; return ok }
+
+// Is reports whether the boolean name is true. One that is left out is false.
+func (a Arguments) Is(name string) bool {
+	is, _ := a[name].(bool)
+	return is
+}
+
+// Texts returns the texts of name by their names, nil if there is no such argument.
+func (a Arguments) Texts(name string) map[string]string {
+	texts, _ := a[name].(map[string]string)
+	return texts
+}
 
 // List returns the items of name, nil where there is no such argument.
 func (a Arguments) List(name string) []string {
@@ -117,7 +129,7 @@ func (p *Parameter) absent(raw json.RawMessage) bool {
 	if p.Required {
 		return false
 	}
-	return string(raw) == "null" || p.Kind != List && isBlankText(raw, p.Kind == Integer)
+	return string(raw) == "null" || p.Kind != List && p.Kind != TextMap && isBlankText(raw, p.Kind != Text)
 }
 
 // isBlankText reports whether raw is an empty text. Where trim is set, blanks
@@ -134,11 +146,63 @@ func (p *Parameter) decode(raw json.RawMessage) (any, error) {
 	switch p.Kind {
 	case Integer:
 		return p.decodeInteger(raw)
+	case Boolean:
+		return p.decodeBoolean(raw)
 	case List:
 		return p.decodeList(raw)
+	case TextMap:
+		return p.decodeTextMap(raw)
 	default:
 		return p.decodeText(raw)
 	}
+}
+
+// decodeBoolean takes true or false. Where the argument is optional it takes them in
+// quotes as well, since some models put quotes around every value.
+func (p *Parameter) decodeBoolean(raw json.RawMessage) (any, error) {
+	word := string(raw)
+	if raw[0] == '"' && !p.Required {
+		_ = json.Unmarshal(raw, &word) // the text is valid JSON
+		word = strings.ToLower(strings.TrimSpace(word))
+	}
+	switch word {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return nil, InvalidArgument("%q cannot be %s", p.Name, Shown(string(raw), 40)).
+		Advise("Give true or false, without quotes.")
+}
+
+func (p *Parameter) decodeTextMap(raw json.RawMessage) (any, error) {
+	if raw[0] != '{' {
+		return nil, InvalidArgument("%q must be an object, not %s", p.Name, jsonKind(raw)).
+			Advise("Give %q: %s", p.Name, p.Description)
+	}
+	members, err := decodeObject(raw)
+	if err != nil {
+		return nil, InvalidArgument("%q cannot be read: %s", p.Name, err).
+			Advise("Give %q: %s", p.Name, p.Description)
+	}
+	if n := len(members); n == 0 || n > p.MaxItems {
+		return nil, InvalidArgument("%q has %d entries", p.Name, n).
+			Advise("Give 1 to %d, or leave it out.", p.MaxItems)
+	}
+	texts := make(map[string]string, len(members))
+	for _, m := range members {
+		var text string
+		if m.value[0] != '"' || json.Unmarshal(m.value, &text) != nil {
+			return nil, InvalidArgument("%q of %q must be text in quotes, not %s", Shown(m.name, 40), p.Name, jsonKind(m.value)).
+				Advise("Give %q: %s", p.Name, p.Description)
+		}
+		if n := max(utf8.RuneCountInString(m.name), utf8.RuneCountInString(text)); p.MaxLength > 0 && n > p.MaxLength || m.name == "" {
+			return nil, InvalidArgument("an entry of %q has %d characters", p.Name, n).
+				Advise("Use 1 to %d in a name, and at most %d in a text.", p.MaxLength, p.MaxLength)
+		}
+		texts[m.name] = text
+	}
+	return texts, nil
 }
 
 func (p *Parameter) decodeList(raw json.RawMessage) (any, error) {

@@ -12,15 +12,15 @@ type Parameter struct {
 	Description string
 	Kind        Kind
 	// Required arguments are taken strictly. An optional one is also left out by
-	// null and, unless it is a List, by an empty text. Digits in a text are the
-	// number for it. The schema does not say so, to stay without unions.
+	// null and, unless it is a List or a TextMap, by an empty text. An optional number
+	// or boolean may be in quotes. The schema does not say so, to stay without unions.
 	Required bool
 	// Choices, if any, are the only values of a Text.
 	Choices []string
-	// MaxLength bounds a Text, and each item of a List, in characters (code
-	// points). Zero: no bound.
+	// MaxLength bounds a Text, each item of a List, and each name and text of a
+	// TextMap, in characters (code points). Zero: no bound.
 	MaxLength int
-	// MaxItems bounds a List.
+	// MaxItems bounds a List and a TextMap.
 	MaxItems int
 	// Min and Max bound an Integer.
 	Min, Max int
@@ -37,8 +37,11 @@ type Kind string
 const (
 	Text    Kind = "string"
 	Integer Kind = "integer"
+	Boolean Kind = "boolean"
 	// List is a list of texts, which is never empty.
 	List Kind = "array"
+	// TextMap is texts by name. It is never empty.
+	TextMap Kind = "object"
 )
 
 // inputSchema renders parameters as a JSON Schema without unions, references or
@@ -64,6 +67,9 @@ func inputSchema(parameters []Parameter) json.RawMessage {
 		}
 		if p.Kind == List {
 			b.WriteString(`,"items":{"type":"string"}`)
+		}
+		if p.Kind == TextMap {
+			b.WriteString(`,"additionalProperties":{"type":"string"}`)
 		}
 		if p.Kind == Integer {
 			b.WriteString(`,"minimum":`)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -81,13 +84,13 @@ func TestR35_AuditVerifySaysWhatBecameOfTheLog(t *testing.T) {
 		code      int
 		says, err string
 	}{
-		"whole": {[]string{log}, command.ExitDone, "5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
+		"whole": {[]string{log}, command.ExitDone, "5 entries" + times + "The chain of checksums is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
 		"in two files": {[]string{file("a", lines[:2]...), file("b", lines[2:]...)}, command.ExitDone,
-			"5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
+			"5 entries" + times + "The chain of checksums is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
 		"with a hash that was kept": {[]string{log, "--last", hashes[2]}, command.ExitDone,
-			"5 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n" + log + ":3 has the hash " + hashes[2] + "; 2 entries follow.\n", ""},
+			"5 entries" + times + "The chain of checksums is unbroken.\nLast hash: " + hashes[4] + "\n" + log + ":3 has the hash " + hashes[2] + "; 2 entries follow.\n", ""},
 		"cut off": {[]string{file("cut", lines[:3]...), "--last", hashes[3]}, command.ExitFailed,
-			"3 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[2] + "\n",
+			"3 entries" + times + "The chain of checksums is unbroken.\nLast hash: " + hashes[2] + "\n",
 			"kenbun-mcp: no entry has the hash " + hashes[3] + ": the end of the log was cut off, or it was written anew\n"},
 		"changed": {[]string{file("changed", changed...)}, command.ExitFailed,
 			"5 entries" + times + "Broken at " + filepath.Join(folder, "changed") + ":3: this entry was changed.\nLast hash: " + hashes[4] + "\n",
@@ -97,9 +100,9 @@ func TestR35_AuditVerifySaysWhatBecameOfTheLog(t *testing.T) {
 				"Behind it the log is broken at 1 place more.\nLast hash: " + hashes[4] + "\n",
 			"kenbun-mcp: the audit log is broken at " + filepath.Join(folder, "out") + ":2: this entry does not follow the one before it: entries are missing, or were moved, changed or put in\n"},
 		"after others": {[]string{file("after", lines[3:]...), "--after", hashes[2]}, command.ExitDone,
-			"2 entries" + times + "The chain is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
+			"2 entries" + times + "The chain of checksums is unbroken.\nLast hash: " + hashes[4] + "\n", ""},
 		"a part, and entries of before": {[]string{file("old", isUnlinked, "}\n", isUnlinked, "}\n", lines[0], isUnlinked, "\n", lines[1])}, command.ExitDone,
-			"2 entries" + times + "The chain is unbroken.\nNot covered: 2 entries from before there were hashes.\n" +
+			"2 entries" + times + "The chain of checksums is unbroken.\nNot covered: 2 entries from before there were hashes.\n" +
 				filepath.Join(folder, "old") + ":4 holds a part of an entry, left by a process that ended while it wrote.\nLast hash: " + hashes[1] + "\n", ""},
 		"only entries of before": {[]string{file("only", isUnlinked, "}\n")}, command.ExitDone,
 			"No entry has a hash: nothing can be verified.\nNot covered: 1 entry from before there were hashes.\n", ""},
@@ -186,5 +189,51 @@ func TestR35_TheEntryInTheDocumentationIsOne(t *testing.T) {
 	got := runProgram(t, kenbuntest.Environment(t), line, "audit", "verify", "-", "--after", read.Previous)
 	if got.code != command.ExitDone || !strings.Contains(got.stdout, "1 entry, from 2026-03-04 05:06:07 UTC to") {
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestR35_AuditVerifyChecksSignatures(t *testing.T) {
+	environment, folder := auditEnvironment(t), t.TempDir()
+	path, key, public := filepath.Join(folder, "audit.log"), filepath.Join(folder, "audit.key"), filepath.Join(folder, "audit.pub")
+	made := runProgram(t, environment, "", "audit", "keygen", key)
+	if made.code != command.ExitDone || !strings.HasPrefix(made.stdout, "-----BEGIN PUBLIC KEY-----\n") || made.stderr != "" {
+		t.Fatalf("exit %d: %s%s", made.code, made.stdout, made.stderr)
+	}
+	mustDo(t, os.WriteFile(public, []byte(made.stdout), 0o644))
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
+		t.Errorf("%v, %v", info, err)
+	}
+	if again := runProgram(t, environment, "", "audit", "keygen", key); again.code != command.ExitFailed || !strings.Contains(again.stderr, "exists") {
+		t.Errorf("a key was overwritten: exit %d: %s", again.code, again.stderr)
+	}
+	auditedCalls(t, environment, "--audit-log", path, "--audit-key-file", key)
+
+	got := runProgram(t, environment, "", "audit", "verify", "--public-key", public, path)
+	if got.code != command.ExitDone || !strings.Contains(got.stdout, "The chain is unbroken.\nSigned with this key: 5 of 5 entries.\n") || got.stderr != "" {
+		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	// Somebody who can write to the log computes the hash of a changed entry anew.
+	lines := slices.Collect(strings.Lines(readFile(t, path)))
+	open, _, _ := strings.Cut(strings.Replace(lines[4], `"caller":"`, `"caller":"x`, 1), `,"hash":"`)
+	sum := sha256.Sum256([]byte(open + "}"))
+	lines[4] = open + `,"hash":"` + hex.EncodeToString(sum[:]) + `"}` + "\n"
+	mustDo(t, os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600))
+	if got := runProgram(t, environment, "", "audit", "verify", path); got.code != command.ExitDone {
+		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	got = runProgram(t, environment, "", "audit", "verify", "--public-key", public, path)
+	if got.code != command.ExitFailed || !strings.Contains(got.stderr, path+":5: this entry is not signed with this key") {
+		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+
+	for says, arguments := range map[string][]string{
+		"--audit-key-file needs --audit-log": {"stdio", "--audit-key-file", key},
+		"it holds no private key":            {"stdio", "--audit-log", path, "--audit-key-file", public},
+		"it holds no public key":             {"audit", "verify", "--public-key", key, path},
+	} {
+		got := runProgram(t, environment, "", arguments...)
+		if got.code == command.ExitDone || got.stdout != "" || !strings.Contains(got.stderr, says) {
+			t.Errorf("%v: exit %d: %s%s", arguments, got.code, got.stdout, got.stderr)
+		}
 	}
 }

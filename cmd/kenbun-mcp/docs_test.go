@@ -155,6 +155,10 @@ func parameterType(p tools.Parameter) string {
 		return "`" + strings.Join(p.Choices, "`, `") + "`"
 	case p.Kind == tools.Integer:
 		return fmt.Sprintf("number, %d to %d", p.Min, p.Max)
+	case p.Kind == tools.Boolean:
+		return "true or false"
+	case p.Kind == tools.TextMap:
+		return fmt.Sprintf("1 to %d texts by name", p.MaxItems)
 	case p.Kind == tools.List:
 		return fmt.Sprintf("list of 1 to %d texts", p.MaxItems)
 	default:

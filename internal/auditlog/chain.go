@@ -2,7 +2,9 @@ package auditlog
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,19 +14,25 @@ import (
 // An entry's line ends with these fields:
 //
 //	,"previous":"<hash of the entry before, or nothing>","hash":"<its own>"}
+//	,"previous":"<hash of the entry before, or nothing>","signature":"<its own>","hash":"<its own>"}
 //
-// The hash is the SHA-256, in hexadecimal digits, of the line without the field
-// hash. Both fields have one form only and stand at the end, so what is hashed
-// can be told in one way only, and any program can do it.
+// The hash is the SHA-256, in hexadecimal digits, of the line without the field hash.
+// The signature is that of the line without the fields signature and hash, by Ed25519,
+// in base64. All fields have one form only and stand at the end, so there is one way
+// to tell what is hashed and signed, and any program can compute it.
 const (
 	entryStart    = `{"time":"`
 	previousField = `,"previous":"`
 	hashField     = `,"hash":"`
+	signField     = `,"signature":"`
 	fieldEnd      = `"`
 	entryEnd      = `}`
 
 	hashLength = 2 * sha256.Size
 )
+
+// signLength is the length of a signature in base64.
+var signLength = base64.StdEncoding.EncodedLen(ed25519.SignatureSize)
 
 // maxLine bounds a line, in bytes. Package tools cuts what stands in an entry, so
 // that one has less than half of it: behind a part of an entry of any length, the
@@ -36,16 +44,27 @@ type link struct {
 	// previous is empty where a chain begins.
 	previous string
 	hash     string
-	// matches tells that the line is the one that was hashed.
+	// matches reports that the line is the one that was hashed.
 	matches bool
+	// signed is what a signature is of, and signature is nil if there is none.
+	signed, signature []byte
+}
+
+// isSignedBy reports whether the signature is one by key.
+func (l link) isSignedBy(key ed25519.PublicKey) bool {
+	return ed25519.Verify(key, append(bytes.Clone(l.signed), entryEnd...), l.signature)
 }
 
 // seal returns the line of an entry that comes after the one with the hash
-// previous, without a line break, and its own hash.
-func seal(entry []byte, previous string) (line []byte, hash string) {
+// previous, without a line break, and its own hash. A nil key signs nothing.
+func seal(entry []byte, previous string, key ed25519.PrivateKey) (line []byte, hash string) {
 	open := bytes.TrimSuffix(entry, []byte(entryEnd))
 	line = make([]byte, 0, len(open)+2*hashLength+len(previousField+fieldEnd+hashField+fieldEnd+entryEnd))
 	line = append(append(line, open...), previousField+previous+fieldEnd...)
+	if key != nil {
+		signature := ed25519.Sign(key, append(bytes.Clone(line), entryEnd...))
+		line = append(line, signField+base64.StdEncoding.EncodeToString(signature)+fieldEnd...)
+	}
 	hash = sum(line)
 	return append(line, hashField+hash+fieldEnd+entryEnd...), hash
 }
@@ -70,7 +89,8 @@ func readLink(line []byte) (_ link, ok bool) {
 	if !ok || hash == "" {
 		return link{}, false
 	}
-	rest, ok = bytes.CutSuffix(open, []byte(fieldEnd))
+	signed, signature := cutSignature(open)
+	rest, ok = bytes.CutSuffix(signed, []byte(fieldEnd))
 	if !ok {
 		return link{}, false
 	}
@@ -78,7 +98,25 @@ func readLink(line []byte) (_ link, ok bool) {
 	if !bytes.HasSuffix(rest, []byte(previousField)) {
 		return link{}, false
 	}
-	return link{previous, hash, sum(open) == hash}, true
+	return link{previous, hash, sum(open) == hash, signed, signature}, true
+}
+
+// cutSignature takes the field signature away from the end of text, nil if there is
+// none.
+func cutSignature(text []byte) (before, signature []byte) {
+	start := len(text) - len(signField) - signLength - len(fieldEnd)
+	if start < 0 {
+		return text, nil
+	}
+	field, ok := bytes.CutPrefix(text[start:], []byte(signField))
+	if !ok {
+		return text, nil
+	}
+	signature, err := base64.StdEncoding.Strict().DecodeString(string(bytes.TrimSuffix(field, []byte(fieldEnd))))
+	if err != nil {
+		return text, nil
+	}
+	return text[:start], signature
 }
 
 // cutHash takes a hash away from the end of text, "" if there is none.
@@ -128,21 +166,43 @@ func isFragment(line []byte) bool {
 // beginsLinkEnd reports whether text is the beginning of what follows
 // previousField, and not the whole of it.
 func beginsLinkEnd(text []byte) bool {
-	const between = fieldEnd + hashField
 	digits := hexDigits(text)
-	rest := text[digits:]
 	switch {
-	case len(rest) == 0:
+	case digits == len(text):
 		return digits <= hashLength
 	case digits != 0 && digits != hashLength:
 		return false
-	case len(rest) < len(between):
-		return bytes.HasPrefix([]byte(between), rest)
 	}
-	rest, found := bytes.CutPrefix(rest, []byte(between))
-	digits = hexDigits(rest)
-	end := rest[digits:]
-	return found && (len(end) == 0 && digits <= hashLength || digits == hashLength && string(end) == fieldEnd)
+	text = text[digits:]
+	if signature, found := bytes.CutPrefix(text, []byte(fieldEnd+signField)); found {
+		letters := base64Letters(signature)
+		if letters == len(signature) {
+			return letters <= signLength
+		}
+		if letters != signLength {
+			return false
+		}
+		text = signature[letters:]
+	} else if bytes.HasPrefix([]byte(fieldEnd+signField), text) {
+		return true
+	}
+	hash, found := bytes.CutPrefix(text, []byte(fieldEnd+hashField))
+	if !found {
+		return bytes.HasPrefix([]byte(fieldEnd+hashField), text)
+	}
+	digits = hexDigits(hash)
+	end := hash[digits:]
+	return len(end) == 0 && digits <= hashLength || digits == hashLength && string(end) == fieldEnd
+}
+
+// base64Letters counts those by which text begins.
+func base64Letters(text []byte) int {
+	for i, c := range text {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '+' && c != '/' && c != '=' {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // hasLinkField reports whether a line has at least a part of what entries with a

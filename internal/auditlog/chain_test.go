@@ -255,7 +255,7 @@ func TestR35_AClosedLogGoesOnWithTheChain(t *testing.T) {
 
 func TestR35_AStreamThatBreaksWithinALineGoesOnWithTheChain(t *testing.T) {
 	out := &pipe{}
-	log := auditlog.NewStream(out, logTo(&pipe{}))
+	log := auditlog.NewStream(out, nil, logTo(&pipe{}))
 	log.Record(entry("pat_1"))
 	out.breakAfter(100)
 	log.Record(entry("pat_2"))
@@ -269,7 +269,7 @@ func TestR35_AStreamThatBreaksWithinALineGoesOnWithTheChain(t *testing.T) {
 
 func TestR35_AFileThatCannotBeReadAnyMoreKeepsNoEntryAway(t *testing.T) {
 	path, said := filepath.Join(t.TempDir(), "audit.log"), &pipe{}
-	log, err := auditlog.OpenFile(path, logTo(said))
+	log, err := auditlog.OpenFile(path, nil, logTo(said))
 	if err != nil {
 		t.Fatal(err)
 	}

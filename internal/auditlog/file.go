@@ -1,6 +1,7 @@
 package auditlog
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,9 +22,10 @@ const (
 // OpenFile returns a log in a file of mode 0600, which is made if it is not
 // there. It fails if nothing could be written now. The file is opened for each
 // entry: whoever moves it away, as logrotate does, finds the next entry in a new
-// one, which names the last entry of the old one.
-func OpenFile(path string, logger *slog.Logger) (*Log, error) {
-	f := &file{path: path}
+// one, which names the last entry of the old one. key signs the entries. Nil: nobody
+// does.
+func OpenFile(path string, key ed25519.PrivateKey, logger *slog.Logger) (*Log, error) {
+	f := &file{path: path, key: key}
 	if err := f.check(); err != nil {
 		f.close()
 		return nil, fmt.Errorf("the audit log %s cannot be used: %w", path, err)
@@ -33,6 +35,7 @@ func OpenFile(path string, logger *slog.Logger) (*Log, error) {
 
 type file struct {
 	path   string
+	key    ed25519.PrivateKey
 	seen   *seenFile // nil where this process has seen none yet
 	closed bool
 }
@@ -126,7 +129,7 @@ func (f *file) add(opened *os.File, entry []byte) (*seenFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	line, hash := seal(entry, previous)
+	line, hash := seal(entry, previous, f.key)
 	whole, err := afterWholeLine(opened, info.Size(), append(line, '\n'))
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func TestR34_FullDiskLeavesNoHalfEntryAndLosesNone(t *testing.T) {
 	disk := kenbuntest.SmallDisk(t)
 	path, ballast := filepath.Join(disk, "audit.log"), filepath.Join(disk, "ballast")
 	said := &pipe{}
-	log, err := auditlog.OpenFile(path, logTo(said))
+	log, err := auditlog.OpenFile(path, nil, logTo(said))
 	if err != nil {
 		t.Fatal(err)
 	}

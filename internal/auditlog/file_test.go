@@ -16,7 +16,7 @@ import (
 
 func openLog(t *testing.T, path string) *auditlog.Log {
 	t.Helper()
-	log, err := auditlog.OpenFile(path, logTo(&pipe{}))
+	log, err := auditlog.OpenFile(path, nil, logTo(&pipe{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestFileThatCannotBeUsedIsNamedAtTheStart(t *testing.T) {
 		folder:                                 "a folder has the name of the file",
 		filepath.Join(folder, "none", "audit"): "does not exist",
 	} {
-		if _, err := auditlog.OpenFile(path, logTo(&pipe{})); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), says) {
+		if _, err := auditlog.OpenFile(path, nil, logTo(&pipe{})); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -118,7 +118,7 @@ func logTo(w *pipe) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) 
 
 func TestStreamGetsOneCallForEachEntry(t *testing.T) {
 	out := &pipe{}
-	log := auditlog.NewStream(out, logTo(&pipe{}))
+	log := auditlog.NewStream(out, nil, logTo(&pipe{}))
 	log.Record(entry("pat_1"))
 	log.Record(entry("pat_2"))
 	mustClose(t, log)
@@ -130,7 +130,7 @@ func TestStreamGetsOneCallForEachEntry(t *testing.T) {
 
 func TestEntriesThatCannotBeWrittenAreKeptInTheirOrder(t *testing.T) {
 	out, said := &pipe{}, &pipe{}
-	log := auditlog.NewStream(out, logTo(said))
+	log := auditlog.NewStream(out, nil, logTo(said))
 	if err := log.Ready(); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestEntriesThatCannotBeWrittenAreKeptInTheirOrder(t *testing.T) {
 
 func TestEntriesAreTriedAgainWhileNothingElseHappens(t *testing.T) {
 	out := &pipe{broken: true}
-	log := auditlog.NewStream(out, logTo(&pipe{}))
+	log := auditlog.NewStream(out, nil, logTo(&pipe{}))
 	log.Record(entry("pat_1"))
 	out.setBroken(false)
 	waitFor(t, "the entry", func() bool { return out.text() != "" })
@@ -167,7 +167,7 @@ func TestEntriesAreTriedAgainWhileNothingElseHappens(t *testing.T) {
 
 func TestA28_EntriesThatAreKeptAreBounded(t *testing.T) {
 	out, said := &pipe{broken: true}, &pipe{}
-	log := auditlog.NewStream(out, logTo(said))
+	log := auditlog.NewStream(out, nil, logTo(said))
 	for i := range 1003 {
 		log.Record(entry(fmt.Sprintf("pat_%d", i)))
 	}
@@ -184,7 +184,7 @@ func TestA28_EntriesThatAreKeptAreBounded(t *testing.T) {
 
 func TestAtTheEndWhatCannotBeWrittenStandsInTheServersLog(t *testing.T) {
 	out, said := &pipe{broken: true}, &pipe{}
-	log := auditlog.NewStream(out, logTo(said))
+	log := auditlog.NewStream(out, nil, logTo(said))
 	log.Record(entry("pat_1"))
 	if err := log.Close(); err == nil || !strings.Contains(err.Error(), "1 entries") {
 		t.Errorf("it ended with %v", err)

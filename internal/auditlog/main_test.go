@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 func writeEntries(path string) int {
-	log, err := auditlog.OpenFile(path, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	log, err := auditlog.OpenFile(path, nil, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -40,6 +40,10 @@ const (
 	KindRepeated Kind = "repeated"
 	// KindWithoutHash: an entry has no hash, after some that have one.
 	KindWithoutHash Kind = "without_hash"
+	// KindUnsigned: an entry has no signature, although a key was given.
+	KindUnsigned Kind = "unsigned"
+	// KindForged: the signature is not one by the key that was given.
+	KindForged Kind = "forged"
 	// KindNoEntry: the line is neither an entry nor the beginning of one.
 	KindNoEntry Kind = "no_entry"
 )
@@ -77,6 +81,8 @@ type Kept struct {
 type Report struct {
 	// Entries is how many have a hash.
 	Entries int `json:"entries"`
+	// Signed is how many of them have a signature by the key in [Options.PublicKey].
+	Signed int `json:"signed,omitempty"`
 	// From and To are the times of the first and the last of them; zero if there is
 	// none.
 	From time.Time `json:"from,omitzero"`

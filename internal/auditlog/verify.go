@@ -3,6 +3,7 @@ package auditlog
 import (
 	"bufio"
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -19,14 +20,18 @@ type Options struct {
 	Stream bool
 	// After are the hashes of entries before the first ones that are read.
 	After []string
+	// PublicKey is the key by which every entry with a hash has to be signed. Nil:
+	// signatures are not looked at, and the hashes are no more than checksums.
+	PublicKey ed25519.PublicKey
 	// Last are hashes that were the last ones when they were kept elsewhere.
 	Last []string
 }
 
 // Verifier reads an audit log, one file after the other, and keeps of it only
 // where chains begin and end. It finds each entry that was changed, moved or taken
-// out by somebody who did not compute all hashes behind it anew, but for the
-// last ones: that they are missing only [Options.Last] shows.
+// out, but for the last ones: that they are missing only [Options.Last] shows. Without
+// [Options.PublicKey] it misses changes by somebody who computed all hashes behind
+// them anew.
 type Verifier struct {
 	options Options
 	report  Report
@@ -145,6 +150,16 @@ func (v *Verifier) entry(line []byte, end link) {
 		problem = KindChanged
 	} else if !isTimed {
 		problem = KindNoEntry
+	}
+	if key := v.options.PublicKey; key != nil && problem == "" {
+		switch {
+		case end.signature == nil:
+			problem = KindUnsigned
+		case !end.isSignedBy(key):
+			problem = KindForged
+		default:
+			v.report.Signed++
+		}
 	}
 	if problem != "" {
 		v.broken(problem)

@@ -315,7 +315,7 @@ func TestR35_TooManyChainsAreRefused(t *testing.T) {
 	var text strings.Builder
 	for i := range 10001 {
 		out := &pipe{}
-		log := auditlog.NewStream(out, logTo(&pipe{}))
+		log := auditlog.NewStream(out, nil, logTo(&pipe{}))
 		log.Record(entry(fmt.Sprint(i)))
 		mustClose(t, log)
 		text.WriteString(out.text())

@@ -151,7 +151,8 @@ func TestInputSchemasArePlainAndStrict(t *testing.T) {
 			}
 			for name, property := range plain.Properties {
 				isText := property.Type == "string" || property.Type == "array" && property.Items.Type == "string"
-				if property.Description == "" || !isText && property.Type != "integer" {
+				isKnown := isText || property.Type == "integer" || property.Type == "boolean" || property.Type == "object"
+				if property.Description == "" || !isKnown {
 					t.Errorf("property %q is not described: %+v", name, property)
 				}
 				if name != strings.ToLower(name) {

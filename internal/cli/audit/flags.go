@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"crypto/ed25519"
+	"fmt"
 	"io"
 	"log/slog"
 
@@ -9,6 +11,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/auditlog"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
+	"github.com/kenbun/kenbun-mcp/internal/privatefile"
+	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
@@ -16,27 +20,57 @@ import (
 const onStream = "-"
 
 // Flags say where the operator's log of changes goes.
-type Flags struct{ path string }
+type Flags struct{ path, keyFile string }
 
 // Add adds the flags to cmd. stream names the stream that "-" stands for.
 func (f *Flags) Add(cmd *cobra.Command, stream string) {
 	defer command.Settings(cmd.Flags(), command.Logging)()
 	cmd.Flags().StringVar(&f.path, "audit-log", "", `file for the audit log, or "-" for `+stream+` (default none)`)
+	cmd.Flags().StringVar(&f.keyFile, "audit-key-file", "", "file with the Ed25519 private key that signs the audit log (see 'audit keygen')")
 }
 
 // Open returns the log, which c closes after everything that writes to it, or
 // nil where the operator wants none.
 func (f *Flags) Open(c *connect.Connection, stream io.Writer, logger *slog.Logger) (audit.Log, error) {
 	if f.path == "" {
+		if f.keyFile != "" {
+			return nil, command.Usagef("--audit-key-file needs --audit-log")
+		}
 		return nil, nil
 	}
-	log := auditlog.NewStream(stream, logger)
+	key, err := f.key()
+	if err != nil {
+		return nil, err
+	}
+	log := auditlog.NewStream(stream, key, logger)
 	if f.path != onStream {
-		var err error
-		if log, err = auditlog.OpenFile(f.path, logger); err != nil {
+		if log, err = auditlog.OpenFile(f.path, key, logger); err != nil {
 			return nil, err
 		}
 	}
 	c.AlsoClose(log.Close)
 	return log, nil
+}
+
+// maxAuditKeyFile bounds a file with a key, in bytes.
+const maxAuditKeyFile = 16 << 10
+
+// key reads the key that signs entries, nil if the operator wants none.
+func (f *Flags) key() (ed25519.PrivateKey, error) {
+	if f.keyFile == "" {
+		return nil, nil
+	}
+	path, err := settings.Path(f.keyFile)
+	if err != nil {
+		return nil, command.Usagef("--audit-key-file: %w", err)
+	}
+	text, err := privatefile.ReadSecret(path, maxAuditKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-key-file %s: %w", path, err)
+	}
+	key, err := auditlog.ParsePrivateKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-key-file %s: %w. Make one with 'kenbun-mcp audit keygen'", path, err)
+	}
+	return key, nil
 }

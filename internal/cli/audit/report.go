@@ -32,13 +32,16 @@ var auditBreakWords = map[auditlog.Kind]string{
 	auditlog.KindNewChain:    "a new chain begins in the middle of the file: entries are missing, or were moved or put in",
 	auditlog.KindRepeated:    "this entry has been there before",
 	auditlog.KindWithoutHash: "this entry has no hash: an older kenbun-mcp wrote it, or it was put in or changed",
+	auditlog.KindUnsigned:    "this entry is not signed: it was written without --audit-key-file, or was put in or changed",
+	auditlog.KindForged:      "this entry is not signed with this key: it was put in or changed, or the server has another key",
 	auditlog.KindNoEntry:     "this line is no entry",
 }
 
 // shownPlaces bounds the lists in what people read; with --json they are longer.
 const shownPlaces = 10
 
-func auditReportText(report *auditlog.Report) string {
+// auditReportText says what was found. isSigned reports that signatures were checked.
+func auditReportText(report *auditlog.Report, isSigned bool) string {
 	var b strings.Builder
 	switch {
 	case report.Entries > 0:
@@ -53,8 +56,13 @@ func auditReportText(report *auditlog.Report) string {
 		if report.Breaks > 1 {
 			fmt.Fprintf(&b, "Behind it the log is broken at %s more.\n", counted(report.Breaks-1, "place", "places"))
 		}
+	} else if len(report.Chains) == 1 && !isSigned {
+		b.WriteString("The chain of checksums is unbroken.\n")
 	} else if len(report.Chains) == 1 {
 		b.WriteString("The chain is unbroken.\n")
+	}
+	if isSigned && report.Entries > 0 {
+		fmt.Fprintf(&b, "Signed with this key: %d of %s.\n", report.Signed, counted(report.Entries, "entry", "entries"))
 	}
 	writeAuditChains(&b, report)
 	if report.Uncovered > 0 {

@@ -2,6 +2,8 @@ package audit
 
 import (
 	"context"
+	"crypto/ed25519"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -17,6 +19,7 @@ import (
 func newAuditVerifyCommand() *cobra.Command {
 	var options auditlog.Options
 	var asJSON bool
+	var publicKey string
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
 		Short: "Check an audit log for changed, moved or removed entries",
@@ -28,9 +31,12 @@ A chain begins at the top of the first file, or after old entries without hashes
 A chain that begins at the top of a later file is not linked to the previous file.
 verify reports this, but does not count it as a break. Anywhere else it does.
 
-Anyone who can write to the log can cut off its end or recompute its hashes. To
-notice this, store the last hash that verify prints where they cannot write, and
-pass it as --last the next time.
+Without --public-key, the hashes are only checksums: anyone who can write to the log
+can recompute them. With the public key of the server's --audit-key-file, every
+entry must be signed, and such a change shows.
+
+Either way, the end of the log can be cut off. To notice this, store the last hash
+that verify prints in another place, and pass it as --last the next time.
 
 The exit code is 0 if the log is unbroken and holds every hash given as --last.`,
 		Example: `  kenbun-mcp audit verify audit.log
@@ -43,6 +49,12 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 					return command.Usagef("%q is no hash of an entry: give 64 hexadecimal digits, as they stand in the field hash", hash)
 				}
 			}
+			if publicKey != "" {
+				var err error
+				if options.PublicKey, err = readPublicKey(publicKey); err != nil {
+					return err
+				}
+			}
 			report, err := verifyAuditLog(cmd, options, args)
 			if err != nil {
 				return err
@@ -50,7 +62,7 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 			if asJSON {
 				err = command.PrintJSON(cmd.OutOrStdout(), report)
 			} else {
-				_, err = io.WriteString(cmd.OutOrStdout(), auditReportText(report))
+				_, err = io.WriteString(cmd.OutOrStdout(), auditReportText(report, options.PublicKey != nil))
 			}
 			// The exit code says it all to a reader who has had enough.
 			if err != nil && !command.IsReaderGone(err) {
@@ -63,8 +75,25 @@ The exit code is 0 if the log is unbroken and holds every hash given as --last.`
 	command.ListVar(flags, &options.Last, "last", "a `hash` that some entry must have, such as the last one of an earlier check (repeatable)")
 	command.ListVar(flags, &options.After, "after", "the `hash` of the entry before the first one (with --stream, one for each chain)")
 	flags.BoolVar(&options.Stream, "stream", false, "the log comes from streams, with chains of several processes and other lines")
+	flags.StringVar(&publicKey, "public-key", "", "`file` with the Ed25519 public key by which every entry must be signed")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func readPublicKey(path string) (ed25519.PublicKey, error) {
+	path, err := settings.Path(path)
+	if err != nil {
+		return nil, command.Usagef("--public-key: %w", err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--public-key: %w", err)
+	}
+	key, err := auditlog.ParsePublicKey(text)
+	if err != nil {
+		return nil, command.Usagef("--public-key %s: %w", path, err)
+	}
+	return key, nil
 }
 
 // verifyAuditLog also ends when the command is interrupted while nothing comes.

@@ -3,6 +3,7 @@ package serve
 
 import (
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,7 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	defer command.Settings(cmd.Flags(), command.Policy)()
 	flags := cmd.Flags()
 	flags.BoolVar(&f.readOnly, "read-only", false, "offer only tools that change nothing")
-	command.ListVar(flags, &f.toolsets, "toolsets", "offer only these toolsets: account, tokens")
+	command.ListVar(flags, &f.toolsets, "toolsets", "offer only these toolsets: "+strings.Join(toolsetNames(), ", "))
 	command.ListVar(flags, &f.tools, "tools", "offer only these tools")
 	command.ListVar(flags, &f.excludeTools, "exclude-tools", "do not offer these tools")
 	flags.StringVar(&f.maxTokenLifetime, "max-token-lifetime", "365d", "maximum lifetime of new tokens, such as 90d or 12h")
@@ -60,6 +61,14 @@ func (f *servingFlags) add(cmd *cobra.Command, logLevel string) {
 	defer command.Settings(flags, command.Logging)()
 	flags.StringVar(&f.logLevel, "log-level", logLevel, "lowest level to log: debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", string(logging.Text), `format of the log: "text" or "json"`)
+}
+
+func toolsetNames() []string {
+	var names []string
+	for _, set := range toolsets.All() {
+		names = append(names, set.Name)
+	}
+	return names
 }
 
 func (f *servingFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
