@@ -186,7 +186,7 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 }
 
 // joinHint is what a client does about a call that waits for the user.
-const joinHint = "Then call the tool again with the same arguments: that joins this call, waits with it and gets its outcome. Other arguments ask anew."
+const joinHint = "Then call the tool again with the same arguments: that joins this call, waits with it and gets its outcome. Other arguments start a new question."
 
 // stillOpen is the answer while the user has not done yet what the call waits for.
 func (b *Toolbox) stillOpen(open *OpenState) *Error {
@@ -229,7 +229,7 @@ func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, e
 // keptOutcome marks the outcome of a work that had ended before a call came for it:
 // the world may have changed since.
 func (b *Toolbox) keptOutcome(outcome *Result, err error, ended time.Time) (*Result, error) {
-	since := fmt.Sprintf("the outcome of the same call made before, which ended %s; nothing was done anew", humantime.Relative(ended, b.clock()))
+	since := fmt.Sprintf("the outcome of the same call made before, which ended %s; nothing was done again", humantime.Relative(ended, b.clock()))
 	if e, ok := AsError(err); ok {
 		kept := *e
 		kept.Message += " (this is " + since + ")"

@@ -81,7 +81,7 @@ type Connector interface {
 var ErrNotConnected = errors.New("no token was given")
 
 // howToConnect is what a tool answers where there is no token that could be used.
-const howToConnect = "The person makes a personal access token in kenbun under Settings > Integrations > Personal Tokens, " +
+const howToConnect = "The user creates a personal access token in kenbun under Settings > Integrations > Personal Tokens, " +
 	"and runs `kenbun-mcp login` in a terminal, or gives it to this server as KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND in the client's configuration; never in the conversation."
 
 // Unauthenticated is the error for a caller whose token is missing or cannot be one.
@@ -194,7 +194,7 @@ func (c *Call) Auditable() error {
 		c.Trail.Abandon()
 		c.Log.Warn("a change was refused, since the audit log cannot be written", "cause", err)
 		return NewError(CodeUnavailable, "the operator's audit log cannot be written, and without it nothing is changed").
-			Advise("Tell the person that the operator of this server has to mend this. What only reads works as before.").Because(err).Reasoned(reasonAuditLog)
+			Advise("Tell the user that the operator of this server has to fix this. Reading still works.").Because(err).Reasoned(reasonAuditLog)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ const changesWindow = time.Minute
 
 func (c *Call) tooManyChanges(wait time.Duration) *Error {
 	e := NewError(CodeRateLimited, "the operator of this server allows %d changes a minute, and these are used up; nothing was changed", c.Policy().MaxChangesPerMinute).
-		Advise("Tell the person what was done so far, and go on only if they want it.")
+		Advise("Tell the user what was done so far, and go on only if they want it.")
 	e.RetryAfter = wait
 	return e
 }

@@ -87,9 +87,9 @@ func total(counts map[string]int) int {
 func PageParameters(most, usual int) []Parameter {
 	return []Parameter{
 		{Name: "limit", Kind: Integer, Min: 1, Max: most, Default: usual,
-			Description: "At most this many rows."},
+			Description: "The maximum number of rows."},
 		{Name: "cursor", Kind: Text, MaxLength: 500,
-			Description: "next_cursor of the answer before, to go on where it ended, with the same other arguments."},
+			Description: "next_cursor of the previous answer, to continue the list. Keep the other arguments the same."},
 	}
 }
 
@@ -121,11 +121,11 @@ func Position[P comparable](c Arguments, tool string, filter any) (*P, error) {
 	// Decoding ignores line breaks, loose bits and unknown members.
 	if err != nil || at.After == none || base64.RawURLEncoding.EncodeToString(MustMarshal(at)) != s {
 		return nil, InvalidArgument(`"cursor" is not one that %s gave`, tool).
-			Advise("Use next_cursor of an answer, unchanged, or leave it out to start anew.")
+			Advise("Use next_cursor of an answer, unchanged, or leave it out to start over.")
 	}
 	if at.Filter != Digest(MustMarshal(filter))[:8] {
 		return nil, InvalidArgument(`"cursor" belongs to a list with other arguments`).
-			Advise("Repeat the arguments of the call that gave it, or leave it out to start anew.")
+			Advise("Repeat the arguments of the call that returned it, or leave it out to start over.")
 	}
 	return &at.After, nil
 }

@@ -310,7 +310,7 @@ func internal(ctx context.Context, set *Toolset, logger *slog.Logger, cause erro
 		check = set.Check + ". "
 	}
 	return NewError(CodeInternal, "something went wrong inside the server").
-		Advise("%sIf it happens again, report it with the number %s, under which the server's log tells more.", check, RequestID(ctx)).
+		Advise("%sIf it happens again, report it with the number %s, under which the server's log has the details.", check, RequestID(ctx)).
 		Because(cause)
 }
 

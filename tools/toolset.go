@@ -89,7 +89,7 @@ func instructions(sets []*Toolset, offers func(*Toolset, *Tool) bool) string {
 		}
 	}
 	b.WriteString("Never ask for a token's value and never pass one to a tool. " +
-		"Every error says what to do next; when it names a command, give it to the person as it stands.")
+		"Every error says what to do next. If it names a command, give it to the user as it stands.")
 	return b.String()
 }
 

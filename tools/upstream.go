@@ -44,25 +44,25 @@ func classify(err error, doing string) *Error {
 		return byCause(api, doing)
 	case errors.Is(err, client.ErrUnauthenticated):
 		return NewError(CodeUnauthenticated, "kenbun does not accept the token").
-			Advise("The token was revoked, has expired, or was not copied whole: in kenbun under Settings > Integrations > Personal Tokens a revoked one is marked or missing and an expired one shows a past date; if it is there and alive, it was copied wrong. The person has to give the server a token that works.")
+			Advise("The token was revoked, has expired, or was not copied whole: in kenbun under Settings > Integrations > Personal Tokens a revoked one is marked or missing and an expired one shows a past date; if it is there and alive, it was copied wrong. The user has to give the server a token that works.")
 	case errors.Is(err, client.ErrForbidden):
 		return NewError(CodeForbidden, "kenbun does not let this user %s with this token", doing).
 			Advise("The user's role, the token's permissions or the active organizational unit do not allow it.")
 	case errors.Is(err, client.ErrRateLimited):
-		return NewError(CodeRateLimited, "kenbun is asked too often; could not %s", doing).
+		return NewError(CodeRateLimited, "kenbun has received too many requests; could not %s", doing).
 			Advise("Wait, then call again.%s", NoNewToken)
 	case errors.Is(err, client.ErrInvalid):
 		return NewError(CodeInvalidArgument, "kenbun does not accept what it was asked; could not %s", doing).
-			Advise("Check the arguments against what kenbun said, if it said anything. If they are right, the person should check the API's address (KENBUN_API_URL).")
+			Advise("Check the arguments against what kenbun said, if it said anything. If they are right, the user should check the API's address (KENBUN_API_URL).")
 	case errors.Is(err, client.ErrUnexpectedAnswer), errors.Is(err, client.ErrNotFound):
 		return NewError(CodeUnavailable, "the API answered in a way that is not kenbun's; could not %s", doing).
-			Advise("The person should check the API's address (KENBUN_API_URL) and whether a proxy or sign-in page answers in its place.")
+			Advise("The user should check the API's address (KENBUN_API_URL) and whether a proxy or sign-in page answers in its place.")
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return NewError(CodeUnavailable, "kenbun is out of reach or not able to answer; could not %s", doing).
 			Advise("Wait a little, then call again.%s", NoNewToken)
 	default:
 		return NewError(CodeInternal, "could not %s", doing).
-			Advise("The server's log tells more.")
+			Advise("The server's log has the details.")
 	}
 }
 
@@ -82,9 +82,9 @@ func byCause(api *client.Error, doing string) *Error {
 	case api.MayPass():
 		return e.Advise("Wait a little, then call again. If it stays like this, the user or the operator of this server should do this: %s.%s", advice, NoNewToken)
 	case advice == "":
-		return e.Advise("The server's log tells more.")
+		return e.Advise("The server's log has the details.")
 	}
-	return e.Advise("Calling again does not help until this is mended. Tell the user what it takes, where this server runs: %s.%s", advice, NoNewToken)
+	return e.Advise("Calling again does not help until this is fixed. Tell the user what to do where this server runs: %s.%s", advice, NoNewToken)
 }
 
 // maxSaid bounds what is passed on of an answer's own words, in characters.

@@ -294,7 +294,7 @@ func TestH8_RotationByClaimKeepsTheOldToken(t *testing.T) {
 	old := d.api.Token(t, "ada@example.com", "import", &expires)
 	rotate := callTool("rotate_token", `{"id":"`+old.ID+`"}`)
 	done := postMCP(t, address, d.ada, answered(t, postMCP(t, address, d.ada, rotate), rotate))
-	if claimID.FindString(done) == "" || !strings.Contains(done, "goes on working until the person has come for the new one") {
+	if claimID.FindString(done) == "" || !strings.Contains(done, "goes on working until the user has picked up the new one") {
 		t.Errorf("the answer is %s", done)
 	}
 	if names := d.live(t); len(names) != 2 {

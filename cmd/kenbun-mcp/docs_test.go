@@ -91,7 +91,7 @@ func tableCell(text string) string { return strings.ReplaceAll(text, "|", `\|`) 
 
 func toolsTable() string {
 	var b strings.Builder
-	b.WriteString("| tool | what it does | changes | the person |\n|---|---|---|---|\n")
+	b.WriteString("| tool | what it does | changes | the user |\n|---|---|---|---|\n")
 	for _, tool := range tools.Tools(toolsets.All()) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", tool.Name, tableCell(sentence(tool.Description))+extension(tool.Extension, "; with [extensions](docs/tools.md#extensions) only"), effect(tool), needs(tool))
 	}
@@ -128,7 +128,7 @@ func toolsReference() string {
 
 func writeToolReference(b *strings.Builder, set *tools.Toolset, tool *tools.Tool) {
 	fmt.Fprintf(b, "## `%s`\n\n%s\n\n", tool.Name, tool.Description)
-	fmt.Fprintf(b, "Toolset: %s. Changes: %s. The person: %s.\n\n", set.Name, effect(tool), needs(tool))
+	fmt.Fprintf(b, "Toolset: %s. Changes: %s. The user: %s.\n\n", set.Name, effect(tool), needs(tool))
 	b.WriteString(extension(tool.Extension, "It is there with [extensions](#extensions) only.\n\n"))
 	if len(tool.Parameters) == 0 {
 		b.WriteString("It takes no arguments.\n\n")

@@ -154,7 +154,7 @@ func TestDemoGoesOnWhereNobodyWantsTheToken(t *testing.T) {
 
 // Where the client cannot ask, the person is asked on a page.
 func TestR37_ThePersonDecidesOnAPage(t *testing.T) {
-	for choice, want := range map[string]string{"agree": `"outcome":"revoked"`, "leave": "declined: the person said no"} {
+	for choice, want := range map[string]string{"agree": `"outcome":"revoked"`, "leave": "declined: the user said no"} {
 		t.Run(choice, func(t *testing.T) {
 			api := kenbuntest.Start(t)
 			pat := api.User(t, "ada@example.com", authority.RoleMember)

@@ -45,7 +45,7 @@ func TestStdioTakesTheStricterOfFlagsAndPolicyFile(t *testing.T) {
 	if err := json.Unmarshal(byID["3"], &who); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"at most 30 days", "no tokens that never expire", "a person decides", "at most 3 changes a minute", "a policy file"} {
+	for _, want := range []string{"at most 30 days", "no tokens that never expire", "the user decides", "at most 3 changes a minute", "a policy file"} {
 		if !strings.Contains(who.StructuredContent.Limits, want) {
 			t.Errorf("whoami does not say %q: %s", want, who.StructuredContent.Limits)
 		}

@@ -40,7 +40,7 @@ func TestS8_RotateAtATerminal(t *testing.T) {
 		t.Fatalf("without a terminal: exit %d: %s", piped.code, piped.stderr)
 	}
 	shown, code := atTerminal(t, environment, 100, "n\n", "tokens", "rotate", old.ID)
-	if code != command.ExitRefused || !works(t, api, old.Value) || !strings.Contains(shown, "Replace this kenbun token by a new one?") {
+	if code != command.ExitRefused || !works(t, api, old.Value) || !strings.Contains(shown, "Replace this kenbun token with a new one?") {
 		t.Fatalf("after a no: exit %d:\n%s", code, shown)
 	}
 	shown, code = atTerminal(t, environment, 100, "y\n", "tokens", "rotate", old.ID)

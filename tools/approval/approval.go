@@ -200,13 +200,13 @@ func (c *asking) answeredAcrossRounds(ctx context.Context, d Decision, state str
 	case errors.Is(err, errStateOther):
 		c.withdraw(ctx, d, state)
 		return tools.NewError(tools.CodeDeclined, "the answer to the question does not count (%s); %s", err, d.Question.Unchanged).
-			Advise("Call the tool again; the person is asked anew.").Because(err)
+			Advise("Call the tool again; the user is asked again.").Because(err)
 	case errors.Is(err, errStateUnknown):
 		return tools.NewError(tools.CodeUnavailable, "the answer to the question cannot be counted (%s); %s", errStateUnknown, d.Question.Unchanged).
-			Advise("Call the tool again in a minute; the person is asked anew.").Because(err).Reasoned(tools.ReasonSharedState)
+			Advise("Call the tool again in a minute; the user is asked again.").Because(err).Reasoned(tools.ReasonSharedState)
 	case err != nil:
 		return tools.NewError(tools.CodeDeclined, "the answer to the question does not count (%s); %s", err, d.Question.Unchanged).
-			Advise("Call the tool again; the person is asked anew.").Because(err)
+			Advise("Call the tool again; the user is asked again.").Because(err)
 	}
 	opened, err := c.sealer.look(state, c.claims(d))
 	if err != nil {
@@ -279,7 +279,7 @@ func (c *asking) decideDirectly(ctx context.Context, d Decision) error {
 		err = withdrawn.Answer("decided", "the question", d.Question.Unchanged)
 	case errors.Is(err, ErrDeclined):
 		c.Trail.Decided(audit.VerdictDeclined, c.person.Way())
-		err = d.refused("the person said no")
+		err = d.refused("the user said no")
 	case errors.Is(err, context.DeadlineExceeded):
 		err = d.late().Because(err)
 	default:
@@ -298,12 +298,12 @@ func (c *asking) openQuestionTo(d Decision, where, then string) tools.OpenState 
 
 func (d Decision) refused(how string) *tools.Error {
 	return tools.NewError(tools.CodeDeclined, "%s; %s", how, d.Question.Unchanged).
-		Advise("Leave it at that unless the person brings it up again.")
+		Advise("Leave it at that unless the user brings it up again.")
 }
 
 func (d Decision) late() *tools.Error {
 	return tools.NewError(tools.CodeDeclined, "nobody answered within %s; %s", humantime.Span(decisionTimeout), d.Question.Unchanged).
-		Advise("Call the tool again when the person is there.")
+		Advise("Call the tool again when the user is there.")
 }
 
 func (d Decision) unreadable(how string) *tools.Error {
@@ -322,9 +322,9 @@ func (c *asking) verdict(d Decision, answer *mcp.ElicitationResult) error {
 	case answer == nil:
 		return d.unreadable("the client's answer could not be read")
 	case answer.Action == mcp.ElicitationResponseActionDecline:
-		return refused("the person said no")
+		return refused("the user said no")
 	case answer.Action == mcp.ElicitationResponseActionCancel:
-		return refused("the person closed the question")
+		return refused("the user closed the question")
 	case answer.Action != mcp.ElicitationResponseActionAccept:
 		return d.unreadable("the client's answer is not one that the protocol knows")
 	}
@@ -332,7 +332,7 @@ func (c *asking) verdict(d Decision, answer *mcp.ElicitationResult) error {
 	if agreed, ok := content[agreeField].(bool); !ok {
 		return d.unreadable("the client's answer holds no decision")
 	} else if !agreed {
-		return refused("the person left the box empty")
+		return refused("the user left the box unticked")
 	}
 	c.Trail.Decided(audit.VerdictApproved, audit.WayElicitation)
 	return nil
@@ -371,7 +371,7 @@ func (c *asking) needsPerson(d Decision) *tools.Error {
 	if d.Question.Title != "" {
 		what = " (" + d.Question.Title + ")"
 	}
-	return tools.NewError(tools.CodeNeedsPerson, "a person has to decide this%s, and this client cannot ask one; %s", what, d.Question.Unchanged).
+	return tools.NewError(tools.CodeNeedsPerson, "the user has to decide this%s, and this client cannot ask them; %s", what, d.Question.Unchanged).
 		Advise("Tell the user that they can %s.", d.Instead)
 }
 

@@ -69,7 +69,7 @@ func (c *connector) notConnected(cause, connected error) *tools.Error {
 		return e
 	}
 	if !errors.As(connected, &held) {
-		e.Message = fmt.Sprintf("%s; a page for it was offered to the person and is not filled in (%s)", e.Message, tools.WithoutCode(connected))
+		e.Message = fmt.Sprintf("%s; a page for it was offered to the user and is not filled in (%s)", e.Message, tools.WithoutCode(connected))
 		return e
 	}
 	now := c.clock()
@@ -265,7 +265,7 @@ func (c *connector) offerAnswered(ctx context.Context, tool string, request mcp.
 	case err != nil && answered:
 		return Opened{}, err
 	case err != nil:
-		return Opened{}, nil //nolint:nilerr // the state is of another question: the user is asked anew
+		return Opened{}, nil //nolint:nilerr // the state is of another question: the user is asked again
 	case answered:
 		if err := c.sealer.open(ctx, state, about); err != nil {
 			return Opened{}, err

@@ -68,7 +68,7 @@ func codeSpan(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + 
 
 // ErrUnreachable means that a person cannot be asked: there is no browser to
 // show a page in.
-var ErrUnreachable = errors.New("the person cannot be reached")
+var ErrUnreachable = errors.New("the user cannot be reached")
 
 // Person reaches the person behind the assistant directly, past client and
 // model.
@@ -82,5 +82,5 @@ type Person interface {
 	Way() audit.Way
 }
 
-// ErrDeclined means that the person said no.
-var ErrDeclined = errors.New("the person said no")
+// ErrDeclined means that the user said no.
+var ErrDeclined = errors.New("the user said no")

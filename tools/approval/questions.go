@@ -176,7 +176,7 @@ func (c *asking) settle(ctx context.Context, d Decision, question Opened, result
 	case errors.Is(err, ErrNotOpen):
 		c.Trail.Decided(audit.VerdictNoAnswer, c.Trail.Way)
 		return tools.NewError(tools.CodeDeclined, "the answer does not count, since the question was answered before or has run out; %s", d.Question.Unchanged).
-			Advise("Call the tool again; the user is asked anew.").Because(err)
+			Advise("Call the tool again; the user is asked again.").Because(err)
 	case err != nil:
 		c.Trail.Decided(audit.VerdictNoAnswer, c.Trail.Way)
 		return tools.NewError(tools.CodeUnavailable, "the answer to the question cannot be counted right now; %s", d.Question.Unchanged).

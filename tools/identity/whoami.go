@@ -41,9 +41,9 @@ func Toolset(notices func(context.Context, *tools.Call) []string) *tools.Toolset
 func whoami(notices func(context.Context, *tools.Call) []string) *tools.Tool {
 	return &tools.Tool{
 		Name:  "whoami",
-		Title: "Who am I on kenbun",
-		Description: "Tells as which kenbun user all calls run, with role and organizational units, and which token the server uses: " +
-			"prefix, name, when it expires. Use it first, and when a call is refused.",
+		Title: "Show the current kenbun user",
+		Description: "Shows which kenbun user you are acting as, their role and organizational units, and the token in use: " +
+			"prefix, name and expiry. Use it first, and when a call is refused.",
 		Effect: tools.Reads,
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"user":{"type":"object","properties":{"id":{"type":"string"},"name":{"type":"string"},"email":{"type":"string"},"role":{"type":"string"}}},` +
@@ -282,13 +282,13 @@ func limits(c *tools.Call) string {
 		parts = append([]string{"read only"}, parts...)
 	}
 	if p.AllowNeverExpiring {
-		parts = append(parts, "tokens that never expire only when a person agrees")
+		parts = append(parts, "tokens that never expire only if the user agrees")
 	} else {
 		parts = append(parts, "no tokens that never expire")
 	}
 	switch p.Approval {
 	case tools.ApprovalAsk:
-		parts = append(parts, "a person decides about "+deciding)
+		parts = append(parts, "the user decides about "+deciding)
 	case tools.ApprovalClient:
 		parts = append(parts, "the client decides about "+deciding)
 	case tools.ApprovalDeny:

@@ -203,7 +203,7 @@ func TestR38_A_TargetThatChangedIsAskedAboutAnew(t *testing.T) {
 		token := f.token("old laptop")
 		sealed := f.callModern(canAsk, "revoke_token", id(token.ID)).asking()
 		f.proxy.instead(renamed(t, "production"))
-		f.callModern(canAsk, "revoke_token", id(token.ID), state(sealed), response(agreed)).failed(tools.CodeDeclined, "not revoked", "asked anew")
+		f.callModern(canAsk, "revoke_token", id(token.ID), state(sealed), response(agreed)).failed(tools.CodeDeclined, "not revoked", "asked again")
 		f.proxy.instead(nil)
 		f.mustBeLive(token.ID)
 	})
@@ -214,7 +214,7 @@ func TestR38_A_TargetThatChangedIsAskedAboutAnew(t *testing.T) {
 			f.proxy.instead(renamed(t, "production"))
 			return json.RawMessage(agreed), nil
 		})
-		f.callIn(t.Context(), session, "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "changed after the person was asked", "asked anew")
+		f.callIn(t.Context(), session, "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "changed after the user was asked", "asked again")
 		f.proxy.instead(nil)
 		f.mustBeLive(token.ID)
 	})

@@ -85,7 +85,7 @@ func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 	if w.name != "" && !plaintext.SameName(w.name, token.Name) {
 		u.change.Name = w.name
 		u.differences = append(u.differences, difference{
-			field: fieldName, label: "Change of name", was: plaintext.Quote(tools.Shown(token.Name, maxNameLength)), becomes: plaintext.Quote(w.name),
+			field: fieldName, label: "Name change", was: plaintext.Quote(tools.Shown(token.Name, maxNameLength)), becomes: plaintext.Quote(w.name),
 			from: token.Name, to: w.name,
 		})
 	}
@@ -98,7 +98,7 @@ func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 	if to := w.permissions; to.given && narrowing(to.names) != narrowing(token.Permissions) {
 		u.change.Permissions, u.change.AllPermissions = to.names, to.all
 		u.differences = append(u.differences, difference{
-			field: fieldPermissions, label: "Change of permissions",
+			field: fieldPermissions, label: "Permission change",
 			was: tools.PermissionWords(tools.ShownPermissions(token.Permissions, tools.MaxPermissions)), becomes: tools.PermissionWords(to.names),
 			from: narrowing(token.Permissions), to: narrowing(to.names),
 			widens: widens(token.Permissions, to.names), narrows: widens(to.names, token.Permissions),
@@ -120,7 +120,7 @@ func (w wantedUpdate) changeStart(u *tokenUpdate) {
 	u.validFrom, u.change.ValidFrom, u.change.ValidAtOnce = w.validFrom, w.validFrom, w.validFrom == nil
 	earlier := was != nil && was.After(w.now) && (w.validFrom == nil || w.validFrom.Before(*was))
 	u.differences = append(u.differences, difference{
-		field: fieldValidFrom, label: "Change of start", was: timeWords(was, "at once", w.now), becomes: timeWords(w.validFrom, "at once", w.now),
+		field: fieldValidFrom, label: "Start change", was: timeWords(was, "at once", w.now), becomes: timeWords(w.validFrom, "at once", w.now),
 		from: timeOr(was, "at once"), to: timeOr(w.validFrom, "at once"), widens: earlier, narrows: !earlier,
 	})
 }
@@ -130,7 +130,7 @@ func (w wantedUpdate) changeEnd(u *tokenUpdate) {
 	u.expires, u.change.ExpiresAt, u.change.NeverExpires = w.expires, w.expires, w.expires == nil
 	later := was != nil && (w.expires == nil || w.expires.After(*was))
 	u.differences = append(u.differences, difference{
-		field: fieldExpires, label: "Change of end", was: timeWords(was, never, w.now), becomes: timeWords(w.expires, never, w.now),
+		field: fieldExpires, label: "Expiry change", was: timeWords(was, never, w.now), becomes: timeWords(w.expires, never, w.now),
 		from: timeOr(was, never), to: timeOr(w.expires, never), widens: later, narrows: !later,
 	})
 }
@@ -228,13 +228,13 @@ func (c *call) updateQuestion(token *client.Token, update tokenUpdate) approval.
 	var consequences []string
 	if update.widens() {
 		question.Title = "Give this kenbun token more than it has?"
-		consequences = append(consequences, "Whoever holds its value can then do more, or for longer.")
+		consequences = append(consequences, "Anyone who holds its value can then do more, or for longer.")
 	}
 	if !update.widens() {
 		consequences = append(consequences, "Whatever uses the token, or finds it by its name, may stop working. It can be given back.")
 	}
 	if (row.InUse || row.MayBeInUse) && update.narrows() {
-		consequences = append(consequences, "This is the token that is in use here: what it loses may not be had back from here, and you may have to mend it in kenbun or with another token.")
+		consequences = append(consequences, "This is the token that is in use here: you may not be able to give back from here what it loses, and may have to fix it in kenbun or with another token.")
 	}
 	question.Consequence = strings.Join(consequences, " ")
 	return question

@@ -20,20 +20,20 @@ func createToken(m *Manager) *tools.Tool {
 	return &tools.Tool{
 		Name:  "create_token",
 		Title: "Create a personal access token",
-		Description: "Creates a personal access token for the user and delivers its value to them outside the conversation; " +
-			"the answer says where the user finds it. The value itself is never in the answer, so do not " +
-			"look for it or ask for it. Ask the user how long the token shall live if they have not said.",
+		Description: "Creates a personal access token for the user and delivers its value to them outside the conversation. " +
+			"The answer says where they find it. It never holds the value itself, so do not " +
+			"look for it or ask for it. Ask the user how long the token should live if they have not said.",
 		Effect: tools.Adds,
 		Needs:  []tools.Need{tools.NeedDelivery},
 		Parameters: []tools.Parameter{
 			{Name: "name", Kind: tools.Text, Required: true, MaxLength: maxNameLength,
 				Description: `What the token is for and where it is used, such as "Nightly import - build server". 1 to 100 characters.`},
 			{Name: "expires", Kind: tools.Text, Required: true, MaxLength: 64,
-				Description: `When it ends: days from now such as "7d" or "30d", an RFC 3339 time with zone, or "never" (only where the operator allows it, and a person agrees).`},
+				Description: `When it expires: days from now such as "7d" or "30d", an RFC 3339 time with zone, or "never" (only if the operator allows it and the user agrees).`},
 			{Name: "valid_from", Kind: tools.Text, MaxLength: 64, Extension: true,
-				Description: `When it begins: days from now, an RFC 3339 time with zone, or "now", the default.`},
+				Description: `When it becomes valid: days from now, an RFC 3339 time with zone, or "now", the default.`},
 			{Name: "permissions", Kind: tools.List, MaxLength: tools.MaxPermissionLength, MaxItems: tools.MaxPermissions, Extension: true,
-				Description: `All that it may do, such as ["read:leads"], out of those that whoami shows; no more than it needs. Default: what the user's role holds.`},
+				Description: `What it may do, such as ["read:leads"], from the list that whoami shows, and no more than it needs. Default: what the user's role allows.`},
 		},
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
@@ -144,7 +144,7 @@ func createdResult(created *client.CreatedToken, receipt Receipt, now time.Time)
 		ends = fmt.Sprintf("It expires %s (%s).", humantime.Relative(*created.ExpiresAt, now), row.ExpiresAt)
 	}
 	if row.Status == string(client.StatusNotYetValid) {
-		ends += fmt.Sprintf(" It begins to be accepted %s (%s).", humantime.Relative(*created.ValidFrom, now), row.ValidFrom)
+		ends += fmt.Sprintf(" It becomes valid %s (%s).", humantime.Relative(*created.ValidFrom, now), row.ValidFrom)
 	}
 	if row.Permissions != nil {
 		ends += "\npermissions: " + row.PermissionWords()
@@ -175,7 +175,7 @@ func checkName(name string) error {
 	case redact.Holds(name):
 		return tools.InvalidArgument(`"name" holds a token's value, and everybody who lists tokens can read names`).Advise(howto)
 	case strings.TrimSpace(name) != name:
-		return tools.InvalidArgument(`"name" begins or ends with a space`).Advise("Leave the outer spaces out.")
+		return tools.InvalidArgument(`"name" starts or ends with a space`).Advise("Leave the outer spaces out.")
 	}
 	return nil
 }

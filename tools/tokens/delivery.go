@@ -93,10 +93,10 @@ func awaits(road Deliverer) bool {
 	return ok && awaiting.AwaitsPerson()
 }
 
-const receiptSchema = `{"type":"object","description":"Where the person finds the value.","properties":{` +
+const receiptSchema = `{"type":"object","description":"Where the user finds the value.","properties":{` +
 	`"road":{"type":"string"},"where":{"type":"string"},"note":{"type":"string"},` +
-	`"sealed":{"type":"string","description":"The value, encrypted to the person; show it to them unchanged."},` +
-	`"value":{"type":"string","description":"Only where the operator chose to deliver inline."}` +
+	`"sealed":{"type":"string","description":"The value, encrypted for the user. Show it to them unchanged."},` +
+	`"value":{"type":"string","description":"Only if the operator chose inline delivery."}` +
 	`},"required":["road","note"]}`
 
 // Receipt tells where a delivered secret is to be found. All of it may be read

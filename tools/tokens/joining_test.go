@@ -38,7 +38,7 @@ func TestP12_AnOutcomeThatWasKeptSaysSo(t *testing.T) {
 		o.call(t.Context(), "revoke_token", id("pat_2")).failed(tools.CodeNeedsPerson, "is open")
 		o.user.decision <- nil
 		time.Sleep(3 * time.Minute)
-		if text := o.call(t.Context(), "revoke_token", id("pat_2")).ok(nil).text(); !strings.Contains(text, "call made before, which ended 3 minutes ago; nothing was done anew") {
+		if text := o.call(t.Context(), "revoke_token", id("pat_2")).ok(nil).text(); !strings.Contains(text, "call made before, which ended 3 minutes ago; nothing was done again") {
 			t.Errorf("the outcome is given as new: %q", text)
 		}
 		o.call(t.Context(), "revoke_token", id("pat_3")).failed(tools.CodeNeedsPerson, "is open")

@@ -148,7 +148,7 @@ func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring
 	defer func() {
 		if r := recover(); r != nil {
 			c.Log.Error("the road of delivery panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
-			err = errors.New("something went wrong on the way to the person")
+			err = errors.New("something went wrong on the way to the user")
 		}
 	}()
 	return bring(ctx, created)
@@ -208,7 +208,7 @@ func (c *call) checkCurrent(ctx context.Context) error {
 	}
 	if now != *c.current {
 		return tools.NewError(tools.CodeDeclined, "%s; no token was made", ErrCurrentChanged).
-			Advise("Call the tool again; the user is asked anew where a value would be lost.")
+			Advise("Call the tool again; the user is asked again where a value would be lost.")
 	}
 	return nil
 }
@@ -219,7 +219,7 @@ func cannotDeliver(err error, left string) *tools.Error {
 		return tools.NewError(e.Code, "%s; %s", e.Message, left).Advise("%s", e.Next).Because(err)
 	}
 	return tools.NewError(tools.CodeCannotDeliver, "%s; %s", err, left).
-		Advise("The person or the operator has to mend this; then call again.").Because(err)
+		Advise("The user or the operator has to fix this; then call again.").Because(err)
 }
 
 // creationFailed tells what is left of a token whose creation did not succeed
@@ -243,7 +243,7 @@ func creationFailed(err error) error {
 	}
 	again := "It is safe to call again."
 	if api != nil && !api.MayPass() {
-		again = "The same call would end in the same way. The person or the operator has to mend the cause first."
+		again = "The same call would end in the same way. The user or the operator has to fix the cause first."
 	}
 	switch outcome.Outcome {
 	case client.OutcomeRevoked:

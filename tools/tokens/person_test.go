@@ -33,7 +33,7 @@ func TestR37_WhereTheClientCannotAskThePersonIsAskedDirectly(t *testing.T) {
 		word   string
 	}{
 		"yes":         {nil, "", ""},
-		"no":          {approval.ErrDeclined, tools.CodeDeclined, "the person said no"},
+		"no":          {approval.ErrDeclined, tools.CodeDeclined, "the user said no"},
 		"too late":    {context.DeadlineExceeded, tools.CodeDeclined, "nobody answered"},
 		"no browser":  {approval.ErrUnreachable, tools.CodeNeedsPerson, "kenbun-mcp tokens revoke"},
 		"broken down": {errors.New("the page fell over"), tools.CodeNeedsPerson, "kenbun-mcp tokens revoke"},

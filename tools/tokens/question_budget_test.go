@@ -18,7 +18,7 @@ func TestR37_TwoTokensOfAUserShareTheirQuestions(t *testing.T) {
 	first, second := f.as(f.pat), f.as(f.token("second").Value)
 	session := f.asksWith(`{}`, declined)
 	target := f.token("target")
-	f.callIn(t.Context(), session, "revoke_token", id(target.ID)).failed(tools.CodeDeclined, "the person said no")
+	f.callIn(t.Context(), session, "revoke_token", id(target.ID)).failed(tools.CodeDeclined, "the user said no")
 	f.callers.set(second)
 	f.callIn(t.Context(), session, "revoke_token", id(target.ID)).failed(tools.CodeDeclined, "the user said no", "\nWait: ")
 	if n := len(session.asked()); n != 1 {

@@ -180,7 +180,7 @@ func (f Recovered) text() string {
 	if f.TokenID != "" {
 		what += fmt.Sprintf(" (id %s)", tools.Shown(f.TokenID, 64))
 	}
-	what += " had reached its person"
+	what += " had reached its user"
 	switch f.Outcome {
 	case RecoveredRevoked:
 		return what + "; it was revoked now, and what may have been delivered of it does not work."

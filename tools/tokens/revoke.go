@@ -21,13 +21,13 @@ func revokeToken(m *Manager) *tools.Tool {
 	return &tools.Tool{
 		Name:  "revoke_token",
 		Title: "Revoke a personal access token",
-		Description: "Revokes one of the user's tokens: whatever uses it loses access at once, for good. The person is asked first and " +
-			"decides; no argument can stand for that. Find the id with list_tokens.",
+		Description: "Revokes one of the user's tokens. Whatever uses it loses access at once, for good. The user is asked first and " +
+			"decides. No argument replaces that. Find the id with list_tokens.",
 		Effect: tools.Destroys,
 		Needs:  []tools.Need{tools.NeedDecision},
 		Parameters: []tools.Parameter{
 			{Name: "id", Kind: tools.Text, Required: true, MaxLength: 64,
-				Description: "The token's id from list_tokens; not its name and not its value."},
+				Description: "The token's id from list_tokens, not its name or its value."},
 		},
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
@@ -87,8 +87,8 @@ func runRevokeToken(ctx context.Context, c *call) (*tools.Result, error) {
 			c.Trail.Acted(audit.OutcomeUnchanged, audit.LeftRevoked)
 			return revokedResult(now, c.Now, "already_revoked"), nil
 		case tokenFingerprint(now) != asked:
-			return nil, tools.NewError(tools.CodeDeclined, "the token was changed after the person was asked; it was not revoked").
-				Advise("Call the tool again; the person is asked anew.")
+			return nil, tools.NewError(tools.CodeDeclined, "the token was changed after the user was asked; it was not revoked").
+				Advise("Call the tool again; the user is asked again.")
 		}
 	}
 	if err := c.countChange(ctx); err != nil {
@@ -152,7 +152,7 @@ func (c *call) mayRevoke(token *client.Token, unread bool) error {
 	if c.Policy().AllowSelfRevoke {
 		return nil
 	}
-	const howto = "If the person wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal."
+	const howto = "If the user wants it gone: `kenbun-mcp tokens revoke %s%s` in a terminal."
 	switch {
 	case !unread && c.inUse(token):
 		return tools.NewError(tools.CodeForbidden, "%s; it was not revoked", c.ownToken(token)).

@@ -66,11 +66,11 @@ func TestR37_A6_OnlyAPlainYesRevokes(t *testing.T) {
 		answer string
 		words  []string
 	}{
-		"declined":                      {declined, []string{"the person said no"}},
+		"declined":                      {declined, []string{"the user said no"}},
 		"cancelled":                     {`{"action":"cancel"}`, []string{"closed the question"}},
-		"declined with a ticked box":    {`{"action":"decline","content":{"approve":true}}`, []string{"the person said no"}},
+		"declined with a ticked box":    {`{"action":"decline","content":{"approve":true}}`, []string{"the user said no"}},
 		"cancelled with a ticked box":   {`{"action":"cancel","content":{"approve":true}}`, []string{"closed the question"}},
-		"accepted with an empty box":    {`{"action":"accept","content":{"approve":false}}`, []string{"left the box empty"}},
+		"accepted with an empty box":    {`{"action":"accept","content":{"approve":false}}`, []string{"left the box unticked"}},
 		"accepted with nothing":         {`{"action":"accept"}`, []string{"holds no decision"}},
 		"accepted with null":            {`{"action":"accept","content":null}`, []string{"holds no decision"}},
 		"accepted with an empty form":   {`{"action":"accept","content":{}}`, []string{"holds no decision"}},

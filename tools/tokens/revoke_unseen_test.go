@@ -91,14 +91,14 @@ func TestRevokingWithoutAListNeedsADecision(t *testing.T) {
 	f := newFixture(t, withoutSilence)
 	token := f.token("leaked")
 	f.proxy.instead(withList(badLists["fails"]))
-	f.callIn(t.Context(), f.asksWith(`{}`, declined), "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "the person said no")
+	f.callIn(t.Context(), f.asksWith(`{}`, declined), "revoke_token", id(token.ID)).failed(tools.CodeDeclined, "the user said no")
 	f.call("revoke_token", id(token.ID)).failed(tools.CodeNeedsPerson, "kenbun-mcp tokens revoke "+token.ID)
 	sealed := f.callModern(`{"elicitation":{}}`, "revoke_token", id(token.ID)).asking()
 	f.proxy.instead(nil)
 	f.mustBeLive(token.ID)
 	// An answer to the question without details does not count once they are
 	// known, and the person is shown them.
-	f.callModern(`{"elicitation":{}}`, "revoke_token", id(token.ID), state(sealed), response(agreed)).failed(tools.CodeDeclined, "the person is asked anew")
+	f.callModern(`{"elicitation":{}}`, "revoke_token", id(token.ID), state(sealed), response(agreed)).failed(tools.CodeDeclined, "the user is asked again")
 	f.mustBeLive(token.ID)
 	f.proxy.instead(withList(badLists["fails"]))
 	sealed = f.callModern(`{"elicitation":{}}`, "revoke_token", id(token.ID)).asking()

@@ -18,16 +18,16 @@ func rotateToken(m *Manager) *tools.Tool {
 	return &tools.Tool{
 		Name:  "rotate_token",
 		Title: "Rotate a personal access token",
-		Description: "Replaces one of the user's tokens by a new one of the same name: makes it, delivers it to the user outside the conversation, " +
-			"sees that it works, and only then revokes the old one. The user is asked first. If a step fails, the old token still works and " +
-			"the answer says what is where. For the token that the server itself runs on, the server goes over to the new one where it can.",
+		Description: "Replaces one of the user's tokens with a new one of the same name: creates it, delivers it to the user outside the conversation, " +
+			"checks that it works, and only then revokes the old one. The user is asked first. If a step fails, the old token still works and " +
+			"the answer says what was done. If the token is the one that the server itself uses, the server switches to the new one where it can.",
 		Effect: tools.Replaces,
 		Needs:  []tools.Need{tools.NeedDelivery, tools.NeedDecision},
 		Parameters: []tools.Parameter{
 			{Name: "id", Kind: tools.Text, Required: true, MaxLength: 64,
 				Description: "The id of the token to replace, from list_tokens."},
 			{Name: "expires", Kind: tools.Text, MaxLength: 64,
-				Description: `When the new one ends, as in create_token. Left out: it lives as long as the old one was made for.`},
+				Description: `When the new one expires, as in create_token. Default: the lifetime that the old one was created with.`},
 		},
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},` +
@@ -36,7 +36,7 @@ func rotateToken(m *Manager) *tools.Tool {
 			`"delivery":` + receiptSchema + `,` +
 			`"replaced":{"type":"object","description":"The old token.","properties":{"id":{"type":"string"},"prefix":{"type":"string"},` +
 			`"status":{"type":"string","enum":["revoked","active","unknown"]}},"required":["id","prefix","status"]},` +
-			`"next":{"type":"string","description":"What the person still has to do."}` +
+			`"next":{"type":"string","description":"What the user still has to do."}` +
 			`},"required":["id","name","prefix","created_at","delivery","replaced"]}`),
 		Run: m.run(runRotateToken),
 	}
@@ -113,8 +113,8 @@ func runRotateToken(ctx context.Context, c *call) (*tools.Result, error) {
 		return nil, err
 	}
 	if tokenFingerprint(old) != asked {
-		return nil, tools.NewError(tools.CodeDeclined, "the token was changed after the person was asked; it was not rotated").
-			Advise("Call the tool again; the person is asked anew.")
+		return nil, tools.NewError(tools.CodeDeclined, "the token was changed after the user was asked; it was not rotated").
+			Advise("Call the tool again; the user is asked again.")
 	}
 	if err := c.checkCurrent(ctx); err != nil {
 		return nil, err
@@ -247,14 +247,14 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	defer cancel()
 	if keepsOld {
 		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
-			"The old token is the one in use here (from %s), so that it was not revoked. The person puts the new one in its place, "+
+			"The old token is the one in use here (from %s), so that it was not revoked. The user puts the new one in its place, "+
 				"restarts what uses it, and then runs `kenbun-mcp tokens revoke %s%s` with the new one.",
 			c.Caller.TokenSource, old.ID, c.TerminalFlags())), nil
 	}
 	// A value that stands in the answer alone is lost if nobody comes for the answer.
 	if receipt.Pending || receipt.onlyInAnswer() && !c.Attended() {
 		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
-			"The old token goes on working until the person has come for the new one and put it in its place. They revoke it then: `kenbun-mcp tokens revoke %s%s`.",
+			"The old token goes on working until the user has picked up the new one and put it in its place. They revoke it then: `kenbun-mcp tokens revoke %s%s`.",
 			old.ID, c.TerminalFlags())), nil
 	}
 	c.Trail.Next(audit.ActionRevoke, old.ID)
@@ -292,7 +292,7 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 		c.Undo = undo
 		c.Log.Error("the old token of a rotation could not be revoked", "old", old.ID, "new", created.ID, "cause", err)
 		return c.rotatedResult(old, created, receipt, client.StatusActive, fmt.Sprintf(
-			"The new token is delivered and works, but the old one could not be revoked and works too. The person revokes it: `kenbun-mcp tokens revoke %s%s`.",
+			"The new token is delivered and works, but the old one could not be revoked and works too. The user revokes it: `kenbun-mcp tokens revoke %s%s`.",
 			old.ID, c.TerminalFlags())), nil
 	}
 }
@@ -316,7 +316,7 @@ func (c *call) overtaken(ctx context.Context, old *client.Token, created *client
 	if err := c.takeBack(ctx, c.successor(old, created), created, audit.ReasonOvertaken); err != nil {
 		return tools.NewError(tools.CodeOutcomeUnknown, "the token %s was revoked by somebody else meanwhile; the new one, %s (%s), was made all the same, and it is not certain that it is revoked",
 			publicPrefix(old), created.ID, publicPrefix(&created.Token)).
-			Advise("Ask the person whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.TerminalFlags()).Because(err)
+			Advise("Ask the user whether it is needed; if not: `kenbun-mcp tokens revoke %s%s`.", created.ID, c.TerminalFlags()).Because(err)
 	}
 	return tools.NewError(tools.CodeDeclined, "the token %s was revoked by somebody else meanwhile, perhaps by another rotation; the new one of this call was revoked, and what was delivered does not work",
 		publicPrefix(old)).Advise("Look with list_tokens what is there.")
@@ -342,7 +342,7 @@ func (c *call) rotation(old *client.Token, expires *time.Time, inPlace, keepsOld
 	case inPlace:
 		question.Consequence = "A new token is made and kept where the old one is, and this server goes on with it. Then the old one is revoked: whatever else uses it loses access. This cannot be undone."
 	case keepsOld:
-		question.Consequence = "A new token is made and brought to you. The old one goes on working until you have put the new one in its place and revoke it."
+		question.Consequence = "A new token is made and delivered to you. The old one keeps working until you have put the new one in its place and revoke it."
 	}
 	return approval.Decision{
 		Kind:        audit.Token,
@@ -363,9 +363,9 @@ func rotateQuestion(token *client.Token, expires *time.Time, now time.Time, pref
 		ends = humantime.Relative(*expires, now)
 	}
 	return approval.Question{
-		Title:       "Replace this kenbun token by a new one?",
+		Title:       "Replace this kenbun token with a new one?",
 		Facts:       append(tokenFacts(token, row, now), approval.Fact{Label: "The new one expires", Value: ends}),
-		Consequence: "The new token is brought to you. Then the old one is revoked: whatever still uses it loses access. This cannot be undone.",
+		Consequence: "The new token is delivered to you. Then the old one is revoked. Whatever still uses it loses access. This cannot be undone.",
 		Agree:       "Rotate " + row.Prefix,
 		Unchanged:   "the token was not rotated",
 	}

@@ -156,7 +156,7 @@ func TestS8_WhateverStepFailsTheOldTokenWorks(t *testing.T) {
 			}))
 			return json.RawMessage(agreed), nil
 		})
-		f.callIn(t.Context(), session, "rotate_token", id(old.ID)).failed(tools.CodeDeclined, "was changed after the person was asked")
+		f.callIn(t.Context(), session, "rotate_token", id(old.ID)).failed(tools.CodeDeclined, "was changed after the user was asked")
 		f.proxy.instead(nil)
 		works(f, old.Value)
 		one(f)
@@ -334,7 +334,7 @@ func TestS8_RotateKeepsTheOldTokenUntilThePersonHasTheNewOne(t *testing.T) {
 		t.Errorf("answered %+v", got)
 	}
 	f.mustBeLive(old.ID)
-	if question := session.asked()[0].Message; !strings.Contains(question, "The old one goes on working") || strings.Contains(question, "cannot be undone") {
+	if question := session.asked()[0].Message; !strings.Contains(question, "The old one keeps working") || strings.Contains(question, "cannot be undone") {
 		t.Errorf("the person was told something else than what happened: %q", question)
 	}
 }

@@ -18,8 +18,8 @@ func updateToken(m *Manager) *tools.Tool {
 	return &tools.Tool{
 		Name:  "update_token",
 		Title: "Change a personal access token",
-		Description: "Changes the name, permissions, start or end of one of the user's tokens; its value and what is left out stay. " +
-			"The user decides about giving a token more, and about any change of one that is in use, was made or used within 30 days or would stop within 7.",
+		Description: "Changes the name, permissions, start or expiry of one of the user's tokens. Its value stays, and so does what you leave out. " +
+			"The user decides about giving a token more, and about any change to one that is in use, was created or used within 30 days, or would expire within 7.",
 		Effect:    tools.Alters,
 		Needs:     []tools.Need{tools.NeedDecisionToWiden},
 		Extension: true,
@@ -29,11 +29,11 @@ func updateToken(m *Manager) *tools.Tool {
 			{Name: "name", Kind: tools.Text, MaxLength: maxNameLength,
 				Description: "New name."},
 			{Name: "valid_from", Kind: tools.Text, MaxLength: 64,
-				Description: "When it begins, as in create_token."},
+				Description: "When it becomes valid, as in create_token."},
 			{Name: "expires", Kind: tools.Text, MaxLength: 64,
-				Description: "When it ends, as in create_token."},
+				Description: "When it expires, as in create_token."},
 			{Name: "permissions", Kind: tools.List, MaxLength: tools.MaxPermissionLength, MaxItems: tools.MaxPermissions,
-				Description: `All that it may do, or ["all"] that the role holds.`},
+				Description: `What it may do, or ["all"] that the role allows.`},
 		},
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{` +
 			`"id":{"type":"string"},"name":{"type":"string"},"prefix":{"type":"string"},"status":{"type":"string"},` +
@@ -97,8 +97,8 @@ func runUpdateToken(ctx context.Context, c *call) (*tools.Result, error) {
 			return nil, err
 		}
 		if tokenFingerprint(token) != asked {
-			return nil, tools.NewError(tools.CodeDeclined, "the token was changed by somebody else after the person was asked; it was not changed by this call").
-				Advise("Call the tool again; the person is asked anew.")
+			return nil, tools.NewError(tools.CodeDeclined, "the token was changed by somebody else after the user was asked; it was not changed by this call").
+				Advise("Call the tool again; the user is asked again.")
 		}
 	}
 	if err := c.countChange(ctx); err != nil {
@@ -178,7 +178,7 @@ func updateFailed(err error) error {
 	case errors.Is(err, client.ErrNotFound):
 		// It was there a moment ago.
 		return tools.NewError(tools.CodeUnavailable, "the API does not change this token, or no token at all; nothing was changed").
-			Advise("The person should check that the API has such changes (--api-extensions).").Because(err)
+			Advise("The user should check that the API has such changes (--api-extensions).").Because(err)
 	case errors.Is(err, client.ErrForbidden):
 		e.Next = "A token that is narrowed changes tokens within its own permissions alone, and the user's role may not hold what was asked for."
 	case errors.Is(err, client.ErrInvalid):

@@ -195,8 +195,8 @@ func TestLimitsAreTold(t *testing.T) {
 		"read only; tokens live at most 365 days":           func(p *tools.Policy) { p.ReadOnly = true },
 		"at most 12 hours":                                  func(p *tools.Policy) { p.MaxTokenLifetime = 12 * time.Hour },
 		"at most 1 day;":                                    func(p *tools.Policy) { p.MaxTokenLifetime = 24 * time.Hour },
-		"tokens that never expire only when a person agree": func(p *tools.Policy) { p.AllowNeverExpiring = true },
-		"no tokens that never expire; a person decides":     func(*tools.Policy) {},
+		"tokens that never expire only if the user agree": func(p *tools.Policy) { p.AllowNeverExpiring = true },
+		"no tokens that never expire; the user decides":     func(*tools.Policy) {},
 		"the client decides about revoking":                 func(p *tools.Policy) { p.Approval = tools.ApprovalClient },
 		"no revoking":                                       func(p *tools.Policy) { p.Approval = tools.ApprovalDeny },
 	} {
