@@ -199,7 +199,7 @@ func TestR35_AuditVerifyChecksSignatures(t *testing.T) {
 	if made.code != command.ExitDone || !strings.HasPrefix(made.stdout, "-----BEGIN PUBLIC KEY-----\n") || made.stderr != "" {
 		t.Fatalf("exit %d: %s%s", made.code, made.stdout, made.stderr)
 	}
-	mustDo(t, os.WriteFile(public, []byte(made.stdout), 0o644))
+	mustDo(t, os.WriteFile(public, []byte(made.stdout), 0o600))
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("%v, %v", info, err)
 	}

@@ -66,7 +66,7 @@ func (f *Flags) key() (ed25519.PrivateKey, error) {
 	}
 	text, err := privatefile.ReadSecret(path, maxAuditKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("--audit-key-file %s: %w", path, err)
+		return nil, fmt.Errorf("--audit-key-file: %w", err)
 	}
 	key, err := auditlog.ParsePrivateKey(text)
 	if err != nil {
