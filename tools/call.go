@@ -12,26 +12,13 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
-// API is what the tools need of kenbun, acting as one user. *client.Caller
-// implements it.
-type API interface {
-	Me(ctx context.Context) (*client.Me, error)
-	OrgUnits(ctx context.Context) ([]client.OrgUnit, error)
-	ListTokens(ctx context.Context) ([]client.Token, error)
-	ReadTokens(ctx context.Context, begin func() func(*client.Token)) error
-	CreateToken(ctx context.Context, token client.NewToken) (*client.CreatedToken, error)
-	RevokeToken(ctx context.Context, id string) error
-	UpdateToken(ctx context.Context, id string, change client.TokenChange) (*client.Token, error)
-	GrantablePermissions(ctx context.Context) ([]string, error)
-}
-
 // Caller is the user that a call acts as.
 type Caller struct {
 	// API acts as this user.
-	API API
+	API *client.Caller
 	// With returns the API as seen with another token of the same user, to find
 	// out whether that works.
-	With func(pat client.Secret) API
+	With func(pat client.Secret) *client.Caller
 	// ID tells callers apart. It is derived from the credential under a key, so
 	// that it can be compared and logged but not turned back.
 	ID string
@@ -44,7 +31,7 @@ type Caller struct {
 
 // CheckToken returns nil if the API accepts the token that api acts with. Errors are
 // those of [client.Caller.ReadTokens].
-func CheckToken(ctx context.Context, api API) error {
+func CheckToken(ctx context.Context, api *client.Caller) error {
 	_, err := api.OrgUnits(ctx)
 	if !client.AcceptsToken(err) && !errors.Is(err, client.ErrUnavailable) {
 		// Not every answer about one endpoint is about the token.
@@ -58,7 +45,7 @@ func CheckToken(ctx context.Context, api API) error {
 
 // readList reads the user's list of tokens, only to see whether the API accepts the
 // token.
-func readList(ctx context.Context, api API) error {
+func readList(ctx context.Context, api *client.Caller) error {
 	return api.ReadTokens(ctx, func() func(*client.Token) { return func(*client.Token) {} })
 }
 

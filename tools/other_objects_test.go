@@ -67,8 +67,10 @@ func TestACallAboutOtherObjectsIsNotAnsweredWithTokens(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}, "unavailable: the call was cancelled before it was done\nNext: Call again when it is wanted."},
-		"failed":   {t.Context(), func(context.Context, *tools.Call) (*tools.Result, error) { return nil, errors.New("odd") }, "internal: "},
-		"panicked": {t.Context(), func(context.Context, *tools.Call) (*tools.Result, error) { panic("odd") }, "internal: "},
+		"failed": {t.Context(), func(context.Context, *tools.Call) (*tools.Result, error) {
+			return nil, errors.New("internal.example/odd")
+		}, "internal: "},
+		"panicked": {t.Context(), func(context.Context, *tools.Call) (*tools.Result, error) { panic("internal.example/odd") }, "internal: "},
 		"403":      {t.Context(), refused(http.StatusForbidden), "forbidden: "},
 		"404":      {t.Context(), refused(http.StatusNotFound), "unavailable: "},
 	} {
@@ -79,7 +81,7 @@ func TestACallAboutOtherObjectsIsNotAnsweredWithTokens(t *testing.T) {
 				t.Fatalf("%v, %+v", err, answer)
 			}
 			text := answer.Content[0].(mcp.TextContent).Text
-			if !strings.HasPrefix(text, tc.says) || aboutTokens.MatchString(text) {
+			if !strings.HasPrefix(text, tc.says) || aboutTokens.MatchString(text) || strings.Contains(text, "internal.example") {
 				t.Errorf("the answer is %q", text)
 			}
 		})

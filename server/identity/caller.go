@@ -79,8 +79,8 @@ func (o *ownCallers) Caller(ctx context.Context) (tools.Caller, error) {
 }
 
 // withToken returns the API with another personal access token of the same user.
-func withToken(api *client.Client, credential client.Credential) func(client.Secret) tools.API {
-	return func(pat client.Secret) tools.API {
+func withToken(api *client.Client, credential client.Credential) func(client.Secret) *client.Caller {
+	return func(pat client.Secret) *client.Caller {
 		return api.As(client.Credential{PAT: pat, Session: credential.Session})
 	}
 }

@@ -120,13 +120,6 @@ func withPerson(err error) option {
 	return func(c *toolsets.Config) { c.Person = &page{decide: func(context.Context) error { return err }} }
 }
 
-// panickingMaker panics where a token is to be made.
-type panickingMaker struct{ tools.API }
-
-func (panickingMaker) CreateToken(context.Context, client.NewToken) (*client.CreatedToken, error) {
-	panic("in the middle")
-}
-
 func TestR34_CreateTokenLeavesExactlyItsEntries(t *testing.T) {
 	never := func(string) string { return createArguments("import", "never") }
 	runAudited(t, "create_token", func(string) string { return createArguments("import", "7d") }, map[string]audited{
@@ -162,7 +155,7 @@ func TestR34_CreateTokenLeavesExactlyItsEntries(t *testing.T) {
 			"revoke target=NEW name=import because=undelivered: forbidden, live"}},
 		"a panic": {before: func(_ *testing.T, f *fixture, _ string) {
 			caller := f.as(f.pat)
-			caller.API = panickingMaker{caller.API}
+			caller.API = f.panicking(http.MethodPost)
 			f.callers.set(caller)
 		}, want: []string{"create name=import: internal, unknown"}},
 	})

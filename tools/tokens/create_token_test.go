@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -222,5 +221,3 @@ func TestA2_A36_EachClockMayRefuse(t *testing.T) {
 		failed(tools.CodeInvalidArgument, "no token was made", "in the future")
 	f.mustHaveNothingNew()
 }
-
-var _ tools.API = (*client.Caller)(nil)

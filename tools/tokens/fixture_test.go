@@ -141,7 +141,7 @@ func (f *fixture) as(pat string) tools.Caller {
 	secret := client.NewSecret(pat)
 	return tools.Caller{
 		API:         f.client.As(client.Credential{PAT: secret}),
-		With:        func(pat client.Secret) tools.API { return f.client.As(client.Credential{PAT: pat}) },
+		With:        func(pat client.Secret) *client.Caller { return f.client.As(client.Credential{PAT: pat}) },
 		ID:          "caller-" + secret.Prefix(),
 		TokenPrefix: secret.Prefix(),
 		TokenSource: "the test",

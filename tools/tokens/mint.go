@@ -275,7 +275,7 @@ func shownIDs(ids []string) string {
 }
 
 // takeBack revokes a token that this call made. That it is gone is as good.
-func (c *call) takeBack(ctx context.Context, api tools.API, created *client.CreatedToken, because audit.Reason) error {
+func (c *call) takeBack(ctx context.Context, api *client.Caller, created *client.CreatedToken, because audit.Reason) error {
 	c.Trail.Next(audit.ActionRevoke, created.ID)
 	c.Trail.Step.Because = because
 	err := api.RevokeToken(ctx, created.ID)

@@ -2,6 +2,7 @@ package tokens_test
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -37,7 +38,7 @@ func TestObserver_IsToldHowEachCallEnded(t *testing.T) {
 	f.call("revoke_token", `{"id":"pat_unknown"}`).failed(tools.CodeNotFound)
 	f.callModern(`{"elicitation":{}}`, "revoke_token", `{"id":"`+f.token("x").ID+`"}`).asking()
 	caller := f.as(f.pat)
-	caller.API = panickingAPI{caller.API}
+	caller.API = f.panicking(http.MethodGet)
 	f.callers.set(caller)
 	f.call("list_tokens", `{}`).failed(tools.CodeInternal)
 	want := []string{

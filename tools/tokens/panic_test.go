@@ -1,8 +1,8 @@
 package tokens_test
 
 import (
-	"context"
 	"errors"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,24 +11,37 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// panickingAPI panics with words that nobody should read.
-type panickingAPI struct{ tools.API }
-
 const panicText = "https://internal.example/settings?secret=1"
 
-func (panickingAPI) ReadTokens(context.Context, func() func(*client.Token)) error { panic(panicText) }
+// panicsAt panics, with words that nobody should read, where the API is asked with
+// method.
+type panicsAt struct {
+	method string
+	rest   http.RoundTripper
+}
 
-// failingAPI fails with an error that is not one of the client's.
-type failingAPI struct{ tools.API }
+func (p panicsAt) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == p.method && r.URL.Path == "/settings/tokens" {
+		panic(panicText)
+	}
+	return p.rest.RoundTrip(r)
+}
 
-func (failingAPI) ReadTokens(context.Context, func() func(*client.Token)) error {
-	return errors.New(panicText)
+// panicking is the API of the fixture's user, which panics where tokens are asked for
+// with method.
+func (f *fixture) panicking(method string) *client.Caller {
+	f.t.Helper()
+	c, err := client.New(client.WithBaseURL(f.proxy.URL), client.WithTransport(panicsAt{method, http.DefaultTransport}))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return c.As(client.Credential{PAT: client.NewSecret(f.pat)})
 }
 
 func TestR33_A49_APanicCostsOneCallAndShowsNothing(t *testing.T) {
 	f := newFixture(t)
 	caller := f.as(f.pat)
-	caller.API = panickingAPI{caller.API}
+	caller.API = f.panicking(http.MethodGet)
 	f.callers.set(caller)
 	for _, call := range [][2]string{{"list_tokens", `{}`}, {"revoke_token", `{"id":"pat_1"}`}} {
 		text := f.call(call[0], call[1]).failed(tools.CodeInternal, "Next: ", "the number ").text()
@@ -49,12 +62,6 @@ func TestR33_A49_APanicCostsOneCallAndShowsNothing(t *testing.T) {
 
 func TestR32_AnErrorThatNobodyForesawShowsNothing(t *testing.T) {
 	f := newFixture(t)
-	caller := f.as(f.pat)
-	caller.API = failingAPI{caller.API}
-	f.callers.set(caller)
-	if text := f.call("list_tokens", `{}`).failed(tools.CodeInternal).text(); strings.Contains(text, "internal.example") {
-		t.Errorf("the error shows what happened inside: %q", text)
-	}
 	f.callers.err = errors.New(panicText)
 	if text := f.call("list_tokens", `{}`).failed(tools.CodeInternal).text(); strings.Contains(text, "internal.example") {
 		t.Errorf("the error shows what happened inside: %q", text)

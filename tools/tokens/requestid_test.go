@@ -1,6 +1,7 @@
 package tokens_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ func TestEveryLogLineOfACallCarriesItsRequestID(t *testing.T) {
 	f.callIn(ctx, f.asks("", nil), "create_token", createArguments("x", "1d")).ok(nil)
 	f.callIn(ctx, f.asks("", nil), "revoke_token", `{"id":"pat_unknown"}`).failed(tools.CodeNotFound)
 	caller := f.as(f.pat)
-	caller.API = panickingAPI{caller.API}
+	caller.API = f.panicking(http.MethodGet)
 	f.callers.set(caller)
 	f.callIn(ctx, f.asks("", nil), "list_tokens", `{}`).failed(tools.CodeInternal, "the number "+id+",")
 	lines := 0

@@ -303,7 +303,7 @@ const statusUnknown client.Status = "unknown"
 
 // successor is the API as it is seen once the old token is gone: with the new
 // one where the call itself ran on the old.
-func (c *call) successor(old *client.Token, created *client.CreatedToken) tools.API {
+func (c *call) successor(old *client.Token, created *client.CreatedToken) *client.Caller {
 	if c.inUse(old) || created.Permissions == nil && futureStart(&created.Token, c.Now) == nil {
 		return c.Caller.With(created.Value)
 	}

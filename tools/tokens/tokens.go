@@ -158,7 +158,7 @@ func (c *call) token(ctx context.Context, id string) (*client.Token, error) {
 
 // Find returns the token id as the list has it, nil if the list has no such token.
 // Errors are those of the list.
-func Find(ctx context.Context, api tools.API, id string) (*client.Token, error) {
+func Find(ctx context.Context, api *client.Caller, id string) (*client.Token, error) {
 	var found *client.Token
 	err := api.ReadTokens(ctx, func() func(*client.Token) {
 		found = nil

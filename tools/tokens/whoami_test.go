@@ -192,13 +192,13 @@ func TestR31_A3_WhoamiShowsHostileTextOnOneLine(t *testing.T) {
 
 func TestLimitsAreTold(t *testing.T) {
 	for words, change := range map[string]func(*tools.Policy){
-		"read only; tokens live at most 365 days":           func(p *tools.Policy) { p.ReadOnly = true },
-		"at most 12 hours":                                  func(p *tools.Policy) { p.MaxTokenLifetime = 12 * time.Hour },
-		"at most 1 day;":                                    func(p *tools.Policy) { p.MaxTokenLifetime = 24 * time.Hour },
+		"read only; tokens live at most 365 days":         func(p *tools.Policy) { p.ReadOnly = true },
+		"at most 12 hours":                                func(p *tools.Policy) { p.MaxTokenLifetime = 12 * time.Hour },
+		"at most 1 day;":                                  func(p *tools.Policy) { p.MaxTokenLifetime = 24 * time.Hour },
 		"tokens that never expire only if the user agree": func(p *tools.Policy) { p.AllowNeverExpiring = true },
-		"no tokens that never expire; the user decides":     func(*tools.Policy) {},
-		"the client decides about revoking":                 func(p *tools.Policy) { p.Approval = tools.ApprovalClient },
-		"no revoking":                                       func(p *tools.Policy) { p.Approval = tools.ApprovalDeny },
+		"no tokens that never expire; the user decides":   func(*tools.Policy) {},
+		"the client decides about revoking":               func(p *tools.Policy) { p.Approval = tools.ApprovalClient },
+		"no revoking":                                     func(p *tools.Policy) { p.Approval = tools.ApprovalDeny },
 	} {
 		var got identity
 		newFixture(t, withPolicy(change)).call("whoami", `{}`).ok(&got)

@@ -212,7 +212,7 @@ func (c *Connection) Caller(ctx context.Context) (tools.Caller, error) {
 	}
 	return tools.Caller{
 		API: c.API.As(credential),
-		With: func(pat client.Secret) tools.API {
+		With: func(pat client.Secret) *client.Caller {
 			return c.API.As(client.Credential{PAT: pat, Session: credential.Session})
 		},
 		TokenPrefix: credential.PAT.Prefix(),

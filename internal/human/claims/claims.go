@@ -183,15 +183,11 @@ func errCannotKeep(err error) error {
 
 // Deliver implements tokens.Deliverer.
 func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
-	if caller.ID == "" {
-		return tokens.Receipt{}, errors.New("it is not known which user could claim the token")
-	}
-	deriver, ok := caller.API.(claimkey.Deriver)
-	if !ok {
+	if caller.ID == "" || caller.API == nil {
 		return tokens.Receipt{}, errors.New("it is not known which user could claim the token")
 	}
 	id := idPrefix + rand.Text()
-	keys, err := claimkey.Derive(deriver, id)
+	keys, err := claimkey.Derive(caller.API, id)
 	if err != nil {
 		return tokens.Receipt{}, fmt.Errorf("it is not known which user could claim the token: %w", err)
 	}

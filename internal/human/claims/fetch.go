@@ -114,11 +114,10 @@ func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Cl
 
 // open opens what was sealed for the caller.
 func open(id string, held *claim, caller tools.Caller) (client.Secret, error) {
-	deriver, ok := caller.API.(claimkey.Deriver)
-	if !ok {
+	if caller.API == nil {
 		return client.Secret{}, claimkey.ErrNotSealed
 	}
-	keys, err := claimkey.Derive(deriver, id)
+	keys, err := claimkey.Derive(caller.API, id)
 	if err != nil {
 		return client.Secret{}, err
 	}

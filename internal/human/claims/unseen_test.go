@@ -17,7 +17,7 @@ func TestP22_ATokenThatIsNotAcceptedAnyMoreIsNotCalledRevoked(t *testing.T) {
 	const uncertain = "it is not certain that "
 	wantUncertain := func(t *testing.T, r *replicas, id, tokenID string) {
 		t.Helper()
-		keys, err := claimkey.Derive(r.ada.API.(claimkey.Deriver), id)
+		keys, err := claimkey.Derive(r.ada.API, id)
 		if err != nil {
 			t.Fatal(err)
 		}

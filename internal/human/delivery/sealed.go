@@ -12,7 +12,6 @@ import (
 	"filippo.io/age/armor"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
@@ -74,8 +73,8 @@ func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.
 	}
 	host, _ := ctx.Value(serverNameKey{}).(string)
 	label := sealedLabel{Server: host, ID: token.ID, Name: token.Name, Prefix: token.Prefix}
-	if deriver, ok := caller.API.(claimkey.Deriver); ok {
-		if label.MAC, err = label.mac(deriver, token.Value); err != nil {
+	if caller.API != nil {
+		if label.MAC, err = label.mac(caller.API, token.Value); err != nil {
 			return tokens.Receipt{}, err
 		}
 	}

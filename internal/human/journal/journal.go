@@ -123,15 +123,14 @@ func utc(at *time.Time) *time.Time {
 
 // callerName stands for a caller's token in the files.
 func (j *Journal) callerName(ctx context.Context, folder *journalFolder, caller tools.Caller) (string, error) {
-	named, ok := caller.API.(interface{ Fingerprint(key []byte) string })
-	if !ok {
+	if caller.API == nil {
 		return "", errors.New("the journal cannot tell this caller from others")
 	}
 	key, err := folder.key(ctx)
 	if err != nil {
 		return "", err
 	}
-	return named.Fingerprint(key), nil
+	return caller.API.Fingerprint(key), nil
 }
 
 // newFile makes a file and takes its lock. Somebody who cleans up may be

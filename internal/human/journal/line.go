@@ -102,13 +102,10 @@ func (r *journalRecord) isValid() bool {
 type journalSigner struct{ key []byte }
 
 func newJournalSigner(caller tools.Caller) (journalSigner, error) {
-	deriver, ok := caller.API.(interface {
-		DeriveKey(purpose, info string) ([]byte, error)
-	})
-	if !ok {
+	if caller.API == nil {
 		return journalSigner{}, errors.New("the journal cannot authenticate entries of this caller")
 	}
-	key, err := deriver.DeriveKey(purpose, "entries")
+	key, err := caller.API.DeriveKey(purpose, "entries")
 	return journalSigner{key}, err
 }
 
