@@ -71,7 +71,7 @@ func settle(flag *pflag.Flag) error {
 
 // PathFlags are the flags that hold a path, with what stands before it.
 var PathFlags = map[string]string{
-	"audit-log": "", "ca-file": "", "deliver-dir": "", "deliver-env-file": "", "embedded-store": "", "identity-file": "", "journal-dir": "",
+	"audit-key-file": "", "audit-log": "", "ca-file": "", "deliver-dir": "", "deliver-env-file": "", "embedded-store": "", "identity-file": "", "journal-dir": "",
 	"listen": "unix:", "pat-file": "", "pepper-file": "", "server-key-file": "", "session-token-file": "", "state-key-file": "", "store": "sqlite:",
 	"tls-cert-file": "", "tls-key-file": "",
 }
