@@ -55,6 +55,33 @@ func TestR24_BodyAtTheLimitAndBeyondIt(t *testing.T) {
 	}
 }
 
+func TestR24_AClientThatIsStillSendingGetsTheAnswer(t *testing.T) {
+	h := serveHTTP(t)
+	for name, framing := range map[string]string{
+		"a length": "Content-Length: 3145728\r\n\r\n",
+		"chunks":   "Transfer-Encoding: chunked\r\n\r\n200000\r\n",
+	} {
+		connection, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n" +
+			"Authorization: Bearer " + h.pat + "\r\n" + framing
+		if _, err := io.WriteString(connection, head+strings.Repeat(" ", 1<<20+64<<10)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		// The kernel would reset the connection by now.
+		time.Sleep(100 * time.Millisecond)
+		answer, err := io.ReadAll(connection)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413") {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+		if err := connection.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestR24_HeadAtTheLimitAndBeyondIt(t *testing.T) {
 	h := serveHTTP(t)
 	for size, want := range map[int]string{15 << 10: "200", 16<<10 + 1: "431", 64 << 10: "431"} {

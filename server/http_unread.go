@@ -3,6 +3,7 @@ package server
 import (
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -93,4 +94,20 @@ func (u *unreadWriter) settle() {
 	u.Header().Set("Connection", "close")
 	// After the answer net/http tries to read the rest once more.
 	_ = controller.SetReadDeadline(time.Now())
+	lingerAfterAnswer(u.ResponseWriter)
+}
+
+// lingerAfterAnswer makes net/http wait half a second between the answer and the end
+// of the connection. Otherwise the kernel resets a connection of which something was
+// not read, and a client that is still sending may lose the answer. net/http waits
+// only where a body went beyond the limit of an [http.MaxBytesReader].
+func lingerAfterAnswer(w http.ResponseWriter) {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = wrapper.Unwrap()
+	}
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("beyond")), 0).Read(make([]byte, 1)) // always beyond the limit
 }
