@@ -1,6 +1,7 @@
 package server
 
 import (
+	"iter"
 	"net/http"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -45,14 +46,22 @@ var refusalReasons = []reason{
 // noteReason has the log line of the request that w answers tell why it was refused.
 // cause is how the API could not be asked, where that is the reason.
 func noteReason(w http.ResponseWriter, why reason, cause client.Cause) {
-	for w != nil {
-		if recorder, ok := w.(*statusRecorder); ok {
+	for writer := range writers(w) {
+		if recorder, ok := writer.(*statusRecorder); ok {
 			recorder.reason, recorder.cause = why, cause
 		}
-		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return
+	}
+}
+
+// writers are w and what it wraps, the outermost first.
+func writers(w http.ResponseWriter) iter.Seq[http.ResponseWriter] {
+	return func(yield func(http.ResponseWriter) bool) {
+		for w != nil && yield(w) {
+			wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+			if !ok {
+				return
+			}
+			w = wrapper.Unwrap()
 		}
-		w = wrapper.Unwrap()
 	}
 }
