@@ -2,6 +2,7 @@ package edge
 
 import (
 	"encoding/json"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,15 +41,23 @@ func SendProblem(w http.ResponseWriter, status int, p Problem, cause string) {
 
 // NoteReason adds to the request's log line why it was refused.
 func NoteReason(w http.ResponseWriter, why Reason, cause string) {
-	for w != nil {
-		if recorder, ok := w.(*statusRecorder); ok {
+	for writer := range writers(w) {
+		if recorder, ok := writer.(*statusRecorder); ok {
 			recorder.reason, recorder.cause = why, cause
 		}
-		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return
+	}
+}
+
+// writers yields w and what it wraps, the outermost first.
+func writers(w http.ResponseWriter) iter.Seq[http.ResponseWriter] {
+	return func(yield func(http.ResponseWriter) bool) {
+		for w != nil && yield(w) {
+			wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+			if !ok {
+				return
+			}
+			w = wrapper.Unwrap()
 		}
-		w = wrapper.Unwrap()
 	}
 }
 

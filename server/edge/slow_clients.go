@@ -119,12 +119,8 @@ func (u *unreadWriter) settle() {
 // client that is still sending may lose the answer. net/http waits only if a body
 // exceeded the limit of an [http.MaxBytesReader].
 func lingerAfterAnswer(w http.ResponseWriter) {
-	for {
-		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			break
-		}
-		w = wrapper.Unwrap()
+	for writer := range writers(w) {
+		w = writer // the last one is that of net/http
 	}
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("beyond")), 0).Read(make([]byte, 1)) // always exceeds the limit
 }
