@@ -76,6 +76,16 @@ func (h *house) address(t *testing.T) string {
 	}
 }
 
+// runOut ends the time of the page at address.
+func (h *house) runOut(t *testing.T, address string) {
+	t.Helper()
+	at, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.find(at.Path).endAfter(0)
+}
+
 func (h *house) openPages() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

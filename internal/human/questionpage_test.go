@@ -104,7 +104,8 @@ func TestR37_EverythingElseIsNoYes(t *testing.T) {
 		mustBeNothing(t, post(t, a.address, form))
 	})
 	t.Run("too late", func(t *testing.T) {
-		a := h.ask(t.Context(), t, 150*time.Millisecond)
+		a := h.ask(t.Context(), t, atLeisure)
+		h.runOut(t, a.address)
 		if err := mustReceive(t, a.end); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Decide returned %v", err)
 		}

@@ -160,7 +160,8 @@ func TestA33_WhatIsNotAskedForIsNotDelivered(t *testing.T) {
 	})
 	t.Run("too late", func(t *testing.T) {
 		h := newHouse(t)
-		d := h.deliver(t.Context(), t, 150*time.Millisecond)
+		d := h.deliver(t.Context(), t, atLeisure)
+		h.runOut(t, d.address)
 		if end := d.wait(t); !errors.As(end.err, &told) || told.Code != tools.CodeCannotDeliver || !strings.Contains(told.Message, "nobody asked for the value") {
 			t.Errorf("Deliver returned %v", end.err)
 		}
