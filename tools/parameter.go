@@ -2,6 +2,7 @@ package tools
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -47,52 +48,39 @@ const (
 // inputSchema renders parameters as a JSON Schema without unions, references or
 // combinators, which some clients cannot read.
 func inputSchema(parameters []Parameter) json.RawMessage {
-	var b strings.Builder
-	b.WriteString(`{"type":"object","properties":{`)
-	var required []string
-	for i, p := range parameters {
-		if i > 0 {
-			b.WriteByte(',')
+	type property struct {
+		Type                 Kind              `json:"type"`
+		Enum                 []string          `json:"enum,omitempty"`
+		MaxLength            int               `json:"maxLength,omitempty"`
+		Items                map[string]string `json:"items,omitempty"`
+		AdditionalProperties map[string]string `json:"additionalProperties,omitempty"`
+		Minimum              *int              `json:"minimum,omitempty"`
+		Maximum              *int              `json:"maximum,omitempty"`
+		Default              any               `json:"default,omitempty"`
+		Description          string            `json:"description"`
+	}
+	aText := map[string]string{"type": string(Text)}
+	var properties, required []string
+	for _, p := range parameters {
+		schema := property{Type: p.Kind, Enum: p.Choices, Default: p.Default, Description: p.Description}
+		switch p.Kind {
+		case Text:
+			schema.MaxLength = p.MaxLength
+		case List:
+			schema.Items = aText
+		case TextMap:
+			schema.AdditionalProperties = aText
+		case Integer:
+			schema.Minimum, schema.Maximum = &p.Min, &p.Max
 		}
-		b.Write(MustMarshal(p.Name))
-		b.WriteString(`:{"type":`)
-		b.Write(MustMarshal(string(p.Kind)))
-		if len(p.Choices) > 0 {
-			b.WriteString(`,"enum":`)
-			b.Write(MustMarshal(p.Choices))
-		}
-		if p.Kind == Text && p.MaxLength > 0 {
-			b.WriteString(`,"maxLength":`)
-			b.Write(MustMarshal(p.MaxLength))
-		}
-		if p.Kind == List {
-			b.WriteString(`,"items":{"type":"string"}`)
-		}
-		if p.Kind == TextMap {
-			b.WriteString(`,"additionalProperties":{"type":"string"}`)
-		}
-		if p.Kind == Integer {
-			b.WriteString(`,"minimum":`)
-			b.Write(MustMarshal(p.Min))
-			b.WriteString(`,"maximum":`)
-			b.Write(MustMarshal(p.Max))
-		}
-		if p.Default != nil {
-			b.WriteString(`,"default":`)
-			b.Write(MustMarshal(p.Default))
-		}
-		b.WriteString(`,"description":`)
-		b.Write(MustMarshal(p.Description))
-		b.WriteByte('}')
+		properties = append(properties, fmt.Sprintf("%s:%s", MustMarshal(p.Name), MustMarshal(schema)))
 		if p.Required {
 			required = append(required, p.Name)
 		}
 	}
-	b.WriteByte('}')
-	if len(required) > 0 {
-		b.WriteString(`,"required":`)
-		b.Write(MustMarshal(required))
-	}
-	b.WriteString(`,"additionalProperties":false}`)
-	return json.RawMessage(b.String())
+	rest := struct {
+		Required             []string `json:"required,omitempty"`
+		AdditionalProperties bool     `json:"additionalProperties"`
+	}{Required: required}
+	return json.RawMessage(fmt.Sprintf(`{"type":"object","properties":{%s},%s`, strings.Join(properties, ","), MustMarshal(rest)[1:]))
 }

@@ -3,103 +3,61 @@ package tools
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
 
-// policyRule says how one setting of two policies becomes the stricter of both,
-// by the name of its flag.
+// policyRule says how one setting of two policies becomes the stricter of both. key
+// is the name of the setting's flag.
 type policyRule struct {
 	key string
 	// merge puts the stricter setting of a and b into out.
-	merge func(a, b Policy, out *Policy) error
+	merge func(a, b Policy, out *Policy)
 	// weaker reports whether a allows what b does not.
 	weaker func(a, b Policy) bool
 }
 
-// errNothingLeft is what two lists without a common name allow. An empty list
-// would mean all.
-var errNothingLeft = errors.New("the flags and the policy file have no tool in common: name at least one in both")
-
-var policyRules = []policyRule{
-	{"read-only",
-		func(a, b Policy, out *Policy) error { out.ReadOnly = a.ReadOnly || b.ReadOnly; return nil },
-		func(a, b Policy) bool { return !a.ReadOnly && b.ReadOnly }},
-	{"toolsets",
-		func(a, b Policy, out *Policy) (err error) {
-			out.Toolsets, err = inBoth(a.Toolsets, b.Toolsets)
-			return err
-		},
-		func(a, b Policy) bool { return allowsMore(a.Toolsets, b.Toolsets) }},
-	{"tools",
-		func(a, b Policy, out *Policy) (err error) { out.Only, err = inBoth(a.Only, b.Only); return err },
-		func(a, b Policy) bool { return allowsMore(a.Only, b.Only) }},
-	{"exclude-tools",
-		func(a, b Policy, out *Policy) error {
-			out.Exclude = slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.Exclude, b.Exclude))))
-			return nil
-		},
-		func(a, b Policy) bool {
-			return slices.ContainsFunc(b.Exclude, func(name string) bool { return !slices.Contains(a.Exclude, name) })
-		}},
-	{"max-token-lifetime",
-		func(a, b Policy, out *Policy) error {
-			out.MaxTokenLifetime = min(a.MaxTokenLifetime, b.MaxTokenLifetime)
-			return nil
-		},
-		func(a, b Policy) bool { return a.MaxTokenLifetime > b.MaxTokenLifetime }},
-	// It has no flag.
-	{"the shortest lifetime",
-		func(a, b Policy, out *Policy) error {
-			out.MinTokenLifetime = max(a.MinTokenLifetime, b.MinTokenLifetime)
-			return nil
-		},
-		func(a, b Policy) bool { return a.MinTokenLifetime < b.MinTokenLifetime }},
-	{"max-tokens-per-day",
-		func(a, b Policy, out *Policy) error {
-			out.MaxTokensPerDay = a.MaxTokensPerDay
-			if bound(b.MaxTokensPerDay) < bound(a.MaxTokensPerDay) {
-				out.MaxTokensPerDay = b.MaxTokensPerDay
-			}
-			return nil
-		},
-		func(a, b Policy) bool { return bound(a.MaxTokensPerDay) > bound(b.MaxTokensPerDay) }},
-	{"max-changes-per-minute",
-		func(a, b Policy, out *Policy) error {
-			out.MaxChangesPerMinute = a.MaxChangesPerMinute
-			if bound(b.MaxChangesPerMinute) < bound(a.MaxChangesPerMinute) {
-				out.MaxChangesPerMinute = b.MaxChangesPerMinute
-			}
-			return nil
-		},
-		func(a, b Policy) bool { return bound(a.MaxChangesPerMinute) > bound(b.MaxChangesPerMinute) }},
-	{"allow-never-expiring",
-		func(a, b Policy, out *Policy) error {
-			out.AllowNeverExpiring = a.AllowNeverExpiring && b.AllowNeverExpiring
-			return nil
-		},
-		func(a, b Policy) bool { return a.AllowNeverExpiring && !b.AllowNeverExpiring }},
-	{"allow-self-revoke",
-		func(a, b Policy, out *Policy) error {
-			out.AllowSelfRevoke = a.AllowSelfRevoke && b.AllowSelfRevoke
-			return nil
-		},
-		func(a, b Policy) bool { return a.AllowSelfRevoke && !b.AllowSelfRevoke }},
-	{"approval",
-		func(a, b Policy, out *Policy) error {
-			out.Approval = a.Approval
-			if strictness(b.Approval) > strictness(a.Approval) {
-				out.Approval = b.Approval
-			}
-			return nil
-		},
-		func(a, b Policy) bool { return strictness(a.Approval) < strictness(b.Approval) }},
+// setting is the rule for one field. stricter(a, b) is a exactly if a allows nothing
+// that b does not.
+func setting[T comparable](key string, field func(*Policy) *T, stricter func(a, b T) T) policyRule {
+	return policyRule{key,
+		func(a, b Policy, out *Policy) { *field(out) = stricter(*field(&a), *field(&b)) },
+		func(a, b Policy) bool { return stricter(*field(&a), *field(&b)) != *field(&a) }}
 }
 
-// WeakestPolicy restricts nothing: it is where a policy begins that says only
-// some of it. It is no policy to serve with.
+// names is the same for a list.
+func names(key string, field func(*Policy) *[]string, stricter func(a, b []string) []string) policyRule {
+	return policyRule{key,
+		func(a, b Policy, out *Policy) { *field(out) = stricter(*field(&a), *field(&b)) },
+		func(a, b Policy) bool { return !slices.Equal(stricter(*field(&a), *field(&b)), *field(&a)) }}
+}
+
+var policyRules = []policyRule{
+	setting("read-only", func(p *Policy) *bool { return &p.ReadOnly }, either),
+	names("toolsets", func(p *Policy) *[]string { return &p.Toolsets }, inBoth),
+	names("tools", func(p *Policy) *[]string { return &p.Only }, inBoth),
+	names("exclude-tools", func(p *Policy) *[]string { return &p.Exclude }, inEither),
+	setting("max-token-lifetime", func(p *Policy) *time.Duration { return &p.MaxTokenLifetime }, func(a, b time.Duration) time.Duration { return min(a, b) }),
+	// It has no flag.
+	setting("the shortest lifetime", func(p *Policy) *time.Duration { return &p.MinTokenLifetime }, func(a, b time.Duration) time.Duration { return max(a, b) }),
+	setting("max-tokens-per-day", func(p *Policy) *int { return &p.MaxTokensPerDay }, lowerBound),
+	setting("max-changes-per-minute", func(p *Policy) *int { return &p.MaxChangesPerMinute }, lowerBound),
+	setting("allow-never-expiring", func(p *Policy) *bool { return &p.AllowNeverExpiring }, both),
+	setting("allow-self-revoke", func(p *Policy) *bool { return &p.AllowSelfRevoke }, both),
+	setting("approval", func(p *Policy) *Approval { return &p.Approval }, func(a, b Approval) Approval {
+		strictness := []Approval{ApprovalClient, ApprovalAsk, ApprovalDeny}
+		if slices.Index(strictness, b) > slices.Index(strictness, a) {
+			return b
+		}
+		return a
+	}),
+}
+
+// WeakestPolicy restricts nothing. A policy that sets only some fields starts with
+// it. It is not a policy to serve with.
 func WeakestPolicy() Policy {
-	return Policy{MaxTokenLifetime: time.Duration(1<<63 - 1), AllowNeverExpiring: true, AllowSelfRevoke: true, Approval: ApprovalClient}
+	return Policy{MaxTokenLifetime: math.MaxInt64, AllowNeverExpiring: true, AllowSelfRevoke: true, Approval: ApprovalClient}
 }
 
 // Stricter returns a policy that allows what both p and other allow, and nothing
@@ -107,9 +65,11 @@ func WeakestPolicy() Policy {
 func (p Policy) Stricter(other Policy) (Policy, error) {
 	stricter := Policy{FromFile: p.FromFile || other.FromFile}
 	for _, rule := range policyRules {
-		if err := rule.merge(p, other, &stricter); err != nil {
-			return Policy{}, err
-		}
+		rule.merge(p, other, &stricter)
+	}
+	// An empty list would mean all.
+	if len(p.Toolsets) > 0 && len(stricter.Toolsets) == 0 || len(p.Only) > 0 && len(stricter.Only) == 0 {
+		return Policy{}, errors.New("the flags and the policy file have no tool in common: name at least one in both")
 	}
 	if stricter.MinTokenLifetime > stricter.MaxTokenLifetime {
 		return Policy{}, fmt.Errorf("the longest lifetime of a token must be at least %s, which is the shortest", stricter.MinTokenLifetime)
@@ -117,8 +77,7 @@ func (p Policy) Stricter(other Policy) (Policy, error) {
 	return stricter, nil
 }
 
-// WeakerThan returns the names of the flags by which p allows what other does
-// not.
+// WeakerThan returns the names of the flags by which p allows what other does not.
 func (p Policy) WeakerThan(other Policy) []string {
 	var keys []string
 	for _, rule := range policyRules {
@@ -129,46 +88,30 @@ func (p Policy) WeakerThan(other Policy) []string {
 	return keys
 }
 
+func either(a, b bool) bool { return a || b }
+
+func both(a, b bool) bool { return a && b }
+
+// lowerBound returns the lower of two numbers, where zero means no bound.
+func lowerBound(a, b int) int {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // inBoth returns what two lists have in common, where an empty list means all.
-func inBoth(a, b []string) ([]string, error) {
+func inBoth(a, b []string) []string {
 	switch {
 	case len(a) == 0:
-		return b, nil
+		return b
 	case len(b) == 0:
-		return a, nil
+		return a
 	}
-	var both []string
-	for _, name := range a {
-		if slices.Contains(b, name) {
-			both = append(both, name)
-		}
-	}
-	if len(both) == 0 {
-		return nil, errNothingLeft
-	}
-	return both, nil
+	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return !slices.Contains(b, name) })
 }
 
-// allowsMore reports whether a holds what b does not, where an empty list means
-// all.
-func allowsMore(a, b []string) bool {
-	switch {
-	case len(b) == 0:
-		return false
-	case len(a) == 0:
-		return true
-	}
-	return slices.ContainsFunc(a, func(name string) bool { return !slices.Contains(b, name) })
-}
-
-// bound reads a number of which zero means any.
-func bound(n int) int {
-	if n == 0 {
-		return int(^uint(0) >> 1)
-	}
-	return n
-}
-
-func strictness(approval Approval) int {
-	return slices.Index([]Approval{ApprovalClient, ApprovalAsk, ApprovalDeny}, approval)
+// inEither returns a, and after it what b has besides.
+func inEither(a, b []string) []string {
+	return append(slices.Clone(a), slices.DeleteFunc(slices.Clone(b), func(name string) bool { return slices.Contains(a, name) })...)
 }
