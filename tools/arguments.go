@@ -4,18 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
 )
 
-// Arguments are the values of a call that passed the check against the tool's
-// parameters, defaults filled in: a string for Text, an int for Integer, a bool for
-// Boolean, a []string for List, a map[string]string for TextMap. An optional argument that says nothing is not among them.
+// Arguments are the checked arguments of a call, with defaults filled in: a string for
+// Text, an int for Integer, a bool for Boolean, a []string for List, a
+// map[string]string for TextMap. Absent optional arguments are not included.
 type Arguments map[string]any
 
 // Text returns the text of name, "" if there is no such argument.
@@ -51,9 +51,9 @@ func (a Arguments) List(name string) []string {
 	return items
 }
 
-// parseArguments checks raw against the tool's parameters as strictly as the
-// schema announces: encoding/json alone would take a name in another case, a
-// repeated name and unknown names. Each error says what is allowed instead.
+// parseArguments checks raw against the tool's parameters as strictly as the schema
+// says. encoding/json alone would accept a name in another case, a repeated name and
+// unknown names. Each error says what is allowed instead.
 func (t *Tool) parseArguments(raw json.RawMessage) (Arguments, error) {
 	values := Arguments{}
 	for _, p := range t.Parameters {
@@ -82,8 +82,7 @@ func (t *Tool) parseArguments(raw json.RawMessage) (Arguments, error) {
 	}
 	for _, p := range t.Parameters {
 		if _, ok := values[p.Name]; p.Required && !ok {
-			return nil, InvalidArgument("%q is missing", p.Name).
-				Advise("Give %q: %s", p.Name, p.Description)
+			return nil, p.wrong("%q is missing", p.Name)
 		}
 	}
 	return values, nil
@@ -121,10 +120,9 @@ func (t *Tool) parameterNames() string {
 	return strings.Join(names, ", ")
 }
 
-// absent reports whether raw, the value of an argument that may be left out,
-// means that it is. Some clients send every argument that a schema has. They
-// write null for what the model left out, or "". An empty list is not absent:
-// permissions of [] must not come to mean all permissions.
+// absent reports whether raw means that an optional argument was left out. Some
+// clients send every argument of the schema, with null or "" for those that the model
+// left out. An empty list is not absent: permissions of [] must not mean all.
 func (p *Parameter) absent(raw json.RawMessage) bool {
 	if p.Required {
 		return false
@@ -132,14 +130,18 @@ func (p *Parameter) absent(raw json.RawMessage) bool {
 	return string(raw) == "null" || p.Kind != List && p.Kind != TextMap && isBlankText(raw, p.Kind != Text)
 }
 
-// isBlankText reports whether raw is an empty text. Where trim is set, blanks
-// alone are empty, too.
+// isBlankText reports whether raw is an empty text, or only blanks if trim is set.
 func isBlankText(raw json.RawMessage, trim bool) bool {
 	var s string
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return false
 	}
 	return s == "" || trim && strings.TrimSpace(s) == ""
+}
+
+// wrong is the error for a value that the description of p explains best.
+func (p *Parameter) wrong(format string, args ...any) *Error {
+	return InvalidArgument(format, args...).Advise("Give %q: %s", p.Name, p.Description)
 }
 
 func (p *Parameter) decode(raw json.RawMessage) (any, error) {
@@ -157,8 +159,8 @@ func (p *Parameter) decode(raw json.RawMessage) (any, error) {
 	}
 }
 
-// decodeBoolean takes true or false. Where the argument is optional it takes them in
-// quotes as well, since some models put quotes around every value.
+// decodeBoolean accepts true and false. For an optional argument it accepts them in
+// quotes as well, since some models quote every value.
 func (p *Parameter) decodeBoolean(raw json.RawMessage) (any, error) {
 	word := string(raw)
 	if raw[0] == '"' && !p.Required {
@@ -177,24 +179,20 @@ func (p *Parameter) decodeBoolean(raw json.RawMessage) (any, error) {
 
 func (p *Parameter) decodeTextMap(raw json.RawMessage) (any, error) {
 	if raw[0] != '{' {
-		return nil, InvalidArgument("%q must be an object, not %s", p.Name, jsonKind(raw)).
-			Advise("Give %q: %s", p.Name, p.Description)
+		return nil, p.wrong("%q must be an object, not %s", p.Name, jsonKind(raw))
 	}
 	members, err := decodeObject(raw)
 	if err != nil {
-		return nil, InvalidArgument("%q cannot be read: %s", p.Name, err).
-			Advise("Give %q: %s", p.Name, p.Description)
+		return nil, p.wrong("%q cannot be read: %s", p.Name, err)
 	}
-	if n := len(members); n == 0 || n > p.MaxItems {
-		return nil, InvalidArgument("%q has %d entries", p.Name, n).
-			Advise("Give 1 to %d, or leave it out.", p.MaxItems)
+	if err := p.checkCount(len(members)); err != nil {
+		return nil, err
 	}
 	texts := make(map[string]string, len(members))
 	for _, m := range members {
 		var text string
 		if m.value[0] != '"' || json.Unmarshal(m.value, &text) != nil {
-			return nil, InvalidArgument("%q of %q must be text in quotes, not %s", Shown(m.name, 40), p.Name, jsonKind(m.value)).
-				Advise("Give %q: %s", p.Name, p.Description)
+			return nil, p.wrong("%q of %q must be text in quotes, not %s", Shown(m.name, 40), p.Name, jsonKind(m.value))
 		}
 		if n := max(utf8.RuneCountInString(m.name), utf8.RuneCountInString(text)); p.MaxLength > 0 && n > p.MaxLength || m.name == "" {
 			return nil, InvalidArgument("an entry of %q has %d characters", p.Name, n).
@@ -205,21 +203,25 @@ func (p *Parameter) decodeTextMap(raw json.RawMessage) (any, error) {
 	return texts, nil
 }
 
+func (p *Parameter) checkCount(n int) error {
+	if n > 0 && n <= p.MaxItems {
+		return nil
+	}
+	return InvalidArgument("%q has %d entries", p.Name, n).Advise("Give 1 to %d, or leave it out.", p.MaxItems)
+}
+
 func (p *Parameter) decodeList(raw json.RawMessage) (any, error) {
 	var items []json.RawMessage
 	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil {
-		return nil, InvalidArgument("%q must be a list of texts, not %s", p.Name, jsonKind(raw)).
-			Advise("Give %q: %s", p.Name, p.Description)
+		return nil, p.wrong("%q must be a list of texts, not %s", p.Name, jsonKind(raw))
 	}
-	if n := len(items); n == 0 || n > p.MaxItems {
-		return nil, InvalidArgument("%q has %d entries", p.Name, n).
-			Advise("Give 1 to %d, or leave it out.", p.MaxItems)
+	if err := p.checkCount(len(items)); err != nil {
+		return nil, err
 	}
 	texts := make([]string, len(items))
 	for i, item := range items {
 		if item[0] != '"' || json.Unmarshal(item, &texts[i]) != nil {
-			return nil, InvalidArgument("%q must hold texts in quotes, not %s", p.Name, jsonKind(item)).
-				Advise("Give %q: %s", p.Name, p.Description)
+			return nil, p.wrong("%q must hold texts in quotes, not %s", p.Name, jsonKind(item))
 		}
 		if n := utf8.RuneCountInString(texts[i]); p.MaxLength > 0 && n > p.MaxLength {
 			return nil, InvalidArgument("an entry of %q has %d characters", p.Name, n).
@@ -232,14 +234,11 @@ func (p *Parameter) decodeList(raw json.RawMessage) (any, error) {
 func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 	var s string
 	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return nil, InvalidArgument("%q must be text in quotes, not %s", p.Name, jsonKind(raw)).
-			Advise("Give %q: %s", p.Name, p.Description)
+		return nil, p.wrong("%q must be text in quotes, not %s", p.Name, jsonKind(raw))
 	}
 	if len(p.Choices) > 0 {
-		for _, choice := range p.Choices {
-			if s == choice {
-				return s, nil
-			}
+		if slices.Contains(p.Choices, s) {
+			return s, nil
 		}
 		return nil, InvalidArgument("%q cannot be %q", p.Name, Shown(s, 40)).
 			Advise("Use one of: %s.", strings.Join(p.Choices, ", "))
@@ -251,11 +250,11 @@ func (p *Parameter) decodeText(raw json.RawMessage) (any, error) {
 	return s, nil
 }
 
-// digits is the form in which a text can stand for a whole number.
+// digits matches a quoted whole number.
 var digits = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^-?[0-9]{1,20}(\.0+)?$`) })
 
-// decodeInteger takes a number. Where the argument is optional it takes digits
-// in a text as well, since some models put quotes around every value.
+// decodeInteger accepts a number. For an optional argument it accepts digits in quotes
+// as well, since some models quote every value.
 func (p *Parameter) decodeInteger(raw json.RawMessage) (any, error) {
 	allowed := fmt.Sprintf("Give a whole number from %d to %d, without quotes.", p.Min, p.Max)
 	number := string(raw)
@@ -298,48 +297,35 @@ type member struct {
 	value json.RawMessage
 }
 
-// decodeObject reads the members of one JSON object and refuses a repeated
-// name, since two readers of the same text must not see different arguments.
-// No text at all, and null, are an object without members.
+// decodeObject reads the members of one JSON object. It refuses a repeated name, since
+// two readers of the same text must not see different arguments. Empty text and null
+// are an object without members.
 func decodeObject(raw json.RawMessage) ([]member, error) {
-	trimmed := bytes.TrimSpace(raw)
-	if len(trimmed) == 0 || string(trimmed) == "null" {
+	raw = bytes.TrimSpace(raw)
+	switch {
+	case len(raw) == 0, string(raw) == "null":
 		return nil, nil
-	}
-	if !utf8.Valid(trimmed) {
+	case !utf8.Valid(raw):
 		return nil, fmt.Errorf("the text is not valid UTF-8")
+	case !json.Valid(raw):
+		return nil, fmt.Errorf("the text is not one JSON value")
+	case raw[0] != '{':
+		return nil, fmt.Errorf("it is %s", jsonKind(raw))
 	}
-	decoder := json.NewDecoder(bytes.NewReader(trimmed))
-	opening, err := decoder.Token()
-	if err != nil {
-		return nil, fmt.Errorf("the text is not JSON")
-	}
-	if opening != json.Delim('{') {
-		return nil, fmt.Errorf("it is %s", jsonKind(trimmed))
-	}
+	// No error can follow: the text is a valid object.
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	_, _ = decoder.Token()
 	var members []member
 	seen := map[string]bool{}
 	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, fmt.Errorf("the text is not JSON")
+		token, _ := decoder.Token()
+		m := member{name: token.(string)}
+		_ = decoder.Decode(&m.value)
+		if seen[m.name] {
+			return nil, fmt.Errorf("%q stands in it twice", Shown(m.name, 40))
 		}
-		name, _ := token.(string)
-		if seen[name] {
-			return nil, fmt.Errorf("%q stands in it twice", Shown(name, 40))
-		}
-		seen[name] = true
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return nil, fmt.Errorf("the text is not JSON")
-		}
-		members = append(members, member{name, value})
-	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, fmt.Errorf("the text is not JSON")
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something follows after the object")
+		seen[m.name] = true
+		members = append(members, m)
 	}
 	return members, nil
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/humantime"
 )
 
-// Leaving is implemented by the session of a client that can go away for good.
+// Leaving is implemented by sessions whose client can go away for good.
 type Leaving interface {
-	// Gone returns a channel that is closed when the client closed its end: it hears
-	// no question any more and makes no further call. Nil: such a client has no end.
+	// Gone returns a channel that is closed when the client has closed its end: it gets
+	// no more questions and makes no more calls. Nil: that cannot be known.
 	Gone() <-chan struct{}
 }
 
 type progressKey struct{}
 
-// ReportProgress takes how long a call takes so far, and in words what it waits for.
+// ReportProgress receives how long a call has taken, and a message about what it waits
+// for.
 type ReportProgress func(elapsed time.Duration, message string)
 
-// WithProgress says how the client that made the call is told about its progress.
-// Without, it is not.
+// WithProgress sets how progress of the call is reported to its client.
 func WithProgress(ctx context.Context, report ReportProgress) context.Context {
 	return context.WithValue(ctx, progressKey{}, report)
 }
 
 type waitedKey struct{}
 
-// WithWaited says how long the client has waited for an answer before the call
-// begins, other than by its own fault.
+// WithWaited sets how long the client has already waited for an answer, other than by
+// its own fault.
 func WithWaited(ctx context.Context, waited time.Duration) context.Context {
 	return context.WithValue(ctx, waitedKey{}, waited)
 }
@@ -46,14 +46,14 @@ type waiter struct {
 	gone    <-chan struct{}
 	// work is what the request waits for, once there is some.
 	work atomic.Pointer[work]
-	// offered tells that the request waits for the user to give a token.
+	// offered is set while the request waits for the user to give a token.
 	offered atomic.Bool
 	report  ReportProgress
 	stopped chan struct{}
 	ended   chan struct{}
 }
 
-// wait begins to wait. The request has an answer when stop is called.
+// wait starts the wait. The caller calls stop when the request has an answer.
 func (b *Toolbox) wait(ctx context.Context) (w *waiter, stop func()) {
 	waited, _ := ctx.Value(waitedKey{}).(time.Duration)
 	w = &waiter{Toolbox: b, started: time.Now().Add(-waited)}
@@ -99,8 +99,8 @@ func (w *waiter) waitsFor() string {
 	return "Waiting for kenbun."
 }
 
-// callerOf finds out which user the call acts as. Where there is no token, the user
-// is asked for one if that is possible.
+// callerOf finds out which user the call acts as. If there is no token, it asks the
+// user for one where that is possible.
 func (w *waiter) callerOf(ctx context.Context, tool *Tool, request mcp.CallToolRequest) (Caller, error) {
 	// The token may come from a command that asks its user.
 	asking, cancel := context.WithTimeout(ctx, w.left(w.patience.forUser()))
@@ -136,8 +136,8 @@ func (w *waiter) left(limit time.Duration) time.Duration {
 	return max(0, limit-time.Since(w.started))
 }
 
-// attend waits for work until it ends, or until the request has to be answered.
-// Then the work goes on, and the next request with key joins it.
+// attend waits until work ends, or until the request must be answered. In the latter
+// case the work goes on, and the next request with key joins it.
 func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work) (*Result, error) {
 	w.work.Store(work)
 	open := time.NewTimer(w.left(w.patience.forUser()))
@@ -185,10 +185,10 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 	}
 }
 
-// joinHint is what a client does about a call that waits for the user.
+// joinHint tells a model how to continue a call that waits for the user.
 const joinHint = "Then call the tool again with the same arguments: that joins this call, waits with it and gets its outcome. Other arguments start a new question."
 
-// stillOpen is the answer while the user has not done yet what the call waits for.
+// stillOpen is the answer while the call still waits for the user.
 func (b *Toolbox) stillOpen(open *OpenState) *Error {
 	e := NewError(CodeNeedsPerson, "%s is open %s until %s (%s); %s so far", open.What, open.Where,
 		Timestamp(&open.Until), humantime.Relative(open.Until, b.clock()), open.Unchanged).
@@ -203,7 +203,7 @@ type Open struct {
 	Until time.Time `json:"until"`
 }
 
-// keyOf names a call of caller. The recipient of what it makes is part of it.
+// keyOf identifies a call of caller, including the recipient of its result.
 func keyOf(ctx context.Context, caller Caller, set *Toolset, tool *Tool, args Arguments) workKey {
 	to := ""
 	if set.Recipient != nil {
@@ -212,8 +212,8 @@ func keyOf(ctx context.Context, caller Caller, set *Toolset, tool *Tool, args Ar
 	return workKey{caller.ID, Digest(MustMarshal([]string{tool.Name, string(MustMarshal(args)), to}))}
 }
 
-// join returns the work of the same call that was answered before it was done, nil if
-// there is none. Only a caller whose token kenbun accepts now joins it.
+// join returns the work of an earlier identical call that was answered before it was
+// done, or nil. A caller can join it only if kenbun accepts their token now.
 func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, error) {
 	if !w.works.has(key) {
 		return nil, nil
@@ -226,8 +226,7 @@ func (w *waiter) join(ctx context.Context, key workKey, caller Caller) (*work, e
 	return w.works.join(ctx, key), nil
 }
 
-// keptOutcome marks the outcome of a work that had ended before a call came for it:
-// the world may have changed since.
+// keptOutcome marks an outcome as an old one. Things may have changed since.
 func (b *Toolbox) keptOutcome(outcome *Result, err error, ended time.Time) (*Result, error) {
 	since := fmt.Sprintf("the outcome of the same call made before, which ended %s; nothing was done again", humantime.Relative(ended, b.clock()))
 	if e, ok := AsError(err); ok {
@@ -245,14 +244,15 @@ func (b *Toolbox) keptOutcome(outcome *Result, err error, ended time.Time) (*Res
 	return &kept, nil
 }
 
-// WithdrawnError is a wait for the user that ended before its time, and why.
+// WithdrawnError says why a wait for the user ended early.
 type WithdrawnError struct{ cause error }
 
 func (e *WithdrawnError) Error() string { return "withdrawn: " + e.cause.Error() }
 
 func (e *WithdrawnError) Unwrap() error { return e.cause }
 
-// Answer says that what was open to the user was taken back before they had done it.
+// Answer returns the error for the client: what was withdrawn before the user had done
+// it.
 func (e *WithdrawnError) Answer(done, what, unchanged string) *Error {
 	code := CodeUnavailable
 	if errors.Is(e.cause, errClientGone) {

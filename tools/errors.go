@@ -13,8 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 )
 
-// Code names what kind of error a tool answered with. The set is closed:
-// clients and models may rely on it.
+// Code is the kind of an error. The set is closed: clients and models may rely on it.
 type Code string
 
 // The codes.
@@ -41,9 +40,9 @@ func Codes() []Code {
 	}
 }
 
-// Error is what a tool answers when it did not do what it was asked to do. Its
-// words are for a model and a person. They hold no secret and no address with a
-// secret in it. Said alone holds what another program wrote.
+// Error is the answer of a tool that did not do what it was asked to do. Its text is
+// for a model and a user. It contains no secret and no address with a secret in it.
+// Only Said contains text of another program.
 type Error struct {
 	Code Code
 	// Message says what happened.
@@ -51,29 +50,28 @@ type Error struct {
 	// Next says what to do about it.
 	Next string
 	// Said is what the API, or something in between, said about it: cleaned, cut and
-	// quoted. It is data. It may be empty.
+	// quoted. It may be empty.
 	Said string
-	// RetryAfter is how long to wait before the same call can succeed. Zero:
-	// nothing is known.
+	// RetryAfter is how long to wait before the same call can succeed. Zero: not known.
 	RetryAfter time.Duration
 	// Open is what the user has to do before the same call can succeed. Nil: nothing.
 	Open *Open
 
 	cause error
-	// why names what cause does not: see [Error.Reason].
+	// why is the reason where cause does not show it: see [Error.Reason].
 	why Reason
-	// requestID leads to the log. Empty: the log has nothing to add.
+	// requestID leads to the log entry. Empty: the log has nothing to add.
 	requestID string
 }
 
 // Error implements error.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
-// Unwrap returns what the error was made from, for logs. It may be nil.
+// Unwrap returns the cause, for logs. It may be nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// NewError words an error. Of an *Error among args, the message alone is shown: an
-// answer has one code, at its beginning.
+// NewError returns an error with a formatted message. Of an *Error among args, only the
+// message is shown: an answer has one code, at its beginning.
 func NewError(code Code, format string, args ...any) *Error {
 	for i, arg := range args {
 		if err, ok := arg.(error); ok {
@@ -106,7 +104,7 @@ func WithoutCode(err error) string {
 	return text
 }
 
-// InvalidArgument words an error with [CodeInvalidArgument].
+// InvalidArgument returns an error with [CodeInvalidArgument].
 func InvalidArgument(format string, args ...any) *Error {
 	return NewError(CodeInvalidArgument, format, args...)
 }
@@ -117,14 +115,14 @@ func (e *Error) Advise(format string, args ...any) *Error {
 	return e
 }
 
-// Because sets what the error was made from and returns e.
+// Because sets the cause and returns e.
 func (e *Error) Because(cause error) *Error {
 	e.cause = cause
 	return e
 }
 
-// Text is the error as a tool answers it: the code and what happened, what the
-// API said, what to do next, how long to wait, and where the log tells more.
+// Text returns the error as a tool answers it: the code and what happened, what the API
+// said, what to do next, how long to wait, and the request id where the log has more.
 func (e *Error) Text() string {
 	var b strings.Builder
 	b.WriteString(e.Error())
@@ -163,8 +161,8 @@ func AsError(err error) (*Error, bool) {
 	return e, ok
 }
 
-// Reason names in the log why a tool answered with an error. The set is closed: it
-// is that of [client.Cause], [client.TokenProblem], [Code] and of the constants here.
+// Reason names in the log why a tool answered with an error. It is a [client.Cause], a
+// [client.TokenProblem], a [Code] or one of the constants below.
 type Reason string
 
 // The reasons that are not those of others.
@@ -176,13 +174,13 @@ const (
 	ReasonUnsettled   Reason = "unsettled_token"
 )
 
-// Reasoned sets why an error is, where its cause does not show it, and returns e.
+// Reasoned sets the reason where the cause does not show it, and returns e.
 func (e *Error) Reasoned(why Reason) *Error {
 	e.why = why
 	return e
 }
 
-// Reason names why e is an error.
+// Reason returns the reason for the log.
 func (e *Error) Reason() Reason {
 	var api *client.Error
 	var form *client.TokenFormError
@@ -203,8 +201,8 @@ func (e *Error) Reason() Reason {
 	return Reason(e.Code)
 }
 
-// withRequestID returns e as it is answered in the request of ctx. It names the
-// request where the log tells more of the reason than the answer.
+// withRequestID adds the id of the request of ctx where the log has more details than
+// the answer.
 func (e *Error) withRequestID(ctx context.Context) *Error {
 	switch e.Code {
 	case CodeUnavailable, CodeUnauthenticated, CodeOutcomeUnknown, CodeCannotDeliver:

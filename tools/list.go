@@ -27,15 +27,14 @@ type Page[T any] struct {
 	// Counts has all items by group.
 	Counts map[string]int
 
-	// kept are the first items so far, and up to as many again that are not sorted
-	// yet.
+	// kept has the first items so far, and up to as many again that are not sorted yet.
 	kept []T
-	// left is how many items come after those that were kept.
+	// left counts the items after those that were kept.
 	left int
 }
 
-// Begin empties the page and returns the function that takes an item. A list that
-// breaks off is read again from its beginning.
+// Begin empties the page and returns the function that adds an item. A list that breaks
+// off is read again from its beginning.
 func (p *Page[T]) Begin() func(T) {
 	p.Matching, p.Counts, p.kept, p.left = 0, map[string]int{}, nil, 0
 	return p.add
@@ -93,20 +92,20 @@ func PageParameters(most, usual int) []Parameter {
 	}
 }
 
-// cursor says after which item a list goes on, and with which filter. It is not a
-// secret and gives no rights: each page is read with the caller's own token.
+// cursor identifies the last item of a page, and the filter. It is not a secret and
+// gives no rights: each page is read with the caller's own token.
 type cursor[P any] struct {
 	After  P      `json:"a"`
 	Filter string `json:"f"`
 }
 
-// Cursor returns the cursor for what comes after the item at position, in the list
-// with filter.
+// Cursor returns the cursor for the items after position, in the list with filter.
 func Cursor[P comparable](position P, filter any) string {
 	return base64.RawURLEncoding.EncodeToString(MustMarshal(cursor[P]{position, Digest(MustMarshal(filter))[:8]}))
 }
 
-// Position reads the argument "cursor" of a list with filter. Nil: there is none.
+// Position returns the position in the argument "cursor" of a list with filter, nil if
+// there is none.
 func Position[P comparable](c Arguments, tool string, filter any) (*P, error) {
 	s := c.Text("cursor")
 	if s == "" {

@@ -6,35 +6,34 @@ import (
 	"time"
 )
 
-// Policy is the operator's ceiling: what callers may do at most. No caller can
-// raise it.
+// Policy is what the operator allows. No caller can extend it.
 type Policy struct {
 	// ReadOnly leaves out every tool that changes anything.
 	ReadOnly bool
-	// Toolsets, if any, are the only toolsets on offer. Otherwise, those are that are
-	// not OptIn.
+	// Toolsets, if any, are the only toolsets on offer. Otherwise all are that are not
+	// OptIn.
 	Toolsets []string
 	// Only, if any, are the only tools on offer, by name.
 	Only []string
 	// Exclude are tools that are not on offer, by name.
 	Exclude []string
-	// MaxTokenLifetime bounds how long a token may live, from its creation on.
+	// MaxTokenLifetime is the longest lifetime of a token.
 	MaxTokenLifetime time.Duration
-	// MinTokenLifetime is how long a new token lives at least. Zero: any time.
+	// MinTokenLifetime is the shortest lifetime of a new token. Zero: no minimum.
 	MinTokenLifetime time.Duration
-	// MaxTokensPerDay bounds how many tokens a caller may create and rotate in 24
-	// hours. Zero: as many as they like.
+	// MaxTokensPerDay bounds how many tokens a caller may create and rotate in 24 hours.
+	// Zero: no limit.
 	MaxTokensPerDay int
-	// MaxChangesPerMinute bounds how many tokens a caller may create, change, revoke
-	// and rotate in a minute. Zero: as many as they like.
+	// MaxChangesPerMinute bounds how many changes a caller may make in a minute. Zero: no
+	// limit.
 	MaxChangesPerMinute int
-	// AllowNeverExpiring lets a person agree to a token without an end.
+	// AllowNeverExpiring lets the user agree to a token that never expires.
 	AllowNeverExpiring bool
 	// AllowSelfRevoke lets the token in use be revoked through a tool.
 	AllowSelfRevoke bool
 	// Approval says who decides about what cannot be undone.
 	Approval Approval
-	// FromFile tells that a policy file took part in it. It restricts nothing.
+	// FromFile is set if a policy file contributed to it. It restricts nothing.
 	FromFile bool
 }
 
@@ -43,7 +42,7 @@ type Approval string
 
 // The ways to decide.
 const (
-	// ApprovalAsk: the person is asked; when nobody can be, the answer is no.
+	// ApprovalAsk: the user is asked. If that is impossible, the answer is no.
 	ApprovalAsk Approval = "ask"
 	// ApprovalClient: the client's own prompt before a tool call is trusted.
 	ApprovalClient Approval = "client"
@@ -51,21 +50,16 @@ const (
 	ApprovalDeny Approval = "deny"
 )
 
-// DefaultMaxTokenLifetime bounds new tokens where the operator says nothing.
-const DefaultMaxTokenLifetime = 365 * 24 * time.Hour
+// The defaults of a [Policy].
+const (
+	DefaultMaxTokenLifetime = 365 * 24 * time.Hour
+	// DefaultMinTokenLifetime avoids tokens that expire before anybody uses them.
+	DefaultMinTokenLifetime    = 5 * time.Minute
+	DefaultMaxTokensPerDay     = 50
+	DefaultMaxChangesPerMinute = 5
+)
 
-// DefaultMaxChangesPerMinute bounds changes where the operator says nothing.
-const DefaultMaxChangesPerMinute = 5
-
-// DefaultMinTokenLifetime is the least lifetime of new tokens where the operator
-// says nothing. A token that is dead before anybody uses it only makes the list
-// longer.
-const DefaultMinTokenLifetime = 5 * time.Minute
-
-// DefaultMaxTokensPerDay bounds new tokens where the operator says nothing.
-const DefaultMaxTokensPerDay = 50
-
-// DefaultPolicy is the ceiling where the operator says nothing.
+// DefaultPolicy returns the policy where the operator sets none.
 func DefaultPolicy() Policy {
 	return Policy{
 		MaxTokenLifetime:    DefaultMaxTokenLifetime,
@@ -76,9 +70,8 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// Validate reports a setting that is invalid, such as the name of a tool that does
-// not exist. It returns the policy with the names of toolsets in the place of
-// their aliases.
+// Validate returns an error for an invalid setting, such as the name of a tool that does
+// not exist. It returns the policy with toolset aliases replaced by names.
 func (p Policy) Validate(sets []*Toolset) (Policy, error) {
 	p, err := p.checkNames(sets)
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/redact"
 )
 
-// Shown makes text that came from outside fit to be shown: cleaned, cut to limit
-// characters, and without what looks like a secret of kenbun, which people and
-// models put into the wrong place.
+// Shown makes text from outside fit to be shown: cleaned, cut to limit characters, and
+// without anything that looks like a kenbun secret, which users and models sometimes
+// put into the wrong field.
 func Shown(s string, limit int) string { return redact.Secrets(plaintext.Clean(s, limit)) }
 
-// Cell keeps text from outside inside its column of a table.
+// Cell escapes text so that it stays in its column of a table.
 func Cell(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "|", `\|`)
 }
 
-// Timestamp is t as answers write it, "" for none.
+// Timestamp formats t for answers, "" for none.
 func Timestamp(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return ""
@@ -31,7 +31,7 @@ func Timestamp(t *time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// ShortTime is a Timestamp as tables write it, "never" for none.
+// ShortTime formats a [Timestamp] for tables, "never" for none.
 func ShortTime(stamp string, now time.Time) string {
 	t, err := time.Parse(time.RFC3339, stamp)
 	if err != nil {
@@ -40,13 +40,13 @@ func ShortTime(stamp string, now time.Time) string {
 	return humantime.Short(t, now)
 }
 
-// Digest stands for data, and cannot be turned back into it.
+// Digest returns a SHA-256 of data in base64url.
 func Digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// MustMarshal encodes a value that the program itself made.
+// MustMarshal encodes a value whose encoding cannot fail.
 func MustMarshal(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -61,8 +61,8 @@ const MaxPermissions = 100
 // MaxPermissionLength bounds the name of a permission, in characters.
 const MaxPermissionLength = 64
 
-// ShownPermissions cleans names, and tells none of them from no narrowing. Of
-// more than limit names, it keeps as many and adds how many are left out.
+// ShownPermissions cleans names. Nil, which means no narrowing, stays nil. Beyond limit
+// names it only says how many are left out.
 func ShownPermissions(names []string, limit int) []string {
 	if names == nil {
 		return nil
@@ -78,7 +78,7 @@ func ShownPermissions(names []string, limit int) []string {
 	return cleaned
 }
 
-// PermissionWords says permissions in a line; nil is all of the role's.
+// PermissionWords describes permissions in a line. Nil is all of the role's.
 func PermissionWords(names []string) string {
 	switch {
 	case names == nil:

@@ -1,17 +1,17 @@
-// Package tools is the framework for what an AI assistant can do on kenbun. It
-// knows no transport and none of the tools.
+// Package tools is the framework for what an AI assistant can do on kenbun. It knows
+// neither the transports nor the tools.
 //
-// A tool is a value of type [Tool], and tools belong to a [Toolset]. Registering,
-// filtering, documenting and testing walk these values. A [Toolbox] joins the
-// toolsets with their surroundings: who is calling ([Callers]), who keeps what was
-// changed ([audit.Log]), and what the operator allows at most ([Policy]).
+// A tool is a value of type [Tool], and tools belong to a [Toolset]. Code that
+// registers, filters, documents or tests tools walks these values. A [Toolbox]
+// connects the toolsets with the caller ([Callers]), the audit log ([audit.Log]) and
+// the operator's limits ([Policy]).
 //
 // Three rules hold for every tool:
 //
 //   - The value of a new token is in no result, error or log. It goes to the user
 //     by a delivery method that no model can read.
 //   - A change that cannot be undone happens only after the user agreed, in a way
-//     that no argument of a tool can stand for.
+//     that no argument of a tool can replace.
 //   - A call acts as the one user whose credential came with it.
 package tools
 
@@ -24,8 +24,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// A Tool describes itself: everything that is registered, listed, documented or
-// checked about a tool is read from this value.
+// A Tool describes itself. Everything that is registered, listed, documented or checked
+// about a tool comes from this value.
 type Tool struct {
 	// Name is how clients call the tool.
 	Name string
@@ -39,10 +39,10 @@ type Tool struct {
 	OutputSchema json.RawMessage
 	// Effect says what a call changes.
 	Effect Effect
-	// Needs says what the tool needs from the user besides the call.
+	// Needs lists what the tool needs from the user besides the call.
 	Needs []Need
-	// Extension means that kenbun does not document what the tool does. Such a tool
-	// is offered only where the API supports it anyway.
+	// Extension means that kenbun does not document what the tool does. It is offered
+	// only where the API supports it anyway.
 	Extension bool
 	// Run makes a call.
 	Run func(context.Context, *Call) (*Result, error)
@@ -58,7 +58,7 @@ const (
 	Adds
 	// Destroys removes something that cannot be brought back.
 	Destroys
-	// Replaces makes something new and removes the old.
+	// Replaces adds something new and removes the old.
 	Replaces
 	// Alters changes something that is there.
 	Alters
@@ -72,12 +72,12 @@ const (
 	NeedDelivery Need = "delivery"
 	// NeedDecision means that the user decides before anything happens.
 	NeedDecision Need = "decision"
-	// NeedDecisionToWiden means that the user decides if something may do more
-	// afterwards, or if it is what the call itself runs on.
+	// NeedDecisionToWiden means that the user decides if the change widens something, or
+	// concerns the token that the call itself uses.
 	NeedDecisionToWiden Need = "decision to widen"
 )
 
-// Definition is the tool as MCP clients see it.
+// Definition returns the tool as MCP clients see it.
 func (t *Tool) Definition() mcp.Tool {
 	return mcp.Tool{
 		Name:            t.Name,
@@ -101,20 +101,19 @@ func (t *Tool) Definition() mcp.Tool {
 // HasNeed reports whether the tool needs need from the user.
 func (t *Tool) HasNeed(need Need) bool { return slices.Contains(t.Needs, need) }
 
-// keptMember is the key in the _meta of an answer that holds when the call ended
-// whose outcome this is.
+// keptMember is the key in the _meta of a kept outcome. Its value is when the call ended.
 const keptMember = "kenbun.io/kept"
 
-// Result is what a tool answers when it did what it was asked to do.
+// Result is the answer of a tool that did what it was asked to do.
 type Result struct {
-	// Structured is for programs. It has the form of the tool's OutputSchema.
+	// Structured is for programs. It conforms to the tool's OutputSchema.
 	Structured any
-	// Text says the same to people and models, in fewer bytes.
+	// Text says the same in fewer bytes, for models and users.
 	Text string
 
-	// ended is when the call ended whose kept outcome this is. Zero: it is new.
+	// ended is when the call ended, if this is a kept outcome. Zero: it is new.
 	ended time.Time
-	// undo takes back what is lost if nobody gets this result. It may be nil.
+	// undo takes back what would be lost if nobody gets this result. It may be nil.
 	undo func()
 }
 
@@ -126,9 +125,8 @@ func (r *Result) toolResult() *mcp.CallToolResult {
 	return answer
 }
 
-// InputRequired is the error of a call that is answered with a question to the
-// client. The client calls again with the answer (protocol 2026-07-28, multi
-// round-trip requests).
+// InputRequired is the error of a call that is answered with a question. The client
+// calls again with the answer (protocol 2026-07-28, multi round-trip requests).
 type InputRequired struct{ Result *mcp.CallToolResult }
 
 func (*InputRequired) Error() string { return "waiting for the user's decision" }

@@ -15,24 +15,24 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/changelimit"
 )
 
-// Config is what a [Toolbox] is made from.
+// Config configures a [Toolbox].
 type Config struct {
 	// Callers finds out which user a call acts as. Required.
 	Callers Callers
-	// Toolsets are all that there are. Required.
+	// Toolsets are all toolsets. Required.
 	Toolsets []*Toolset
-	// Connector lets the user give a token where there is none. Nil: the tools only
-	// say how to give one.
+	// Connector asks the user for a token where there is none. Nil: the tools only say
+	// how to give one.
 	Connector Connector
-	// Auditor keeps what was changed for the operator. Nil: nobody does.
+	// Auditor records changes for the operator. Nil: nothing is recorded.
 	Auditor audit.Log
-	// Shared keeps the changes that all replicas of a server count together. Nil:
-	// they are kept in the memory of this process.
+	// Shared counts changes across the replicas of a server. Nil: they are counted in
+	// this process.
 	Shared changelimit.Store
 	// Policy is what the operator allows at most.
 	Policy Policy
-	// Extensions means that the API can do what kenbun does not document. Otherwise
-	// the tools and arguments for that are not there.
+	// Extensions means that the API supports what kenbun does not document. Otherwise
+	// the tools and arguments for it are left out.
 	Extensions bool
 	// APIAddress is the API's base URL.
 	APIAddress string
@@ -42,15 +42,15 @@ type Config struct {
 	// Patience is how long a call waits for the user before it answers that the
 	// question is open. Zero: [DefaultPatience].
 	Patience time.Duration
-	// Observer is told how calls end. Nil: nobody is.
+	// Observer is notified how calls end. It may be nil.
 	Observer Observer
-	// Logger takes what must not go to a model. Nil: nothing is logged.
+	// Logger receives what must not go to a model. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
 
-// Toolbox is the tools in their surroundings.
+// A Toolbox runs tools.
 type Toolbox struct {
 	callers       Callers
 	sets          []*Toolset
@@ -71,7 +71,7 @@ type Toolbox struct {
 // New returns a toolbox. It fails on an invalid policy.
 func New(config Config) (*Toolbox, error) {
 	if config.Callers == nil || len(config.Toolsets) == 0 {
-		return nil, errors.New("a toolbox needs to know who calls, and its tools")
+		return nil, errors.New("a toolbox needs Callers and Toolsets")
 	}
 	policy, err := config.Policy.Validate(config.Toolsets)
 	if err != nil {
@@ -109,12 +109,11 @@ func New(config Config) (*Toolbox, error) {
 	return b, nil
 }
 
-// Instructions tell an assistant how to use the tools on offer.
+// Instructions returns the instructions for the tools on offer.
 func (b *Toolbox) Instructions() string { return instructions(b.sets, b.policy.Offers) }
 
-// ServerTools are the tools on offer, ready to be registered. A tool that the
-// policy leaves out is not among them, so that calling it is answered in the
-// words for a tool that does not exist.
+// ServerTools returns the tools on offer, ready to be registered. Calling a tool that the
+// policy leaves out is therefore answered like calling one that does not exist.
 func (b *Toolbox) ServerTools() []server.ServerTool {
 	var offered []server.ServerTool
 	for _, set := range b.sets {
@@ -127,8 +126,8 @@ func (b *Toolbox) ServerTools() []server.ServerTool {
 	return offered
 }
 
-// handler turns a tool into what the MCP library calls. It never returns a Go
-// error: that would reach the client as a protocol error with its raw text.
+// handler adapts a tool to the MCP library. It never returns a Go error, which would
+// reach the client as a protocol error with its raw text.
 func (b *Toolbox) handler(set *Toolset, tool *Tool) server.ToolHandlerFunc {
 	return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		if RequestID(ctx) == "" {
@@ -138,8 +137,7 @@ func (b *Toolbox) handler(set *Toolset, tool *Tool) server.ToolHandlerFunc {
 	}
 }
 
-// answer makes a call and returns what the client is answered, and which of
-// Outcomes that is.
+// answer makes a call. It returns the client's answer, and which of Outcomes that is.
 func (b *Toolbox) answer(ctx context.Context, set *Toolset, tool *Tool, request mcp.CallToolRequest) (answer *mcp.CallToolResult, ended string) {
 	logger := b.log.With("request_id", RequestID(ctx), "tool", tool.Name)
 	failed := func(e *Error) (*mcp.CallToolResult, string) { return e.toolResult(), string(e.Code) }
@@ -186,7 +184,7 @@ func (b *Toolbox) call(ctx context.Context, set *Toolset, tool *Tool, request mc
 	}
 	key := keyOf(ctx, caller, set, tool, args)
 	var joined *work
-	if len(request.Params.InputResponses) == 0 { // an answer is to be heard
+	if len(request.Params.InputResponses) == 0 { // an answer goes to its own question
 		if joined, err = w.join(ctx, key, caller); err != nil {
 			return nil, err
 		}
@@ -205,7 +203,7 @@ func (b *Toolbox) call(ctx context.Context, set *Toolset, tool *Tool, request mc
 
 // begin starts the work of a call.
 func (b *Toolbox) begin(ctx context.Context, set *Toolset, tool *Tool, args Arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
-	// The outcome of the work may be kept for minutes, and the message is not to be.
+	// The outcome may be kept for minutes. The message must not be.
 	request.Header = nil
 	request.Params.Arguments, request.Params.RawArguments, request.Params.Meta = nil, nil, nil
 	return b.works.begin(ctx, func(w *work) (_ *Result, err error) {
@@ -241,7 +239,7 @@ func (b *Toolbox) begin(ctx context.Context, set *Toolset, tool *Tool, args Argu
 	})
 }
 
-// background runs do beside the calls.
+// background runs do concurrently with calls.
 func (b *Toolbox) background(do func()) {
 	w := b.works.begin(context.Background(), func(*work) (*Result, error) {
 		do()
@@ -249,22 +247,20 @@ func (b *Toolbox) background(do func()) {
 	})
 	go func() {
 		if <-w.done; w.err != nil {
-			b.log.Error("something failed in the background in a way that nobody foresaw", "cause", w.err)
+			b.log.Error("unexpected error in the background", "cause", w.err)
 		}
 	}()
 }
 
-// Stop ends what goes on without a call that waits for it, and returns once no call
-// is under way or ctx is done. No call may begin after that.
+// Stop ends the work that no call waits for. It returns once no call is under way, or
+// ctx is done. No call may begin after that.
 func (b *Toolbox) Stop(ctx context.Context) { b.works.stop(ctx) }
 
-// errPanicked stands for the result of a tool until it has one.
+// errPanicked is the result of a tool until it has returned one.
 var errPanicked = errors.New("the tool panicked")
 
-// Run runs a tool for a person at a terminal: the same steps and checks as for a
-// model, with the person asked directly and errors as they are. It takes the
-// tool's arguments as a model would give them and returns its structured answer
-// and its text.
+// Run runs a tool for a user at a terminal, with the same steps and checks as for a
+// model. The user is asked directly, and errors are returned as they are.
 func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any) (structured any, text string, err error) {
 	set, found := b.find(tool)
 	if found == nil {
@@ -301,10 +297,10 @@ func (b *Toolbox) find(name string) (*Toolset, *Tool) {
 	return nil, nil
 }
 
-// internal hides what nobody foresaw behind the number of the request, under
-// which the operator finds it in the log.
+// internal hides an unexpected error behind the id of the request, under which the
+// operator finds it in the log.
 func internal(ctx context.Context, set *Toolset, logger *slog.Logger, cause error) *Error {
-	logger.Error("a tool failed in a way that nobody foresaw", "cause", cause)
+	logger.Error("unexpected error in a tool", "cause", cause)
 	check := ""
 	if set.Check != "" {
 		check = set.Check + ". "
@@ -314,8 +310,8 @@ func internal(ctx context.Context, set *Toolset, logger *slog.Logger, cause erro
 		Because(cause)
 }
 
-// rawArguments are the bytes that the client sent, or, for a call that came
-// without any, those of what it holds.
+// rawArguments returns the bytes that the client sent, or encodes the arguments of a call
+// that came without any.
 func rawArguments(request mcp.CallToolRequest) []byte {
 	if len(request.Params.RawArguments) > 0 {
 		return request.Params.RawArguments

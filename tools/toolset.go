@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// A Toolset is a group of tools that the operator can switch as a whole.
+// A Toolset is a group of tools that the operator can switch on and off.
 type Toolset struct {
-	// Name is how the operator names the toolset, and Aliases are its older names.
+	// Name is the operator's name for the toolset. Aliases are older names.
 	Name    string
 	Aliases []string
 	// Description says what the tools are for.
@@ -20,15 +20,14 @@ type Toolset struct {
 	OptIn bool
 	// Instructions are its part of the server's instructions.
 	Instructions []Instruction
-	// Check tells a model what to look at after a call whose outcome is not known,
-	// such as "Check with list_tokens what is there". Empty: nothing.
+	// Check tells a model what to check after a call whose outcome is unknown, such as
+	// "Check with list_tokens what is there". It may be empty.
 	Check string
 
-	// Before, if set, runs at the start of each call of one of the tools. Its error
-	// ends the call.
+	// Before, if set, runs at the start of each call. Its error ends the call.
 	Before func(context.Context, *Call) error
-	// Recipient, if set, returns what besides the arguments makes a call a different
-	// one. The same call joins an earlier one that still runs.
+	// Recipient, if set, returns what distinguishes calls besides their arguments. An
+	// identical call joins an earlier one that still runs.
 	Recipient func(context.Context) string
 }
 
@@ -43,8 +42,8 @@ func (s *Toolset) isNamed(name string) bool {
 	return s.Name == name || slices.Contains(s.Aliases, name)
 }
 
-// Available returns the toolsets with the tools and arguments that work with an API
-// that has extensions, or only with those that kenbun documents.
+// Available returns the toolsets without the tools and arguments that need extensions of
+// the API, unless it has them.
 func Available(sets []*Toolset, extensions bool) []*Toolset {
 	if extensions {
 		return sets
@@ -75,7 +74,7 @@ func Tools(sets []*Toolset) []*Tool {
 	return all
 }
 
-// instructions tell an assistant how to use the tools on offer.
+// instructions returns the server's instructions for the tools on offer.
 func instructions(sets []*Toolset, offers func(*Toolset, *Tool) bool) string {
 	var b strings.Builder
 	b.WriteString("kenbun acts as the signed-in user, through that user's personal access token (PAT). ")
@@ -93,7 +92,7 @@ func instructions(sets []*Toolset, offers func(*Toolset, *Tool) bool) string {
 	return b.String()
 }
 
-// checkNames reports a name in the policy that nothing has: a misspelt exclusion
+// checkNames returns an error for an unknown name in the policy: a misspelt exclusion
 // must not leave the tool on. It replaces aliases by names.
 func (p Policy) checkNames(sets []*Toolset) (Policy, error) {
 	var toolsets, names []string

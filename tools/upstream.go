@@ -13,8 +13,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 )
 
-// Upstream turns an error of the API client into one of ours. doing completes
-// the sentence "could not …".
+// Upstream converts an error of the API client. doing completes the sentence "could not
+// …".
 func Upstream(err error, doing string) *Error {
 	var api *client.Error
 	var wait time.Duration
@@ -31,8 +31,8 @@ func Upstream(err error, doing string) *Error {
 // NoNewToken ends the advice for a call that fails for a reason other than the token.
 const NoNewToken = " A new token would not help."
 
-// classify has the words for what kenbun itself said. What did not come from
-// kenbun has those of its cause, as in a terminal.
+// classify words kenbun's own answers. Other failures have the words of their cause, as
+// in a terminal.
 func classify(err error, doing string) *Error {
 	var api *client.Error
 	isAPIError := errors.As(err, &api)
@@ -87,11 +87,10 @@ func byCause(api *client.Error, doing string) *Error {
 	return e.Advise("Calling again does not help until this is fixed. Tell the user what to do where this server runs: %s.%s", advice, NoNewToken)
 }
 
-// maxSaid bounds what is passed on of an answer's own words, in characters.
+// maxSaid bounds the quoted part of an answer's own words, in characters.
 const maxSaid = 200
 
-// SaidBy passes on what an answer said, as data: cleaned by the client, without
-// addresses, cut and quoted.
+// SaidBy quotes what an answer said: cleaned, without addresses, and cut.
 func SaidBy(api *client.Error) string {
 	who := "kenbun says"
 	switch {
@@ -115,7 +114,7 @@ func SaidBy(api *client.Error) string {
 	return said
 }
 
-// anAddress is what a model or a person could be sent to.
+// anAddress matches addresses to which a model or a user could be sent.
 var anAddress = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+`)
 })

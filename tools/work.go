@@ -15,18 +15,17 @@ import (
 const DefaultPatience = 45 * time.Second
 
 const (
-	// outcomeKept is how long the outcome of a call that has been answered before is
-	// kept for the same call to fetch it.
+	// outcomeKept is how long the outcome of an unfinished call is kept for the same call
+	// to fetch it.
 	outcomeKept = 5 * time.Minute
-	// maxLeft bounds the calls that go on without anybody waiting, and the outcomes
-	// that are kept.
+	// maxLeft bounds the calls that go on without a waiting client, together with the
+	// outcomes that are kept.
 	maxLeft = 1024
 	// maxLeftOfCaller bounds the same for one caller.
 	maxLeftOfCaller = 32
 )
 
-// patience are the time limits of a call. All follow from how long it waits for the
-// user.
+// patience has the time limits of a call. All derive from how long it waits for the user.
 type patience time.Duration
 
 // forUser is how long a call waits for the user: 45 seconds.
@@ -36,15 +35,13 @@ func (p patience) forUser() time.Duration { return time.Duration(p) }
 // what became of an unanswered request takes ten seconds more.
 func (p patience) forAPI() time.Duration { return time.Duration(p) * 2 / 3 }
 
-// forRecovery is how long a call waits until what an earlier process left behind is
-// dealt with: 15 seconds.
+// forRecovery is how long a call waits for work that precedes its own: 15 seconds.
 func (p patience) forRecovery() time.Duration { return time.Duration(p) / 3 }
 
 // inAll is when a call answers in any case: after 48 seconds.
 func (p patience) inAll() time.Duration { return time.Duration(p) * 16 / 15 }
 
-// betweenProgress is how often the client hears that a call goes on: every ten
-// seconds.
+// betweenProgress is the interval of progress notifications: ten seconds.
 func (p patience) betweenProgress() time.Duration { return time.Duration(p) * 2 / 9 }
 
 // Why the work of a call ends early.
@@ -65,13 +62,13 @@ func (cancelled) Error() string { return "the call was cancelled" }
 
 func (cancelled) Unwrap() error { return context.Canceled }
 
-// work is what a call does. It has a context of its own: when the call has to be
-// answered earlier, the work goes on, and the same call again joins it.
+// work is what a call does. It has a context of its own: it goes on when the call must
+// be answered earlier, and the same call again joins it.
 type work struct {
 	// ctx ends when nobody wants the outcome any more.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// key is that under which the work was left. The lock of works guards it.
+	// key is set when the work is left without a client. The lock of works guards it.
 	key workKey
 	// done is closed when the work has ended, at the time ended, with result and err.
 	done   chan struct{}
@@ -86,37 +83,37 @@ type work struct {
 	open *OpenState
 	// withdraw ends the wait for the user.
 	withdraw context.CancelCauseFunc
-	// gone is set once the client of the call cannot come back.
+	// gone is set once the client cannot come back.
 	gone bool
 	// rejoined is closed when a call joins the work that was left.
 	rejoined chan struct{}
 }
 
-// OpenState is something that the user has to do for a call to go on.
+// OpenState describes something that the user has to do before a call can go on.
 type OpenState struct {
 	// What is open, such as "the question to the user".
 	What string
-	// Where the user finds it.
+	// Where says where the user finds it.
 	Where string
 	// Then is what the user does there, after "Tell the user to".
 	Then  string
 	Until time.Time
-	// Unchanged says what has not happened yet.
+	// Unchanged says what has not happened so far.
 	Unchanged string
 }
 
-// works are the calls of a toolbox that are under way, and the outcomes that nobody
-// has fetched yet.
+// works are the calls of a toolbox that are under way, and the outcomes that nobody has
+// fetched yet.
 type works struct {
 	mu   sync.Mutex
 	left map[workKey][]*work
 	// count is how many are in left, and of each caller.
 	count    int
 	ofCaller map[string]int
-	// running is how many works have not ended, and how many are being undone.
+	// running counts works that have not ended or are being undone.
 	running int
 	idle    chan struct{} // closed when nothing runs. Nil: nobody waits for that
-	// stopping is closed when nothing is to be left any more.
+	// stopping is closed by stop.
 	stopping chan struct{}
 	stopOnce sync.Once
 }
@@ -128,7 +125,7 @@ func newWorks() *works {
 	return &works{left: map[workKey][]*work{}, ofCaller: map[string]int{}, stopping: make(chan struct{})}
 }
 
-// begin starts what do does, apart from ctx but for its values.
+// begin runs do with the values of ctx, but not with its cancellation.
 func (ws *works) begin(ctx context.Context, do func(w *work) (*Result, error)) *work {
 	apart, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	w := &work{ctx: apart, cancel: cancel, done: make(chan struct{}), request: ctx}
@@ -154,7 +151,7 @@ func (ws *works) ended(w *work) {
 	ws.stopped()
 }
 
-// stopped notes that something runs no more.
+// stopped counts one running work less.
 func (ws *works) stopped() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -171,7 +168,7 @@ func (ws *works) has(key workKey) bool {
 	return len(ws.left[key]) > 0
 }
 
-// rename hands on the works of a caller whose token was replaced.
+// rename moves the works of a caller whose token was replaced.
 func (ws *works) rename(from, to string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -197,7 +194,7 @@ func (ws *works) rename(from, to string) {
 }
 
 // join returns the work of an earlier call with key that was answered before it was
-// done, nil if there is none. No two calls join the same.
+// done, or nil. No two calls join the same work.
 func (ws *works) join(ctx context.Context, key workKey) *work {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -206,7 +203,7 @@ func (ws *works) join(ctx context.Context, key workKey) *work {
 		return nil
 	}
 	w := waiting[0]
-	// What the user has decided already is not to be lost behind what they have not.
+	// A decision that was made must not get lost behind an open one.
 	if i := slices.IndexFunc(waiting, (*work).hasEnded); i >= 0 {
 		w = waiting[i]
 	}
@@ -237,8 +234,8 @@ func (ws *works) drop(w *work) bool {
 	return true
 }
 
-// leave has w go on without a call that waits for it, and reports whether it does.
-// gone ends it early: it is closed when the client cannot call again.
+// leave lets w go on without a waiting call, and reports whether there was room for it.
+// gone, closed when the client cannot call again, ends it early.
 func (ws *works) leave(key workKey, w *work, gone <-chan struct{}) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -289,7 +286,7 @@ func (ws *works) leave(key workKey, w *work, gone <-chan struct{}) bool {
 	return true
 }
 
-// unheard undoes what w has made once it has ended, as something that runs.
+// unheard waits until w has ended and undoes what it has made.
 func (ws *works) unheard(w *work) {
 	ws.mu.Lock()
 	ws.running++
@@ -299,16 +296,14 @@ func (ws *works) unheard(w *work) {
 	w.unheard()
 }
 
-// unheard undoes what is worth nothing if nobody hears the outcome. The work has
-// ended.
+// unheard undoes what is worth nothing if nobody gets the outcome of w, which has ended.
 func (w *work) unheard() {
 	if w.err == nil && w.result != nil && w.result.undo != nil {
 		w.result.undo()
 	}
 }
 
-// stop ends the works that nobody waits for, and returns once nothing runs any more
-// or ctx is done.
+// stop ends the works that nobody waits for. It returns once nothing runs or ctx is done.
 func (ws *works) stop(ctx context.Context) {
 	ws.stopOnce.Do(func() { close(ws.stopping) })
 	ws.mu.Lock()
@@ -357,7 +352,7 @@ var closedChannel = func() chan struct{} {
 	return c
 }()
 
-// over returns why nobody wants the outcome any more, nil while somebody does.
+// over returns why nobody wants the outcome any more, or nil.
 func (w *work) over() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -370,10 +365,9 @@ func (w *work) over() error {
 	return nil
 }
 
-// waitForUser runs wait, which waits for the user, with a context that ends when
-// nobody wants to know any more. The error is that of wait, or a *WithdrawnError.
+// waitForUser implements [Call.WaitForUser].
 func (w *work) waitForUser(ctx context.Context, open OpenState, wait func(ctx context.Context) error) error {
-	// The time that ctx has is for the API.
+	// The time limit of ctx is for the API.
 	ctx, withdraw := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer withdraw(nil)
 	defer context.AfterFunc(w.ctx, func() { withdraw(context.Cause(w.ctx)) })() //nolint:contextcheck // both count
