@@ -25,7 +25,7 @@ var narrowed = []Requirement{
 
 var inherited = []Requirement{
 	{ID: "H1", Text: "The role counts as it is at each request. A suspended or removed user's tokens stop."},
-	{ID: "H2", Text: "What counts is what both the role and the token allow at the moment."},
+	{ID: "H2", Text: "A request may do what both the role and the token allow at that moment."},
 	{ID: "H3", Text: "Lists and logs name a token by its prefix."},
 	{ID: "H4", Text: "Authorization: Bearer and X-API-Key are both accepted."},
 	{ID: "H5", Text: "A token is compared with a stored, keyed digest."},

@@ -25,12 +25,12 @@ type Family struct {
 func Families() []Family {
 	return []Family{
 		{"R", "Security requirements", "Each is held, or decided by kenbun's own API. In the second case the tests show what the embedded API and the tools do.", security},
-		{"A", "Attacks", "What is tried, and what has to come of it.", attacks},
-		{"K", "Personal access tokens of kenbun", "What kenbun documents, and the embedded API offers.", kenbun},
-		{"S", "Narrowed and changeable tokens", "What the embedded API adds, and the tools cope with.", narrowed},
+		{"A", "Attacks", "Each attack, and its required outcome.", attacks},
+		{"K", "Personal access tokens of kenbun", "Documented by kenbun and offered by the embedded API.", kenbun},
+		{"S", "Narrowed and changeable tokens", "Added by the embedded API and supported by the tools.", narrowed},
 		{"H", "Tokens that inherit a role", "", inherited},
 		{"N", "Limits, faults and lists", "", limits},
-		{"P", "Inputs that users really have", "What users of similar programs met with.", inputs},
+		{"P", "Inputs that users really have", "Reported by users of similar programs.", inputs},
 	}
 }
 
@@ -73,7 +73,7 @@ var security = []Requirement{
 	{ID: "R34", Text: "Every change has an audit entry, also one that fails."},
 	{ID: "R35", Text: "The audit log shows whether an entry was deleted, changed or moved."},
 	{ID: "R36", Text: "Files and folders with secrets are the user's alone. Symbolic links are refused."},
-	{ID: "R37", Text: "What cannot be undone needs the user's own decision. No argument of a tool can stand for it."},
+	{ID: "R37", Text: "A change that cannot be undone needs the user's own decision. No argument of a tool can replace it."},
 	{ID: "R38", Text: "The state of a question is bound to caller, tool, arguments and target. It expires and counts once."},
 	{ID: "R39", Text: "A claim is valid for ten minutes, once, and for its caller alone. A second attempt revokes the token."},
 	{ID: "R40", Text: "The token in use is not revoked or narrowed by accident. The user can revoke all tokens without the assistant."},

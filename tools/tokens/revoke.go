@@ -21,7 +21,7 @@ func revokeToken(m *Manager) *tools.Tool {
 	return &tools.Tool{
 		Name:  "revoke_token",
 		Title: "Revoke a personal access token",
-		Description: "Revokes one of the user's tokens. Whatever uses it loses access at once, for good. The user is asked first and " +
+		Description: "Revokes one of the user's tokens. Everything that uses it loses access at once, for good. The user is asked first and " +
 			"decides. No argument replaces that. Find the id with list_tokens.",
 		Effect: tools.Destroys,
 		Needs:  []tools.Need{tools.NeedDecision},
