@@ -96,7 +96,7 @@ func measureHTTP(ctx context.Context, ours, proxy string, api *api) (_ []row, er
 	rates := map[string][]float64{}
 	for round := range httpRounds + 1 {
 		for _, kind := range kinds {
-			rate, err := kind.rate(ctx)
+			_, rate, err := kind.rate(ctx, httpRound)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", kind.name, err)
 			}
@@ -152,14 +152,15 @@ type httpKind struct {
 	holds   string
 }
 
-// rate is how many calls a second all callers together get through.
-func (k httpKind) rate(ctx context.Context) (float64, error) {
+// rate returns how many calls all callers together make in a round, and how many that
+// is a second.
+func (k httpKind) rate(ctx context.Context, round time.Duration) (calls int64, rate float64, err error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: httpCallers}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	ctx, cancel := context.WithTimeoutCause(ctx, httpRound, nil)
+	ctx, cancel := context.WithTimeoutCause(ctx, round, nil)
 	defer cancel()
-	var calls atomic.Int64
+	var made atomic.Int64
 	failed := make(chan error, httpCallers)
 	began := time.Now()
 	for range httpCallers {
@@ -169,7 +170,7 @@ func (k httpKind) rate(ctx context.Context) (float64, error) {
 					failed <- err
 					return
 				}
-				calls.Add(1)
+				made.Add(1)
 			}
 			failed <- nil
 		}()
@@ -178,7 +179,7 @@ func (k httpKind) rate(ctx context.Context) (float64, error) {
 	for range httpCallers {
 		errs = append(errs, <-failed)
 	}
-	return float64(calls.Load()) / time.Since(began).Seconds(), errors.Join(errs...)
+	return made.Load(), float64(made.Load()) / time.Since(began).Seconds(), errors.Join(errs...)
 }
 
 func (k httpKind) call(client *http.Client) error {

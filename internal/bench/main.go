@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"text/tabwriter"
 )
 
@@ -27,8 +26,9 @@ type row struct {
 func main() {
 	starts := flag.Int("starts", 21, "how often each server is started")
 	calls := flag.Int("calls", 2000, "how many calls are made of each kind")
+	only := flag.String("only", "", "measure one group of figures: start, calls, sizes, http, free or authority")
 	flag.Parse()
-	rows, err := measure(context.Background(), *starts, *calls)
+	rows, err := measure(context.Background(), *only, *starts, *calls)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
+func measure(ctx context.Context, only string, starts, calls int) (rows []row, err error) {
 	folder, err := os.MkdirTemp("", "kenbun-mcp-bench-")
 	if err != nil {
 		return nil, err
@@ -64,27 +64,27 @@ func measure(ctx context.Context, starts, calls int) (rows []row, err error) {
 	}
 	defer func() { err = errors.Join(err, api.close()) }()
 
-	startRows, err := measureStart(ctx, ours, bare, api, starts)
-	if err != nil {
-		return nil, err
+	for _, group := range []struct {
+		name    string
+		measure func() ([]row, error)
+	}{
+		{"start", func() ([]row, error) { return measureStart(ctx, ours, bare, api, starts) }},
+		{"calls", func() ([]row, error) { return measureCalls(ctx, ours, api, calls) }},
+		{"sizes", func() ([]row, error) { return measureSizes(ctx, ours, api) }},
+		{"http", func() ([]row, error) { return measureHTTP(ctx, ours, proxy, api) }},
+		{"free", func() ([]row, error) { return measureFree(ctx, ours, bare, api) }},
+		{"authority", func() ([]row, error) { return measureAuthority(ctx) }},
+	} {
+		if only != "" && only != group.name {
+			continue
+		}
+		measured, err := group.measure()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", group.name, err)
+		}
+		rows = append(rows, measured...)
 	}
-	callRows, err := measureCalls(ctx, ours, api, calls)
-	if err != nil {
-		return nil, err
-	}
-	sizeRows, err := measureSizes(ctx, ours, api)
-	if err != nil {
-		return nil, err
-	}
-	httpRows, err := measureHTTP(ctx, ours, proxy, api)
-	if err != nil {
-		return nil, err
-	}
-	authorityRows, err := measureAuthority(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(startRows, callRows, sizeRows, httpRows, authorityRows), nil
+	return rows, nil
 }
 
 func printTable(rows []row) error {
