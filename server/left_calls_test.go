@@ -21,13 +21,13 @@ import (
 // slowDelivery delivers no token before it is closed.
 type slowDelivery chan struct{}
 
-func (slowDelivery) Road() string { return "slow" }
+func (slowDelivery) Method() string { return "slow" }
 
 func (slowDelivery) Check(context.Context) error { return nil }
 
 func (d slowDelivery) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tokens.Receipt, error) {
 	<-d
-	return tokens.Receipt{Road: "slow", Note: "There."}, nil
+	return tokens.Receipt{Method: "slow", Note: "There."}, nil
 }
 
 func TestA22_CallsThatGoOnDoNotHoldTheirMessages(t *testing.T) {

@@ -61,7 +61,7 @@ func (a *absent) mustWithdraw(t *testing.T) {
 func waitingHouse(t *testing.T) (h *house, user *absent, target authority.Issued) {
 	t.Helper()
 	user = newAbsent()
-	h = newHouseWith(t, func(c *toolsets.Config) { c.Person, c.Patience = user, shortPatience })
+	h = newHouseWith(t, func(c *toolsets.Config) { c.ApprovalMethod, c.Patience = user, shortPatience })
 	return h, user, h.api.Token(t, "ada@example.com", "old laptop", nil)
 }
 

@@ -38,8 +38,8 @@ type Decision struct {
 
 // Config is what an [Approver] is made from.
 type Config struct {
-	// Person is asked where the client cannot ask. Nil: nobody is.
-	Person Person
+	// Method is asked where the client cannot ask. Nil: nobody is.
+	Method Method
 	// StateKey seals what a server has to remember of a question while the client
 	// has it: 32 bytes, the same for all replicas of a server. Nil: a random one.
 	StateKey []byte
@@ -57,7 +57,7 @@ type Config struct {
 
 // Approver asks users for decisions.
 type Approver struct {
-	person Person
+	method Method
 	sealer *sealer
 	budget *Budget
 	log    *slog.Logger
@@ -66,7 +66,7 @@ type Approver struct {
 
 // New returns an approver. It fails on a key of the wrong length.
 func New(config Config) (*Approver, error) {
-	a := &Approver{person: config.Person, log: config.Logger, clock: config.Now}
+	a := &Approver{method: config.Method, log: config.Logger, clock: config.Now}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -260,25 +260,25 @@ func (c *asking) decideInSession(ctx context.Context, d Decision) error {
 
 // decideDirectly asks the person past a client that cannot.
 func (c *asking) decideDirectly(ctx context.Context, d Decision) error {
-	if c.person == nil {
+	if c.method == nil {
 		return c.needsPerson(d)
 	}
 	question, err := c.open(ctx, d, decisionTimeout)
 	if err != nil {
 		return err
 	}
-	c.Trail.Decided(audit.VerdictNoAnswer, c.person.Way())
+	c.Trail.Decided(audit.VerdictNoAnswer, c.method.Way())
 	err = c.WaitForUser(ctx, c.openQuestionTo(d, "on a page in the user's browser", "decide there"), func(ctx context.Context) error {
-		return c.person.Decide(ctx, d.Question, decisionTimeout)
+		return c.method.Decide(ctx, d.Question, decisionTimeout)
 	})
 	var withdrawn *tools.WithdrawnError
 	switch {
 	case err == nil:
-		c.Trail.Decided(audit.VerdictApproved, c.person.Way())
+		c.Trail.Decided(audit.VerdictApproved, c.method.Way())
 	case errors.As(err, &withdrawn):
 		err = withdrawn.Answer("decided", "the question", d.Question.Unchanged)
 	case errors.Is(err, ErrDeclined):
-		c.Trail.Decided(audit.VerdictDeclined, c.person.Way())
+		c.Trail.Decided(audit.VerdictDeclined, c.method.Way())
 		err = d.refused("the user said no")
 	case errors.Is(err, context.DeadlineExceeded):
 		err = d.late().Because(err)

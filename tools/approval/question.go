@@ -70,9 +70,9 @@ func codeSpan(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + 
 // show a page in.
 var ErrUnreachable = errors.New("the user cannot be reached")
 
-// Person reaches the person behind the assistant directly, past client and
+// Method asks the user behind the assistant directly, past client and
 // model.
-type Person interface {
+type Method interface {
 	// Decide puts a question and waits for the answer, until ctx is done or
 	// limit has passed. It returns nil for a yes, ErrDeclined for a no,
 	// ErrUnreachable where the person cannot be asked, and

@@ -51,8 +51,8 @@ type Entry struct {
 	Claim string
 	// Owner is whose claim it is, where somebody else tried to fetch it.
 	Owner string
-	// Road is how the value of a new token was delivered to the user.
-	Road string
+	// Method is how the value of a new token was delivered to the user.
+	Method string
 	// Because is why a token was revoked that nobody asked to revoke.
 	Because Reason
 	// Decision is what the user said, if they were asked. Empty: VerdictNotAsked.
@@ -210,7 +210,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 		Candidates  []string `json:"candidates,omitempty"`
 		Claim       string   `json:"claim,omitempty"`
 		Owner       string   `json:"owner,omitempty"`
-		Road        string   `json:"road,omitempty"`
+		Method      string   `json:"road,omitempty"`
 		Because     Reason   `json:"because,omitempty"`
 		Decision    Verdict  `json:"decision"`
 		AskedBy     Way      `json:"asked_by,omitempty"`
@@ -218,7 +218,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 		Left        Left     `json:"left"`
 	}{
 		e.Time.UTC().Format("2006-01-02T15:04:05.000Z07:00"), word(e.RequestID), word(e.Caller), word(e.TokenPrefix), word(e.Tool),
-		e.Action, e.Kind, word(e.Target), show(e.Name, maxName), e.Changes, word(e.Replaces), candidates, word(e.Claim), word(e.Owner), word(e.Road),
+		e.Action, e.Kind, word(e.Target), show(e.Name, maxName), e.Changes, word(e.Replaces), candidates, word(e.Claim), word(e.Owner), word(e.Method),
 		e.Because, decision, e.AskedBy, e.Outcome, e.Left,
 	})
 }

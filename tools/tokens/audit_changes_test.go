@@ -57,9 +57,9 @@ func road(deliver func() (tokens.Receipt, error)) option {
 
 var (
 	brokenRoad  = road(func() (tokens.Receipt, error) { return tokens.Receipt{}, errors.New("the dog ate it") })
-	openRoad    = road(func() (tokens.Receipt, error) { return tokens.Receipt{Road: "faulty", Note: "Look."}, nil })
+	openRoad    = road(func() (tokens.Receipt, error) { return tokens.Receipt{Method: "faulty", Note: "Look."}, nil })
 	patientRoad = road(func() (tokens.Receipt, error) {
-		return tokens.Receipt{Road: "faulty", Note: "Come.", Pending: true}, nil
+		return tokens.Receipt{Method: "faulty", Note: "Come.", Pending: true}, nil
 	})
 	panickyRoad  = road(func() (tokens.Receipt, error) { panic("the road") })
 	closedRoad   = withDeliverer(&faultyRoad{check: errors.New("the road is closed")})
@@ -117,7 +117,7 @@ func unasked(tool string) func(*testing.T, *fixture, string) {
 }
 
 func withPerson(err error) option {
-	return func(c *toolsets.Config) { c.Person = &page{decide: func(context.Context) error { return err }} }
+	return func(c *toolsets.Config) { c.ApprovalMethod = &page{decide: func(context.Context) error { return err }} }
 }
 
 func TestR34_CreateTokenLeavesExactlyItsEntries(t *testing.T) {

@@ -192,7 +192,7 @@ func TestA19_AnEntryIsOneLineWhateverNamesHold(t *testing.T) {
 	line, err := json.Marshal(audit.Entry{
 		Time: time.Date(2026, 1, 2, 4, 4, 5, 6_000_000, time.FixedZone("", 3600)), Action: audit.ActionRevoke,
 		RequestID: hostile, Caller: hostile, TokenPrefix: hostile, Tool: hostile, Target: hostile, Name: hostile, Replaces: hostile,
-		Candidates: []string{hostile, hostile}, Claim: hostile, Owner: hostile, Road: hostile,
+		Candidates: []string{hostile, hostile}, Claim: hostile, Owner: hostile, Method: hostile,
 		Outcome: audit.OutcomeDone, Left: audit.LeftRevoked,
 	})
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 // without passing through a model. The operator chooses it; no argument of a
 // tool names a path or a recipient.
 type Deliverer interface {
-	// Road is the road's name, such as "file".
-	Road() string
+	// Method is the name of the delivery method, such as "file".
+	Method() string
 	// Check reports whether a secret could be delivered now. It is called
 	// before anything is made. Its error says what the person must change; it
 	// may be shown to a model.
@@ -52,7 +52,7 @@ type Pickup interface {
 
 // Awaiting is implemented by a Deliverer that keeps values until the person comes
 // for them: its receipts are Pending.
-type Awaiting interface{ AwaitsPerson() bool }
+type Awaiting interface{ AwaitsUser() bool }
 
 // Claimed is implemented by a Deliverer that can list what waits for a user.
 type Claimed interface {
@@ -88,9 +88,9 @@ type CurrentValue struct {
 // that it was when the call began.
 var ErrCurrentChanged = errors.New("the value that the new token was to take the place of changed meanwhile")
 
-func awaits(road Deliverer) bool {
-	awaiting, ok := road.(Awaiting)
-	return ok && awaiting.AwaitsPerson()
+func awaits(deliverer Deliverer) bool {
+	awaiting, ok := deliverer.(Awaiting)
+	return ok && awaiting.AwaitsUser()
 }
 
 const receiptSchema = `{"type":"object","description":"Where the user finds the value.","properties":{` +
@@ -102,8 +102,8 @@ const receiptSchema = `{"type":"object","description":"Where the user finds the 
 // Receipt tells where a delivered secret is to be found. All of it may be read
 // by a model.
 type Receipt struct {
-	// Road is the road's name.
-	Road string `json:"road"`
+	// Method is the name of the delivery method.
+	Method string `json:"road"`
 	// Where the person finds the value: the path of a file, an address.
 	Where string `json:"where,omitempty"`
 	// Note says in a sentence what the person does next.

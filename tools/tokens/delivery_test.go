@@ -26,7 +26,7 @@ type faultyRoad struct {
 	steps []string
 }
 
-func (*faultyRoad) Road() string { return "faulty" }
+func (*faultyRoad) Method() string { return "faulty" }
 
 func (r *faultyRoad) Check(context.Context) error {
 	r.step("check")
@@ -66,7 +66,7 @@ func TestA33_NothingIsMintedWhereNothingCanBeDelivered(t *testing.T) {
 
 func TestA33_RoadIsCheckedThenTheTokenMintedThenDelivered(t *testing.T) {
 	road := &faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tokens.Receipt, error) {
-		return tokens.Receipt{Road: "faulty", Note: "Look under the mat."}, nil
+		return tokens.Receipt{Method: "faulty", Note: "Look under the mat."}, nil
 	}}
 	f := newFixture(t, withDeliverer(road))
 	f.proxy.instead(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
@@ -337,7 +337,7 @@ func (r overwritingRoad) Overwrite(ctx context.Context, caller tools.Caller, tok
 
 func TestR37_OverwritingAnotherValueIsForThePersonToDecide(t *testing.T) {
 	road := overwritingRoad{&faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tokens.Receipt, error) {
-		return tokens.Receipt{Road: "overwriting", Note: "There."}, nil
+		return tokens.Receipt{Method: "overwriting", Note: "There."}, nil
 	}}}
 	f := newFixture(t, withDeliverer(road), withoutSilence)
 	f.call("create_token", createArguments("import", "1d")).failed(tools.CodeNeedsPerson, "no token was made")
@@ -355,7 +355,7 @@ func TestA33_AnAnswerThatNobodyWaitsForLeavesNoToken(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	road := &faultyRoad{deliver: func(_ context.Context, token *client.CreatedToken) (tokens.Receipt, error) {
 		cancel()
-		return tokens.Receipt{Road: "sealed", Note: "Sealed.", Sealed: "armor"}, nil
+		return tokens.Receipt{Method: "sealed", Note: "Sealed.", Sealed: "armor"}, nil
 	}}
 	f := newFixture(t, withDeliverer(road))
 	f.callIn(ctx, f.asks("", nil), "create_token", createArguments("import", "1d")).failed(tools.CodeCannotDeliver, "cancelled", "revoked at once")

@@ -74,7 +74,7 @@ func (addressed) Check(context.Context) error { return nil }
 
 func (addressed) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToken) (tokens.Receipt, error) {
 	time.Sleep(time.Minute)
-	return tokens.Receipt{Road: "sealed", Note: "Sealed.", Sealed: "armor"}, nil
+	return tokens.Receipt{Method: "sealed", Note: "Sealed.", Sealed: "armor"}, nil
 }
 
 func TestP12_OneCallerDoesNotFillTheRoomForOpenCalls(t *testing.T) {
@@ -167,7 +167,7 @@ func TestP12_ARotationOfTheTokenInUseIsJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := bend.Unserved()
 		user, v := newHesitant(), &vault{}
-		f := inNoTime(t, api, api, func(c *toolsets.Config) { c.Keeper, c.Person = v, user })
+		f := inNoTime(t, api, api, func(c *toolsets.Config) { c.Keeper, c.ApprovalMethod = v, user })
 		v.callers, v.as = f.callers, f.as
 		const rotate = `{"id":"pat_1","expires":"30d"}`
 		f.callIn(t.Context(), f.asks("", nil), "rotate_token", rotate).failed(tools.CodeNeedsPerson, "is open")

@@ -80,7 +80,7 @@ func TestA33_JournalKnowsATokenBeforeItIsMadeAndUntilItIsHeld(t *testing.T) {
 	journal := &toldJournal{}
 	road := &faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tokens.Receipt, error) {
 		journal.step("deliver")
-		return tokens.Receipt{Road: "faulty", Note: "Look under the mat."}, nil
+		return tokens.Receipt{Method: "faulty", Note: "Look under the mat."}, nil
 	}}
 	f := newFixture(t, withJournal(journal), withDeliverer(road))
 	f.proxy.instead(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
@@ -172,7 +172,7 @@ func TestA33_JournalWaitsForAPersonWhoHasYetToCome(t *testing.T) {
 	var entry tokens.JournalEntry
 	road := &faultyRoad{deliver: func(ctx context.Context, _ *client.CreatedToken) (tokens.Receipt, error) {
 		entry = tokens.JournalEntryFrom(ctx)
-		return tokens.Receipt{Road: "faulty", Note: "Come later.", Pending: true}, nil
+		return tokens.Receipt{Method: "faulty", Note: "Come later.", Pending: true}, nil
 	}}
 	f := newFixture(t, withJournal(journal), withDeliverer(road))
 	f.call("create_token", createArguments("x", "1d")).ok(nil)

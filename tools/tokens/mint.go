@@ -50,7 +50,7 @@ func (c *call) mint(
 		receipt, err = c.handOver(ctx, created, handOver)
 	}
 	// A value that was overwritten does not come back: the new one stays in its place.
-	if err == nil && !receipt.Held && receipt.Road != roadInPlace && !c.overwrites() {
+	if err == nil && !receipt.Held && receipt.Method != methodInPlace && !c.overwrites() {
 		err = c.wanted()
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring
 
 // deliver takes the operator's road.
 func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
-	c.Trail.Step.Road = c.deliverer.Road()
+	c.Trail.Step.Method = c.deliverer.Method()
 	if err := c.wanted(); err != nil {
 		return Receipt{}, err // something may be overwritten from here on
 	}
@@ -325,7 +325,7 @@ func (c *call) revoked(err error) { c.Trail.Acted(tools.OutcomeOf(err), LeftAfte
 
 // delivered writes how a value reached the person, or where it waits for them.
 func (c *call) delivered(receipt Receipt) {
-	c.Trail.Step.Road = receipt.Road
+	c.Trail.Step.Method = receipt.Method
 	if receipt.Pending {
 		c.Trail.Acted(audit.OutcomeDone, audit.LeftWaiting)
 		return

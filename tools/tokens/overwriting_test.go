@@ -180,12 +180,12 @@ func TestA33_P13_ARotationThatIsCancelledOverwritesNothing(t *testing.T) {
 // inAnswer delivers in the answer, as inline does.
 type inAnswer struct{}
 
-func (inAnswer) Road() string { return "inline" }
+func (inAnswer) Method() string { return "inline" }
 
 func (inAnswer) Check(context.Context) error { return nil }
 
 func (inAnswer) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
-	return tokens.Receipt{Road: "inline", Note: "There.", Value: token.Value.Reveal()}, nil
+	return tokens.Receipt{Method: "inline", Note: "There.", Value: token.Value.Reveal()}, nil
 }
 
 func TestA33_P13_OfTheTwoTokensOfARotationOneAlwaysLives(t *testing.T) {
@@ -195,7 +195,7 @@ func TestA33_P13_OfTheTwoTokensOfARotationOneAlwaysLives(t *testing.T) {
 				api := bend.Unserved(bend.Rule{Method: "DELETE", Times: 1, Act: true, Delay: 6 * time.Second, Status: 204})
 				api.Add(bend.Row{"name": "old laptop", "expires_at": time.Now().Add(90 * 24 * time.Hour).UTC().Format(time.RFC3339)})
 				user := newHesitant()
-				f := inNoTime(t, api, api, withDeliverer(inAnswer{}), func(c *toolsets.Config) { c.Person = user })
+				f := inNoTime(t, api, api, withDeliverer(inAnswer{}), func(c *toolsets.Config) { c.ApprovalMethod = user })
 				thinks, patience := 44*time.Second, time.Hour
 				if cancelled {
 					thinks, patience = time.Second, 3*time.Second

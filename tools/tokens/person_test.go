@@ -41,7 +41,7 @@ func TestR37_WhereTheClientCannotAskThePersonIsAskedDirectly(t *testing.T) {
 		for _, capabilities := range []string{`{}`, `{"elicitation":{"url":{}}}`} {
 			t.Run(label+" "+capabilities, func(t *testing.T) {
 				p := &page{decide: func(context.Context) error { return test.decide }}
-				f := newFixture(t, func(c *toolsets.Config) { c.Person = p })
+				f := newFixture(t, func(c *toolsets.Config) { c.ApprovalMethod = p })
 				legacy, modern := f.token("legacy"), f.token("modern")
 				elicitation := ""
 				if capabilities != `{}` {
@@ -70,7 +70,7 @@ func TestR37_WhereTheClientCannotAskThePersonIsAskedDirectly(t *testing.T) {
 // A client that can ask is the one that asks.
 func TestThePageIsNotForClientsThatCanAsk(t *testing.T) {
 	p := &page{decide: func(context.Context) error { return nil }}
-	f := newFixture(t, func(c *toolsets.Config) { c.Person = p }, withoutSilence)
+	f := newFixture(t, func(c *toolsets.Config) { c.ApprovalMethod = p }, withoutSilence)
 	token := f.token("kept")
 	f.callIn(t.Context(), f.asksWith(`{}`, declined), "revoke_token", id(token.ID)).failed(tools.CodeDeclined)
 	f.callIn(t.Context(), f.asks(`{}`, func(context.Context) (json.RawMessage, error) {

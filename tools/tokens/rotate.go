@@ -196,8 +196,8 @@ func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, inPl
 	}, false, c.inUse(old), nil
 }
 
-// roadInPlace names the way of a token that takes the place of the one in use.
-const roadInPlace = "in place"
+// methodInPlace names the way of a token that takes the place of the one in use.
+const methodInPlace = "in place"
 
 // prove sees that the new token does what the old one did before anybody relies
 // on it. One that begins later, as the old one did, cannot be tried.
@@ -228,16 +228,16 @@ func (c *call) switchOver(ctx context.Context, old *client.Token, created *clien
 	if err := c.prove(ctx, old, created); err != nil {
 		return Receipt{}, err
 	}
-	c.Trail.Step.Road = roadInPlace
+	c.Trail.Step.Method = methodInPlace
 	place, err := c.keeper.Replace(ctx, created.Value)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("the new token could not be put in the old one's place; the old one works as before: %w", err)
 	}
 	c.TokenReplaced(ctx)
 	return Receipt{
-		Road:  roadInPlace,
-		Where: place,
-		Note:  "The server goes on with the new token, which is kept where the old one was.",
+		Method: methodInPlace,
+		Where:  place,
+		Note:   "The server goes on with the new token, which is kept where the old one was.",
 	}, nil
 }
 
@@ -279,7 +279,7 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 		c.Log.Info("token rotated", "old", old.ID, "new", created.ID)
 		return c.rotatedResult(old, created, receipt, client.StatusRevoked, ""), nil
 	case errors.Is(err, client.ErrNotFound):
-		if receipt.Road == roadInPlace {
+		if receipt.Method == methodInPlace {
 			// The server runs on the new token: to take it away would leave it with
 			// none.
 			return c.rotatedResult(old, created, receipt, client.StatusRevoked,

@@ -318,12 +318,12 @@ func TestRotateKeepsToThePolicy(t *testing.T) {
 // awaitingRoad keeps values until the person comes for them.
 type awaitingRoad struct{ *faultyRoad }
 
-func (awaitingRoad) AwaitsPerson() bool { return true }
+func (awaitingRoad) AwaitsUser() bool { return true }
 
 // A token that the person has yet to come for does not take the old one's place.
 func TestS8_RotateKeepsTheOldTokenUntilThePersonHasTheNewOne(t *testing.T) {
 	road := awaitingRoad{&faultyRoad{deliver: func(context.Context, *client.CreatedToken) (tokens.Receipt, error) {
-		return tokens.Receipt{Road: "awaiting", Note: "It waits.", Pending: true}, nil
+		return tokens.Receipt{Method: "awaiting", Note: "It waits.", Pending: true}, nil
 	}}}
 	f := newFixture(t, withDeliverer(road))
 	old := f.token30("import")

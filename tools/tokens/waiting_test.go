@@ -224,7 +224,7 @@ func whileOpen(t *testing.T, test func(t *testing.T, o *openCase)) {
 				o := &openCase{user: newHesitant(), api: bend.Unserved()}
 				o.api.Add(bend.Row{"name": "old laptop"})
 				o.api.Add(bend.Row{"name": "older laptop"})
-				o.f = inNoTime(t, o.api, o.api, func(c *toolsets.Config) { c.Person = o.user }, withoutSilence)
+				o.f = inNoTime(t, o.api, o.api, func(c *toolsets.Config) { c.ApprovalMethod = o.user }, withoutSilence)
 				o.call = func(ctx context.Context, tool, arguments string) *answer { return call(o, ctx, tool, arguments) }
 				test(t, o)
 			})
@@ -453,14 +453,14 @@ type inHand struct {
 	given int
 }
 
-func (*inHand) Road() string { return "in hand" }
+func (*inHand) Method() string { return "in hand" }
 
 func (*inHand) Check(context.Context) error { return nil }
 
 func (h *inHand) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tokens.Receipt, error) {
 	time.Sleep(h.takes)
 	h.given++
-	return tokens.Receipt{Road: "in hand", Note: "Given."}, nil
+	return tokens.Receipt{Method: "in hand", Note: "Given."}, nil
 }
 
 // Each step takes a second, and the client leaves at some time in between.

@@ -30,8 +30,8 @@ type Config struct {
 	Callers tools.Callers
 	// Deliverer is how new secrets reach the user. Required.
 	Deliverer tokens.Deliverer
-	// Person is asked where the client cannot ask. Nil: nobody is.
-	Person approval.Person
+	// ApprovalMethod is asked where the client cannot ask. Nil: nobody is.
+	ApprovalMethod approval.Method
 	// Connector lets the user give a token where there is none. Nil: the tools only
 	// say how to give one.
 	Connector approval.TokenPage
@@ -79,7 +79,7 @@ func New(config Config) (*tools.Toolbox, error) {
 		return nil, errors.New("a toolbox needs to know who calls and how to deliver")
 	}
 	approver, err := approval.New(approval.Config{
-		Person: config.Person, StateKey: config.StateKey, Once: config.Once, Shared: config.Shared, Logger: config.Logger, Now: config.Now,
+		Method: config.ApprovalMethod, StateKey: config.StateKey, Once: config.Once, Shared: config.Shared, Logger: config.Logger, Now: config.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -94,7 +94,7 @@ func (r *roads) close() error { return r.pages.Close() }
 
 // person is who is asked where a client cannot ask: on a page, if this process
 // acts for the one person on whose machine it runs.
-func (r *roads) person(ownCredentials bool) approval.Person {
+func (r *roads) person(ownCredentials bool) approval.Method {
 	if !ownCredentials || r.flags.noBrowser {
 		return nil
 	}

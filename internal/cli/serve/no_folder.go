@@ -23,8 +23,8 @@ func newNoFolder(method, flag string, err error) *noFolder {
 	return &noFolder{method, fmt.Errorf("%w, or name a folder with --%s (%s)", err, flag, command.VariableName(flag))}
 }
 
-// Road implements tokens.Deliverer.
-func (n *noFolder) Road() string { return n.method }
+// Method implements tokens.Deliverer.
+func (n *noFolder) Method() string { return n.method }
 
 // Check implements tokens.Deliverer and always fails.
 func (n *noFolder) Check(context.Context) error { return n.err }

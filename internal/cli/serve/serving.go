@@ -136,19 +136,19 @@ func (f *servingFlags) newServer(c *connect.Connection, callers tools.Callers, f
 		return nil, err
 	}
 	config := toolsets.Config{
-		Callers:       callers,
-		Deliverer:     deliverer,
-		Person:        roads.person(ownCredentials),
-		Auditor:       auditor,
-		StateKey:      shared.decisionKey(),
-		Once:          shared.onceAmongReplicas(),
-		Shared:        shared.counts(),
-		Policy:        policy,
-		Extensions:    c.Extended || f.apiExtensions,
-		APIAddress:    c.API.BaseURL(),
-		TerminalFlags: c.TerminalFlags,
-		Observer:      f.watch.observer(),
-		Logger:        logger,
+		Callers:        callers,
+		Deliverer:      deliverer,
+		ApprovalMethod: roads.person(ownCredentials),
+		Auditor:        auditor,
+		StateKey:       shared.decisionKey(),
+		Once:           shared.onceAmongReplicas(),
+		Shared:         shared.counts(),
+		Policy:         policy,
+		Extensions:     c.Extended || f.apiExtensions,
+		APIAddress:     c.API.BaseURL(),
+		TerminalFlags:  c.TerminalFlags,
+		Observer:       f.watch.observer(),
+		Logger:         logger,
 	}
 	if journal != nil {
 		config.Journal = journal

@@ -25,11 +25,11 @@ import (
 // there and is the ceiling.
 func runTool(ctx context.Context, c *connect.Connection, screen *terminalPerson, tool string, arguments map[string]any) (structured any, text string, err error) {
 	toolbox, err := toolsets.New(toolsets.Config{
-		Callers:   terminalCallers{c},
-		Deliverer: screen,
-		Person:    screen,
-		Keeper:    c.Keeper,
-		Policy:    ownPolicy(),
+		Callers:        terminalCallers{c},
+		Deliverer:      screen,
+		ApprovalMethod: screen,
+		Keeper:         c.Keeper,
+		Policy:         ownPolicy(),
 		// Whether the API can, its answer tells.
 		Extensions:    true,
 		APIAddress:    c.API.BaseURL(),
@@ -88,7 +88,7 @@ func newTerminalPerson(cmd *cobra.Command, asJSON bool) *terminalPerson {
 	return p
 }
 
-// Decide implements approval.Person.
+// Decide implements approval.Method.
 func (p *terminalPerson) Decide(ctx context.Context, question approval.Question, _ time.Duration) error {
 	if !terminal.Is(p.messages) {
 		return approval.ErrUnreachable // nobody would see the question
@@ -105,11 +105,11 @@ func (p *terminalPerson) Decide(ctx context.Context, question approval.Question,
 	return nil
 }
 
-// Way implements approval.Person.
+// Way implements approval.Method.
 func (*terminalPerson) Way() audit.Way { return audit.WayTerminal }
 
-// Road implements tokens.Deliverer.
-func (p *terminalPerson) Road() string { return "terminal" }
+// Method implements tokens.Deliverer.
+func (p *terminalPerson) Method() string { return "terminal" }
 
 // Check implements tokens.Deliverer.
 func (p *terminalPerson) Check(context.Context) error { return nil }
@@ -119,5 +119,5 @@ func (p *terminalPerson) Deliver(_ context.Context, _ tools.Caller, token *clien
 	if err := p.show(token); err != nil {
 		return tokens.Receipt{}, command.ValueLost(err)
 	}
-	return tokens.Receipt{Road: p.Road(), Note: "The value is on standard output. It is shown only now."}, nil
+	return tokens.Receipt{Method: p.Method(), Note: "The value is on standard output. It is shown only now."}, nil
 }

@@ -151,17 +151,17 @@ func New(config Config) (*Claims, error) {
 // command in place of a page. It is to be called before anything is delivered.
 func (c *Claims) ReachedAt(address string) { c.server = strings.TrimRight(address, "/") }
 
-// Road implements tokens.Deliverer.
-func (*Claims) Road() string { return "claim" }
+// Method implements tokens.Deliverer.
+func (*Claims) Method() string { return "claim" }
 
-// AwaitsPerson implements tokens.Awaiting.
-func (*Claims) AwaitsPerson() bool { return true }
+// AwaitsUser implements tokens.Awaiting.
+func (*Claims) AwaitsUser() bool { return true }
 
 // Check implements tokens.Deliverer: it reports whether a claim could be kept
 // now.
 func (c *Claims) Check(ctx context.Context) error {
 	if err := c.store.Ping(ctx); err != nil {
-		c.log.Warn("new tokens cannot be delivered", "road", c.Road(), "cause", err)
+		c.log.Warn("new tokens cannot be delivered", "road", c.Method(), "cause", err)
 		return errCannotKeep(err)
 	}
 	return nil
@@ -248,7 +248,7 @@ func (c *Claims) receipt(id string, deadline time.Time) tokens.Receipt {
 		how = "by opening that page in their browser"
 	}
 	return tokens.Receipt{
-		Road: c.Road(), Where: where, Pending: true,
+		Method: c.Method(), Where: where, Pending: true,
 		Note: fmt.Sprintf("The value waits for the user for %s, until %s. They fetch it %s, and prove who they are with the kenbun token "+
 			"that this client uses. It can be fetched once. If nobody fetches it in time, the token is revoked. "+
 			"Tell the user where. Do not open the page, and do not ask for a token.",

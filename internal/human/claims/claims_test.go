@@ -165,7 +165,7 @@ func (r *replicas) deliver(t *testing.T, by *claims.Claims, caller tools.Caller,
 		t.Fatal(err)
 	}
 	id, ok := strings.CutPrefix(receipt.Where, "https://mcp.example.com/claim/")
-	if !ok || !claims.IsID(id) || receipt.Road != "claim" || receipt.Value != "" || !receipt.Pending ||
+	if !ok || !claims.IsID(id) || receipt.Method != "claim" || receipt.Value != "" || !receipt.Pending ||
 		!strings.Contains(receipt.Note, "by opening that page in their browser") {
 		t.Fatalf("the receipt is %+v", receipt)
 	}

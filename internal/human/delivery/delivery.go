@@ -26,10 +26,10 @@ type First struct {
 // NewFirst returns the roads, the best one first.
 func NewFirst(roads ...tokens.Deliverer) *First { return &First{roads: roads} }
 
-// Road implements tokens.Deliverer.
-func (f *First) Road() string {
+// Method implements tokens.Deliverer.
+func (f *First) Method() string {
 	if road := f.taken.Load(); road != nil {
-		return (*road).Road()
+		return (*road).Method()
 	}
 	return "none"
 }
@@ -43,7 +43,7 @@ func (f *First) Check(ctx context.Context) error {
 			f.taken.Store(&f.roads[i])
 			return nil
 		}
-		closed = append(closed, fmt.Errorf("%s: %w", f.roads[i].Road(), err))
+		closed = append(closed, fmt.Errorf("%s: %w", f.roads[i].Method(), err))
 	}
 	return errors.Join(closed...)
 }
@@ -84,8 +84,8 @@ func (f *First) Deliver(ctx context.Context, caller tools.Caller, token *client.
 // before anything is made.
 type None struct{}
 
-// Road implements tokens.Deliverer.
-func (None) Road() string { return "none" }
+// Method implements tokens.Deliverer.
+func (None) Method() string { return "none" }
 
 // Check implements tokens.Deliverer and always fails.
 func (None) Check(context.Context) error {
@@ -106,8 +106,8 @@ func (n None) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToke
 // programs; it is never a default.
 type Inline struct{}
 
-// Road implements tokens.Deliverer.
-func (Inline) Road() string { return "inline" }
+// Method implements tokens.Deliverer.
+func (Inline) Method() string { return "inline" }
 
 // Check implements tokens.Deliverer: an answer can always be given.
 func (Inline) Check(context.Context) error { return nil }
@@ -115,9 +115,9 @@ func (Inline) Check(context.Context) error { return nil }
 // Deliver implements tokens.Deliverer.
 func (Inline) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	return tokens.Receipt{
-		Road:  "inline",
-		Note:  "WARNING: the operator of this server chose to show new tokens to the model. The value is in this answer and in every record of this conversation. Treat it as known to anyone who can read those.",
-		Value: token.Value.Reveal(),
+		Method: "inline",
+		Note:   "WARNING: the operator of this server chose to show new tokens to the model. The value is in this answer and in every record of this conversation. Treat it as known to anyone who can read those.",
+		Value:  token.Value.Reveal(),
 	}, nil
 }
 

@@ -58,8 +58,8 @@ func isVariableName(name string) bool {
 	return name != ""
 }
 
-// Road implements tokens.Deliverer.
-func (*EnvFile) Road() string { return "env-file" }
+// Method implements tokens.Deliverer.
+func (*EnvFile) Method() string { return "env-file" }
 
 // Check reports whether the line could be written now: it looks at the file and
 // its folder, finds the line, and writes a file as large beside it.
@@ -133,9 +133,9 @@ func (e *EnvFile) deliver(ctx context.Context, token *client.CreatedToken, expec
 		note += " The previous value is gone from the file, but its token is not revoked by this."
 	}
 	return tokens.Receipt{
-		Road:  e.Road(),
-		Where: fmt.Sprintf("%s, variable %s", e.path, e.variable),
-		Note:  note + " Tell the user, and that programs that read the file have to be restarted. Do not open it.",
+		Method: e.Method(),
+		Where:  fmt.Sprintf("%s, variable %s", e.path, e.variable),
+		Note:   note + " Tell the user, and that programs that read the file have to be restarted. Do not open it.",
 	}, nil
 }
 

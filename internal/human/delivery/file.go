@@ -33,8 +33,8 @@ func NewFile(dir string) (*File, error) {
 	return &File{dir: absolute}, nil
 }
 
-// Road implements tokens.Deliverer.
-func (*File) Road() string { return "file" }
+// Method implements tokens.Deliverer.
+func (*File) Method() string { return "file" }
 
 // Check makes the folder if need be, looks at who else could reach into it, and
 // writes a file of a token's size to see that it can be done.
@@ -76,9 +76,9 @@ func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedT
 		return tokens.Receipt{}, errors.Join(folder.Explain("written to", err), folder.CleanUp(name))
 	}
 	return tokens.Receipt{
-		Road:  f.Road(),
-		Where: filepath.Join(f.dir, name),
-		Note:  "The value is in a file that only the user can read. Tell the user where it is. They move the value to where it is needed and delete the file. Do not open it.",
+		Method: f.Method(),
+		Where:  filepath.Join(f.dir, name),
+		Note:   "The value is in a file that only the user can read. Tell the user where it is. They move the value to where it is needed and delete the file. Do not open it.",
 	}, nil
 }
 

@@ -97,8 +97,8 @@ func TestFileHoldsTheValueAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := filepath.Join(folder, "pat_abc123.token"); receipt.Where != want || receipt.Road != "file" || receipt.Note == "" || receipt.Value != "" {
-		t.Errorf("receipt for road %q at %q, want %q", receipt.Road, receipt.Where, want)
+	if want := filepath.Join(folder, "pat_abc123.token"); receipt.Where != want || receipt.Method != "file" || receipt.Note == "" || receipt.Value != "" {
+		t.Errorf("receipt for road %q at %q, want %q", receipt.Method, receipt.Where, want)
 	}
 	data, err := os.ReadFile(receipt.Where)
 	if err != nil {
@@ -171,6 +171,6 @@ func TestInlineWarns(t *testing.T) {
 	token := newToken("pat_1")
 	receipt, err := delivery.Inline{}.Deliver(t.Context(), tools.Caller{}, token)
 	if err != nil || receipt.Value != token.Value.Reveal() || !strings.HasPrefix(receipt.Note, "WARNING: ") {
-		t.Errorf("receipt on road %q without a warning, or %v", receipt.Road, err)
+		t.Errorf("receipt on road %q without a warning, or %v", receipt.Method, err)
 	}
 }

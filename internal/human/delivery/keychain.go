@@ -21,8 +21,8 @@ type Keychain struct {
 // NewKeychain delivers into chain. It does no I/O.
 func NewKeychain(chain *keychain.Keychain) *Keychain { return &Keychain{chain: chain} }
 
-// Road implements tokens.Deliverer.
-func (*Keychain) Road() string { return "keychain" }
+// Method implements tokens.Deliverer.
+func (*Keychain) Method() string { return "keychain" }
 
 // Check writes an entry of a token's size, reads it and removes it, to see that
 // it can be done.
@@ -55,8 +55,8 @@ func (k *Keychain) Deliver(ctx context.Context, _ tools.Caller, token *client.Cr
 		return tokens.Receipt{}, keychainError("written to", err)
 	}
 	return tokens.Receipt{
-		Road:  k.Road(),
-		Where: fmt.Sprintf("%s: %s", keychain.Program, keychain.EntryName(token.ID)),
+		Method: k.Method(),
+		Where:  fmt.Sprintf("%s: %s", keychain.Program, keychain.EntryName(token.ID)),
 		Note: fmt.Sprintf("The value is in the keychain of the user who runs this server. Tell them where: in %s the entry is named %s. They copy the value to where it is needed and delete the entry. Do not read it.",
 			keychain.Program, keychain.EntryName(token.ID)),
 	}, nil

@@ -28,7 +28,7 @@ func TestKeychainHoldsTheValueUnderTheTokensID(t *testing.T) {
 	if got, err := keychain.System().Get(t.Context(), "pat_abc123"); err != nil || !got.Equal(token.Value) {
 		t.Errorf("the entry holds something else: %v", err)
 	}
-	if receipt.Road != "keychain" || receipt.Value != "" || receipt.Sealed != "" ||
+	if receipt.Method != "keychain" || receipt.Value != "" || receipt.Sealed != "" ||
 		!strings.Contains(receipt.Where, "pat_abc123") || !strings.Contains(receipt.Note, "pat_abc123") {
 		t.Errorf("the receipt is %+v", receipt)
 	}

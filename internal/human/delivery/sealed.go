@@ -44,8 +44,8 @@ func WithRecipient(ctx context.Context, header string) context.Context {
 // recipient (C2SP age), armored.
 type Sealed struct{}
 
-// Road implements tokens.Deliverer.
-func (Sealed) Road() string { return "sealed" }
+// Method implements tokens.Deliverer.
+func (Sealed) Method() string { return "sealed" }
 
 // Addressee implements tokens.Addressing.
 func (Sealed) Addressee(ctx context.Context) string {
@@ -83,7 +83,7 @@ func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.
 		return tokens.Receipt{}, err
 	}
 	return tokens.Receipt{
-		Road:   s.Road(),
+		Method: s.Method(),
 		Sealed: armored,
 		Note: fmt.Sprintf("The value is in this answer, encrypted to the age recipient %s: show the user the sealed text, whole and unchanged. They open it themselves, with the identity file of that recipient, in a terminal of their own; docs/http.md of kenbun-mcp says how.",
 			recipientFingerprint(to.String())),

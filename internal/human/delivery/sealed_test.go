@@ -64,7 +64,7 @@ func TestSealedOpensForItsRecipientAlone(t *testing.T) {
 		t.Error("the receipt holds the value")
 	}
 	text := mine.Recipient().String()
-	if !strings.Contains(receipt.Note, text[:8]+"…"+text[len(text)-6:]) || !strings.Contains(receipt.Note, "in a terminal of their own") || receipt.Road != "sealed" {
+	if !strings.Contains(receipt.Note, text[:8]+"…"+text[len(text)-6:]) || !strings.Contains(receipt.Note, "in a terminal of their own") || receipt.Method != "sealed" {
 		t.Errorf("the note says %q", receipt.Note)
 	}
 }

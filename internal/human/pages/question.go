@@ -27,7 +27,7 @@ type Person struct {
 // NewPerson asks on pages.
 func NewPerson(pages *Server) *Person { return &Person{pages: pages} }
 
-// Decide implements approval.Person. A yes is a click on the button that says so;
+// Decide implements approval.Method. A yes is a click on the button that says so;
 // nothing else is one. A page that the program closes while it waits counts as
 // a user who cannot be reached.
 //
@@ -103,7 +103,7 @@ func (p *Person) others(own *questionContent) []waitingQuestion {
 // waitingQuestion is a question as other pages list it.
 type waitingQuestion struct{ Text, Path string }
 
-// Way implements approval.Person.
+// Way implements approval.Method.
 func (*Person) Way() audit.Way { return audit.WayPage }
 
 // questionContent is a question on its page.

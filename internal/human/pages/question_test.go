@@ -14,7 +14,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/approval"
 )
 
-var _ approval.Person = (*Person)(nil)
+var _ approval.Method = (*Person)(nil)
 
 func aQuestion() approval.Question {
 	return approval.Question{

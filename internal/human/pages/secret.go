@@ -34,8 +34,8 @@ func NewSecret(pages *Server, limit time.Duration) *Secret {
 	return &Secret{pages: pages, limit: limit}
 }
 
-// Road implements tokens.Deliverer.
-func (*Secret) Road() string { return "page" }
+// Method implements tokens.Deliverer.
+func (*Secret) Method() string { return "page" }
 
 // Check reports whether a browser can be opened here and a page be served.
 func (s *Secret) Check(context.Context) error {
@@ -124,10 +124,10 @@ func (p *secretPickup) Deliver(ctx context.Context, _ tools.Caller, token *clien
 		return tokens.Receipt{}, p.undelivered(err)
 	}
 	return tokens.Receipt{
-		Road:  p.Road(),
-		Where: "a page in the browser",
-		Note:  "The value was shown to the user once, on a page in their browser. They have it now, and it cannot be shown again.",
-		Held:  true,
+		Method: p.Method(),
+		Where:  "a page in the browser",
+		Note:   "The value was shown to the user once, on a page in their browser. They have it now, and it cannot be shown again.",
+		Held:   true,
 	}, nil
 }
 

@@ -57,7 +57,7 @@ func TestA9_TheValueIsShownOnce(t *testing.T) {
 		t.Fatalf("the click is answered with %d %s", got.status, got.body)
 	}
 	end := d.wait(t)
-	if end.err != nil || end.receipt.Road != "page" || end.receipt.Where != "a page in the browser" || end.receipt.Value != "" {
+	if end.err != nil || end.receipt.Method != "page" || end.receipt.Where != "a page in the browser" || end.receipt.Value != "" {
 		t.Errorf("Deliver returned %+v, %v", end.receipt, end.err)
 	}
 	unknown := get(t, d.address[:len(d.address)-1])
