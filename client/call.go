@@ -181,7 +181,7 @@ func (cl *call) read(resp *http.Response) (err error) {
 
 // readStream hands the body over as it comes in.
 func (cl *call) readStream(resp *http.Response) error {
-	body := bufio.NewReader(resp.Body)
+	body := bufio.NewReaderSize(resp.Body, 16) // only to look at the first byte
 	_, err := body.Peek(1)
 	switch {
 	case errors.Is(err, io.EOF):

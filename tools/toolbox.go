@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/kenbun/kenbun-mcp/internal/logging"
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 	"github.com/kenbun/kenbun-mcp/tools/changelimit"
 )
@@ -139,7 +140,7 @@ func (b *Toolbox) handler(set *Toolset, tool *Tool) server.ToolHandlerFunc {
 
 // answer makes a call. It returns the client's answer, and which of Outcomes that is.
 func (b *Toolbox) answer(ctx context.Context, set *Toolset, tool *Tool, request mcp.CallToolRequest) (answer *mcp.CallToolResult, ended string) {
-	logger := b.log.With("request_id", RequestID(ctx), "tool", tool.Name)
+	logger := logging.With(b.log, "request_id", RequestID(ctx), "tool", tool.Name)
 	failed := func(e *Error) (*mcp.CallToolResult, string) { return e.toolResult(), string(e.Code) }
 	defer func() {
 		if r := recover(); r != nil {
@@ -214,7 +215,7 @@ func (b *Toolbox) begin(ctx context.Context, set *Toolset, tool *Tool, args Argu
 			Request:   request,
 			RequestID: RequestID(ctx),
 			Now:       b.clock(),
-			Log:       logger.With("caller", caller.ID),
+			Log:       logging.With(logger, "caller", caller.ID),
 			box:       b,
 			work:      w,
 		}
@@ -276,7 +277,7 @@ func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any
 	if err != nil {
 		return nil, "", err
 	}
-	work := b.begin(ctx, set, found, args, caller, request, b.log.With("tool", tool))
+	work := b.begin(ctx, set, found, args, caller, request, logging.With(b.log, "tool", tool))
 	defer context.AfterFunc(ctx, func() { work.cancel(errCancelled) })()
 	<-work.done
 	outcome, err := work.result, work.err

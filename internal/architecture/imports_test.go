@@ -72,7 +72,7 @@ var allowed = map[string]struct {
 	"internal/human/claims":   {[]string{"client", "tools", "tools/approval", "tools/audit", "tools/tokens", "internal/claimkey", "internal/human/delivery", "internal/humantime", "internal/ratelimit", "internal/state", "internal/webui"}, "claims implement what tools asks for; the server decides who may ask for them"},
 	"internal/human/journal":  {[]string{"client", "tools", "tools/approval", "tools/audit", "tools/tokens", "internal/plaintext", "internal/privatefile"}, "the journal implements what tools asks for, and knows no delivery method"},
 	"tools/audit":             {[]string{"internal/plaintext", "internal/redact"}, "it describes changes, and knows nothing of how they are made"},
-	"tools": {[]string{"client", "tools/audit", "tools/changelimit", "internal/humantime", "internal/keylock", "internal/plaintext", "internal/redact"},
+	"tools": {[]string{"client", "tools/audit", "tools/changelimit", "internal/humantime", "internal/keylock", "internal/logging", "internal/plaintext", "internal/redact"},
 		"the framework knows no transport, no delivery method and none of the tools: declare a small interface here, and implement it where the rest is"},
 	"tools/approval": {[]string{"tools", "tools/audit", "internal/humantime", "internal/plaintext"},
 		"it asks the user for any toolset, and knows none of them"},

@@ -104,6 +104,32 @@ func cleanValue(value slog.Value) slog.Value {
 	return value
 }
 
+// With returns a logger whose records carry args, like [slog.Logger.With]. The work of
+// adding them is left to the records that are written, which suits the logger of a call
+// that usually logs nothing.
+func With(logger *slog.Logger, args ...any) *slog.Logger {
+	return slog.New(lazy{logger.Handler(), args})
+}
+
+type lazy struct {
+	next slog.Handler
+	args []any
+}
+
+func (l lazy) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.next.Enabled(ctx, level)
+}
+
+func (l lazy) Handle(ctx context.Context, record slog.Record) error {
+	return l.handler().Handle(ctx, record)
+}
+
+func (l lazy) WithAttrs(attrs []slog.Attr) slog.Handler { return l.handler().WithAttrs(attrs) }
+
+func (l lazy) WithGroup(name string) slog.Handler { return l.handler().WithGroup(name) }
+
+func (l lazy) handler() slog.Handler { return slog.New(l.next).With(l.args...).Handler() }
+
 // cleanText cleans before it redacts, so that nothing invisible can break up a
 // token.
 func cleanText(text string) string {

@@ -68,6 +68,7 @@ one with --first-user.`,
 			if err := prepareFirstUser(ctx, cmd, a, firstUser, config.Store, toStdout); err != nil {
 				return err
 			}
+			process.CollectLess()
 			process.LimitMemory(slog.New(slog.DiscardHandler))
 			listener, err := command.ListenFor(ctx, address, "--listen")
 			if err != nil {

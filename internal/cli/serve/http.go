@@ -63,6 +63,7 @@ file. On a unix socket in a folder that only you can open, clients need no key.`
 			if err != nil {
 				return err
 			}
+			process.CollectLess()
 			process.LimitMemory(logger)
 			return serveHTTP(cmd, &connecting, &serving, &reaching, logger)
 		},

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
+	"github.com/kenbun/kenbun-mcp/internal/cli/process"
 	"github.com/kenbun/kenbun-mcp/internal/terminal"
 	"github.com/kenbun/kenbun-mcp/server/identity"
 )
@@ -34,6 +35,7 @@ It also starts without a token. Each tool then explains how to provide one.`,
 			if terminal.Is(cmd.InOrStdin()) {
 				cmd.PrintErrln("kenbun-mcp stdio speaks MCP with a program, not with a person. Let your assistant start it, or try 'kenbun-mcp demo'.")
 			}
+			process.CollectLess()
 			return serveStdio(cmd, &connecting, &serving, logger)
 		},
 	}

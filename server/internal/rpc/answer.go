@@ -111,7 +111,7 @@ func (h *Handler) Answer(ctx context.Context, header http.Header, m *Message) (a
 // error, since the client waits for one. Any other message becomes nil. requestID
 // is for the log.
 func (h *Handler) Encode(requestID string, m any) []byte {
-	data, err := json.Marshal(m)
+	data, err := json.Marshal(plain(m))
 	if err == nil {
 		return data
 	}
@@ -125,6 +125,36 @@ func (h *Handler) Encode(requestID string, m any) []byte {
 		return nil // the id was read from JSON
 	}
 	return data
+}
+
+// plain returns a message with the result of a tool as a struct. The library encodes
+// such a result by way of a map and of JSON that is read and copied again.
+func plain(m any) any {
+	answer, _ := m.(mcp.JSONRPCResponse)
+	r, ok := answer.Result.(*mcp.CallToolResult)
+	if !ok || r == nil {
+		return m
+	}
+	result := toolResult{r.Meta, r.Content, r.InputRequests, r.IsError, r.RequestState, r.ResultType, r.StructuredContent}
+	if r.Content == nil {
+		result.Content = []mcp.Content{}
+	}
+	if len(r.RawStructuredContent) > 0 {
+		result.StructuredContent = json.RawMessage(r.RawStructuredContent)
+	}
+	answer.Result = result
+	return answer
+}
+
+// toolResult has the members of an [mcp.CallToolResult].
+type toolResult struct {
+	Meta              *mcp.Meta         `json:"_meta,omitempty"`
+	Content           []mcp.Content     `json:"content"`
+	InputRequests     mcp.InputRequests `json:"inputRequests,omitempty"`
+	IsError           bool              `json:"isError,omitempty"`
+	RequestState      string            `json:"requestState,omitempty"`
+	ResultType        mcp.ResultType    `json:"resultType,omitempty"`
+	StructuredContent any               `json:"structuredContent,omitempty"`
 }
 
 // inOwnWords rewords an error for clients. The library's words are for programmers
