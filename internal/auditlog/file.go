@@ -1,9 +1,11 @@
 package auditlog
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -219,4 +221,78 @@ func lock(opened *os.File) error {
 		}
 		time.Sleep(lockRetry)
 	}
+}
+
+// seenFile is the file that this process saw last at the path. It stays open:
+// when it is moved away, its end can still be read, also if another process wrote
+// that.
+type seenFile struct {
+	*os.File
+	info fs.FileInfo
+	// end is the size that the file had after the last entry of this process, and
+	// last that entry's hash; 0 and empty if it wrote none.
+	end  int64
+	last string
+}
+
+func (s *seenFile) is(info fs.FileInfo) bool { return os.SameFile(s.info, info) }
+
+// lastHash is that of the last entry in a file that was moved away, empty if it
+// has none. Nobody writes to it after that.
+func (s *seenFile) lastHash() (string, error) {
+	if err := lock(s.File); err != nil {
+		return "", err
+	}
+	end, err := s.tail()
+	if err != nil {
+		return "", err
+	}
+	if err := privatefile.Unlock(s.File); err != nil {
+		return "", privatefile.Explain("the file cannot be unlocked", err)
+	}
+	return end.hash, nil
+}
+
+func (s *seenFile) tail() (tail, error) {
+	info, err := s.Stat()
+	if err != nil {
+		return tail{}, privatefile.Explain("the file cannot be looked at", err)
+	}
+	end, err := readTail(s, info.Size())
+	if err != nil {
+		return tail{}, privatefile.Explain("the file cannot be read", err)
+	}
+	return end, nil
+}
+
+// tail is what the last whole entry of a file says to the next one.
+type tail struct {
+	// hash is empty where a new chain has to begin.
+	hash string
+	// found is false if the file holds no whole entry.
+	found bool
+}
+
+// readTail looks for the last whole entry in the last maxLine bytes of a file of
+// size bytes. What is no entry is passed over. If there is none in them, or the
+// last one is from before there were hashes, a new chain has to begin.
+func readTail(file io.ReaderAt, size int64) (tail, error) {
+	rest := make([]byte, min(size, maxLine))
+	if _, err := file.ReadAt(rest, size-int64(len(rest))); err != nil {
+		return tail{}, err
+	}
+	isAll := int64(len(rest)) == size
+	for len(rest) > 0 {
+		rest = bytes.TrimSuffix(rest, []byte{'\n'})
+		start := bytes.LastIndexByte(rest, '\n') + 1
+		line := rest[start:]
+		if end, ok := readLink(line); ok {
+			return tail{hash: end.hash, found: true}, nil
+		}
+		if isUnlinked(line) {
+			return tail{found: true}, nil
+		}
+		rest = rest[:start]
+	}
+	return tail{found: !isAll}, nil
 }

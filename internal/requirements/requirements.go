@@ -133,3 +133,84 @@ var attacks = []Requirement{
 	{ID: "A58", Text: "An old program meets a newer database."},
 	{ID: "A60", Text: "A health check says more than whether the server is well."},
 }
+
+var kenbun = []Requirement{
+	{ID: "K1", Text: "A token is created with a name of 1 to 100 characters and an optional expiry in the future. Its value is returned this once."},
+	{ID: "K2", Text: "The list shows every token with its last use, expiry and revocation, and never a value."},
+	{ID: "K3", Text: "A revoked token loses access at once and for good. Unknown ids and those of others look the same."},
+	{ID: "K4", Text: "Each request acts as the user, with the role and units of the moment."},
+	{ID: "K5", Text: "Service accounts are something else and are not served."},
+	{ID: "K6", Text: "Tokens can be created, listed and revoked on a web page, too."},
+	{ID: "K7", Text: "Tokens that are unused or expire soon stand out."},
+	{ID: "K8", Text: "An expired token stops by itself."},
+	{ID: "K9", Text: "A value begins with kbn_pat_. The prefix is that and the eight characters after it."},
+}
+
+var narrowed = []Requirement{
+	{ID: "S1", Text: "A token can be given some of the permissions that its user's role holds."},
+	{ID: "S2", Text: "A token can have a time before which it is refused."},
+	{ID: "S3", Text: "A value is shown once."},
+	{ID: "S4", Text: "Lists and pages show from when, until when and for what a token is valid."},
+	{ID: "S5", Text: "Everything about a token but its value can be changed later."},
+	{ID: "S6", Text: "Revoking asks first, then happens at once."},
+	{ID: "S7", Text: "The owner can see what a token was used for."},
+	{ID: "S8", Text: "Rotation makes the new token first and revokes the old one last."},
+}
+
+var inherited = []Requirement{
+	{ID: "H1", Text: "The role counts as it is at each request. A suspended or removed user's tokens stop."},
+	{ID: "H2", Text: "A request may do what both the role and the token allow at that moment."},
+	{ID: "H3", Text: "Lists and logs name a token by its prefix."},
+	{ID: "H4", Text: "Authorization: Bearer and X-API-Key are both accepted."},
+	{ID: "H5", Text: "A token is compared with a stored, keyed digest."},
+	{ID: "H6", Text: "An expiry is the rule, none the exception."},
+	{ID: "H7", Text: "A token can be revoked on a page and by the API, at once."},
+	{ID: "H8", Text: "A value is never replaced in place."},
+}
+
+var limits = []Requirement{
+	{ID: "N1", Text: "An expiry is counted to the second."},
+	{ID: "N2", Text: "A name is required."},
+	{ID: "N3", Text: "Each token has a limit by the minute and one by the day. The gateway counts on its own."},
+	{ID: "N4", Text: "While tokens cannot be verified, nobody is accepted, and clients wait."},
+	{ID: "N5", Text: "A revocation reaches every node that caches verifications."},
+	{ID: "N6", Text: "A list shows no revoked tokens unless asked to."},
+	{ID: "N7", Text: "A token works in one organization and its units. Membership is checked at each request."},
+	{ID: "N8", Text: "Nobody else sees or revokes a user's tokens."},
+	{ID: "N9", Text: "The owner of a token learns why it does not work."},
+	{ID: "N10", Text: "A signed-in session's token is accepted as a bearer."},
+	{ID: "N11", Text: "Lists are fresh."},
+}
+
+// inputs are classes of what users and their surroundings really send.
+var inputs = []Requirement{
+	{ID: "P1", Text: "For an optional argument, null and an empty text mean that it is left out, and digits in a text mean the number. Lists and required arguments stay strict."},
+	{ID: "P2", Text: "A part of a client's introduction that nothing uses is not judged. One that is used and has the wrong form was not declared."},
+	{ID: "P3", Text: "A protocol version that the header says twice is one version. Initialize negotiates down from any version."},
+	{ID: "P4", Text: "An error carries the id of the request wherever it can be read. A byte order mark before a message is skipped."},
+	{ID: "P5", Text: "An address with doubled or trailing slashes leads where the address without them leads, without a redirect."},
+	{ID: "P6", Text: "Each wrong way of giving a token has a reason with a name and an explanation, the same over HTTP, over stdio and in a terminal. Legal blanks are accepted."},
+	{ID: "P7", Text: "Texts of the protocol that clients show are short sentences that say that a kenbun token is needed and where to read more."},
+	{ID: "P8", Text: "The operator can name the one header that counts for the token."},
+	{ID: "P9", Text: "Health is answered under any name and origin, and holds no data."},
+	{ID: "P10", Text: "Any serialized origin but null can be allowed by its name."},
+	{ID: "P11", Text: "Each refusal has one line in the log, with the reason by name and the number that is in the answer, and without a token."},
+	{ID: "P12", Text: "Every call is answered within 50 seconds, with progress every ten. A question or a pick-up that takes longer stays open, and the same call again joins it."},
+	{ID: "P13", Text: "Work for a client that has left is undone at once. No token is left that nobody holds, and a retry makes one."},
+	{ID: "P14", Text: "Invisible characters and byte order marks around a setting, a secret or a file are trimmed, and UTF-16 is read. Anything else that has no place there is named."},
+	{ID: "P15", Text: "A leading ~/ of a path is the home folder. A variable that nothing has filled in is refused by name before anything is written. Errors show the path."},
+	{ID: "P16", Text: "A missing folder does not stop commands that do not need it. Commands that need it refuse, with advice that works."},
+	{ID: "P17", Text: "Lists are read in one way, from variables and flags: entries are trimmed, empty ones are passed over, and a list without an entry is refused."},
+	{ID: "P18", Text: "A variable or a flag that looks like a setting and is none is named, with the one that was meant. One that looks like a restriction ends the start."},
+	{ID: "P19", Text: "A reader who has had enough is no error. Nothing is made when nobody can read the value, and a value that cannot be written is taken back."},
+	{ID: "P20", Text: "A setting that cannot be read is refused by name at the start. Nothing goes past a proxy that was asked for."},
+	{ID: "P21", Text: "The cause of a failed request, and the setting that helps, reach the assistant, the terminal and the log. Waiting is advised only where it helps."},
+	{ID: "P22", Text: "A token is said to be revoked only if the API's own list shows it. Otherwise the outcome is unknown, and the token is named as perhaps alive."},
+	{ID: "P23", Text: "An answer of something between here and kenbun is never taken for kenbun's verdict."},
+	{ID: "P24", Text: "The API's own code for an error decides over the status."},
+	{ID: "P25", Text: "The API's reason for a refusal reaches the assistant as data: cleaned, cut and quoted."},
+	{ID: "P26", Text: "A token that the API makes otherwise than asked is taken where it is no more than asked for. If not, the field is named, and nobody is told to call again."},
+	{ID: "P27", Text: "Other spellings of no time are understood, and ages do not overflow."},
+	{ID: "P28", Text: "A wait that is hard to read is neither none nor a year."},
+	{ID: "P29", Text: "Names of all living scripts and every recommended emoji are accepted, found and shown as typed, in every interface alike. Invisible characters are refused, with their code point and place."},
+}
