@@ -17,6 +17,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/size"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 )
@@ -78,7 +79,7 @@ func TestA29_WhyATokenDoesNotWorkIsNotToldByTheTime(t *testing.T) {
 		}
 	}
 
-	if raceDetector {
+	if size.RaceDetector {
 		return // it takes its own time for each access to memory, which is no measure
 	}
 	// Measured in turn, so that whatever else the machine does falls on all alike.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/size"
 	"github.com/kenbun/kenbun-mcp/server"
 )
 
@@ -33,10 +34,7 @@ func settled(t testing.TB, h *httpHouse, api *client.Client, before int) {
 }
 
 func TestA22_StreamsOpenedAndDroppedLeaveNothing(t *testing.T) {
-	n := 1000
-	if thorough() && !raceDetector {
-		n = 10_000
-	}
+	n := size.Of(200, 1000, 10_000)
 	var api *client.Client
 	h := serveHTTP(t, func(_ *house, c *server.HTTPConfig) { api = c.API })
 	session := h.session(t, bearer(h.pat), noCapabilities)

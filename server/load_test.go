@@ -14,13 +14,10 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
-	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/size"
 	"github.com/kenbun/kenbun-mcp/server"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 )
-
-// thorough reports whether tests are to take the time that they claim to.
-func thorough() bool { return require.All() && !testing.Short() }
 
 // user is somebody with a token.
 type user struct{ email, pat string }
@@ -71,10 +68,7 @@ func heapAfterGC() uint64 {
 }
 
 func TestA28_ManyUsersInTurnLeaveNothingBehind(t *testing.T) {
-	n := 2000
-	if thorough() && !raceDetector {
-		n = 10_000
-	}
+	n := size.Of(1100, 2000, 10_000)
 	h := serveHTTP(t, func(_ *house, config *server.HTTPConfig) {
 		config.Limits = edge.Limits{PerUser: 120, PerAddress: 10_000_000} // all come from one
 	})
@@ -104,10 +98,7 @@ func TestA28_ManyUsersInTurnLeaveNothingBehind(t *testing.T) {
 }
 
 func TestA27_AHundredUsersAtOnceForAMinute(t *testing.T) {
-	lasts := 5 * time.Second
-	if thorough() {
-		lasts = time.Minute
-	}
+	lasts := size.Of(time.Second, 5*time.Second, time.Minute)
 	var api *client.Client
 	h := serveHTTP(t, func(_ *house, config *server.HTTPConfig) { api = config.API })
 	users := h.users(t, 100)

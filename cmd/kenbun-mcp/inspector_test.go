@@ -13,6 +13,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/toolsets"
 )
@@ -25,6 +26,7 @@ type inspector struct {
 
 func newInspector(t *testing.T, environment []string) inspector {
 	t.Helper()
+	require.Long(t, "it starts the MCP Inspector")
 	modules, err := filepath.Abs(filepath.Join("..", "..", "script", "inspector", "node_modules"))
 	if err != nil {
 		t.Fatal(err)

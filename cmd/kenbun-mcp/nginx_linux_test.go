@@ -15,12 +15,14 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // startNginx puts nginx, as its manual tells, in front of upstream until the
 // test ends, and returns its address.
 func startNginx(t *testing.T, upstream string) string {
 	t.Helper()
+	require.Long(t, "it starts nginx")
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		kenbuntest.SkipUnlessRequired(t, "there is no nginx on this machine")

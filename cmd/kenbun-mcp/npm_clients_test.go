@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // npmClient is a client that is not ours, out of script/npm-clients.
@@ -18,6 +19,7 @@ type npmClient struct{ node, script string }
 
 func newNPMClient(t *testing.T, name string) npmClient {
 	t.Helper()
+	require.Long(t, "it starts a client from npm")
 	folder, err := filepath.Abs(filepath.Join("..", "..", "script"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // sdkOutcome is how a call of the official TypeScript client ended.
@@ -72,9 +73,7 @@ func sdkClient(t *testing.T, environment []string, call map[string]any, next fun
 
 // The client gives up after 60 seconds by default. This test waits in real time.
 func TestP12_TheOfficialTypeScriptClientNeverTimesOut(t *testing.T) {
-	if testing.Short() {
-		kenbuntest.SkipUnlessRequired(t, "it waits for 45 seconds, and -short was given")
-	}
+	require.Long(t, "it waits for 45 seconds")
 	for label, how := range map[string]struct {
 		overHTTP, progress bool
 	}{

@@ -18,17 +18,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
-	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/size"
 )
 
 // Random histories of users and tokens, on every store, against the model: each
 // answer must be the one that the model gives.
 func TestConformance_HistoriesAgreeWithTheModel(t *testing.T) {
-	histories := 100
-	if require.All() && !testing.Short() && !raceDetector {
-		histories = 10_000
-	}
 	const parts = 4 // at the same time, each in a store of its own
+	histories := size.Of(20, 100, 10_000)
 	setFlag(t, "rapid.checks", strconv.Itoa(histories/parts))
 	setFlag(t, "rapid.nofailfile", "true") // it would hold nothing but random numbers, and be committed by mistake
 	inParts := func(t *testing.T, open func(t *testing.T) (store string)) {

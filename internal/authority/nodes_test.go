@@ -17,7 +17,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 	"github.com/kenbun/kenbun-mcp/internal/authority/store"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
-	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/size"
 )
 
 // newNodes opens several authorities on one PostgreSQL database. They share
@@ -62,10 +62,7 @@ func (f *fixture) accepted(ctx context.Context, value string) bool {
 // A revocation by one node counts on all others within a second of its answer.
 // The nodes hold the token in memory at that moment, which is the hard case.
 func TestN5_RevocationReachesAllNodes(t *testing.T) {
-	revocations := 100
-	if require.All() {
-		revocations = 1000
-	}
+	revocations := size.Of(10, 100, 1000)
 	nodes := newNodes(t, newPostgres(t), 3)
 	nodes[0].user("ada@example.com", RoleMember)
 	member, err := nodes[0].Member(t.Context(), "ada@example.com", "")

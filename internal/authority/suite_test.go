@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/atend"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
@@ -33,20 +32,13 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(endsPostgres{m})
+	goleak.VerifyTestMain(endsShared{m})
 }
 
-// endsPostgres ends the server that the tests share before leaks are looked for.
-type endsPostgres struct{ *testing.M }
+// endsShared ends what the tests share before leaks are looked for.
+type endsShared struct{ *testing.M }
 
-func (m endsPostgres) Run() int {
-	code := m.M.Run()
-	if err := postgres.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
-}
+func (m endsShared) Run() int { return atend.Run(m.M) }
 
 // overStores runs a test over every kind of store.
 func overStores(t *testing.T, test func(t *testing.T, store string)) {

@@ -4,7 +4,6 @@ package kenbuntest
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/atend"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
 )
 
@@ -139,31 +139,16 @@ func (a *API) As(t testing.TB, pat string) *client.Caller {
 	return a.Client(t).As(client.Credential{PAT: client.NewSecret(pat)})
 }
 
-var buildFolder string
-
-// Run runs a package's tests, removes what Binary built and ends the server of
-// StartPostgres. It returns the exit code for TestMain.
-func Run(m *testing.M) int {
-	code := m.Run()
-	if err := postgres.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if buildFolder != "" {
-		if err := os.RemoveAll(buildFolder); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	return code
-}
+// Run runs a package's tests and ends what they shared: what Binary built, the
+// server of StartPostgres, the browser. It returns the exit code for TestMain.
+func Run(m *testing.M) int { return atend.Run(m) }
 
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "kenbun-mcp-test-")
 	if err != nil {
 		return "", err
 	}
-	buildFolder = dir
+	atend.Do(func() error { return os.RemoveAll(dir) })
 	binary := filepath.Join(dir, "kenbun-mcp")
 	if runtime.GOOS == "windows" {
 		binary += ".exe"

@@ -17,8 +17,7 @@ import (
 )
 
 func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
-	h := newHouse(t)
-	c := chromium.Start(t, chromium.Options{})
+	h, c := newHouseAndBrowser(t, chromium.Options{})
 	tabs := []*chromium.Tab{c.Tab(), c.Tab()}
 	for range 3 {
 		d := h.deliver(t.Context(), t, atLeisure)
@@ -53,8 +52,7 @@ func TestA9_OfTwoTabsExactlyOneShowsTheValue(t *testing.T) {
 // TestA11_ChromiumRefusesAForeignPagesForm is attacked by a page that knows the
 // address, and the secret in the form as well.
 func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
-	h := newHouse(t)
-	c := chromium.Start(t, chromium.Options{Foreign: "evil.test", Forbidden: "frame-ancestors 'none'"})
+	h, c := newHouseAndBrowser(t, chromium.Options{Foreign: true, Forbidden: "frame-ancestors 'none'"})
 	d, a := h.deliver(t.Context(), t, atLeisure), h.ask(t.Context(), t, atLeisure)
 	forms := map[string]string{
 		d.address: `<input name="choice" value="show">`,
@@ -86,7 +84,7 @@ func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 		mu.Lock()
 		target, csrf = address, formOf(t, address).Get("csrf")
 		mu.Unlock()
-		for _, origin := range []string{attacker.URL, strings.Replace(attacker.URL, "127.0.0.1", "evil.test", 1)} {
+		for _, origin := range []string{attacker.URL, strings.Replace(attacker.URL, "127.0.0.1", chromium.ForeignHost, 1)} {
 			b.Open(origin)
 			chromium.Evaluate[bool](b, `document.getElementById("hidden").submit(), true`)
 			chromium.Evaluate[bool](b, `fetch(document.getElementById("form").action, {method: "POST", mode: "no-cors", body: new URLSearchParams(new FormData(document.getElementById("form")))}).then(() => true, () => true)`, chromedp.EvalAwaitPromise)
@@ -108,11 +106,10 @@ func TestA11_ChromiumRefusesAForeignPagesForm(t *testing.T) {
 }
 
 func TestA10_ChromiumUnderAForeignNameIsShownNothing(t *testing.T) {
-	h := newHouse(t)
-	c := chromium.Start(t, chromium.Options{Foreign: "evil.test"})
+	h, c := newHouseAndBrowser(t, chromium.Options{Foreign: true})
 	d := h.deliver(t.Context(), t, atLeisure)
 	b := c.Tab()
-	b.Open(strings.Replace(d.address, "127.0.0.1", "evil.test", 1))
+	b.Open(strings.Replace(d.address, "127.0.0.1", chromium.ForeignHost, 1))
 	if got := b.Heading(); got != headingRefused || strings.Contains(b.HTML(), d.token.Prefix) {
 		t.Errorf("under a foreign name the page shows %q", got)
 	}

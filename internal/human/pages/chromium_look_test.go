@@ -79,8 +79,7 @@ func everyPage(t *testing.T, h *house, b *chromium.Tab, look func(name string)) 
 }
 
 func TestPagesFitASmallWindow(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	b.Do(chromedp.EmulateViewport(360, 640))
 	everyPage(t, h, b, func(name string) {
 		if width := chromium.Evaluate[int](b, `document.documentElement.scrollWidth`); width > 360 {
@@ -120,8 +119,7 @@ const contrasts = `(() => {
 })()`
 
 func TestPagesHaveContrastInBothSchemes(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	for _, scheme := range []string{"light", "dark"} {
 		setScheme(t, b, scheme)
 		everyPage(t, h, b, func(name string) {
@@ -134,8 +132,7 @@ func TestPagesHaveContrastInBothSchemes(t *testing.T) {
 
 // TestPagesAreToldApart reads what assistive technology reads first.
 func TestPagesAreToldApart(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	everyPage(t, h, b, func(name string) {
 		heading := b.Heading()
 		want := heading + " · kenbun-mcp"
@@ -186,8 +183,7 @@ func takeScreenshots(t *testing.T, folder string) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	for _, scheme := range []string{"light", "dark"} {
 		setScheme(t, b, scheme)
 		for suffix, width := range map[string]int64{"": 800, "-narrow": 360} {

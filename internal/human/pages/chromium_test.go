@@ -27,9 +27,23 @@ const (
 	headingRefused = "This request was refused"
 )
 
-func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
+// newHouseAndBrowser makes pages and a browser that looks at them. Chromium itself
+// outlives the test, and is not among what the pages leave behind.
+func newHouseAndBrowser(t *testing.T, options chromium.Options) (*house, *chromium.Browser) {
+	t.Helper()
+	chromium.Launch(t)
 	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	return h, chromium.Start(t, options)
+}
+
+func newHouseAndTab(t *testing.T) (*house, *chromium.Tab) {
+	t.Helper()
+	h, browser := newHouseAndBrowser(t, chromium.Options{})
+	return h, browser.Tab()
+}
+
+func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
+	h, b := newHouseAndTab(t)
 	d := h.deliver(t.Context(), t, atLeisure)
 	value := d.token.Value.Reveal()
 	b.Open(d.address)
@@ -69,6 +83,7 @@ func TestA9_ChromiumShowsTheValueOnce(t *testing.T) {
 // TestA46_ChromiumComesByTheFileToThePage opens what the browser's command is
 // given, and does what the user does then.
 func TestA46_ChromiumComesByTheFileToThePage(t *testing.T) {
+	chromium.Launch(t)
 	h := newHouse(t)
 	file, end := startDelivery(t, h, atLeisure)
 	arrival := arrivalAt(t, file)
@@ -92,8 +107,7 @@ func TestA46_ChromiumComesByTheFileToThePage(t *testing.T) {
 
 // TestA9_ChromiumKeepsNoValueForTheBackButton leaves the page and comes back.
 func TestA9_ChromiumKeepsNoValueForTheBackButton(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	d, other := h.deliver(t.Context(), t, atLeisure), h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	b.Click("button[value=show]")
@@ -112,8 +126,7 @@ func TestA9_ChromiumKeepsNoValueForTheBackButton(t *testing.T) {
 }
 
 func TestA9_ChromiumTakesADoubleClickForOne(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	for range 5 {
 		d := h.deliver(t.Context(), t, atLeisure)
 		b.Open(d.address)
@@ -128,8 +141,7 @@ func TestA9_ChromiumTakesADoubleClickForOne(t *testing.T) {
 // TestChromiumSendsAFormOnce counts what the page lets through, since some
 // browsers stop a second click themselves.
 func TestChromiumSendsAFormOnce(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	a := h.ask(t.Context(), t, atLeisure)
 	b.Open(a.address)
 	if sent := chromium.Evaluate[int](b, `(() => {
@@ -150,8 +162,7 @@ func TestChromiumSendsAFormOnce(t *testing.T) {
 // TestChromiumTakesADoubleClickForOneWhileItWaits makes the answer to the first
 // click slow: a second request would drop it.
 func TestChromiumTakesADoubleClickForOneWhileItWaits(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	var checks atomic.Int32
 	goOn := make(chan struct{})
 	offer := h.connect(t, func(ctx context.Context, _ client.Secret) error {
@@ -187,8 +198,7 @@ func TestChromiumTakesADoubleClickForOneWhileItWaits(t *testing.T) {
 // TestChromiumAsksAnewForAKeptPage tells a page that it comes from the browser's
 // memory, which Chromium does not do with pages that may not be stored.
 func TestChromiumAsksAnewForAKeptPage(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	var tries atomic.Int32
 	offer := h.connect(t, func(context.Context, client.Secret) error {
 		tries.Add(1)
@@ -206,8 +216,7 @@ func TestChromiumAsksAnewForAKeptPage(t *testing.T) {
 }
 
 func TestChromiumCopies(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	d := h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	b.Click("button[value=show]")
@@ -223,8 +232,7 @@ func TestChromiumCopies(t *testing.T) {
 }
 
 func TestR37_ChromiumDecides(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	for choice, want := range map[string]string{"agree": "You agreed", "leave": "You said no"} {
 		a := h.ask(t.Context(), t, atLeisure)
 		b.Open(a.address)
@@ -243,8 +251,7 @@ func TestR37_ChromiumDecides(t *testing.T) {
 
 // TestChromiumByKeyboardAlone goes through every page without a mouse.
 func TestChromiumByKeyboardAlone(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	press := func(keys ...string) {
 		t.Helper()
 		for _, key := range keys {
@@ -318,8 +325,7 @@ func TestChromiumByKeyboardAlone(t *testing.T) {
 }
 
 func TestChromiumFindsNoPageAfterTheEnd(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	d := h.deliver(t.Context(), t, atLeisure)
 	b.Open(d.address)
 	if err := h.Close(); err != nil {
@@ -340,8 +346,7 @@ func TestChromiumFindsNoPageAfterTheEnd(t *testing.T) {
 
 // TestChromiumWithoutScript needs no script to show a token.
 func TestChromiumWithoutScript(t *testing.T) {
-	h := newHouse(t)
-	b := chromium.Start(t, chromium.Options{}).Tab()
+	h, b := newHouseAndTab(t)
 	d := h.deliver(t.Context(), t, atLeisure)
 	noScript(t, b)
 	b.Open(d.address)

@@ -18,18 +18,21 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
-	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/atend"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
+
+// ForeignHost is this machine under another name, as in DNS rebinding. No other
+// name leads anywhere.
+const ForeignHost = "evil.test"
 
 // Options say what is different in a test. Most need none.
 type Options struct {
 	// Origin, if there is one, is all that pages may ask for, such as
 	// "http://127.0.0.1:8080". Otherwise it is whatever 127.0.0.1 serves.
 	Origin string
-	// Foreign is a host that the test itself leads the browser to. It is this
-	// machine under another name, as in DNS rebinding; no other name leads
-	// anywhere.
-	Foreign string
+	// Foreign says that the test itself leads the browser to [ForeignHost].
+	Foreign bool
 	// File, if there is one, is a file address that the test leads the browser to.
 	File string
 	// Forbidden is a directive of a content security policy that the test itself
@@ -39,7 +42,8 @@ type Options struct {
 	Width int64
 }
 
-// Browser is a running Chromium.
+// Browser is a running Chromium as one test has it: with cookies, storage and
+// permissions of its own.
 type Browser struct {
 	t       testing.TB
 	ctx     context.Context
@@ -50,43 +54,68 @@ type Browser struct {
 	problems []string
 }
 
-// Start runs Chromium until the test ends, and then fails the test if the pages
-// did what they must not. Without Chromium on the machine the test is left out.
+// Start gives the test a browser until it ends, and then fails the test if the
+// pages did what they must not. It launches Chromium if it does not run.
 func Start(t testing.TB, options Options) *Browser {
 	t.Helper()
-	names := "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-	if options.Foreign != "" {
-		names = "MAP " + options.Foreign + " 127.0.0.1, " + names
-	}
-	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(
-		slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(program(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(patience),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("host-resolver-rules", names),
-	)...)
-	ctx, _ := chromedp.NewContext(allocator) // ends with the test
+	ctx, _ := chromedp.NewContext(Launch(t), chromedp.WithNewBrowserContext()) // ends with the test
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start Chromium: %v", err)
+		t.Fatalf("open a window of Chromium: %v", err)
 	}
 	b := &Browser{t: t, ctx: ctx, options: options}
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
-			t.Errorf("end Chromium: %v", err)
+			t.Errorf("close the window of Chromium: %v", err)
 		}
-		stopAllocator()
 		b.check()
 	})
 	return b
 }
 
+var (
+	sharedMu sync.Mutex
+	shared   context.Context
+)
+
+// Launch starts the Chromium that all tests of a process share, unless it runs. The
+// package's TestMain must call [atend.Run]. Without Chromium on the machine the test
+// is left out.
+func Launch(t testing.TB) context.Context {
+	t.Helper()
+	path := program(t)
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared != nil {
+		return shared
+	}
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(
+		slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(patience),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+ForeignHost+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+	)...)
+	ctx, _ := chromedp.NewContext(allocator) // ends with the tests
+	if err := chromedp.Do(ctx); err != nil {
+		stopAllocator()
+		t.Fatalf("start Chromium: %v", err)
+	}
+	atend.Do(func() error {
+		defer stopAllocator()
+		return chromedp.Cancel(ctx)
+	})
+	shared = ctx
+	return ctx
+}
+
 func program(t testing.TB) (path string) {
 	t.Helper()
+	require.Long(t, "it starts Chromium")
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
 			return found
 		}
 	}
-	kenbuntest.SkipUnlessRequired(t, "Chromium is not installed")
+	require.SkipUnlessRequired(t, "Chromium is not installed")
 	return ""
 }
 
@@ -135,7 +164,7 @@ func (b *Browser) mayAsk(address string) bool {
 		return false
 	case parsed.Scheme == "data", b.options.File != "" && address == b.options.File:
 		return true
-	case b.options.Foreign != "" && parsed.Hostname() == b.options.Foreign:
+	case b.options.Foreign && parsed.Hostname() == ForeignHost:
 		return true
 	case b.options.Origin != "":
 		return parsed.Scheme+"://"+parsed.Host == b.options.Origin

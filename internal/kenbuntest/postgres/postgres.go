@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/atend"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/freeport"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
@@ -74,7 +75,7 @@ var (
 
 // Database returns the address of an empty database that ends with the test. It
 // is on a server that all tests of a process share; the package's TestMain must
-// call Stop at the end.
+// call [atend.Run].
 func Database(t testing.TB) string {
 	t.Helper()
 	folder := programs(t)
@@ -86,26 +87,16 @@ func Database(t testing.TB) string {
 			t.Fatal(err)
 		}
 		shared = s
+		atend.Do(s.remove)
 	}
 	return shared.Database(t)
-}
-
-// Stop ends the server of [Database], if there is one.
-func Stop() error {
-	sharedMu.Lock()
-	defer sharedMu.Unlock()
-	if shared == nil {
-		return nil
-	}
-	err := shared.remove()
-	shared = nil
-	return err
 }
 
 // programs returns the folder of the server's programs, which Debian keeps off
 // the path.
 func programs(t testing.TB) string {
 	t.Helper()
+	require.Long(t, "it starts PostgreSQL")
 	if program, err := exec.LookPath("postgres"); err == nil {
 		if resolved, err := filepath.EvalSymlinks(program); err == nil {
 			return filepath.Dir(resolved)

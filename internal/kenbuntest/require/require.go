@@ -23,3 +23,12 @@ func SkipUnlessRequired(t testing.TB, reason string) {
 	}
 	t.Skip(reason)
 }
+
+// Long ends a test that takes too long for a run with -short. reason says what
+// takes the time.
+func Long(t testing.TB, reason string) {
+	t.Helper()
+	if testing.Short() {
+		SkipUnlessRequired(t, reason+", and -short was given")
+	}
+}

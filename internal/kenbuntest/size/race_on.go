@@ -1,0 +1,6 @@
+//go:build race
+
+package size
+
+// RaceDetector reports whether the tests run with it, some ten times slower.
+const RaceDetector = true
