@@ -136,9 +136,19 @@ func (w *waiter) left(limit time.Duration) time.Duration {
 	return max(0, limit-time.Since(w.started))
 }
 
+// read makes a call that changes nothing. Nobody joins it, and it needs no work that
+// goes on after the answer.
+func (w *waiter) read(ctx context.Context, set *Toolset, c *Call) (*Result, error) {
+	c.stretch = min(c.stretch, w.left(w.patience.inAll()))
+	reading := w.works.enter(ctx)
+	w.work.Store(reading)
+	w.works.run(reading, func(work *work) (*Result, error) { return c.run(set, work) })
+	return reading.result, reading.err
+}
+
 // attend waits until work ends, or until the request must be answered. In the latter
 // case the work goes on, and the next request with key joins it.
-func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work) (*Result, error) {
+func (w *waiter) attend(ctx context.Context, key workKey, work *work) (*Result, error) {
 	w.work.Store(work)
 	open := time.NewTimer(w.left(w.patience.forUser()))
 	defer open.Stop()
@@ -170,7 +180,7 @@ func (w *waiter) attend(ctx context.Context, tool *Tool, key workKey, work *work
 			if ctx.Err() != nil {
 				continue
 			}
-			if tool.Effect == Reads || !w.works.leave(key, work, w.gone) {
+			if !w.works.leave(key, work, w.gone) {
 				work.cancel(context.DeadlineExceeded)
 				go w.works.unheard(work)
 				return nil, NewError(CodeUnavailable, "kenbun has not answered yet, and the call was given up").

@@ -99,7 +99,9 @@ type Call struct {
 	work *work
 	// accountKey is the account under which changes count. Empty: not known yet.
 	accountKey string
-	// endStretch ends the context of the latest stretch.
+	// stretch is how long the call works with the API at a stretch. endStretch ends the
+	// context of the latest one.
+	stretch    time.Duration
 	endStretch context.CancelFunc
 }
 
@@ -135,7 +137,7 @@ func (c *Call) Stretch() context.Context {
 	if c.endStretch != nil {
 		c.endStretch()
 	}
-	ctx, end := context.WithTimeout(c.work.ctx, c.box.patience.forAPI())
+	ctx, end := context.WithTimeout(c.work.ctx, c.stretch)
 	c.endStretch = end
 	return ctx
 }

@@ -183,6 +183,10 @@ func (b *Toolbox) call(ctx context.Context, set *Toolset, tool *Tool, request mc
 	if err != nil {
 		return nil, err
 	}
+	c := b.newCall(ctx, tool, args, caller, request, logger)
+	if tool.Effect == Reads {
+		return w.read(ctx, set, c)
+	}
 	key := keyOf(ctx, caller, set, tool, args)
 	var joined *work
 	if len(request.Params.InputResponses) == 0 { // an answer goes to its own question
@@ -191,53 +195,61 @@ func (b *Toolbox) call(ctx context.Context, set *Toolset, tool *Tool, request mc
 		}
 	}
 	if joined == nil {
-		return w.attend(ctx, tool, key, b.begin(ctx, set, tool, args, caller, request, logger))
+		return w.attend(ctx, key, b.begin(ctx, set, c))
 	}
 	logger.Info("the call joins an earlier one", "caller", caller.ID)
 	kept := joined.hasEnded()
-	outcome, err := w.attend(ctx, tool, key, joined)
+	outcome, err := w.attend(ctx, key, joined)
 	if kept {
 		return b.keptOutcome(outcome, err, joined.ended)
 	}
 	return outcome, err
 }
 
-// begin starts the work of a call.
-func (b *Toolbox) begin(ctx context.Context, set *Toolset, tool *Tool, args Arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *work {
+func (b *Toolbox) newCall(ctx context.Context, tool *Tool, args Arguments, caller Caller, request mcp.CallToolRequest, logger *slog.Logger) *Call {
 	// The outcome may be kept for minutes. The message must not be.
 	request.Header = nil
 	request.Params.Arguments, request.Params.RawArguments, request.Params.Meta = nil, nil, nil
-	return b.works.begin(ctx, func(w *work) (_ *Result, err error) {
-		c := &Call{
-			Tool:      tool,
-			Args:      args,
-			Caller:    caller,
-			Request:   request,
-			RequestID: RequestID(ctx),
-			Now:       b.clock(),
-			Log:       logging.With(logger, "caller", caller.ID),
-			box:       b,
-			work:      w,
-		}
-		c.Trail = audit.NewTrail(func(step audit.Entry) {
-			step.Tool = tool.Name
-			c.Record(step)
-		})
-		ctx := c.Stretch()
-		defer func() { c.endStretch() }()
-		if set.Before != nil {
-			if err := set.Before(ctx, c); err != nil { //nolint:contextcheck // that of the work
-				return nil, err
-			}
-		}
-		err = errPanicked
-		defer func() { c.conclude(err) }()
-		done, err := tool.Run(ctx, c) //nolint:contextcheck // that of the work
-		if err == nil {
-			done.undo = c.Undo
-		}
-		return done, err
+	c := &Call{
+		Tool:      tool,
+		Args:      args,
+		Caller:    caller,
+		Request:   request,
+		RequestID: RequestID(ctx),
+		Now:       b.clock(),
+		Log:       logging.With(logger, "caller", caller.ID),
+		box:       b,
+		stretch:   b.patience.forAPI(),
+	}
+	c.Trail = audit.NewTrail(func(step audit.Entry) {
+		step.Tool = tool.Name
+		c.Record(step)
 	})
+	return c
+}
+
+// begin starts the work of a call.
+func (b *Toolbox) begin(ctx context.Context, set *Toolset, c *Call) *work {
+	return b.works.begin(ctx, func(w *work) (*Result, error) { return c.run(set, w) })
+}
+
+// run does the work of a call.
+func (c *Call) run(set *Toolset, w *work) (_ *Result, err error) {
+	c.work = w
+	ctx := c.Stretch()
+	defer func() { c.endStretch() }()
+	if set.Before != nil {
+		if err := set.Before(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	err = errPanicked
+	defer func() { c.conclude(err) }()
+	done, err := c.Tool.Run(ctx, c)
+	if err == nil {
+		done.undo = c.Undo
+	}
+	return done, err
 }
 
 // background runs do concurrently with calls.
@@ -277,7 +289,7 @@ func (b *Toolbox) Run(ctx context.Context, tool string, arguments map[string]any
 	if err != nil {
 		return nil, "", err
 	}
-	work := b.begin(ctx, set, found, args, caller, request, logging.With(b.log, "tool", tool))
+	work := b.begin(ctx, set, b.newCall(ctx, found, args, caller, request, logging.With(b.log, "tool", tool)))
 	defer context.AfterFunc(ctx, func() { work.cancel(errCancelled) })()
 	<-work.done
 	outcome, err := work.result, work.err

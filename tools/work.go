@@ -127,21 +127,30 @@ func newWorks() *works {
 
 // begin runs do with the values of ctx, but not with its cancellation.
 func (ws *works) begin(ctx context.Context, do func(w *work) (*Result, error)) *work {
-	apart, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	w := &work{ctx: apart, cancel: cancel, done: make(chan struct{}), request: ctx}
+	w := ws.enter(context.WithoutCancel(ctx))
+	w.request = ctx
+	go ws.run(w, do)
+	return w
+}
+
+// enter returns a work that is cancelled with ctx. It runs until run has returned.
+func (ws *works) enter(ctx context.Context) *work {
+	w := &work{done: make(chan struct{}), request: ctx}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	ws.mu.Lock()
 	ws.running++
 	ws.mu.Unlock()
-	go func() {
-		defer ws.ended(w)
-		defer func() {
-			if r := recover(); r != nil {
-				w.result, w.err = nil, fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-			}
-		}()
-		w.result, w.err = do(w)
-	}()
 	return w
+}
+
+func (ws *works) run(w *work, do func(w *work) (*Result, error)) {
+	defer ws.ended(w)
+	defer func() {
+		if r := recover(); r != nil {
+			w.result, w.err = nil, fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	w.result, w.err = do(w)
 }
 
 func (ws *works) ended(w *work) {
