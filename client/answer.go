@@ -23,21 +23,20 @@ var apiCodes = map[string]Code{
 	"unavailable": CodeUnavailable, "temporarily_unavailable": CodeUnavailable, "internal": CodeUnavailable, "internal_error": CodeUnavailable,
 }
 
-// verdict says what the API's own no means, and what to do about it. code and
-// message are what it said, "" if nothing.
+// verdict returns what the API's own refusal means, and what to do about it. code and
+// message are from its answer, "" if it has none.
 func verdict(cl *call, status int, code, message string) (_ Code, reason, advice string) {
 	// A 401 and a failure stay what they are: that the token was accepted, or that
 	// something was refused for good, needs a status that says so.
 	if known, ok := apiCodes[strings.ToLower(code)]; ok && status != http.StatusUnauthorized && status < 500 {
-		return known, codeReason(cl, known, status), codeAdvice(cl, known)
+		return meaning(cl, known, status)
 	}
 	switch kind := statusCode(cl, status); {
 	case status == http.StatusConflict && cl.method == http.MethodPost && (code != "" || !saysLimit(message)):
-		// kenbun documents 409 at a create for the limit; this one is for something
-		// else.
-		return CodeInvalid, codeReason(cl, CodeInvalid, status), codeAdvice(cl, CodeInvalid)
+		// kenbun documents 409 at a create for the limit; this one is for something else.
+		return meaning(cl, CodeInvalid, status)
 	case kind != "":
-		return kind, codeReason(cl, kind, status), codeAdvice(cl, kind)
+		return meaning(cl, kind, status)
 	}
 	return CodeUnexpectedAnswer, fmt.Sprintf("the answer has status %d, which the API does not use", status), "check the API address (KENBUN_API_URL)"
 }
@@ -48,86 +47,54 @@ func saysLimit(message string) bool {
 	return message == "" || strings.Contains(lower, "limit") || strings.Contains(lower, "too many") || strings.Contains(lower, "maximum")
 }
 
-// statusCode is what a status means by itself, "" for one that the API does not
-// use.
+// statusCodes are what statuses mean by themselves, where the method does not matter.
+var statusCodes = map[int]Code{
+	http.StatusBadRequest: CodeInvalid, http.StatusRequestEntityTooLarge: CodeInvalid, http.StatusRequestURITooLong: CodeInvalid,
+	http.StatusUnsupportedMediaType: CodeInvalid, http.StatusUnprocessableEntity: CodeInvalid, http.StatusRequestHeaderFieldsTooLarge: CodeInvalid,
+	http.StatusUnauthorized: CodeUnauthenticated, http.StatusForbidden: CodeForbidden,
+	http.StatusNotFound: CodeNotFound, http.StatusGone: CodeNotFound, http.StatusConflict: CodeInvalid,
+	http.StatusTooManyRequests: CodeRateLimited, http.StatusRequestTimeout: CodeUnavailable, http.StatusTooEarly: CodeUnavailable,
+}
+
+// statusCode returns what a status means by itself, "" for one that the API does not use.
 func statusCode(cl *call, status int) Code {
-	switch status {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong,
-		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge:
-		return CodeInvalid
-	case http.StatusUnauthorized:
-		return CodeUnauthenticated
-	case http.StatusForbidden:
-		return CodeForbidden
-	case http.StatusNotFound, http.StatusGone:
-		return CodeNotFound
-	case http.StatusConflict:
-		if cl.method == http.MethodPost {
-			return CodeTokenLimit
-		}
-		return CodeInvalid
-	case http.StatusTooManyRequests:
-		return CodeRateLimited
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return CodeUnavailable
-	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		if cl.method == http.MethodPatch {
-			return CodeUnexpectedAnswer
-		}
-	}
-	if status >= 500 {
+	switch {
+	case status == http.StatusConflict && cl.method == http.MethodPost:
+		return CodeTokenLimit
+	case (status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented) && cl.method == http.MethodPatch:
+		return CodeUnexpectedAnswer
+	case status >= 500:
 		return CodeUnavailable
 	}
-	return ""
+	return statusCodes[status]
 }
 
-func codeReason(cl *call, kind Code, status int) string {
-	switch kind {
-	case CodeUnauthenticated:
-		return "the API does not accept the token; it may be revoked, expired or copied incompletely"
-	case CodeForbidden:
-		return "the API does not allow this to the user or to the token"
-	case CodeNotFound:
-		if cl.isAboutToken() {
-			return "the user has no token with this id"
-		}
-		return "there is no such place in the API"
-	case CodeTokenLimit:
-		return "the user has as many tokens as the API allows"
-	case CodeRateLimited:
-		return "the API gets too many requests"
-	case CodeUnexpectedAnswer:
-		return "this API cannot change tokens"
-	case CodeUnavailable:
-		if status == http.StatusRequestTimeout || status == http.StatusTooEarly {
-			return "the API did not get to the request"
-		}
-		return "the API has a failure of its own"
-	}
-	if status == http.StatusConflict {
-		if cl.method == http.MethodPatch {
-			return "the token is in a state in which it cannot be changed, such as revoked"
-		}
-		return "the API refused the request because of a conflict with what is there"
-	}
-	return "the API refused the request as invalid"
+// meanings has, for each code, what the API's refusal means and what to do about it.
+var meanings = map[Code]struct{ reason, advice string }{
+	CodeUnauthenticated:  {"the API does not accept the token; it may be revoked, expired or copied incompletely", ""},
+	CodeForbidden:        {"the API does not allow this to the user or to the token", ""},
+	CodeNotFound:         {"there is no such place in the API", "check the API address (KENBUN_API_URL)"},
+	CodeTokenLimit:       {"the user has as many tokens as the API allows", "revoke unused ones first"},
+	CodeRateLimited:      {"the API gets too many requests", ""},
+	CodeUnexpectedAnswer: {"this API cannot change tokens", "make a new one and revoke the old one"},
+	CodeUnavailable:      {"the API has a failure of its own", "try again later"},
+	CodeInvalid:          {"the API refused the request as invalid", ""},
 }
 
-func codeAdvice(cl *call, kind Code) string {
-	switch kind {
-	case CodeNotFound:
-		if cl.isAboutToken() {
-			return "list the tokens to see the ids"
-		}
-		return "check the API address (KENBUN_API_URL)"
-	case CodeTokenLimit:
-		return "revoke unused ones first"
-	case CodeUnexpectedAnswer:
-		return "make a new one and revoke the old one"
-	case CodeUnavailable:
-		return "try again later"
+// meaning returns what to say about a refusal of the given code and status.
+func meaning(cl *call, code Code, status int) (_ Code, reason, advice string) {
+	m := meanings[code]
+	switch {
+	case code == CodeNotFound && cl.isAboutToken():
+		m.reason, m.advice = "the user has no token with this id", "list the tokens to see the ids"
+	case code == CodeUnavailable && (status == http.StatusRequestTimeout || status == http.StatusTooEarly):
+		m.reason = "the API did not get to the request"
+	case code == CodeInvalid && status == http.StatusConflict && cl.method == http.MethodPatch:
+		m.reason = "the token is in a state in which it cannot be changed, such as revoked"
+	case code == CodeInvalid && status == http.StatusConflict:
+		m.reason = "the API refused the request because of a conflict with what is there"
 	}
-	return ""
+	return code, m.reason, m.advice
 }
 
 // isAboutToken reports whether the call names one token.

@@ -81,6 +81,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
+	"github.com/kenbun/kenbun-mcp/internal/keylock"
 )
 
 // DefaultBaseURL is the address of kenbun's own API.
@@ -105,7 +108,7 @@ type Client struct {
 	// seen is set in the clients of [Caller.Observed].
 	seen func(Observation)
 
-	creates    *createLocks
+	creates    *keylock.Lock
 	created    *recentIDs
 	lookPauses []time.Duration
 	postPause  time.Duration
@@ -138,7 +141,7 @@ func New(opts ...Option) (*Client, error) {
 		userAgent: o.userAgent,
 		transport: transport,
 		observe:   o.observe, traceContext: o.traceContext,
-		creates: &createLocks{}, created: &recentIDs{},
+		creates: keylock.New(), created: &recentIDs{},
 		lookPauses: []time.Duration{500 * time.Millisecond, 2 * time.Second},
 		postPause:  firstUnit,
 	}
@@ -330,7 +333,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 			return nil, errors.New("the port of the API address must be a number from 1 to 65535")
 		}
 	}
-	u.Host = strings.TrimSuffix(asciiLower(u.Host), ":")
+	u.Host = strings.TrimSuffix(ascii.Lower(u.Host), ":")
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
 	if u.Path != "" && path.Clean(u.Path) != u.Path {
@@ -340,7 +343,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 }
 
 func isLoopbackHost(host string) bool {
-	if asciiLower(host) == "localhost" {
+	if ascii.Lower(host) == "localhost" {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

@@ -55,7 +55,8 @@ func (u *Caller) CreateToken(ctx context.Context, n NewToken) (*CreatedToken, er
 		return nil, &Error{Op: opCreateToken, Code: CodeInvalid, Cause: CauseNotSent, Reason: "the request could not be encoded", cause: err}
 	}
 	cl := &call{op: opCreateToken, method: http.MethodPost, path: tokensPath, secret: u.tokenManager(), body: body}
-	unlock, err := u.client.creates.lock(ctx, createKey(cl.secret, req.Name))
+	// A create in doubt must not take the token of another for its own.
+	unlock, err := u.client.creates.Lock(ctx, createKey(cl.secret, req.Name))
 	if err != nil {
 		return nil, contextError(cl, err)
 	}
@@ -242,55 +243,14 @@ func answeredID(body []byte) string {
 	return got.ID
 }
 
-// createLocks lets one create at a time through per key, so that a create in
-// doubt cannot take the token of another for its own.
-type createLocks struct {
-	mu   sync.Mutex
-	held map[[sha256.Size]byte]*createLock
-}
-
-type createLock struct {
-	turn chan struct{}
-	uses int
-}
-
 // createKey is made of the credential and the name, hashed so that no secret
-// stays in the map.
-func createKey(secret Secret, name string) [sha256.Size]byte {
-	return sha256.Sum256([]byte(secret.Reveal() + "\x00" + name))
+// stays in memory.
+func createKey(secret Secret, name string) string {
+	sum := sha256.Sum256([]byte(secret.Reveal() + "\x00" + name))
+	return string(sum[:])
 }
 
-// lock waits for its turn, or for ctx to end, whose error it then returns.
-func (l *createLocks) lock(ctx context.Context, key [sha256.Size]byte) (unlock func(), err error) {
-	l.mu.Lock()
-	held := l.held[key]
-	if held == nil {
-		if l.held == nil {
-			l.held = make(map[[sha256.Size]byte]*createLock)
-		}
-		held = &createLock{turn: make(chan struct{}, 1)}
-		l.held[key] = held
-	}
-	held.uses++
-	l.mu.Unlock()
-
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if held.uses--; held.uses == 0 {
-			delete(l.held, key)
-		}
-	}
-	select {
-	case held.turn <- struct{}{}:
-		return func() { <-held.turn; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
-}
-
-// recentIDs remembers the ids of the latest tokens that were handed over.
+// recentIDs holds the ids of the latest tokens that were returned.
 type recentIDs struct {
 	mu   sync.Mutex
 	ids  []string

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -224,27 +222,6 @@ func TestCreatesOfOneNameTakeTurns(t *testing.T) {
 	group.Wait()
 	if most.Load() != 1 {
 		t.Errorf("%d creates of one name at a time", most.Load())
-	}
-}
-
-func TestWaitingForATurnEndsWithTheContext(t *testing.T) {
-	var locks createLocks
-	key := createKey(NewSecret(randomPAT()), "ci")
-	unlock, err := locks.lock(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := locks.lock(ctx, key); !errors.Is(err, context.Canceled) {
-		t.Errorf("error is %v", err)
-	}
-	unlock()
-	if len(locks.held) != 0 {
-		t.Error("the lock is left")
-	}
-	if bytes.Equal(key[:], make([]byte, len(key))) {
-		t.Error("the key is empty")
 	}
 }
 

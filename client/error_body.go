@@ -2,10 +2,13 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
@@ -130,9 +133,9 @@ func readError(value any, depth int) errorBody {
 				// {"error": "invalid_grant", "message": "..."}: the short one is the code.
 				inner = errorBody{code: text}
 			}
-			said.message = firstOf(said.message, inner.message)
-			said.code = firstOf(said.code, inner.code)
-			said.requestID = firstOf(said.requestID, inner.requestID)
+			said.message = cmp.Or(said.message, inner.message)
+			said.code = cmp.Or(said.code, inner.code)
+			said.requestID = cmp.Or(said.requestID, inner.requestID)
 		}
 		return said
 	}
@@ -148,8 +151,8 @@ func readErrors(list []any, depth int) errorBody {
 		if inner.message != "" {
 			messages = append(messages, inner.message)
 		}
-		said.code = firstOf(said.code, inner.code)
-		said.requestID = firstOf(said.requestID, inner.requestID)
+		said.code = cmp.Or(said.code, inner.code)
+		said.requestID = cmp.Or(said.requestID, inner.requestID)
 	}
 	said.message = strings.Join(messages, "; ")
 	return said
@@ -162,13 +165,6 @@ func firstString(object map[string]any, names ...string) string {
 		}
 	}
 	return ""
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // identifier returns text if it can stand as a name in an error or a log, else "".
@@ -220,6 +216,14 @@ func cleanMessage(text string, secret Secret) string {
 	return plaintext.Cut(redactTokens(b.String(), secret), maxMessageRunes)
 }
 
+// credentialForms are bearer credentials and signed sessions, which begin with {" in base64.
+var credentialForms = sync.OnceValue(func() []*regexp.Regexp {
+	return []*regexp.Regexp{
+		regexp.MustCompile(`(?i:bearer )[\w.+/=~-]{16,}`),
+		regexp.MustCompile(`(?i:eyj)[\w.+/=~-]{17,}`),
+	}
+})
+
 // redactTokens takes out secret itself and whatever looks like a kenbun token, a
 // bearer credential or a signed session. The public prefix of a token may stay.
 func redactTokens(text string, secret Secret) string {
@@ -227,46 +231,8 @@ func redactTokens(text string, secret Secret) string {
 		text = strings.ReplaceAll(text, value, redacted)
 	}
 	text = redact.Whole(text)
-	text = redactAfter(text, "bearer ", 15, ".+/=~")
-	return redactAfter(text, "eyj", 16, ".+/=~") // a JWT begins with {" in base64
-}
-
-// redactAfter takes out each marker, in any case, with the characters after it
-// that tokens are made of (and those in more), if they are more than allowed.
-func redactAfter(text, marker string, allowed int, more string) string {
-	lower := asciiLower(text)
-	if !strings.Contains(lower, marker) {
-		return text
+	for _, form := range credentialForms() {
+		text = form.ReplaceAllLiteralString(text, redacted)
 	}
-	var b strings.Builder
-	for {
-		start := strings.Index(lower, marker)
-		if start < 0 {
-			b.WriteString(text)
-			return b.String()
-		}
-		opaque := start + len(marker)
-		end := opaque
-		for end < len(text) && (isTokenByte(text[end]) || strings.IndexByte(more, text[end]) >= 0) {
-			end++
-		}
-		if end-opaque > allowed {
-			b.WriteString(text[:start])
-			b.WriteString(redacted)
-		} else {
-			b.WriteString(text[:end])
-		}
-		text, lower = text[end:], lower[end:]
-	}
-}
-
-// asciiLower keeps all positions, unlike strings.ToLower.
-func asciiLower(text string) string {
-	lower := []byte(text)
-	for i, b := range lower {
-		if b >= 'A' && b <= 'Z' {
-			lower[i] = b + 'a' - 'A'
-		}
-	}
-	return string(lower)
+	return text
 }

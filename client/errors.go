@@ -60,26 +60,10 @@ const (
 	CodeCanceled         Code = "canceled"            // context.Canceled, the caller's
 )
 
-func (c Code) sentinel() error {
-	switch c {
-	case CodeInvalid:
-		return ErrInvalid
-	case CodeUnauthenticated:
-		return ErrUnauthenticated
-	case CodeForbidden:
-		return ErrForbidden
-	case CodeNotFound:
-		return ErrNotFound
-	case CodeTokenLimit:
-		return ErrTokenLimit
-	case CodeRateLimited:
-		return ErrRateLimited
-	case CodeUnavailable:
-		return ErrUnavailable
-	case CodeUnexpectedAnswer:
-		return ErrUnexpectedAnswer
-	}
-	return nil
+// sentinels has no error for CodeCanceled: that is context.Canceled.
+var sentinels = map[Code]error{
+	CodeInvalid: ErrInvalid, CodeUnauthenticated: ErrUnauthenticated, CodeForbidden: ErrForbidden, CodeNotFound: ErrNotFound,
+	CodeTokenLimit: ErrTokenLimit, CodeRateLimited: ErrRateLimited, CodeUnavailable: ErrUnavailable, CodeUnexpectedAnswer: ErrUnexpectedAnswer,
 }
 
 // Error is a call that failed.
@@ -155,8 +139,8 @@ func (e *Error) Is(target error) bool {
 	if target == ErrIntermediary {
 		return e.Cause.isForeign()
 	}
-	sentinel := e.Code.sentinel()
-	return sentinel != nil && target == sentinel
+	sentinel, ok := sentinels[e.Code]
+	return ok && target == sentinel
 }
 
 // Outcome says what became of a create without a plain answer.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
 const (
@@ -255,7 +257,7 @@ func (u *Caller) sight(ctx context.Context, op, id string) (sight, error) {
 // isWholeList reports whether a list of so many entries is all there is, as far as
 // its header tells. kenbun documents no pages.
 func isWholeList(a *answer, entries int) bool {
-	if a.status != http.StatusOK || strings.Contains(asciiLower(strings.Join(a.header.Values("Link"), ",")), `rel="next"`) {
+	if a.status != http.StatusOK || strings.Contains(ascii.Lower(strings.Join(a.header.Values("Link"), ",")), `rel="next"`) {
 		return false
 	}
 	total, err := strconv.Atoi(strings.TrimSpace(a.header.Get("X-Total-Count")))

@@ -22,7 +22,7 @@ var allowed = map[string]struct {
 	imports []string
 	why     string
 }{
-	"client": {[]string{"internal/intermediary", "internal/netproblem", "internal/plaintext", "internal/proxy", "internal/redact", "internal/settings", "internal/trust"},
+	"client": {[]string{"internal/ascii", "internal/intermediary", "internal/keylock", "internal/netproblem", "internal/plaintext", "internal/proxy", "internal/redact", "internal/settings", "internal/trust"},
 		"the client is a library: whoever imports it gets the kenbun API and nothing of this server. Which characters are invisible, and how files are read as users write them, is decided in one place, though"},
 
 	"internal/authority": {[]string{"internal/authority/api", "internal/authority/domain", "internal/authority/exchange", "internal/authority/faults", "internal/authority/limits", "internal/authority/pepper", "internal/authority/store", "internal/authority/usage", "internal/authority/web"},

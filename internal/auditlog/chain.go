@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // An entry's line ends with these fields:
@@ -81,74 +83,93 @@ func sum(open []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// linkForm is one form of what stands at the end of an entry's line. hexDigit and
+// base64Letter stand for any such character.
+type linkForm struct {
+	text string
+	// signed and hashed are how much of it is signed and hashed.
+	signed, hashed int
+}
+
+const (
+	hexDigit     = "\x01"
+	base64Letter = "\x02"
+)
+
+var (
+	hashForm  = strings.Repeat(hexDigit, hashLength)
+	linkForms = []linkForm{newLinkForm(true, false), newLinkForm(true, true), newLinkForm(false, false), newLinkForm(false, true)}
+)
+
+func newLinkForm(hasPrevious, isSigned bool) linkForm {
+	f := linkForm{text: previousField}
+	if hasPrevious {
+		f.text += hashForm
+	}
+	f.text += fieldEnd
+	f.signed = len(f.text)
+	if isSigned {
+		f.text += signField + strings.Repeat(base64Letter, signLength) + fieldEnd
+	}
+	f.hashed = len(f.text)
+	f.text += hashField + hashForm + fieldEnd + entryEnd
+	return f
+}
+
+// matches reports whether text is of the form, or of its beginning where it is shorter.
+func matches(text []byte, form string) bool {
+	if len(text) > len(form) {
+		return false
+	}
+	for i, c := range text {
+		digit, lower := c >= '0' && c <= '9', c >= 'a' && c <= 'z'
+		switch form[i : i+1] {
+		case hexDigit:
+			if !digit && (c < 'a' || c > 'f') {
+				return false
+			}
+		case base64Letter:
+			if !digit && !lower && (c < 'A' || c > 'Z') && c != '+' && c != '/' && c != '=' {
+				return false
+			}
+		default:
+			if c != form[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // readLink reads the end of a line; ok is false if it is not that of an entry
 // with a hash. The line's beginning may be missing if matches does not count.
 func readLink(line []byte) (_ link, ok bool) {
-	rest, ok := bytes.CutSuffix(line, []byte(fieldEnd+entryEnd))
-	if !ok {
-		return link{}, false
+	for _, form := range linkForms {
+		start := len(line) - len(form.text)
+		if start < 0 || !matches(line[start:], form.text) {
+			continue
+		}
+		end := line[start:]
+		l := link{
+			previous: string(end[len(previousField) : form.signed-len(fieldEnd)]),
+			hash:     string(end[form.hashed+len(hashField) : len(end)-len(fieldEnd+entryEnd)]),
+			signed:   line[:start+form.signed],
+		}
+		l.matches = sum(line[:start+form.hashed]) == l.hash
+		if form.hashed > form.signed {
+			var err error
+			text := string(end[form.signed+len(signField) : form.hashed-len(fieldEnd)])
+			if l.signature, err = base64.StdEncoding.Strict().DecodeString(text); err != nil {
+				return link{}, false
+			}
+		}
+		return l, true
 	}
-	rest, hash := cutHash(rest)
-	open, ok := bytes.CutSuffix(rest, []byte(hashField))
-	if !ok || hash == "" {
-		return link{}, false
-	}
-	signed, signature := cutSignature(open)
-	rest, ok = bytes.CutSuffix(signed, []byte(fieldEnd))
-	if !ok {
-		return link{}, false
-	}
-	rest, previous := cutHash(rest)
-	if !bytes.HasSuffix(rest, []byte(previousField)) {
-		return link{}, false
-	}
-	return link{previous, hash, sum(open) == hash, signed, signature}, true
-}
-
-// cutSignature takes the field signature away from the end of text, nil if there is
-// none.
-func cutSignature(text []byte) (before, signature []byte) {
-	start := len(text) - len(signField) - signLength - len(fieldEnd)
-	if start < 0 {
-		return text, nil
-	}
-	field, ok := bytes.CutPrefix(text[start:], []byte(signField))
-	if !ok {
-		return text, nil
-	}
-	signature, err := base64.StdEncoding.Strict().DecodeString(string(bytes.TrimSuffix(field, []byte(fieldEnd))))
-	if err != nil {
-		return text, nil
-	}
-	return text[:start], signature
-}
-
-// cutHash takes a hash away from the end of text, "" if there is none.
-func cutHash(text []byte) (before []byte, hash string) {
-	if len(text) < hashLength {
-		return text, ""
-	}
-	before, end := text[:len(text)-hashLength], text[len(text)-hashLength:]
-	if hexDigits(end) < hashLength {
-		return text, ""
-	}
-	return before, string(end)
+	return link{}, false
 }
 
 // IsHash reports whether text has the form of a hash in the audit log.
-func IsHash(text string) bool {
-	return len(text) == hashLength && hexDigits([]byte(text)) == hashLength
-}
-
-// hexDigits counts those by which text begins.
-func hexDigits(text []byte) int {
-	for i, c := range text {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return i
-		}
-	}
-	return len(text)
-}
+func IsHash(text string) bool { return len(text) == hashLength && matches([]byte(text), hashForm) }
 
 // isFragment reports whether line is the beginning of an entry and not the whole
 // of it, as a process leaves it that is killed while it writes.
@@ -157,56 +178,16 @@ func isFragment(line []byte) bool {
 		return false
 	}
 	// Raw quotes are in no text within JSON: this is the field and nothing else.
-	if _, end, found := bytes.Cut(line, []byte(previousField)); found {
-		return beginsLinkEnd(end)
+	if start := bytes.Index(line, []byte(previousField)); start >= 0 {
+		return slices.ContainsFunc(linkForms, func(form linkForm) bool {
+			return len(line)-start < len(form.text) && matches(line[start:], form.text)
+		})
 	}
 	if bytes.Contains(line, []byte(hashField)) {
 		return false
 	}
 	var whole json.RawMessage
 	return errors.Is(json.NewDecoder(bytes.NewReader(line)).Decode(&whole), io.ErrUnexpectedEOF)
-}
-
-// beginsLinkEnd reports whether text is the beginning of what follows
-// previousField, and not the whole of it.
-func beginsLinkEnd(text []byte) bool {
-	digits := hexDigits(text)
-	switch {
-	case digits == len(text):
-		return digits <= hashLength
-	case digits != 0 && digits != hashLength:
-		return false
-	}
-	text = text[digits:]
-	if signature, found := bytes.CutPrefix(text, []byte(fieldEnd+signField)); found {
-		letters := base64Letters(signature)
-		if letters == len(signature) {
-			return letters <= signLength
-		}
-		if letters != signLength {
-			return false
-		}
-		text = signature[letters:]
-	} else if bytes.HasPrefix([]byte(fieldEnd+signField), text) {
-		return true
-	}
-	hash, found := bytes.CutPrefix(text, []byte(fieldEnd+hashField))
-	if !found {
-		return bytes.HasPrefix([]byte(fieldEnd+hashField), text)
-	}
-	digits = hexDigits(hash)
-	end := hash[digits:]
-	return len(end) == 0 && digits <= hashLength || digits == hashLength && string(end) == fieldEnd
-}
-
-// base64Letters counts those by which text begins.
-func base64Letters(text []byte) int {
-	for i, c := range text {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '+' && c != '/' && c != '=' {
-			return i
-		}
-	}
-	return len(text)
 }
 
 // hasLinkField reports whether a line has at least a part of what entries with a
@@ -247,34 +228,27 @@ func NewKey() (private, public []byte, err error) {
 
 // ParsePrivateKey reads the key that signs entries.
 func ParsePrivateKey(text []byte) (ed25519.PrivateKey, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != privateKeyBlock {
-		return nil, errors.New(`it holds no private key: a line "-----BEGIN PRIVATE KEY-----" is missing`)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, errors.New("its private key cannot be read")
-	}
-	signer, ok := key.(ed25519.PrivateKey)
-	if !ok {
-		return nil, errors.New("its private key is not for Ed25519")
-	}
-	return signer, nil
+	return parseKey[ed25519.PrivateKey](text, privateKeyBlock, x509.ParsePKCS8PrivateKey)
 }
 
 // ParsePublicKey reads the key that signatures are checked with.
 func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
+	return parseKey[ed25519.PublicKey](text, publicKeyBlock, x509.ParsePKIXPublicKey)
+}
+
+func parseKey[T any](text []byte, blockType string, parse func([]byte) (any, error)) (key T, err error) {
+	name := strings.ToLower(blockType)
 	block, _ := pem.Decode(text)
-	if block == nil || block.Type != publicKeyBlock {
-		return nil, errors.New(`it holds no public key: a line "-----BEGIN PUBLIC KEY-----" is missing`)
+	if block == nil || block.Type != blockType {
+		return key, fmt.Errorf(`it holds no %s: a line "-----BEGIN %s-----" is missing`, name, blockType)
 	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	parsed, err := parse(block.Bytes)
 	if err != nil {
-		return nil, errors.New("its public key cannot be read")
+		return key, fmt.Errorf("its %s cannot be read", name)
 	}
-	public, ok := key.(ed25519.PublicKey)
+	key, ok := parsed.(T)
 	if !ok {
-		return nil, errors.New("its public key is not for Ed25519")
+		return key, fmt.Errorf("its %s is not for Ed25519", name)
 	}
-	return public, nil
+	return key, nil
 }

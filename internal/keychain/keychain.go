@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -223,4 +224,26 @@ func plain(err error) error {
 // window that asked for the password; it has no error value for it.
 func isUnlockFailure(err error) bool {
 	return strings.HasPrefix(err.Error(), "failed to unlock")
+}
+
+// Program returns the program in which a user sees the entries.
+func Program() string {
+	switch runtime.GOOS {
+	case "darwin":
+		return "Keychain Access"
+	case "windows":
+		return "Credential Manager, under Generic Credentials"
+	}
+	return "the program for passwords and keys (Seahorse, KWalletManager)"
+}
+
+// EntryName returns what Program shows for the entry of account.
+func EntryName(account string) string {
+	switch runtime.GOOS {
+	case "darwin":
+		return fmt.Sprintf("%s, account %s", Service, account)
+	case "windows":
+		return Service + ":" + account
+	}
+	return fmt.Sprintf("Password for '%s' on '%s'", account, Service)
 }

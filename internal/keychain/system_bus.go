@@ -47,11 +47,3 @@ func refusal(err error) string {
 	}
 	return "the Secret Service refused"
 }
-
-// Program is the program in which a person sees the entries.
-const Program = "the program for passwords and keys (Seahorse, KWalletManager)"
-
-// EntryName is what Program shows for the entry of account.
-func EntryName(account string) string {
-	return fmt.Sprintf("Password for '%s' on '%s'", account, Service)
-}

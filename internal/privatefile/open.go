@@ -12,24 +12,13 @@ import (
 
 // OpenAppend opens a private file to read it and to write at its end, and makes
 // it if there is none. The folder must be there.
-func OpenAppend(path string) (_ *os.File, err error) {
-	absolute, err := filepath.Abs(path)
+func OpenAppend(path string) (*os.File, error) {
+	root, name, err := openFolderOf(path, false)
 	if err != nil {
-		return nil, errors.New("the folder of the file cannot be found")
-	}
-	root, err := os.OpenRoot(filepath.Dir(absolute))
-	if err != nil {
-		return nil, Explain("the folder of the file cannot be opened", err)
+		return nil, err
 	}
 	defer func() { _ = root.Close() }() // nothing is written to the folder through it
-	info, err := root.Stat(".")
-	if err != nil {
-		return nil, Explain("the folder of the file cannot be looked at", err)
-	}
-	if problem := folderProblem(info); problem != "" {
-		return nil, errors.New(problem)
-	}
-	return appendTo(root, filepath.Base(absolute))
+	return appendTo(root, name)
 }
 
 // appendTo tries again when another program makes the file, or moves it away, at
@@ -118,18 +107,27 @@ func Lock(ctx context.Context, path string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the lock file cannot be made, name a folder that you may write to: %w", err)
 	}
+	switch err := waitForLock(ctx, f); {
+	case err == nil:
+		return f.Close, nil
+	case ctx.Err() != nil:
+		return nil, errors.Join(fmt.Errorf("waited for another process to release %s: %w", path, ctx.Err()), f.Close())
+	default:
+		return nil, errors.Join(fmt.Errorf("lock the file %s: %w", path, err), f.Close())
+	}
+}
+
+// waitForLock waits until f can be locked or ctx is done.
+func waitForLock(ctx context.Context, f *os.File) error {
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
 	for {
-		switch err := TryLock(f); {
-		case err == nil:
-			return f.Close, nil
-		case !errors.Is(err, ErrLocked):
-			return nil, errors.Join(fmt.Errorf("lock the file %s: %w", path, err), f.Close())
+		if err := TryLock(f); !errors.Is(err, ErrLocked) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("waited for another process to release %s: %w", path, ctx.Err()), f.Close())
+			return ctx.Err()
 		case <-retry.C:
 		}
 	}

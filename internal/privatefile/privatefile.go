@@ -49,38 +49,42 @@ type File struct {
 
 // Open opens the folder that path is in and reads the file, if there is one.
 // The error says what is wrong with either.
-func Open(path string, options Options) (_ *File, err error) {
-	absolute, err := filepath.Abs(path)
+func Open(path string, options Options) (*File, error) {
+	root, name, err := openFolderOf(path, options.MakeFolder)
 	if err != nil {
-		return nil, errors.New("the folder of the file cannot be found")
-	}
-	folder := filepath.Dir(absolute)
-	if options.MakeFolder {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return nil, Explain("the folder of the file cannot be made", err)
-		}
-	}
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return nil, Explain("the folder of the file cannot be opened", err)
-	}
-	f := &File{root: root, name: filepath.Base(absolute), options: options}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, root.Close())
-		}
-	}()
-	info, err := root.Stat(".")
-	if err != nil {
-		return nil, Explain("the folder of the file cannot be looked at", err)
-	}
-	if problem := folderProblem(info); problem != "" {
-		return nil, errors.New(problem)
-	}
-	if err := f.read(); err != nil {
 		return nil, err
 	}
+	f := &File{root: root, name: name, options: options}
+	if err := f.read(); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
 	return f, nil
+}
+
+// openFolderOf opens the folder of the file at path if nobody else could exchange
+// files in it, and returns the file's name.
+func openFolderOf(path string, makeFolder bool) (root *os.Root, name string, err error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, "", errors.New("the folder of the file cannot be found")
+	}
+	folder := filepath.Dir(absolute)
+	if makeFolder {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, "", Explain("the folder of the file cannot be made", err)
+		}
+	}
+	if root, err = os.OpenRoot(folder); err != nil {
+		return nil, "", Explain("the folder of the file cannot be opened", err)
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, "", errors.Join(Explain("the folder of the file cannot be looked at", err), root.Close())
+	}
+	if problem := folderProblem(info); problem != "" {
+		return nil, "", errors.Join(errors.New(problem), root.Close())
+	}
+	return root, filepath.Base(absolute), nil
 }
 
 // Exists reports whether there is a file.
@@ -108,22 +112,14 @@ func (f *File) Lock(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the file cannot be locked: %w", err)
 	}
-	retry := time.NewTicker(lockRetry)
-	defer retry.Stop()
-	for {
-		err := TryLock(lock)
-		if err == nil {
-			f.lock = lock
-			return f.read()
-		}
-		if !errors.Is(err, ErrLocked) {
-			return errors.Join(Explain("the folder of the file cannot be locked", err), lock.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(errors.New("another program is writing to the folder of the file and does not come to an end: try again when it has"), lock.Close())
-		case <-retry.C:
-		}
+	switch err := waitForLock(ctx, lock); {
+	case err == nil:
+		f.lock = lock
+		return f.read()
+	case ctx.Err() != nil:
+		return errors.Join(errors.New("another program is writing to the folder of the file and does not come to an end: try again when it has"), lock.Close())
+	default:
+		return errors.Join(Explain("the folder of the file cannot be locked", err), lock.Close())
 	}
 }
 

@@ -275,28 +275,30 @@ func asRedisError(err error) error {
 // what people read: they can hold addresses.
 func redisError(err error) error {
 	var refusal redis.Error
-	why := "it did not answer as expected"
 	kind, _ := netproblem.Of(err)
+	why, known := redisProblems[kind]
 	switch {
 	case errors.As(err, &refusal):
 		why = refusalWords(string(refusal))
 	case errors.Is(err, context.Canceled):
 		why = "the request ended first"
-	case kind == netproblem.UnknownCA:
-		why = "its certificate is signed by an authority that is not trusted here; name it with --ca-file"
-	case kind == netproblem.CertificateHost:
-		why = "its certificate is for another name"
-	case kind == netproblem.CertificateExpired:
-		why = "its certificate has expired or is not valid yet"
-	case kind == netproblem.Timeout:
-		why = "it did not answer in time"
-	case kind == netproblem.NoSuchHost:
-		why = "the name in --state is not known here"
-	case kind == netproblem.ConnectionRefused, kind == netproblem.Unreachable:
-		why = "no connection could be made; see that it runs where --state says, and that this machine reaches it"
+	case !known:
+		why = "it did not answer as expected"
 	}
 	return &unreachableError{why: why, cause: err}
 }
+
+var redisProblems = map[netproblem.Kind]string{
+	netproblem.UnknownCA:          "its certificate is signed by an authority that is not trusted here; name it with --ca-file",
+	netproblem.CertificateHost:    "its certificate is for another name",
+	netproblem.CertificateExpired: "its certificate has expired or is not valid yet",
+	netproblem.Timeout:            "it did not answer in time",
+	netproblem.NoSuchHost:         "the name in --state is not known here",
+	netproblem.ConnectionRefused:  noRedisConnection,
+	netproblem.Unreachable:        noRedisConnection,
+}
+
+const noRedisConnection = "no connection could be made; see that it runs where --state says, and that this machine reaches it"
 
 // unreachableError is a Redis that could not be used.
 type unreachableError struct {

@@ -157,25 +157,24 @@ func compress(body []byte) ([]byte, error) {
 // of what people read: they hold the collector's address, in which there may be a
 // password.
 func sendingError(err error) error {
-	why := "it did not answer as expected"
 	kind, _ := netproblem.Of(err)
+	why, known := sendingProblems[kind]
 	switch {
 	case errors.Is(err, context.Canceled):
 		why = "this program ended first"
-	case kind == netproblem.UnknownCA:
-		why = "its certificate is signed by an authority that is not trusted here; name it in OTEL_EXPORTER_OTLP_CERTIFICATE"
-	case kind == netproblem.CertificateHost:
-		why = "its certificate is for another name"
-	case kind == netproblem.CertificateExpired:
-		why = "its certificate has expired or is not valid yet"
-	case kind == netproblem.NotTLS:
-		why = "it does not speak TLS; write its address with http://, or have it speak TLS"
-	case kind == netproblem.NoSuchHost:
-		why = "its name is not known"
-	case kind == netproblem.Timeout:
-		why = "it did not answer in time"
-	case kind == netproblem.ConnectionRefused, kind == netproblem.Unreachable:
-		why = "no connection could be made"
+	case !known:
+		why = "it did not answer as expected"
 	}
 	return errors.New("the collector cannot be used: " + why)
+}
+
+var sendingProblems = map[netproblem.Kind]string{
+	netproblem.UnknownCA:          "its certificate is signed by an authority that is not trusted here; name it in OTEL_EXPORTER_OTLP_CERTIFICATE",
+	netproblem.CertificateHost:    "its certificate is for another name",
+	netproblem.CertificateExpired: "its certificate has expired or is not valid yet",
+	netproblem.NotTLS:             "it does not speak TLS; write its address with http://, or have it speak TLS",
+	netproblem.NoSuchHost:         "its name is not known",
+	netproblem.Timeout:            "it did not answer in time",
+	netproblem.ConnectionRefused:  "no connection could be made",
+	netproblem.Unreachable:        "no connection could be made",
 }

@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,39 +154,19 @@ func timeOr(at *time.Time, absent string) string {
 }
 
 func (u tokenUpdate) widens() bool {
-	for _, d := range u.differences {
-		if d.widens {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(u.differences, func(d difference) bool { return d.widens })
 }
 
 func (u tokenUpdate) narrows() bool {
-	for _, d := range u.differences {
-		if d.narrows {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(u.differences, func(d difference) bool { return d.narrows })
 }
 
 func (u tokenUpdate) narrowsIn(field string) bool {
-	for _, d := range u.differences {
-		if d.field == field {
-			return d.narrows
-		}
-	}
-	return false
+	return slices.ContainsFunc(u.differences, func(d difference) bool { return d.field == field && d.narrows })
 }
 
 func (u tokenUpdate) widensIn(field string) bool {
-	for _, d := range u.differences {
-		if d.field == field {
-			return d.widens
-		}
-	}
-	return false
+	return slices.ContainsFunc(u.differences, func(d difference) bool { return d.field == field && d.widens })
 }
 
 // changed are the fields that become others.

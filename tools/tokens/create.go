@@ -208,9 +208,11 @@ func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) (cont
 	var d approval.Decision
 	switch {
 	case want.ExpiresAt == nil:
-		d = c.neverExpiring(want)
+		d = c.asking(want, "Create a kenbun token that never expires?",
+			"It stays valid until somebody revokes it. A token with an end is safer.", "Create a token that never expires")
 	case c.overwrites():
-		d = c.overwriting(want)
+		d = c.asking(want, "Create a kenbun token and put it in the place of another value?",
+			"What stands there now is lost. If it is a token, it is not revoked by this.", "Create it and overwrite what is there")
 	default:
 		// It needs no question. The user may have thrown the last one away.
 		d = newTokenDecision("")
@@ -246,36 +248,12 @@ func newTokenDecision(name string) approval.Decision {
 	}
 }
 
-func (c *call) overwriting(want client.NewToken) approval.Decision {
-	return approval.Decision{
-		Kind:        audit.Token,
-		Target:      want.Name,
-		Subject:     newTokenSubject,
-		Fingerprint: tools.Digest([]byte(want.Name)),
-		Question: approval.Question{
-			Title:       "Create a kenbun token and put it in the place of another value?",
-			Facts:       newTokenFacts(want, c.Now),
-			Consequence: "What stands there now is lost. If it is a token, it is not revoked by this.",
-			Agree:       "Create it and overwrite what is there",
-			Unchanged:   "no token was made",
-		},
-		Instead: makeInKenbun,
+// asking returns the decision about a new token that needs a question.
+func (c *call) asking(want client.NewToken, title, consequence, agree string) approval.Decision {
+	d := newTokenDecision(want.Name)
+	d.Fingerprint = tools.Digest([]byte(want.Name))
+	d.Question = approval.Question{
+		Title: title, Facts: newTokenFacts(want, c.Now), Consequence: consequence, Agree: agree, Unchanged: d.Question.Unchanged,
 	}
-}
-
-func (c *call) neverExpiring(want client.NewToken) approval.Decision {
-	return approval.Decision{
-		Kind:        audit.Token,
-		Target:      want.Name,
-		Subject:     newTokenSubject,
-		Fingerprint: tools.Digest([]byte(want.Name)),
-		Question: approval.Question{
-			Title:       "Create a kenbun token that never expires?",
-			Facts:       newTokenFacts(want, c.Now),
-			Consequence: "It stays valid until somebody revokes it. A token with an end is safer.",
-			Agree:       "Create a token that never expires",
-			Unchanged:   "no token was made",
-		},
-		Instead: makeInKenbun,
-	}
+	return d
 }

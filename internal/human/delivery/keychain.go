@@ -56,9 +56,9 @@ func (k *Keychain) Deliver(ctx context.Context, _ tools.Caller, token *client.Cr
 	}
 	return tokens.Receipt{
 		Method: k.Method(),
-		Where:  fmt.Sprintf("%s: %s", keychain.Program, keychain.EntryName(token.ID)),
+		Where:  fmt.Sprintf("%s: %s", keychain.Program(), keychain.EntryName(token.ID)),
 		Note: fmt.Sprintf("The value is in the keychain of the user who runs this server. Tell them where: in %s the entry is named %s. They copy the value to where it is needed and delete the entry. Do not read it.",
-			keychain.Program, keychain.EntryName(token.ID)),
+			keychain.Program(), keychain.EntryName(token.ID)),
 	}, nil
 }
 
