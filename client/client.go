@@ -73,7 +73,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
@@ -84,6 +83,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/keylock"
+	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
 // DefaultBaseURL is the address of kenbun's own API.
@@ -320,7 +320,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("the API address must begin with https://; give one such as %s", DefaultBaseURL)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("the API address names no host; give one such as %s", DefaultBaseURL)
-	case u.Scheme == "http" && !isLoopbackHost(u.Hostname()):
+	case u.Scheme == "http" && !trust.IsLoopback(u.Hostname()):
 		return nil, errors.New("the API address must begin with https://, since a token would travel in the clear; http:// is for localhost, 127.0.0.0/8 and [::1] only")
 	}
 	for _, r := range u.Host {
@@ -340,14 +340,6 @@ func parseBaseURL(text string) (*url.URL, error) {
 		return nil, errors.New(`the path of the API address must not have empty parts, "." or ".."`)
 	}
 	return u, nil
-}
-
-func isLoopbackHost(host string) bool {
-	if ascii.Lower(host) == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() && !addr.Is4In6()
 }
 
 // hostPort returns where connections go, for messages.

@@ -358,7 +358,7 @@ func TestClaim_WrongUse(t *testing.T) {
 		"own identity":        {[]string{"http", "--identity", "server", "--deliver", "claim"}, command.ExitUsage, "--identity caller"},
 		"stdio":               {[]string{"stdio", "--deliver", "claim"}, command.ExitUsage, "kenbun-mcp http"},
 		"public URL":          {[]string{"http", "--public-url", "http://mcp.example.com"}, command.ExitUsage, "must be https"},
-		"no public URL":       {[]string{"http", "--public-url", "x"}, command.ExitUsage, "--public-url is no address"},
+		"no public URL":       {[]string{"http", "--public-url", "x"}, command.ExitUsage, "--public-url is not an address"},
 		"no id":               {[]string{"claim"}, command.ExitUsage, "give the id of the claim"},
 		"another id":          {[]string{"claim", "--stdout", "pat_1", "--server", "https://x"}, command.ExitUsage, "that is no claim's id"},
 		"no server":           {[]string{"claim", "--stdout", id}, command.ExitUsage, "--server is missing"},
@@ -512,7 +512,7 @@ func TestS4_TheClaimCommandTellsWhatANewTokenMayDo(t *testing.T) {
 	if err != nil || printed.Status != "not_yet_valid" || printed.CreatedAt.IsZero() || printed.ValidFrom != begin || !slices.Equal(printed.Permissions, []string{"read:tokens"}) {
 		t.Errorf("as JSON: %+v, %v", printed, err)
 	}
-	if said := fetch().stderr; !strings.Contains(said, "begins to be accepted in 2 days, only read:tokens.") {
+	if said := fetch().stderr; !strings.Contains(said, "becomes valid in 2 days, only read:tokens.") {
 		t.Errorf("in words: %s", said)
 	}
 }

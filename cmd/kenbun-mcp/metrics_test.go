@@ -32,7 +32,7 @@ func get(t *testing.T, address string) string {
 // metricsAddress is where the program says that it tells metrics.
 func metricsAddress(t *testing.T, log string) string {
 	t.Helper()
-	found := regexp.MustCompile(`Telling metrics on (http://\S+/metrics)`).FindStringSubmatch(log)
+	found := regexp.MustCompile(`Serving metrics on (http://\S+/metrics)`).FindStringSubmatch(log)
 	if found == nil {
 		t.Fatalf("there are no metrics: %s", log)
 	}

@@ -157,7 +157,7 @@ func TestCreateShowsTheValueOnceAndAloneInAPipe(t *testing.T) {
 	}
 
 	shown, code := atTerminal(t, environment, 80, "", "tokens", "create", "on a screen", "--expires", "7d")
-	if code != 0 || strings.Count(shown, "kbn_pat_") != 2 || !strings.Contains(shown, "shown only now") {
+	if code != 0 || strings.Count(shown, "kbn_pat_") != 2 || !strings.Contains(shown, "shown only once") {
 		t.Errorf("exit %d, the screen shows:\n%s", code, strings.ReplaceAll(shown, "kbn_pat_", "(token) "))
 	}
 }

@@ -52,7 +52,7 @@ var allowed = map[string]struct {
 	"internal/intermediary":   {[]string{"internal/ascii"}, "it looks at answers, and knows nothing of what was asked"},
 	"internal/netproblem":     {[]string{"internal/proxy"}, "it words what went wrong with any connection, and knows nothing of what that was for"},
 	"internal/proxy":          {nil, "it is at the bottom; keep it free of everything else"},
-	"internal/trust":          {[]string{"internal/settings"}, "it reads files of certificates as users write them, and knows nothing else"},
+	"internal/trust":          {[]string{"internal/ascii", "internal/settings"}, "it decides which connections are trusted, and knows nothing of what they carry"},
 	"internal/peer":           {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/ratelimit":      {nil, "it is at the bottom; keep it free of everything else"},
 	"internal/state":          {[]string{"internal/netproblem", "internal/privatefile", "internal/ratelimit", "internal/settings", "internal/trust"}, "it keeps bytes for whoever needs them, and knows nothing of what they mean"},

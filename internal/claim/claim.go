@@ -14,14 +14,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
-	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/intermediary"
 	"github.com/kenbun/kenbun-mcp/internal/netproblem"
@@ -167,18 +165,10 @@ func parseServer(text string) (*url.URL, error) {
 	if _, ok := claimkey.NormalHost(u.Scheme, u.Host); !ok {
 		return nil, ErrInvalidServer
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !trust.IsLoopback(u.Hostname())) {
 		return nil, ErrInvalidServer
 	}
 	return u, nil
-}
-
-func isLoopback(host string) bool {
-	if ascii.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback() && !addr.Is4In6()
 }
 
 func newTransport(server *url.URL, caFile string) (*http.Transport, error) {

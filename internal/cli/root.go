@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,7 +20,10 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/cli/login"
 	"github.com/kenbun/kenbun-mcp/internal/cli/serve"
 	"github.com/kenbun/kenbun-mcp/internal/cli/tokens"
+	"github.com/kenbun/kenbun-mcp/internal/demo"
+	"github.com/kenbun/kenbun-mcp/internal/human/pages"
 	"github.com/kenbun/kenbun-mcp/internal/redact"
+	"github.com/kenbun/kenbun-mcp/internal/terminal"
 )
 
 // Run executes root and returns the process's exit code.
@@ -99,4 +104,63 @@ out of reach, 5 refused or declined.`,
 	)
 	command.GroupFlags(root)
 	return root
+}
+
+func newVersionCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return command.PrintJSON(cmd.OutOrStdout(), map[string]string{
+					"version":  command.Version(),
+					"go":       runtime.Version(),
+					"platform": runtime.GOOS + "/" + runtime.GOARCH,
+				})
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "kenbun-mcp %s (%s, %s/%s)\n",
+				command.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// demoTimeout ends a demonstration that hangs.
+const demoTimeout = 3 * time.Minute
+
+func newDemoCommand() *cobra.Command {
+	var noBrowser bool
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show what an assistant can do, without an account",
+		Long: `demo starts a kenbun API and the MCP server, speaks MCP with it as an assistant
+would, and shows the conversation. It leaves nothing behind.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			executable, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), demoTimeout)
+			defer cancel()
+			return demo.Run(ctx, demo.Config{
+				Executable: executable,
+				Browser:    !noBrowser && browserIsThere(),
+				Out:        cmd.OutOrStdout(),
+				Style:      terminal.StyleFor(cmd.OutOrStdout()),
+			})
+		},
+	}
+	defer command.Settings(cmd.Flags(), command.Delivery)()
+	cmd.Flags().BoolVar(&noBrowser, "no-browser", false, "do not open a page, and write the new token to a file")
+	return cmd
+}
+
+func browserIsThere() bool {
+	_, err := pages.FindBrowser("") // only whether there is one
+	return err == nil
 }

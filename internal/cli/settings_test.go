@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -69,5 +70,30 @@ func TestAVariableMeansOneThingInEveryCommand(t *testing.T) {
 	}
 	if len(usages) < 50 {
 		t.Errorf("%d settings were found; this test looks in the wrong place", len(usages))
+	}
+}
+
+// What a terminal shows of a command or a flag fits a line or two. Details belong
+// into the documentation.
+func TestHelpIsShort(t *testing.T) {
+	flags := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if n := utf8.RuneCountInString(cmd.Short); n == 0 || n > 60 {
+			t.Errorf("the short help of %s has %d characters, want 1 to 60: %s", cmd.CommandPath(), n, cmd.Short)
+		}
+		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+			flags++
+			if n := utf8.RuneCountInString(flag.Usage); n == 0 || n > 90 {
+				t.Errorf("the help of %s --%s has %d characters, want 1 to 90: %s", cmd.CommandPath(), flag.Name, n, flag.Usage)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(cli.New())
+	if flags < 150 {
+		t.Errorf("%d flags were found; this test looks in the wrong place", flags)
 	}
 }

@@ -1,4 +1,4 @@
-// Package trust says which certificates this program trusts.
+// Package trust says which certificates and connections this program trusts.
 package trust
 
 import (
@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 
+	"github.com/kenbun/kenbun-mcp/internal/ascii"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
@@ -91,4 +93,15 @@ func CheckEnvironment() error {
 // standard library looks for it.
 func certificates(content []byte) int {
 	return bytes.Count(append([]byte("\n"), content...), []byte("\n-----BEGIN CERTIFICATE-----"))
+}
+
+// IsLoopback reports whether connections to host, a name or an address, stay on this
+// machine, so that a token may cross them without TLS. IPv4 addresses in IPv6 form
+// are not accepted.
+func IsLoopback(host string) bool {
+	if ascii.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() && !addr.Is4In6()
 }

@@ -19,7 +19,7 @@ import (
 
 // NewCommand returns the authority command with its subcommands.
 func NewCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := command.Parent(&cobra.Command{
 		Use:   "authority",
 		Short: "Run your own kenbun API and manage its users",
 		Long: `authority runs the embedded kenbun API as a separate server. It issues, verifies
@@ -35,26 +35,23 @@ one of them applies to all within a second.`,
   kenbun-mcp authority serve &
   TOKEN=$(kenbun-mcp authority session ada@example.com --stdout)
   curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8780/me`,
-		Args: command.CommandsOnly,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	settings := command.Settings(cmd.PersistentFlags(), command.State)
-	cmd.PersistentFlags().String("store", "", `data store: sqlite:PATH, memory, or postgres://user@host:port/database (default in your data folder)`)
-	cmd.PersistentFlags().String("pepper-file", "", "file with the keys for hashing tokens (default beside the database, required for PostgreSQL)")
-	settings()
-	cmd.AddCommand(newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthorityPepperCommand(),
+	}, newAuthorityServeCommand(), newAuthorityUserCommand(), newAuthoritySessionCommand(), newAuthorityPepperCommand(),
 		newAuthorityUnitCommand(), newAuthorityRolesCommand(), newAuthoritySeedCommand())
+	settings := command.Settings(cmd.PersistentFlags(), command.State)
+	cmd.PersistentFlags().String("store", "", `sqlite:PATH, memory or postgres://user@host/database (default in your data folder)`)
+	cmd.PersistentFlags().String("pepper-file", "", "file with the keys that hash tokens (default beside the database, required for PostgreSQL)")
+	settings()
 	return cmd
 }
 
-// authorityConfig is what all commands say alike of how the API is opened.
+// authorityConfig returns how --store, --pepper-file and the environment open the API.
 func authorityConfig(cmd *cobra.Command) (authority.Config, error) {
 	store, err := authorityStore(cmd)
 	if err != nil {
 		return authority.Config{}, err
 	}
 	if holdsPassword(store) && store != settings.Trim(os.Getenv("KENBUN_STORE")) {
-		return authority.Config{}, command.Usagef("--store holds a password, which others can read in the list of processes: give the address in KENBUN_STORE, or the password in ~/.pgpass")
+		return authority.Config{}, command.Usagef("--store holds a password, which other users can see in the process list. Give the address in KENBUN_STORE, or the password in ~/.pgpass")
 	}
 	pepperFile, err := cmd.Flags().GetString("pepper-file")
 	if err != nil {
@@ -100,7 +97,7 @@ func withAuthority(cmd *cobra.Command, do func(ctx context.Context, a *authority
 		return err
 	}
 	if config.Store == "memory" {
-		return command.Usagef("a store in memory ends with this command, so that nothing would come of it: give --store sqlite:PATH")
+		return command.Usagef("a store in memory ends with this command, so the change would be lost. Give --store sqlite:PATH")
 	}
 	a, err := authority.Open(cmd.Context(), config)
 	if err != nil {
@@ -108,6 +105,24 @@ func withAuthority(cmd *cobra.Command, do func(ctx context.Context, a *authority
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	return authorityError(do(cmd.Context(), a))
+}
+
+// onStore returns the RunE of a command that works with the store that --store names.
+func onStore(do func(ctx context.Context, cmd *cobra.Command, a *authority.Authority, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return withAuthority(cmd, func(ctx context.Context, a *authority.Authority) error { return do(ctx, cmd, a, args) })
+	}
+}
+
+// byUser is [onStore] for a command that is refused under an AI agent.
+func byUser(do func(ctx context.Context, cmd *cobra.Command, a *authority.Authority, args []string) error) func(*cobra.Command, []string) error {
+	run := onStore(do)
+	return func(cmd *cobra.Command, args []string) error {
+		if err := command.NotUnderAgent(cmd); err != nil {
+			return err
+		}
+		return run(cmd, args)
+	}
 }
 
 // authorityError marks a refused value as wrong usage.

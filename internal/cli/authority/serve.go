@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +23,8 @@ func newAuthorityServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API over HTTP until interrupted",
-		Long: `serve answers the API's requests on --listen until it is interrupted, and then
-lets those that are under way end. Its log goes to standard error, a line for
+		Long: `serve answers the API's requests on --listen until it is interrupted. It then
+finishes the requests in progress. Its log goes to standard error, one line for
 each request, and holds no token.
 
 Users manage their own tokens in a browser below /web. They sign in with the link
@@ -37,7 +35,7 @@ one with --first-user.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if tokenLimit < 1 {
-				return command.Usagef("--token-limit is %d: give 1 or more", tokenLimit)
+				return command.Usagef("--token-limit cannot be %d; give 1 or more", tokenLimit)
 			}
 			config, err := authorityConfig(cmd)
 			if err != nil {
@@ -74,12 +72,12 @@ one with --first-user.`,
 			if err != nil {
 				return err
 			}
-			if !isLoopback(listener.Addr()) {
-				cmd.PrintErrln("warning: this is plain HTTP on an address that other machines reach: tokens can be read on the way. Put a proxy with TLS in front.")
+			if loopback, err := connect.IsLoopback(listener.Addr().String(), "--listen"); err != nil || !loopback {
+				cmd.PrintErrln("warning: this is plain HTTP on an address that other machines can reach, so tokens can be read in transit. Put a proxy with TLS in front.")
 			}
 			cmd.PrintErrf("listening on http://%s\n", listener.Addr())
 			if web {
-				cmd.PrintErrln("the web page is below /web: sign in with what \"kenbun-mcp authority session EMAIL --link\" prints")
+				cmd.PrintErrln("the web page is below /web. Sign in with the link that \"kenbun-mcp authority session EMAIL --link\" prints")
 			}
 			return a.Serve(ctx, listener)
 		},
@@ -98,11 +96,11 @@ one with --first-user.`,
 	return cmd
 }
 
-// keepForever is the --keep-dead by which nothing is removed.
+// keepForever is the value of --keep-dead that removes nothing.
 const keepForever = "forever"
 
-// prepareFirstUser adds the first user to an empty store and prints what he
-// signs in with.
+// prepareFirstUser adds the first user to an empty store and prints their
+// session token.
 func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, store string, toStdout bool) error {
 	users, err := a.Users(ctx)
 	if err != nil || len(users) > 0 {
@@ -110,10 +108,10 @@ func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Auth
 	}
 	switch {
 	case email == "" && store == "memory":
-		cmd.PrintErrln("warning: a store in memory has no users, so that every request will be refused, and no other command can add any: start with --first-user EMAIL.")
+		cmd.PrintErrln("warning: a store in memory has no users and no other command can add any, so every request will be refused. Start with --first-user EMAIL.")
 		return nil
 	case email == "":
-		cmd.PrintErrln("warning: this store has no users yet, so that every request will be refused. Add one with \"kenbun-mcp authority user add EMAIL\", or start with --first-user EMAIL.")
+		cmd.PrintErrln("warning: this store has no users yet, so every request will be refused. Add one with \"kenbun-mcp authority user add EMAIL\", or start with --first-user EMAIL.")
 		return nil
 	}
 	if err := command.MayPrintSecret(cmd, toStdout); err != nil {
@@ -129,9 +127,4 @@ func prepareFirstUser(ctx context.Context, cmd *cobra.Command, a *authority.Auth
 	cmd.PrintErrf("added %s as owner; a session token for 12 hours follows on standard output\n", email)
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
 	return TakeBackSession(ctx, a, token, err)
-}
-
-func isLoopback(address net.Addr) bool {
-	parsed, err := netip.ParseAddrPort(address.String())
-	return err == nil && parsed.Addr().Unmap().IsLoopback()
 }

@@ -26,25 +26,25 @@ func newAuthoritySessionCommand() *cobra.Command {
 Authorization: Bearer, acts as that user, and expires after --ttl. Anyone who
 sees it can act as the user until then.
 
-A script gets it with --stdout: the token alone goes to standard output. Never
-run it that way from an AI assistant: the token would enter the conversation.
+For scripts, --stdout prints only the token to standard output. Never run it that
+way from an AI assistant, because the token would enter the conversation.
 
-With --link it prints the address of a page instead, on which the user signs in
-to the web page of a running "authority serve". It works once, within ten
-minutes; the session that it begins lasts twelve hours. Whoever has it first can
-act as the user, so send it by no road that others read.
+With --link it prints an address instead. There the user signs in to the web page
+of a running "authority serve". The link works once, within ten minutes, and the
+session lasts twelve hours. The first person to open it can act as the user, so
+send it over a channel that nobody else can read.
 
-EMAIL can be left out where the store has one user only, as that of --embedded
-has at first.`,
+You can leave EMAIL out if the store has only one user, as a new --embedded store
+has.`,
 		Example: `  kenbun-mcp authority session ada@example.com --link
   kenbun-mcp authority session ada@example.com --link --web-url https://tokens.example.com`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case lifetime <= 0:
-				return command.Usagef("--ttl is %s: give a time such as 12h", lifetime)
+				return command.Usagef("--ttl cannot be %s; give a time such as 12h", lifetime)
 			case link && cmd.Flags().Changed("ttl"):
-				return command.Usagef("--ttl is for session tokens: a link lasts %s, and its session %s", authority.SignInLinkLifetime, authority.DefaultSessionLifetime)
+				return command.Usagef("--ttl is for session tokens. A link lasts %s, and its session %s", authority.SignInLinkLifetime, authority.DefaultSessionLifetime)
 			}
 			if err := command.MayPrintSecret(cmd, toStdout); err != nil {
 				return err
@@ -82,9 +82,9 @@ func signedInUser(ctx context.Context, a *authority.Authority, args []string) (s
 	case len(users) == 1:
 		return users[0].Email, nil
 	case len(users) == 0:
-		return "", command.Usagef("the store has no users yet: add one with \"kenbun-mcp authority user add EMAIL\"")
+		return "", command.Usagef("the store has no users yet. Add one with \"kenbun-mcp authority user add EMAIL\"")
 	}
-	return "", command.Usagef("the store has several users: say which one signs in, by EMAIL")
+	return "", command.Usagef("the store has several users. Give the EMAIL of the one who signs in")
 }
 
 func printSession(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, organization string, lifetime time.Duration, asJSON bool) error {
@@ -112,7 +112,7 @@ func TakeBackSession(ctx context.Context, a *authority.Authority, value string, 
 	if err := a.TakeBack(ctx, value); err != nil {
 		return errors.Join(command.ValueLost(cause), err)
 	}
-	return fmt.Errorf("%w; it is worthless now, and nothing is left of it", command.ValueLost(cause))
+	return fmt.Errorf("%w. It was revoked, and nothing is left of it", command.ValueLost(cause))
 }
 
 func printSignInLink(ctx context.Context, cmd *cobra.Command, a *authority.Authority, email, organization, webURL string, asJSON bool) error {

@@ -1,6 +1,8 @@
 package connect
 
 import (
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +12,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/faults"
 	"github.com/kenbun/kenbun-mcp/internal/authority/limits"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
+	"github.com/kenbun/kenbun-mcp/internal/trust"
 	"github.com/kenbun/kenbun-mcp/server/edge"
 )
 
@@ -20,14 +23,14 @@ const (
 	defaultAddressRateLimit = "600/m"
 )
 
-// faultFlags say what an API of one's own gets wrong on demand.
+// faultFlags inject faults into the embedded API.
 type faultFlags struct {
 	specs []string
 	seed  uint64
 }
 
 func (f *faultFlags) add(flags *pflag.FlagSet, prefix string) {
-	command.ListVar(flags, &f.specs, prefix+"fault", "inject faults to test clients: 503:10% (also 429, 500, 502, 504), drop-answer:5%, latency:200ms")
+	command.ListVar(flags, &f.specs, prefix+"fault", "faults to inject: 503:10% (also 429, 500, 502, 504), drop-answer:5%, latency:200ms")
 	flags.Uint64Var(&f.seed, prefix+"fault-seed", 0, "seed to repeat the same faults (default 0, a new seed each time)")
 }
 
@@ -37,13 +40,13 @@ func (f *faultFlags) open(prefix string) (faults.Plan, error) {
 		return faults.Plan{}, command.Usagef("--%sfault: %w", prefix, err)
 	}
 	if f.seed != 0 && len(f.specs) == 0 {
-		return faults.Plan{}, command.Usagef("--%[1]sfault-seed has no meaning without --%[1]sfault", prefix)
+		return faults.Plan{}, command.Usagef("--%[1]sfault-seed needs --%[1]sfault", prefix)
 	}
 	plan.Seed = f.seed
 	return plan, nil
 }
 
-// AdmissionFlags say how often an API of one's own lets in whom.
+// AdmissionFlags are the limits and faults of the embedded API.
 type AdmissionFlags struct {
 	rateLimit        string
 	rateLimitAddress string
@@ -71,7 +74,7 @@ func (f *AdmissionFlags) Open(config *authority.Config) (err error) {
 	case err != nil:
 		return command.Usagef("--api-rate-limit-address: %w", err)
 	case len(ofAddress) > 1:
-		return command.Usagef("--api-rate-limit-address is %q: give one number, such as 600/m", f.rateLimitAddress)
+		return command.Usagef("--api-rate-limit-address cannot be %q; give one limit, such as 600/m", f.rateLimitAddress)
 	case len(ofAddress) == 1:
 		config.AddressRateLimit = ofAddress[0]
 	}
@@ -82,8 +85,8 @@ func (f *AdmissionFlags) Open(config *authority.Config) (err error) {
 	return err
 }
 
-// embeddedRateLimits reads the limits of an embedded API, which has none unless
-// they are asked for: its one user would only hold himself up.
+// embeddedRateLimits reads the limits of an embedded API. By default it has none, as
+// they would only slow down its one user.
 func embeddedRateLimits(text string) ([]limits.Rate, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
@@ -93,4 +96,16 @@ func embeddedRateLimits(text string) ([]limits.Rate, error) {
 		return nil, command.Usagef("--embedded-rate-limit: %w", err)
 	}
 	return rates, nil
+}
+
+// IsLoopback reports whether only this machine can reach an address with a port.
+func IsLoopback(address, flag string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, command.BadAddress(flag, address, "127.0.0.1:8765")
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+	}
+	return trust.IsLoopback(host), nil
 }

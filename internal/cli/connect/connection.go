@@ -113,7 +113,7 @@ func (f *Flags) Open(ctx context.Context, logger *slog.Logger) (*Connection, err
 		"fault": len(f.embeddedFaults.specs) > 0, "fault-seed": f.embeddedFaults.seed != 0,
 	} {
 		if given {
-			return nil, command.Usagef("--embedded-%s has no meaning without --embedded", flag)
+			return nil, command.Usagef("--embedded-%s needs --embedded", flag)
 		}
 	}
 	api, err := f.Client()
@@ -144,7 +144,7 @@ func (f *Flags) Open(ctx context.Context, logger *slog.Logger) (*Connection, err
 
 func (f *Flags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *Connection, err error) {
 	if f.apiURL != client.DefaultBaseURL {
-		return nil, command.Usagef("--embedded and --api-url name two different APIs: give one of them")
+		return nil, command.Usagef("--embedded and --api-url name two different APIs. Give one of them")
 	}
 	if _, err := trust.TLSConfig(f.CAFile); err != nil {
 		return nil, command.Usagef("--ca-file: %w", err) // also where nothing needs it yet

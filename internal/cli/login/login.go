@@ -2,8 +2,11 @@
 package login
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,4 +120,86 @@ func warnOfOtherTokens(cmd *cobra.Command, what string) {
 			cmd.PrintErrf("%s is set here: what it gives will %s.\n", name, what)
 		}
 	}
+}
+
+// notRevoked is what logging out does not do.
+const notRevoked = "The token itself was not revoked: whoever has a copy can use it. To end it, revoke it in kenbun under Settings > Integrations > Personal Tokens."
+
+// NewLogoutCommand returns the logout command.
+func NewLogoutCommand() *cobra.Command {
+	var connecting connect.Flags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "logout",
+		Short: "Remove the personal access token that login stored",
+		Long: `logout removes the token that login stored, from the keychain or its file. It does
+not revoke the token. To revoke it, use kenbun (Settings > Integrations > Personal
+Tokens), or run 'kenbun-mcp tokens revoke' first.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := command.NotUnderAgent(cmd); err != nil {
+				return err
+			}
+			return logout(cmd, &connecting, asJSON)
+		},
+	}
+	connecting.AddAddress(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func logout(cmd *cobra.Command, connecting *connect.Flags, asJSON bool) error {
+	api, err := connecting.Client()
+	if err != nil {
+		return err
+	}
+	kept := connect.LoginAt(api.BaseURL())
+	places, err := kept.Remove(cmd.Context())
+	if err != nil {
+		return fmt.Errorf("the login could not be removed everywhere: %w", err)
+	}
+	warnOfOtherTokens(cmd, "be used all the same")
+	if asJSON {
+		return command.PrintJSON(cmd.OutOrStdout(), struct {
+			RemovedFrom []string `json:"removed_from"`
+			Revoked     bool     `json:"revoked"`
+		}{append([]string{}, places...), false})
+	}
+	text := fmt.Sprintf("There was no login for %s; nothing was changed.", api.BaseURL())
+	if len(places) > 0 {
+		text = fmt.Sprintf("Removed from %s.\n%s", strings.Join(places, " and "), notRevoked)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
+}
+
+// NewWhoamiCommand returns the whoami command.
+func NewWhoamiCommand() *cobra.Command {
+	var connecting connect.Flags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "whoami",
+		Short: "Show the current user and token",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return connect.With(cmd, &connecting, func(ctx context.Context, c *connect.Connection) error {
+				caller, err := c.Caller(ctx)
+				if err != nil {
+					return err
+				}
+				now := time.Now()
+				who, err := identity.Identify(ctx, caller, c.API.BaseURL(), now)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return command.PrintJSON(cmd.OutOrStdout(), who)
+				}
+				return command.PrintLabelled(cmd, who.Text(now))
+			})
+		},
+	}
+	connecting.Add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }

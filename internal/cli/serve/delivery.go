@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/cli/connect"
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
+	"github.com/kenbun/kenbun-mcp/internal/human/journal"
 	"github.com/kenbun/kenbun-mcp/internal/human/pages"
 	"github.com/kenbun/kenbun-mcp/internal/keychain"
 	"github.com/kenbun/kenbun-mcp/tools"
@@ -22,7 +25,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// The roads by which new tokens reach the person, as --deliver names them.
+// The delivery methods, as --deliver names them.
 const (
 	roadPage     = "page"
 	roadKeychain = "keychain"
@@ -36,7 +39,7 @@ const (
 // everyMethod are the values of --deliver.
 var everyMethod = []string{roadPage, roadKeychain, roadFile, roadEnvFile, roadClaim, roadSealed, roadInline}
 
-// roadFlags say how new tokens and questions reach the person.
+// roadFlags say how new tokens and questions reach the user.
 type roadFlags struct {
 	deliver     string
 	deliverDir  string
@@ -59,7 +62,7 @@ func (f *roadFlags) usable(methods []string) string {
 func (f *roadFlags) add(cmd *cobra.Command) {
 	defer command.Settings(cmd.Flags(), command.Delivery)()
 	flags := cmd.Flags()
-	flags.StringVar(&f.deliver, "deliver", "", `how new tokens reach the user: page, keychain, file, env-file, claim, sealed or inline (default depends on the server)`)
+	flags.StringVar(&f.deliver, "deliver", "", `how new tokens reach the user: page, keychain, file, env-file, claim, sealed or inline`)
 	flags.StringVar(&f.deliverDir, "deliver-dir", "", "folder for --deliver file (default in your data folder)")
 	flags.DurationVar(&f.deliverWait, "deliver-wait", 5*time.Minute, "how long the page of a new token waits for the user")
 	flags.StringVar(&f.envFile, "deliver-env-file", "", "the .env file for --deliver env-file")
@@ -67,13 +70,13 @@ func (f *roadFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.noBrowser, "no-browser", false, "do not open pages in a browser")
 }
 
-// roads are the ways to the person from this process.
+// roads are the ways in which this process can reach the user.
 type roads struct {
 	flags *roadFlags
 	pages *pages.Server
 }
 
-// open finds out which ways there are. Nothing is started or written.
+// open finds out which delivery methods work. It starts and writes nothing.
 func (f *roadFlags) open(logger *slog.Logger) *roads {
 	var browser *pages.Browser
 	if !f.noBrowser {
@@ -92,8 +95,8 @@ func (f *roadFlags) open(logger *slog.Logger) *roads {
 
 func (r *roads) close() error { return r.pages.Close() }
 
-// person is who is asked where a client cannot ask: on a page, if this process
-// acts for the one person on whose machine it runs.
+// person asks the user on a page, for clients that cannot ask. It is nil unless this
+// process acts for the user on whose machine it runs.
 func (r *roads) person(ownCredentials bool) approval.Method {
 	if !ownCredentials || r.flags.noBrowser {
 		return nil
@@ -101,11 +104,11 @@ func (r *roads) person(ownCredentials bool) approval.Method {
 	return pages.NewPerson(r.pages)
 }
 
-// deliverer returns the operator's road. forOwnUser tells that nobody but users
-// of this machine can reach the server, ownCredentials that it acts for one of
-// them alone. Who calls with a token of their own need not be who sits before
-// this machine's browser: such callers claim what is theirs, unless the operator
-// says otherwise.
+// deliverer returns the operator's delivery method. forOwnUser reports that only users
+// of this machine can reach the server, and ownCredentials that it acts for one of
+// them. A caller with a token of their own may not be the user in front of this
+// machine's browser. Such callers claim their tokens, unless the operator chose
+// another method.
 func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) (tokens.Deliverer, error) {
 	switch road := r.flags.deliver; road {
 	case "":
@@ -114,20 +117,20 @@ func (r *roads) deliverer(forOwnUser, ownCredentials bool, shared *sharedState) 
 		return delivery.Inline{}, nil
 	case roadSealed:
 		if shared == nil {
-			return nil, command.Usagef("--deliver sealed encrypts to the recipient in a header of each request, which stdio does not have: use it with kenbun-mcp http, or choose %s", r.flags.usable(everyMethod))
+			return nil, command.Usagef("--deliver sealed encrypts to the recipient in a header of each request, and stdio has no headers. Use it with kenbun-mcp http, or choose %s", r.flags.usable(everyMethod))
 		}
 		return delivery.Sealed{}, nil
 	case roadClaim:
 		if shared == nil || shared.claims == nil {
-			return nil, command.Usagef("--deliver claim is for callers that prove who they are by tokens of their own: use it with kenbun-mcp http and --identity caller")
+			return nil, command.Usagef("--deliver claim is for callers who send tokens of their own. Use it with kenbun-mcp http and --identity caller")
 		}
 		return shared.claims, nil
 	case roadPage, roadKeychain, roadFile, roadEnvFile:
 		if !forOwnUser {
-			return nil, command.Usagef("--deliver %s would leave other people's tokens on this machine; it is for a server that runs for its own user", road)
+			return nil, command.Usagef("--deliver %s would leave other people's tokens on this machine. It is for a server that only its own user can reach", road)
 		}
 		if road == roadEnvFile && !ownCredentials {
-			return nil, command.Usagef("--deliver env-file has room for one user's token: use it with stdio or --identity server")
+			return nil, command.Usagef("--deliver env-file holds one user's token. Use it with stdio or --identity server")
 		}
 		return r.localRoad(road)
 	default:
@@ -154,7 +157,7 @@ func (r *roads) defaultRoad(ownCredentials bool, shared *sharedState) (tokens.De
 		open = append(open, deliverer)
 	}
 	if len(open) == 0 {
-		return nil, command.Usagef("a policy file allows none of the methods page, keychain and file: choose one that it allows with --deliver")
+		return nil, command.Usagef("a policy file allows none of the methods page, keychain and file. Choose one that it allows with --deliver")
 	}
 	return delivery.NewFirst(open...), nil
 }
@@ -171,7 +174,7 @@ func (f *roadFlags) onThisMachine() bool {
 	return slices.Contains([]string{roadPage, roadKeychain, roadFile, roadEnvFile}, f.deliver)
 }
 
-// localRoad is a road that ends on this machine.
+// localRoad returns a method that delivers on this machine.
 func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
 	switch road {
 	case roadPage:
@@ -180,7 +183,7 @@ func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
 		return delivery.NewKeychain(keychain.System()), nil
 	case roadEnvFile:
 		if r.flags.envFile == "" {
-			return nil, command.Usagef("--deliver env-file needs to know which: give --deliver-env-file")
+			return nil, command.Usagef("--deliver env-file needs --deliver-env-file")
 		}
 		deliverer, err := delivery.NewEnvFile(r.flags.envFile, r.flags.envName)
 		if err != nil {
@@ -199,7 +202,7 @@ func (r *roads) localRoad(road string) (tokens.Deliverer, error) {
 	}
 }
 
-// connector takes a token in on a page and keeps it as login does.
+// connector asks for a token on a page and stores it as login does.
 func (r *roads) connector(c *connect.Connection) approval.TokenPage {
 	if c.Login == nil {
 		return nil
@@ -218,3 +221,75 @@ func (r *roads) connector(c *connect.Connection) approval.TokenPage {
 		return err
 	})
 }
+
+// noJournal is the --journal-dir that leaves the journal out.
+const noJournal = "none"
+
+// journalFlags say where undelivered tokens are recorded.
+type journalFlags struct {
+	dir string
+	// oneUser reports that all calls act as the same user.
+	oneUser bool
+}
+
+func (f *journalFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Delivery)()
+	cmd.Flags().StringVar(&f.dir, "journal-dir", "", `folder of the journal of undelivered tokens, or "none" (default in your data folder)`)
+}
+
+// closingJournal is the journal of a server, which has to be closed.
+type closingJournal interface {
+	tokens.Journal
+	io.Closer
+}
+
+// open returns the journal for c, or nil if c needs none or the operator wants none.
+// Nothing is read or written before a tool is called.
+func (f *journalFlags) open(c *connect.Connection) (closingJournal, error) {
+	dir := f.dir
+	switch {
+	case c.JournalName == "", dir == noJournal:
+		return nil, nil
+	case dir == "":
+		var err error
+		if dir, err = command.DataFolder("journal"); err != nil {
+			return newNoFolder("journal", "journal-dir", err), nil
+		}
+	}
+	return journal.New(journal.Config{Dir: dir, API: c.JournalName, OneUser: f.oneUser})
+}
+
+// noFolder stands for a delivery method or a journal whose folder is not known. The
+// server starts all the same: calls that change nothing need no folder.
+type noFolder struct {
+	method string
+	err    error
+}
+
+// newNoFolder returns one for method. flag names the folder in place of the user's
+// data folder.
+func newNoFolder(method, flag string, err error) *noFolder {
+	return &noFolder{method, fmt.Errorf("%w, or name a folder with --%s (%s)", err, flag, command.VariableName(flag))}
+}
+
+// Method implements tokens.Deliverer.
+func (n *noFolder) Method() string { return n.method }
+
+// Check implements tokens.Deliverer and always fails.
+func (n *noFolder) Check(context.Context) error { return n.err }
+
+// Deliver implements tokens.Deliverer and always fails.
+func (n *noFolder) Deliver(context.Context, tools.Caller, *client.CreatedToken) (tokens.Receipt, error) {
+	return tokens.Receipt{}, n.err
+}
+
+// Begin implements tokens.Journal and always fails, so that nothing is made.
+func (n *noFolder) Begin(context.Context, tools.Caller, tokens.Intent) (tokens.JournalEntry, error) {
+	return nil, fmt.Errorf("the journal of new tokens has no folder: %w", n.err)
+}
+
+// Recover implements tokens.Journal. Without a folder nothing was noted.
+func (*noFolder) Recover(context.Context, tools.Caller) ([]tokens.Recovered, error) { return nil, nil }
+
+// Close does nothing.
+func (*noFolder) Close() error { return nil }

@@ -103,15 +103,15 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 	case runsAs != server.IdentityCaller && runsAs != server.IdentityServer:
 		return command.Usagef(`--identity cannot be %q; use "caller" or "server"`, reaching.identity)
 	case !loopback && runsAs == server.IdentityServer:
-		return command.Usagef("--identity server acts as this server's user for whoever reaches it: listen on loopback, such as 127.0.0.1:8765, or on a unix socket, or use --identity caller")
+		return command.Usagef("with --identity server, anyone who reaches this server acts as its user. Listen on loopback, such as 127.0.0.1:8765, or on a unix socket, or use --identity caller")
 	case runsAs == server.IdentityServer && !reaching.forOwnUser(loopback):
-		return command.Usagef("--identity server acts as this server's user for whoever reaches it: it cannot go with --behind-proxy, --trusted-proxy, --allowed-host or --public-url, which let others in; use --identity caller")
+		return command.Usagef("with --identity server, anyone who reaches this server acts as its user. It cannot be combined with --behind-proxy, --trusted-proxy, --allowed-host or --public-url, which are for servers that others use. Use --identity caller")
 	case runsAs == server.IdentityCaller && reaching.keyFile != "":
-		return command.Usagef("--server-key-file has no meaning without --identity server: callers send tokens of their own")
+		return command.Usagef("--server-key-file needs --identity server. With --identity caller, callers send tokens of their own")
 	case reaching.isUnix() && reaching.edge.servesTLS():
-		return command.Usagef("--tls-cert-file is for TCP: what passes through a unix socket stays on this machine")
+		return command.Usagef("--tls-cert-file is for TCP. Traffic on a unix socket stays on this machine")
 	case !loopback && !reaching.behindProxy && !reaching.edge.servesTLS():
-		return command.Usagef("tokens would cross the network unencrypted on %s: listen on loopback, give a certificate with --tls-cert-file and --tls-key-file, or listen behind a proxy that ends TLS with --behind-proxy", reaching.listen)
+		return command.Usagef("tokens would cross the network unencrypted on %s. Listen on loopback, give a certificate with --tls-cert-file and --tls-key-file, or use --behind-proxy behind a proxy that terminates TLS", reaching.listen)
 	}
 	if reaching.sessionIdle < time.Second {
 		return command.Usagef("--session-idle cannot be %s; use at least 1s", reaching.sessionIdle)
@@ -145,7 +145,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 		return err
 	}
 	if reaching.countsTogether(len(edge.proxies)) {
-		logger.Warn("all clients count as one address, and one that sends too much holds back all: name the network of the proxy with --trusted-proxy, or use --behind-proxy on a unix socket")
+		logger.Warn("all clients count as one address, so one busy client slows down all of them. Name the network of the proxy with --trusted-proxy, or use --behind-proxy on a unix socket")
 	}
 	callers := identity.RequestCallers()
 	forOwnUser := reaching.forOwnUser(loopback)
@@ -163,7 +163,7 @@ func serveHTTP(cmd *cobra.Command, connecting *connect.Flags, serving *servingFl
 		return err
 	}
 	if runsAs == server.IdentityCaller && serving.road.onThisMachine() {
-		logger.Warn("new tokens of all callers reach the user of this machine (--deliver " + serving.road.deliver + "): use --deliver claim if others call as well")
+		logger.Warn("new tokens of all callers reach the user of this machine (--deliver " + serving.road.deliver + "). Use --deliver claim if other users call as well")
 	}
 	hosts, err := reaching.hosts()
 	if err != nil {
@@ -219,7 +219,7 @@ func (f *httpFlags) hosts() ([]string, error) {
 	}
 	u, err := url.Parse(f.publicURL)
 	if err != nil || u.Host == "" {
-		return nil, command.Usagef("--public-url is no address; write one such as https://mcp.example.com")
+		return nil, command.Usagef("--public-url is not an address; use one such as https://mcp.example.com")
 	}
 	return append(slices.Clone(f.allowedHosts), u.Host), nil
 }

@@ -3,8 +3,11 @@ package serve
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
@@ -136,4 +139,44 @@ func (w *watch) end(ctx context.Context) {
 	if err := w.traces.Close(ctx); err != nil {
 		w.log.Warn("the last traces are lost", "cause", err)
 	}
+}
+
+// metricsFlags say where metrics are served.
+type metricsFlags struct {
+	listen string
+}
+
+func (f *metricsFlags) add(cmd *cobra.Command) {
+	defer command.Settings(cmd.Flags(), command.Logging)()
+	cmd.Flags().StringVar(&f.listen, "metrics-listen", "",
+		"address and port to serve Prometheus metrics on, at /metrics (default none)")
+}
+
+// check returns an error unless the address is one.
+func (f *metricsFlags) check() error {
+	if f.listen == "" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(f.listen); err != nil {
+		return command.BadAddress("--metrics-listen", f.listen, "127.0.0.1:9090")
+	}
+	return nil
+}
+
+// serve serves metrics until end is called, so that the server can still be observed
+// while it shuts down.
+func (f *metricsFlags) serve(cmd *cobra.Command, w *watch, hosts []string) (end func() error, err error) {
+	if f.listen == "" {
+		return func() error { return nil }, nil
+	}
+	listener, err := command.ListenFor(cmd.Context(), f.listen, "--metrics-listen")
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
+	served := make(chan error, 1)
+	handler := w.metrics.Handler(append([]string{f.listen}, hosts...)...)
+	go func() { served <- telemetry.Serve(ctx, listener, handler, w.log) }()
+	cmd.PrintErrf("Serving metrics on http://%s%s\n", listener.Addr(), telemetry.MetricsPath)
+	return func() error { stop(); return <-served }, nil
 }

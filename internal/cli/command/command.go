@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -139,3 +140,17 @@ func HasStarted(cmd *cobra.Command) bool {
 
 // ErrNoToken is wrapped where no token was given.
 var ErrNoToken = credential.ErrNone
+
+// releaseVersion is set by the linker when a release is built.
+var releaseVersion = ""
+
+// Version returns the version of this program, or "dev".
+func Version() string {
+	if releaseVersion != "" {
+		return releaseVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

@@ -4,7 +4,9 @@ package process
 import (
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -36,4 +38,14 @@ func LimitMemory(logger *slog.Logger) {
 	limit := int64(min(allowed/10*9, 1<<62))
 	debug.SetMemoryLimit(limit)
 	logger.Debug("memory is limited by the control group", "limit_mib", limit>>20)
+}
+
+// EndSignals are those that ask the program to end. That its terminal was closed
+// is one, so that what is under way is not cut off, unless nohup started it.
+func EndSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
