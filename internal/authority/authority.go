@@ -24,66 +24,55 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/web"
 )
 
-// DefaultTokenLimit is how many active tokens a user may have when
-// [Config.TokenLimit] is zero. Revoked and expired tokens do not count.
+// DefaultTokenLimit is the default of [Config.TokenLimit].
 const DefaultTokenLimit = 50
 
-// Config says how an [Authority] is opened. Its zero value is an authority in
-// memory.
+// Config configures an [Authority]. Its zero value is an authority in memory.
 type Config struct {
-	// Store is where everything is kept: "memory", which is also meant by "",
-	// "sqlite:PATH", or "postgres://USER@HOST:PORT/DATABASE" with what else
-	// libpq understands in an address. A missing database file is made, readable
-	// by its owner alone, and so is its folder. The folder may not be writable
-	// by others. A PostgreSQL database has to exist, and several nodes may share
-	// it. No error and no log record holds its password.
+	// Store is "memory" (the default), "sqlite:PATH", or a PostgreSQL address such as
+	// "postgres://USER@HOST:PORT/DATABASE". A missing SQLite file and its folder are
+	// made, readable by the owner alone; the folder may not be writable by others. A
+	// PostgreSQL database must exist. No error or log record holds its password.
 	Store string
 
-	// PepperFile holds the keys under which token values are hashed. If empty
-	// it is the file "pepper" beside the database file. It is made when it is
-	// missing and the database is new. In memory there is none unless one is
-	// named here, and with PostgreSQL one has to be.
+	// PepperFile holds the keys under which token values are hashed, by default the
+	// file "pepper" beside the database file. It is made for a new database. A memory
+	// store needs none. PostgreSQL requires PepperFile or Pepper.
 	PepperFile string
 
-	// Pepper is the content of a pepper file where there is none: a line for each
-	// key, its version, a colon and 32 bytes in base64, with ascending versions. New
-	// tokens are hashed under the last.
+	// Pepper is the content of a pepper file: a line for each key, its version, a
+	// colon and 32 bytes in base64, with ascending versions. The last is for new tokens.
 	Pepper string
 
-	// TokenLimit is how many active tokens a user may have at a time; zero
-	// means [DefaultTokenLimit].
+	// TokenLimit bounds a user's active tokens, without revoked and expired ones.
+	// Zero means [DefaultTokenLimit].
 	TokenLimit int
 
-	// MaxTokenLifetime is how long a token may live from its creation on. If it is
-	// set, no new token can be without an expiry. Existing tokens stay as they are.
-	// Zero means any lifetime.
+	// MaxTokenLifetime bounds a new token's lifetime and makes an expiry mandatory.
+	// Existing tokens stay as they are. Zero means any lifetime.
 	MaxTokenLifetime time.Duration
 
-	// KeepDead is how long tokens are kept that were revoked or have expired, such
-	// as [store.DefaultKeepDead]. They are removed within an hour after that, with
-	// what is recorded of their use, but not before the tokens that were made with
-	// them. Zero keeps them for ever.
+	// KeepDead is how long revoked and expired tokens are kept, with their uses. They
+	// are removed within an hour after that, but not before the tokens that were made
+	// with them. Zero keeps them forever.
 	KeepDead time.Duration
 
-	// UsageRetention is how long the uses of tokens are kept; zero means
-	// [usage.DefaultRetention]. They are removed within an hour after that.
+	// UsageRetention is how long uses of tokens are kept, up to an hour more. Zero
+	// means [usage.DefaultRetention].
 	UsageRetention time.Duration
 
-	// UsagePerToken is how many uses of one token are kept, the newest, and
-	// before the others are removed up to a tenth more; zero means
-	// [usage.DefaultPerToken].
+	// UsagePerToken is how many uses of a token are kept, up to a tenth more. Zero
+	// means [usage.DefaultPerToken].
 	UsagePerToken int
 
-	// RateLimits are how many requests of one personal access token are
-	// answered, in fixed periods that begin with a whole minute, or at midnight
-	// UTC. All of them hold. Each process counts for itself, from its start on.
-	// Empty means any number.
+	// RateLimits bound the requests of each personal access token, in periods that
+	// begin with a whole minute, or at midnight UTC. Each process counts for itself.
+	// Empty means no limit.
 	RateLimits []limits.Rate
 
-	// AddressRateLimit is how many requests may come from one IPv4 address or
-	// IPv6 network of 64 bits to this process, a sixth of them (at least 10) at
-	// once. It counts before authentication and apart from RateLimits. Zero
-	// means any number.
+	// AddressRateLimit bounds the requests from an IPv4 address or IPv6 /64 network
+	// to this process, a sixth of them (at least 10) at once, before authentication.
+	// Zero means no limit.
 	AddressRateLimit limits.Rate
 
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
@@ -92,27 +81,24 @@ type Config struct {
 	// Faults are injected failures.
 	Faults faults.Plan
 
-	// Logger receives one record for each request and each refused credential.
-	// No record holds a token's value. Nil discards them.
+	// Logger receives a record for each request and each refused credential, without
+	// token values. Nil discards them.
 	Logger *slog.Logger
 
 	// Web has [Authority.Handler] serve the web page below /web, too.
 	Web bool
 
 	// WebURL is the address under which browsers reach the web page, such as
-	// https://tokens.example.com. The page is then served under that host alone,
-	// and over https its session's cookie never leaves TLS. Empty means that any
-	// host is answered, and that browsers see the address that is served here.
+	// https://tokens.example.com. Other hosts are then refused, and over https the
+	// session's cookie never leaves TLS. Empty means any host.
 	WebURL string
 
-	// Now returns the time; nil means [time.Now]. It is the only clock, so that a test
-	// can move it. It must be safe for concurrent use.
+	// Now is the only clock, safe for concurrent use. Nil means [time.Now].
 	Now func() time.Time
 }
 
 // Authority issues, verifies and revokes tokens. It is safe for concurrent use, and
-// several may be open on one SQLite file or PostgreSQL database at a time, in one
-// process or in several.
+// several processes may share an SQLite file or a PostgreSQL database.
 type Authority struct {
 	*domain.Directory
 	*domain.Tokens
@@ -129,9 +115,8 @@ type Authority struct {
 	close   func() error
 }
 
-// Open opens the store that cfg names, brings its schema up to date and reads the
-// pepper. ctx limits the opening alone. A database that was written by a newer version
-// of this program is refused, and so is one whose pepper is missing or another.
+// Open opens the store of cfg, migrates its schema and reads the pepper. ctx limits the
+// opening alone. Open refuses a database of a newer version, and a wrong pepper.
 func Open(ctx context.Context, cfg Config) (*Authority, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -231,13 +216,11 @@ func (a *Authority) open(ctx context.Context, cfg Config, log *slog.Logger) erro
 	return err
 }
 
-// Close writes what is still to be written and closes the store. Requests that are
-// under way should have ended: they fail once it is closed. Further calls return what
+// Close flushes and closes the store. Requests under way fail. Further calls return what
 // the first did.
 func (a *Authority) Close() error { return a.close() }
 
-// now returns the clock's time at the precision that the store keeps, so that times
-// compared now and read later are the same instant.
+// now returns the time at the precision that the store keeps.
 func (a *Authority) now() time.Time { return a.clock().UTC().Truncate(time.Microsecond) }
 
 // Handler returns the HTTP interface, and the web page with [Config.Web].
@@ -256,19 +239,16 @@ func (a *Authority) Handler() http.Handler {
 	})
 }
 
-// Serve answers requests on l until ctx ends, then waits up to five seconds for those
-// that are under way, and returns nil. It closes l in any case, and leaves the
-// authority open.
+// Serve answers requests on l until ctx ends, then waits up to five seconds for requests
+// under way, and returns nil. It closes l, but not the authority.
 func (a *Authority) Serve(ctx context.Context, l net.Listener) error {
 	return exchange.Serve(ctx, l, exchange.NewServer(a.Handler(), a.api.Gateway.Log))
 }
 
-// IssueSignInLink returns an address below base, which is that of the web page such as
-// http://127.0.0.1:8780. A browser that opens it within ten minutes and confirms is signed in
-// to the web page as the user, named by address or id, for
-// [domain.DefaultSessionLifetime]. It works once. organization is where the session
-// acts; it may be empty for a user who is in one only. The error is
-// [domain.ErrSuspended] for a suspended user.
+// IssueSignInLink returns an address below base, the address of the web page. It signs a
+// browser in as the user, named by address or id, once, within ten minutes, for
+// [domain.DefaultSessionLifetime]. organization may be empty for a user with one. The
+// error is [domain.ErrSuspended] for a suspended user.
 func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, base string) (string, error) {
 	address, err := web.ParseURL(base)
 	if err != nil {
@@ -281,9 +261,8 @@ func (a *Authority) IssueSignInLink(ctx context.Context, user, organization, bas
 	return address.JoinPath(web.SignInPath, value).String(), nil
 }
 
-// Seed fills the store with invented users and tokens, for measurements and
-// screenshots. Nobody has the tokens' values: to act as one of the users, issue a
-// session or a token.
+// Seed adds invented users and tokens, for measurements and screenshots. Nobody has the
+// tokens' values.
 func (a *Authority) Seed(ctx context.Context, cfg store.SeedConfig) (store.Seeded, error) {
 	_, version := a.Digest("")
 	return a.store.Seed(ctx, cfg, version, a.now())

@@ -1,7 +1,5 @@
-// Package api is the HTTP interface of the embedded API: the token endpoints and those
-// of the Organizational Units as the kenbun API documentation describes them, and what
-// goes beyond it. Errors are JSON of the form {"error": {"code", "message",
-// "request_id"}}.
+// Package api is the HTTP interface of the embedded API. Errors are JSON of the form
+// {"error": {"code", "message", "request_id"}}.
 package api
 
 import (
@@ -21,8 +19,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/usage"
 )
 
-// API serves the endpoints. It does not look at the Host header; that is for the
-// listener.
+// API serves the endpoints. Checking the Host header is up to the listener.
 type API struct {
 	Gateway  *exchange.Gateway
 	Verifier *domain.Verifier
@@ -36,8 +33,7 @@ type API struct {
 	Ping func(context.Context) error
 }
 
-// Handler returns the endpoints. GET /healthz and GET /openapi.json, which describes all
-// of them, need no credential.
+// Handler returns all endpoints. /healthz and /openapi.json need no credential.
 func (a *API) Handler() http.Handler { return a.HandlerFor(a.Routes()) }
 
 // Routes returns the whole interface.
@@ -56,7 +52,7 @@ func (a *API) Routes() []exchange.Route {
 	}
 }
 
-// HandlerFor returns some endpoints, behind all that guards them.
+// HandlerFor returns some of the endpoints, behind all checks.
 func (a *API) HandlerFor(routes []exchange.Route) http.Handler {
 	table := exchange.NewTable(routes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -88,8 +84,7 @@ func (a *API) HandlerFor(routes []exchange.Route) http.Handler {
 	})
 }
 
-// serve leads a request through routing, authentication and permission to its
-// endpoint.
+// serve routes, authenticates and authorizes a request.
 func (a *API) serve(ex *exchange.Exchange, r *http.Request, table exchange.Table) error {
 	rt, err := table.Match(r)
 	ex.Pattern = rt.Pattern
@@ -102,7 +97,7 @@ func (a *API) serve(ex *exchange.Exchange, r *http.Request, table exchange.Table
 	if err != nil {
 		return err
 	}
-	// A database that has fallen silent must not hold requests for ever.
+	// Limits how long an unresponsive database can hold a request.
 	ctx, cancel := context.WithTimeout(r.Context(), exchange.RequestTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
@@ -123,7 +118,7 @@ func (a *API) serve(ex *exchange.Exchange, r *http.Request, table exchange.Table
 		}
 		return exchange.InvalidCredential()
 	case err != nil:
-		// A caller who cannot be verified is not accepted.
+		// An unverified caller is never accepted.
 		a.Gateway.Log.Error("a credential could not be verified", slog.String("request_id", ex.RequestID), slog.Any("error", err))
 		return exchange.Unavailable()
 	}
@@ -150,8 +145,7 @@ func (a *API) fail(ex *exchange.Exchange, p *exchange.Problem) {
 	}
 }
 
-// countRequest counts a request by its token. Sessions belong to a user in front
-// of a page, for whom the limit of addresses is enough.
+// countRequest counts a request by its token. Sessions have the per-address limit only.
 func (a *API) countRequest(ex *exchange.Exchange, as domain.Identity) error {
 	if a.Limits == nil || as.Kind != domain.PersonalAccessToken {
 		return nil
@@ -167,8 +161,7 @@ func (a *API) countRequest(ex *exchange.Exchange, as domain.Identity) error {
 
 const dropAnswer = "drop-answer"
 
-// injectFault delays a request, returns the failure that it is answered with, or
-// has its answer dropped.
+// injectFault delays a request, fails it, or drops its answer.
 func (a *API) injectFault(ex *exchange.Exchange, r *http.Request) error {
 	if a.Faults == nil || ex.Pattern == exchange.HealthPath {
 		return nil
@@ -191,7 +184,7 @@ func (a *API) injectFault(ex *exchange.Exchange, r *http.Request) error {
 	return nil
 }
 
-// restartDeadlines has the time for the body and for the answer begin now.
+// restartDeadlines restarts the time limits for the body and for the answer.
 func restartDeadlines(ex *exchange.Exchange, r *http.Request) error {
 	now, connection := time.Now(), http.NewResponseController(ex)
 	err := connection.SetWriteDeadline(now.Add(exchange.WriteTimeout))
@@ -219,7 +212,7 @@ func faultProblem(status int) *exchange.Problem {
 	return p
 }
 
-// unsent takes an answer that nobody gets.
+// unsent discards an answer.
 type unsent struct{ header http.Header }
 
 func (u *unsent) Header() http.Header         { return u.header }

@@ -9,8 +9,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
-// credentialOf takes the one credential out of the headers. Query, cookies and
-// body are no place for it and are not looked at.
+// credentialOf returns the one credential in the headers. No other place is read.
 func credentialOf(h http.Header) (string, error) {
 	authorization, apiKey := h.Values("Authorization"), h.Values("X-Api-Key")
 	switch {
@@ -20,7 +19,7 @@ func credentialOf(h http.Header) (string, error) {
 		return "", severalCredentials()
 	case len(apiKey) == 1:
 		if !strings.HasPrefix(apiKey[0], string(domain.PersonalAccessToken)) {
-			// A session is a bearer token and nothing else.
+			// A session is accepted as a bearer token only.
 			return "", malformedCredential(apiKey[0])
 		}
 		return apiKey[0], nil
@@ -36,20 +35,17 @@ func credentialOf(h http.Header) (string, error) {
 	return strings.TrimLeft(rest, " "), nil
 }
 
-// missingCredential answers a request without a credential of a kind that is
-// known here. RFC 6750, section 3.1: its challenge has no error code.
+// missingCredential answers a request without a known kind of credential. Its challenge
+// has no error code (RFC 6750, section 3.1).
 func missingCredential() *exchange.Problem {
 	return &exchange.Problem{
-		Status:  http.StatusUnauthorized,
-		Code:    "unauthenticated",
+		Status: http.StatusUnauthorized, Code: "unauthenticated", Reason: "missing_token",
 		Message: "send a personal access token as Authorization: Bearer, or in X-API-Key",
 		Header:  http.Header{"Www-Authenticate": {exchange.BearerRealm}},
-		Reason:  "missing_token",
 	}
 }
 
-// serviceAccount answers the kenbun API's other kind of credential, which is
-// owned by a unit and acts as nobody.
+// serviceAccount answers the kenbun API's other kind of credential.
 func serviceAccount() *exchange.Problem {
 	p := missingCredential()
 	p.Message = "service accounts (Authorization: Basic) are not served here: send a personal access token as Authorization: Bearer, or in X-API-Key"
@@ -59,8 +55,7 @@ func serviceAccount() *exchange.Problem {
 
 func severalCredentials() *exchange.Problem {
 	return &exchange.Problem{
-		Status:  http.StatusBadRequest,
-		Code:    "invalid_request",
+		Status: http.StatusBadRequest, Code: "invalid_request",
 		Message: "send exactly one credential: either one Authorization header or one X-API-Key header",
 		Header:  http.Header{"Www-Authenticate": {exchange.BearerRealm + `, error="invalid_request"`}},
 	}
@@ -80,10 +75,8 @@ func notBearer(value string) *exchange.Problem {
 	return p
 }
 
-// malformedCredential answers what cannot be a credential. Where a client has put
-// something else in the place of the token, it says so: that shows nothing about any
-// token. What has the beginning of a token gets the answer of all tokens that do not
-// work.
+// malformedCredential answers a value that cannot be a credential. Its hints are about
+// obvious mistakes in a client's settings and reveal nothing about any token.
 func malformedCredential(value string) *exchange.Problem {
 	p := exchange.InvalidCredential()
 	p.Reason = "malformed_token"
@@ -101,7 +94,7 @@ func malformedCredential(value string) *exchange.Problem {
 	return p
 }
 
-// isVariable reports whether text is how a shell or a client's settings name a value.
+// isVariable reports whether text looks like an unexpanded variable.
 func isVariable(text string) bool {
 	return strings.HasPrefix(text, "$") || strings.HasPrefix(text, "{") && strings.HasSuffix(text, "}") ||
 		len(text) > 2 && strings.HasPrefix(text, "%") && strings.HasSuffix(text, "%") || text == "undefined" || text == "null"

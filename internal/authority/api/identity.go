@@ -13,8 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
-// me has the fields of the kenbun API's current user, the organization that the
-// credential is bound to, what it may do now, and the unit that it works in.
+// me has the fields of the kenbun API's current user, and what this API adds.
 type me struct {
 	OrgMemberID string      `json:"org_member_id"`
 	FirstName   string      `json:"first_name"`
@@ -27,8 +26,7 @@ type me struct {
 	ActiveUnit  *string     `json:"active_ou"` // null where the organization has no unit
 }
 
-// listedUnit has the fields of the kenbun API documentation, Organizational
-// Units.
+// listedUnit has the fields of kenbun's Organizational Units.
 type listedUnit struct {
 	UnitID      string  `json:"unit_id"`
 	OrgID       string  `json:"org_id"`
@@ -61,14 +59,12 @@ func (a *API) serveUnits(w http.ResponseWriter, r *http.Request, as domain.Ident
 	return exchange.WriteJSON(w, http.StatusOK, list)
 }
 
-// activeUnitBody names the unit that a member works in, as the kenbun API
-// documentation does.
+// activeUnitBody names the unit that a member works in.
 type activeUnitBody struct {
 	UnitID string `json:"ouId"`
 }
 
-// serveActiveUnit keeps the choice for the member and not for the credential:
-// there is no cookie here that would have to be sent back.
+// serveActiveUnit stores the choice for the member, not for the credential.
 func (a *API) serveActiveUnit(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	body, err := readJSONBody(w, r)
 	if err != nil {
@@ -95,8 +91,7 @@ type health struct {
 	Status string `json:"status"`
 }
 
-// serveHealth answers 503 when the store does not, and says nothing about it:
-// anybody may ask.
+// serveHealth answers 503 without details if the store does not respond.
 func (a *API) serveHealth(w http.ResponseWriter, r *http.Request, _ domain.Identity) error {
 	ctx, cancel := context.WithTimeout(r.Context(), domain.VerifyTimeout)
 	defer cancel()
@@ -139,9 +134,7 @@ func (a *API) serveUsage(w http.ResponseWriter, r *http.Request, as domain.Ident
 	return exchange.WriteJSON(w, http.StatusOK, answer)
 }
 
-// pageOf reads page and limit out of a query. It is as strict as the bodies
-// are: a misspelt parameter that is passed over answers another question than
-// the one that was asked.
+// pageOf reads page and limit out of a query, and refuses unknown parameters.
 func pageOf(rawQuery string) (page, limit int, err error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -169,15 +162,14 @@ func pageOf(rawQuery string) (page, limit int, err error) {
 
 func countParameter(name, value string, greatest int) (int, error) {
 	n, err := strconv.Atoi(value)
-	// Atoi takes a sign, which a count has not.
+	// Atoi accepts a sign.
 	if err != nil || n < 1 || n > greatest || value[0] == '+' {
 		return 0, exchange.BadRequest(fmt.Sprintf("%s must be a whole number from 1 to %d", name, greatest))
 	}
 	return n, nil
 }
 
-// Description is the interface in OpenAPI 3.1. Tests hold every request and answer of
-// theirs against it.
+// Description is the interface in OpenAPI 3.1. Tests check requests and answers against it.
 //
 //go:embed openapi.json
 var Description []byte

@@ -75,16 +75,14 @@ func nullable(field jsonField, takeNull func()) jsonField {
 	return field
 }
 
-// decodeObject reads a body that is one JSON object with no members but the given
-// ones. It refuses what two readers might understand differently: a name that
-// comes twice or in another case, unknown names, invalid UTF-8, and anything after
-// the object (RFC 8259, sections 4 and 8). Its errors tell the sender what to
-// change.
+// decodeObject reads a body that is one JSON object with the given members only. It
+// refuses repeated and unknown names, invalid UTF-8, and trailing data (RFC 8259,
+// sections 4 and 8). Its errors say what to change.
 func decodeObject(body []byte, fields ...jsonField) error {
 	if !utf8.Valid(body) {
 		return errors.New("the body is not valid UTF-8")
 	}
-	// Nothing is taken before the syntax of the whole body was checked.
+	// The syntax of the whole body is checked before any value is used.
 	if err := checkSyntax(body); err != nil {
 		return err
 	}
@@ -96,7 +94,7 @@ func decodeObject(body []byte, fields ...jsonField) error {
 		key, err := decoder.ReadToken()
 		switch {
 		case errors.Is(err, jsontext.ErrDuplicateName):
-			// The field is a known one: it was found before.
+			// The name is a known one, so it can be shown.
 			return fmt.Errorf("%s comes twice: send it once", duplicateName(err))
 		case err != nil:
 			return errNotJSON

@@ -12,10 +12,9 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
-// createdToken and listedToken have the fields of the kenbun API
-// documentation, Personal Access Tokens. The two that it does not know stand
-// beside them only where a token has them, so that a client that is strict
-// about the documentation meets no others.
+// createdToken and listedToken have the fields of the kenbun API documentation, Personal
+// Access Tokens. The two further fields appear only where a token has them, for strict
+// clients.
 type createdToken struct {
 	ID          string     `json:"id"`
 	Name        string     `json:"name"`
@@ -166,9 +165,8 @@ func (a *API) serveUpdateToken(w http.ResponseWriter, r *http.Request, as domain
 	return exchange.WriteJSON(w, http.StatusOK, newListedToken(updated))
 }
 
-// serveRevokeToken answers 404 for a token that the caller has revoked before.
-// A caller who sends a request again because its answer was lost sees in the list that
-// it was carried out.
+// serveRevokeToken answers 404 for a token that was revoked before. After a lost answer,
+// the caller can look at the list.
 func (a *API) serveRevokeToken(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	revoke := a.Tokens.Revoke
 	switch query := r.URL.Query()["descendants"]; {
@@ -185,9 +183,9 @@ func (a *API) serveRevokeToken(w http.ResponseWriter, r *http.Request, as domain
 	return nil
 }
 
-// readJSONBody reads a body that says that it is JSON, up to maxBodyBytes.
+// readJSONBody reads a JSON body of up to [exchange.MaxBody] bytes.
 func readJSONBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// Nothing is unpacked here, and so a small body cannot become a large one.
+	// Nothing is decompressed, so a small body stays small.
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, exchange.UnsupportedMediaType("send the body without a Content-Encoding")
 	}

@@ -39,8 +39,8 @@ func (c TokenChange) addsPermissions(t Token) bool {
 	return c.Permissions.Value == nil || !c.Permissions.Value.Within(t.Permissions)
 }
 
-// apply returns the changed token. It does not check fields that stay as they are, so
-// that an expired token can be renamed.
+// apply returns the changed token. Fields that stay are not checked, so that an expired
+// token can be renamed.
 func (c TokenChange) apply(t Token, now time.Time) (Token, error) {
 	if c.Name.Given {
 		if err := validateTokenName(c.Name.Value); err != nil {
@@ -70,9 +70,8 @@ func (c TokenChange) apply(t Token, now time.Time) (Token, error) {
 	return t, nil
 }
 
-// mayChange returns why as may not make a change of a token of theirs. A narrowed
-// token must not gain what it does not hold through another one, nor keep a wider one
-// alive.
+// mayChange refuses changes beyond the rights of as. A narrowed token must not gain
+// permissions through another one, nor keep a wider one alive.
 func (as Identity) mayChange(t Token, change TokenChange) error {
 	if t.OrgID != as.OrgID {
 		return ErrOtherOrganization
@@ -92,9 +91,8 @@ func (as Identity) mayChange(t Token, change TokenChange) error {
 	return nil
 }
 
-// delegate returns what a token that is made by as and narrowed to asked may do.
-// Nobody gives more than they hold now. A narrowed token makes tokens that are
-// narrowed like itself unless it asks for less.
+// delegate returns the permissions of a token that as makes, narrowed to asked. They are
+// at most those of as, and by default what as is narrowed to.
 func (as Identity) delegate(asked PermissionSet) (PermissionSet, error) {
 	if asked == nil {
 		return as.Granted, nil
@@ -105,24 +103,21 @@ func (as Identity) delegate(asked PermissionSet) (PermissionSet, error) {
 	return asked, nil
 }
 
-// A token that expires must not make itself last for ever, by a change or by a
-// chain of tokens of which each makes the next. The first of a chain, which was
-// made in a session, by the operator or with a token that never expires, sets the
-// bound: nothing that is made or extended with a token of the chain expires later
-// than lineageFactor times the lifetime that the first was made for. Rotation
-// works until then. After that, the user makes a new token in a session.
+// A token that expires must not make itself last forever, by a change or by a chain of
+// tokens of which each makes the next. The first token of a chain sets the bound: nothing
+// made or extended with a token of the chain expires later than lineageFactor times the
+// lifetime of the first. After that, the user makes a new token in a session.
 //
-// A change of a token can lower its bound and never raises it. Otherwise, a token
-// of the chain could shorten one that has no bound, and go on with that.
+// A change can lower a token's bound and never raises it. Otherwise, a token of the chain
+// could shorten one without a bound, and go on with that.
 
-// lineageFactor is how many times the lifetime of its first token a chain lasts.
+// lineageFactor is the lifetime of a chain, in lifetimes of its first token.
 const lineageFactor = 10
 
 // maxLineage is the lifetime from which on a chain has no bound.
 const maxLineage = 29 * 365 * 24 * time.Hour
 
-// lineageBound is the bound that a token sets which is made at now for a time up
-// to expires; nil if none.
+// lineageBound returns the bound that a token made at now sets; nil for none.
 func lineageBound(now time.Time, expires *time.Time) *time.Time {
 	if expires == nil || expires.Sub(now) >= maxLineage {
 		return nil
@@ -131,8 +126,8 @@ func lineageBound(now time.Time, expires *time.Time) *time.Time {
 	return &bound
 }
 
-// boundFor returns the bound of a token that as makes. It returns an
-// [*InvalidError] if the token would outlive the bound of as.
+// boundFor returns the bound of a token that as makes, or an [*InvalidError] if the token
+// would outlive the bound of as.
 func (as Identity) boundFor(now time.Time, expires *time.Time) (*time.Time, error) {
 	if as.RenewableUntil == nil {
 		return lineageBound(now, expires), nil
@@ -143,10 +138,9 @@ func (as Identity) boundFor(now time.Time, expires *time.Time) (*time.Time, erro
 	return as.RenewableUntil, nil
 }
 
-// boundAfter returns the bound of a token that was t and that as has changed to
-// updated at now: the earliest of the bound of t, the one that its new expiry
-// sets, and the one of as. A change that gives t no more time and no permissions
-// leaves the bound as it is.
+// boundAfter returns the bound of t after a change by as at now: the earliest of those of
+// t, of its new expiry and of as. A change that gives t neither time nor permissions
+// leaves its bound as it is.
 func (as Identity) boundAfter(now time.Time, t Token, change TokenChange, updated Token) *time.Time {
 	bound := t.RenewableUntil
 	if change.Expires.Given {
@@ -158,7 +152,7 @@ func (as Identity) boundAfter(now time.Time, t Token, change TokenChange, update
 	return bound
 }
 
-// earliest returns the earlier of two bounds, of which nil is none.
+// earliest returns the earlier of two bounds; nil means none.
 func earliest(a, b *time.Time) *time.Time {
 	if a == nil || b != nil && b.Before(*a) {
 		return b
@@ -166,8 +160,7 @@ func earliest(a, b *time.Time) *time.Time {
 	return a
 }
 
-// mayAddPermissions refuses a change that adds permissions to a token that
-// outlives the bound of as: as would hold them for longer than it may.
+// mayAddPermissions refuses to add permissions to a token that outlives the bound of as.
 func (as Identity) mayAddPermissions(t Token, change TokenChange, updated Token) error {
 	if as.RenewableUntil == nil || !change.addsPermissions(t) || !outlives(updated.ExpiresAt, *as.RenewableUntil) {
 		return nil
@@ -175,8 +168,7 @@ func (as Identity) mayAddPermissions(t Token, change TokenChange, updated Token)
 	return cannotAddForLonger(*as.RenewableUntil)
 }
 
-// mayExtend refuses a new expiry of t by which as would outlive its bound, or
-// itself.
+// mayExtend refuses a new expiry of t by which as would outlive its bound, or itself.
 func (as Identity) mayExtend(t Token, expires *time.Time) error {
 	switch {
 	case as.RenewableUntil == nil, t.ExpiresAt != nil && !outlives(expires, *t.ExpiresAt):

@@ -7,12 +7,10 @@ import (
 	"strings"
 )
 
-// Kind is what a credential begins with. 8 hexadecimal digits follow, which name the
-// credential in lists and logs, then 32 base62 digits that are the secret, and the
-// CRC-32 (IEEE) of all that in 6 base62 digits. The beginning of a personal access
-// token and the length of its public prefix are those of the kenbun API
-// documentation, Personal Access Tokens; the rest is opaque to clients. The checksum
-// keeps garbage away from the store and proves nothing.
+// Kind is what a credential begins with. It is followed by 8 hexadecimal digits, the public
+// prefix in lists and logs, 32 secret base62 digits, and the CRC-32 (IEEE) of all that in 6
+// base62 digits, which keeps garbage away from the store. Prefix and public length are
+// those of kenbun's page Personal Access Tokens; the rest is opaque to clients.
 type Kind string
 
 // The kinds of credentials.
@@ -20,8 +18,7 @@ const (
 	PersonalAccessToken Kind = "kbn_pat_"
 	SessionToken        Kind = "kbn_session_"
 
-	// WebSession is a session of the web page, kept in a cookie. It has its own kind,
-	// so that the API does not accept it as a bearer token.
+	// WebSession is a session of the web page, in a cookie. The API does not accept it.
 	WebSession Kind = "kbn_session_web_"
 
 	// SignInLink is exchanged for a session, once. No request is made with it.
@@ -40,7 +37,7 @@ const base62Alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 // NewCredential returns a new random credential.
 func NewCredential(kind Kind) string {
 	var public [PublicDigits / 2]byte
-	// crypto/rand.Read ends the program rather than return an error.
+	// Never returns an error.
 	_, _ = rand.Read(public[:])
 	body := string(kind) + hex.EncodeToString(public[:]) + randomBase62(secretDigits)
 	return body + checksum(body)
@@ -49,8 +46,7 @@ func NewCredential(kind Kind) string {
 // IsSession reports whether credentials of the kind are sessions.
 func (k Kind) IsSession() bool { return k == SessionToken || k == WebSession }
 
-// ParseCredential returns the kind of a well-formed credential of the API. The API
-// does not accept a [WebSession].
+// ParseCredential returns the kind of a well-formed credential, unless it is a [WebSession].
 func ParseCredential(value string) (Kind, bool) {
 	kind := PersonalAccessToken
 	if strings.HasPrefix(value, string(SessionToken)) {
@@ -97,8 +93,8 @@ func checksum(body string) string {
 
 // randomBase62 returns n digits, each of the 62 equally likely.
 func randomBase62(n int) string {
-	// 248 is the largest multiple of 62 that fits a byte; taking the remainder
-	// of larger bytes would favour the first digits.
+	// 248 is the largest multiple of 62 in a byte; larger bytes would favour the first
+	// digits.
 	const limit = 248
 	digits := make([]byte, 0, n)
 	buffer := make([]byte, n+n/4)
@@ -119,9 +115,8 @@ func randomBase62(n int) string {
 // NewID returns an identifier such as pat_ followed by 20 random digits.
 func NewID(prefix string) string { return prefix + randomBase62(20) }
 
-// CouldBeID reports whether [NewID] may have returned s. The store is not asked for
-// anything else: PostgreSQL refuses text that is not UTF-8 or holds a NUL, which
-// would look like an internal error.
+// CouldBeID reports whether [NewID] may have returned s. Other texts are kept away from the
+// store: PostgreSQL refuses a NUL and what is not UTF-8.
 func CouldBeID(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -1,7 +1,5 @@
-// Package domain holds what the embedded API is about: users and their
-// organizations, tokens and what they permit, sessions, and who a credential
-// stands for. It knows neither SQL nor HTTP. What it needs of a store it asks of
-// small interfaces, which package store implements.
+// Package domain holds the users, organizations, tokens, permissions and sessions of the
+// embedded API. It knows neither SQL nor HTTP; package store implements its interfaces.
 package domain
 
 import (
@@ -16,12 +14,11 @@ var (
 	// ErrUserExists indicates that the address is taken.
 	ErrUserExists = errors.New("there is a user with that address already")
 
-	// ErrNotMember indicates that the user is in no organization, or not in the
-	// one that was named.
+	// ErrNotMember indicates that the user is not in the organization, or in none.
 	ErrNotMember = errors.New("the user is not a member of that organization")
 
-	// ErrSeveralOrganizations indicates that the user is in more than one
-	// organization, and that the operation acts in exactly one.
+	// ErrSeveralOrganizations indicates that the user is in several organizations, for an
+	// operation that acts in one.
 	ErrSeveralOrganizations = errors.New("the user is a member of several organizations: name one")
 
 	// ErrSuspended indicates that a session of the user would be of no use.
@@ -39,16 +36,14 @@ var (
 	// ErrTokenLimit indicates that the user has as many active tokens as allowed.
 	ErrTokenLimit = errors.New("the limit of active tokens is reached: revoke tokens that are no longer used, then try again")
 
-	// ErrTokenNotFound indicates that the user has no token with the id, or none
-	// that could be revoked.
+	// ErrTokenNotFound indicates that the user has no such token, or no live one to revoke.
 	ErrTokenNotFound = errors.New("the user has no token with that id")
 
 	// ErrTokenRevoked indicates that a revoked token cannot be changed.
 	ErrTokenRevoked = errors.New("the token is revoked")
 
-	// ErrChangedMeanwhile indicates that a token is not the one any more for which
-	// a change was decided. The change could take back what somebody else did, such
-	// as narrowing the token.
+	// ErrChangedMeanwhile indicates that a token changed since a change of it was decided,
+	// which could undo what somebody else did.
 	ErrChangedMeanwhile = errors.New("the token was changed meanwhile")
 
 	// ErrFormSent indicates that the form has made a token before.
@@ -57,8 +52,7 @@ var (
 	// ErrLinkRefused indicates that a sign-in link does not work.
 	ErrLinkRefused = errors.New("the sign-in link was used, has expired, or was not copied in full")
 
-	// ErrOutcomeUnknown indicates that the store was lost while a change was being
-	// committed.
+	// ErrOutcomeUnknown indicates that the store was lost during a commit.
 	ErrOutcomeUnknown = errors.New("the store was lost during a write, so it is not known whether the change was made")
 )
 
@@ -89,8 +83,8 @@ func (e *ForbiddenError) Error() string { return e.Reason }
 // organization than the caller's credential.
 var ErrOtherOrganization = &ForbiddenError{Reason: "the token is bound to another organization: change it with a session or token of that one"}
 
-// MissingPermission returns the error for a caller who lacks a permission. It says
-// whether another token of the same user would do.
+// MissingPermission returns the error for a caller who lacks a permission. It says whether
+// another token of the same user would do.
 func MissingPermission(p Permission, as Identity) *ForbiddenError {
 	reason := "your role does not hold the permission " + string(p)
 	if as.Narrowed && rolePermissions[as.Role].Contains(p) {
@@ -109,8 +103,7 @@ func cannotWiden() error {
 	return &ForbiddenError{Reason: "a narrowed token can change only tokens within its own permissions: use a session or a token that is not narrowed", Narrow: true}
 }
 
-// cannotAddForLonger is for a token that would add permissions to one that expires
-// after bound.
+// cannotAddForLonger is for a token that would add permissions to a longer-lived one.
 func cannotAddForLonger(bound time.Time) error {
 	return &ForbiddenError{Reason: "the token in use expires, so it can add permissions only to tokens that expire by " + bound.UTC().Format(time.RFC3339) +
 		": use a session or a token that never expires"}

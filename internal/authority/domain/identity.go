@@ -30,8 +30,7 @@ type Identity struct {
 	RenewableUntil *time.Time // the latest expiry that the credential can give to a token; nil for any
 }
 
-// Refusal indicates that a credential is not accepted, and why. The cause is for the
-// log; callers are not told.
+// Refusal indicates that a credential is not accepted. The cause is only for the log.
 type Refusal struct {
 	Cause  string
 	Prefix string // empty if the credential was malformed
@@ -51,8 +50,7 @@ const (
 	CauseNotMember = "of somebody who is not a member of its organization"
 )
 
-// Record is all that the store knows of a credential and of whom it stands for. It
-// does not depend on the time of use.
+// Record is all that the store knows of a credential and its owner.
 type Record struct {
 	Identity      Identity
 	Digest        string
@@ -64,14 +62,13 @@ type Record struct {
 	Status    UserStatus
 	Member    bool
 
-	// LastUsed, in microseconds and 0 for never, and Rehashing, which is set while the
-	// token moves to the newest pepper, are all that changes in a cached record.
+	// LastUsed (microseconds, 0 for never) and Rehashing (set while the token moves to the
+	// newest pepper) are all that changes in a cached record.
 	LastUsed  atomic.Int64
 	Rehashing atomic.Bool
 }
 
-// Refuses returns the cause for which the credential is not accepted at a time, or
-// "".
+// Refuses returns the cause for which the credential is not accepted at a time, or "".
 func (r *Record) Refuses(now time.Time) (cause string) {
 	switch {
 	case r.Revoked:
@@ -88,11 +85,10 @@ func (r *Record) Refuses(now time.Time) (cause string) {
 	return ""
 }
 
-// Expired reports whether the end has come. The instant itself is past it.
+// Expired reports whether end has come.
 func Expired(end *time.Time, now time.Time) bool { return end != nil && !now.Before(*end) }
 
-// NotYetValid reports whether the beginning is still to come. The instant itself is
-// part of what it begins.
+// NotYetValid reports whether begin is still to come.
 func NotYetValid(begin *time.Time, now time.Time) bool { return begin != nil && now.Before(*begin) }
 
 // Hasher turns credentials into the digests under which they are stored.
@@ -101,8 +97,8 @@ type Hasher interface {
 	Digest(value string) (digest string, version int64)
 	// Digests yields the digest under each pepper, the newest first.
 	Digests(value string) iter.Seq[string]
-	// Renew reads the peppers again if the store knows a newer one, and reports
-	// whether that brought any.
+	// Renew rereads the peppers if the store knows a newer one, and reports whether there
+	// are new ones.
 	Renew(ctx context.Context) (bool, error)
 }
 
@@ -110,15 +106,13 @@ type Hasher interface {
 type Records interface {
 	// Record returns nil if there is no credential with the digest.
 	Record(ctx context.Context, kind Kind, digest string) (*Record, error)
-	// Cached returns nil if nothing is cached under the digest. Cache wants to know
-	// the generation then.
+	// Cached returns nil, and the generation for Cache, if there is nothing.
 	Cached(digest string) (record *Record, generation uint64)
-	// Cache keeps what was read since Cached returned generation.
+	// Cache adds a record that was read since Cached returned generation.
 	Cache(digest string, record *Record, generation uint64)
 }
 
-// Rehash moves a token to the newest pepper, which is possible only while its value
-// is at hand.
+// Rehash moves a token to the newest pepper, while its value is at hand.
 type Rehash struct {
 	Version  int64
 	From, To string // digests
@@ -129,7 +123,7 @@ type LastUse interface {
 	Record(ctx context.Context, record *Record, at time.Time, rehash *Rehash)
 }
 
-// Verifier finds out who a credential stands for.
+// Verifier authenticates credentials.
 type Verifier struct {
 	Records Records
 	Hasher  Hasher
@@ -140,8 +134,8 @@ type Verifier struct {
 // VerifyTimeout bounds how long a caller waits for the store.
 const VerifyTimeout = 5 * time.Second
 
-// Authenticate returns who a credential of the API stands for. The error is a
-// [*Refusal] if it stands for nobody; any other error means that it is not known.
+// Authenticate returns the owner of a credential of the API. The error is a [*Refusal] if
+// it is not accepted; any other error means that it is not known.
 func (v *Verifier) Authenticate(ctx context.Context, value string) (Identity, error) {
 	kind, wellFormed := ParseCredential(value)
 	if !wellFormed {
@@ -181,8 +175,8 @@ func (v *Verifier) Verify(ctx context.Context, kind Kind, value string) (Identit
 	return record.Identity, nil
 }
 
-// lookUp finds a credential under the newest pepper or, if it was not used since that
-// came, under an older one. It returns nil if there is none.
+// lookUp finds a credential under the newest pepper, or under an older one. It returns nil
+// if there is none.
 func (v *Verifier) lookUp(ctx context.Context, kind Kind, value string) (*Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, VerifyTimeout)
 	defer cancel()
@@ -192,7 +186,7 @@ func (v *Verifier) lookUp(ctx context.Context, kind Kind, value string) (*Record
 			return record, err
 		}
 	}
-	// It may have been made under a pepper that is newer than this process.
+	// Another process may have a newer pepper.
 	renewed, err := v.Hasher.Renew(ctx)
 	if err != nil || !renewed {
 		return nil, err

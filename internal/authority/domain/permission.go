@@ -8,8 +8,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
-// Permission is a right to read or to write one kind of thing, in the style of
-// the kenbun API: write:scoring.
+// Permission is a right to read or to write one kind of thing, such as write:scoring.
 type Permission string
 
 // The permissions.
@@ -36,8 +35,8 @@ var KnownPermissions = NewPermissionSet(
 	ReadScoring, WriteScoring, ReadTriggers, WriteTriggers, ReadUnits, WriteUnits,
 )
 
-// PermissionSet is sorted and holds nothing twice. As what a token is narrowed to, nil
-// means that it is not narrowed, and an empty set that it may do nothing.
+// PermissionSet is sorted and without duplicates. For a token, nil means not narrowed, and
+// an empty set means no permission.
 type PermissionSet []Permission
 
 // NewPermissionSet returns the set of permissions.
@@ -47,9 +46,8 @@ func NewPermissionSet(permissions ...Permission) PermissionSet {
 	return slices.Compact(set)
 }
 
-// ParsePermissions reads the permissions that a token is to be narrowed to. An
-// empty choice is refused: a token that may do nothing is a mistake, and must
-// not be taken for one that may do everything.
+// ParsePermissions reads the permissions of a narrowed token. It refuses an empty choice,
+// which must not be taken for all permissions.
 func ParsePermissions(names []string) (PermissionSet, error) {
 	set := make(PermissionSet, 0, len(names))
 	for _, name := range names {
@@ -68,9 +66,7 @@ func ParsePermissions(names []string) (PermissionSet, error) {
 	return NewPermissionSet(set...), nil
 }
 
-// StoredPermissions reads what [PermissionSet.String] wrote. A permission that
-// this version does not know is kept: no role holds it, and so it counts for
-// nothing.
+// StoredPermissions reads what [PermissionSet.String] wrote, with unknown permissions.
 func StoredPermissions(stored string) PermissionSet {
 	return PermissionsNamed(strings.Fields(stored))
 }
@@ -140,9 +136,8 @@ const (
 	RoleViewer Role = "viewer"
 )
 
-// rolePermissions is the one place that says who may do what. All members manage
-// their own tokens and choose their unit. Owners and admins hold the same, because
-// what only an owner can do at kenbun is not part of this API.
+// rolePermissions are the permissions of each role. Owners and admins hold the same, because
+// this API has nothing that is reserved for owners.
 var rolePermissions = map[Role]PermissionSet{
 	RoleOwner: KnownPermissions,
 	RoleAdmin: KnownPermissions,
@@ -159,8 +154,7 @@ var rolePermissions = map[Role]PermissionSet{
 // Roles returns all roles, the most powerful first.
 func Roles() []Role { return []Role{RoleOwner, RoleAdmin, RoleMember, RoleViewer} }
 
-// Permissions returns every permission that a role can hold, such as
-// write:scoring, sorted.
+// Permissions returns every permission that a role can hold, sorted.
 func Permissions() []string { return KnownPermissions.Names() }
 
 // ParseRole returns the role of that name, or an error that lists the names.
@@ -175,8 +169,7 @@ func ParseRole(name string) (Role, error) {
 	return "", &InvalidError{Field: "role", Problem: fmt.Sprintf("must be one of %s", strings.Join(names, ", "))}
 }
 
-// Permissions returns what the role holds, sorted. A name that is no role holds
-// nothing.
+// Permissions returns what the role holds, sorted; nothing for an unknown role.
 func (r Role) Permissions() []string { return rolePermissions[r].Names() }
 
 // PermissionSet returns what the role holds.

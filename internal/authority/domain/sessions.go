@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// DefaultSessionLifetime is how long a session lasts unless another time is given.
+	// DefaultSessionLifetime is how long a session lasts by default.
 	DefaultSessionLifetime = 12 * time.Hour
 
-	// maxSessionLifetime keeps sessions short: for longer, there are tokens.
+	// maxSessionLifetime keeps sessions short. Tokens last longer.
 	maxSessionLifetime = 30 * 24 * time.Hour
 
 	// SignInLinkLifetime is how long a sign-in link can be used.
@@ -48,11 +48,9 @@ type SessionStore interface {
 	// Remove removes sessions and links by their digests.
 	Remove(ctx context.Context, digests []string) error
 	AddLink(ctx context.Context, l Link) error
-	// LinkOwner returns the address of the user whom a link would sign in, or
-	// [ErrLinkRefused].
+	// LinkOwner returns the address of a link's user, or [ErrLinkRefused].
 	LinkOwner(ctx context.Context, digests []string, now time.Time) (email string, err error)
-	// UseLink removes a link and stores a session of its user. The error is
-	// [ErrLinkRefused] where LinkOwner's would be.
+	// UseLink replaces a link by a session of its user, or returns [ErrLinkRefused].
 	UseLink(ctx context.Context, digests []string, s Session) error
 }
 
@@ -64,17 +62,14 @@ type Sessions struct {
 	Now       func() time.Time
 }
 
-// IssueSession signs a user in, named by address or id, in the one organization that
-// they are in, and returns the session token. It is accepted as a bearer token until
-// lifetime has passed, which is at most 30 days; zero means
-// [DefaultSessionLifetime]. Like a token's, its value is not kept. The error is
-// [ErrSuspended] for a suspended user.
+// IssueSession signs in a user with one organization, named by address or id, and returns
+// the session token. It is a bearer token for lifetime, at most 30 days; zero means
+// [DefaultSessionLifetime]. The error is [ErrSuspended] for a suspended user.
 func (s *Sessions) IssueSession(ctx context.Context, user string, lifetime time.Duration) (string, error) {
 	return s.IssueSessionIn(ctx, user, "", lifetime)
 }
 
-// IssueSessionIn is [Sessions.IssueSession] for users in several organizations, of
-// which one is named.
+// IssueSessionIn is [Sessions.IssueSession] in one of several organizations.
 func (s *Sessions) IssueSessionIn(ctx context.Context, user, organization string, lifetime time.Duration) (string, error) {
 	if lifetime == 0 {
 		lifetime = DefaultSessionLifetime
@@ -94,10 +89,9 @@ func (s *Sessions) IssueSessionIn(ctx context.Context, user, organization string
 	return value, nil
 }
 
-// IssueLink returns the value of a link that signs the user in to the web page, once,
-// for [DefaultSessionLifetime]. organization is where the session acts; it may be
-// empty for a user who is in one only. The error is [ErrSuspended] for a suspended
-// user.
+// IssueLink returns the value of a link that signs the user in to the web page, once, for
+// [DefaultSessionLifetime]. organization may be empty for a user with one. The error is
+// [ErrSuspended] for a suspended user.
 func (s *Sessions) IssueLink(ctx context.Context, user, organization string) (string, error) {
 	member, err := s.activeMember(ctx, user, organization)
 	if err != nil {
@@ -113,7 +107,7 @@ func (s *Sessions) IssueLink(ctx context.Context, user, organization string) (st
 	return value, nil
 }
 
-// activeMember is [Directory.Member] for a user who can be signed in.
+// activeMember is [Directory.Member] without suspended users.
 func (s *Sessions) activeMember(ctx context.Context, user, organization string) (User, error) {
 	member, err := s.Directory.Member(ctx, user, organization)
 	if err == nil && member.Status == StatusSuspended {
@@ -129,8 +123,8 @@ func (s *Sessions) newSession(kind Kind, lifetime time.Duration) (value string, 
 	return value, session
 }
 
-// LinkOwner returns the address of the user whom a link would sign in, and leaves the
-// link as it is. The error is [ErrLinkRefused] if it would sign in nobody.
+// LinkOwner returns the address of a link's user and leaves the link as it is. The error is
+// [ErrLinkRefused] for a link that does not work.
 func (s *Sessions) LinkOwner(ctx context.Context, value string) (email string, err error) {
 	if !WellFormed(SignInLink, value) {
 		return "", ErrLinkRefused
@@ -138,9 +132,8 @@ func (s *Sessions) LinkOwner(ctx context.Context, value string) (email string, e
 	return s.Store.LinkOwner(ctx, s.digests(value), s.Now())
 }
 
-// SignIn uses a link up and returns a session's token. Of several requests at once
-// with the same link one succeeds. The error is [ErrLinkRefused] where LinkOwner's
-// would be.
+// SignIn uses a link up and returns a session's token. Only one of several requests with
+// the same link succeeds; the others get [ErrLinkRefused].
 func (s *Sessions) SignIn(ctx context.Context, value string) (session string, err error) {
 	if !WellFormed(SignInLink, value) {
 		return "", ErrLinkRefused
@@ -152,14 +145,13 @@ func (s *Sessions) SignIn(ctx context.Context, value string) (session string, er
 	return token, nil
 }
 
-// EndSession makes a session's token worthless. It is no error if that has happened
-// before.
+// EndSession ends a session, if it has not ended before.
 func (s *Sessions) EndSession(ctx context.Context, id string) error {
 	return s.Store.EndSession(ctx, id)
 }
 
-// TakeBack makes a session's token, or the address of a sign-in link, worthless after
-// it could not be shown. It is no error if that has happened before.
+// TakeBack ends a session, or a sign-in link, that could not be shown. value is its token or
+// address.
 func (s *Sessions) TakeBack(ctx context.Context, value string) error {
 	return s.Store.Remove(ctx, s.digests(value[strings.LastIndexByte(value, '/')+1:]))
 }

@@ -31,8 +31,7 @@ type Token struct {
 	RenewableUntil *time.Time // the latest expiry that it can give; nil means any
 }
 
-// State is what becomes of a request with a token now, as far as that depends on the
-// token alone.
+// State is whether a token works, as far as that depends on the token alone.
 type State string
 
 // The states of a token.
@@ -57,8 +56,7 @@ func (t Token) State(now time.Time) State {
 	}
 }
 
-// Issued is a new token. Value is the secret, which cannot be read again; formatting
-// and logging an Issued leave it out.
+// Issued is a new token. Formatting and logging leave out Value, the secret.
 type Issued struct {
 	ID          string
 	Name        string
@@ -97,8 +95,7 @@ type TokenRequest struct {
 	Expires     *time.Time    // nil means never
 	Permissions PermissionSet // nil means that it is not narrowed
 
-	// Form names a form of the session, which makes one token at most. Empty where
-	// there is no form.
+	// Form names a form of the session, which makes at most one token. It may be empty.
 	Form string
 }
 
@@ -117,12 +114,11 @@ func (r TokenRequest) validate(now time.Time) (TokenRequest, error) {
 	return r, validateValidity(r.ValidFrom, r.Expires)
 }
 
-// maxNameCharacters is the limit of a token's name in Unicode code points
-// (kenbun API documentation, Personal Access Tokens).
+// maxNameCharacters bounds a token's name, in code points (kenbun API documentation,
+// Personal Access Tokens).
 const maxNameCharacters = 100
 
-// The years in which a token can begin or end. RFC 3339 can write no later one,
-// and an earlier one is a mistake.
+// The years in which a token can begin or end. RFC 3339 has no later one.
 const (
 	minYear = 1970
 	maxYear = 9999
@@ -138,7 +134,7 @@ func validateTokenName(name string) error {
 	return validateSeen("name", name)
 }
 
-// validateSeen refuses text that holds something that its reader does not see.
+// validateSeen refuses text with invisible characters.
 func validateSeen(field, text string) error {
 	if unseen, found := plaintext.FindUnseen(text); found {
 		return &InvalidError{Field: field, Problem: fmt.Sprintf("holds a character that cannot be seen, %v: leave it out", unseen)}
@@ -146,8 +142,7 @@ func validateSeen(field, text string) error {
 	return nil
 }
 
-// rfc3339 is the date-time of RFC 3339, section 5.6. [time.Parse] takes more
-// than that: a single digit for the hour, a decimal comma, offsets of a day.
+// rfc3339 is the date-time of RFC 3339, section 5.6. [time.Parse] accepts more than that.
 var rfc3339 = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 })
@@ -161,8 +156,7 @@ func ParseTime(field, s string) (*time.Time, error) {
 	return &t, nil
 }
 
-// validateExpiry returns the expiry in whole seconds, which is what the wire
-// shows: a token must not outlive the time that its owner sees.
+// validateExpiry returns the expiry in whole seconds, as the owner sees it.
 func validateExpiry(expires *time.Time, now time.Time) (*time.Time, error) {
 	if expires == nil {
 		return nil, nil
@@ -177,8 +171,7 @@ func validateExpiry(expires *time.Time, now time.Time) (*time.Time, error) {
 	return &t, nil
 }
 
-// validateBegin returns the time from which a token is valid in whole seconds,
-// rounded up: a token must not work before the time that was asked for.
+// validateBegin returns the start of validity, rounded up to whole seconds.
 func validateBegin(begin *time.Time) (*time.Time, error) {
 	if begin == nil {
 		return nil, nil

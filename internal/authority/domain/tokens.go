@@ -12,24 +12,21 @@ type TokenStore interface {
 	Tokens(ctx context.Context, userID string) ([]Token, error)
 	// Change commits what do changes if it returns nil. It may call do several times.
 	Change(ctx context.Context, do func(tx Tx) error) error
-	// Revoke returns [ErrTokenNotFound] unless the user has the token and it was not
-	// revoked before.
+	// Revoke returns [ErrTokenNotFound] unless the user has the token, not yet revoked.
 	Revoke(ctx context.Context, userID, id string, at time.Time) error
-	// RevokeLine is Revoke for a token and all that were made with it, directly or
-	// not. It returns [ErrTokenNotFound] if all of them were revoked before.
+	// RevokeLine revokes a token and all that were made with it. It returns
+	// [ErrTokenNotFound] if there was nothing to revoke.
 	RevokeLine(ctx context.Context, userID, id string, at time.Time) error
-	// Uses returns one page of the uses of a user's token, the newest first, and how
-	// many there are.
+	// Uses returns a page of the uses of a user's token, newest first, and their number.
 	Uses(ctx context.Context, userID, id string, page, limit int) ([]Use, int, error)
 }
 
 // Tx is one transaction of a store.
 type Tx interface {
-	// LockUser has others who create or change tokens of the user wait until the
-	// transaction has ended.
+	// LockUser serializes changes of the user's tokens until the end of the transaction.
 	LockUser(ctx context.Context, userID string) error
-	// LockCredential returns a credential, which nobody can revoke until the
-	// transaction has ended. It returns nil if there is none.
+	// LockCredential keeps a credential from being revoked until the end of the
+	// transaction, and returns it, or nil if there is none.
 	LockCredential(ctx context.Context, kind Kind, id string) (*Record, error)
 	// ActiveTokens counts a user's tokens that are neither revoked nor expired.
 	ActiveTokens(ctx context.Context, userID string, now time.Time) (int, error)
@@ -55,7 +52,7 @@ type Tokens struct {
 
 	// Limit is how many active tokens a user may have.
 	Limit int
-	// MaxLifetime is how long a token may live from its creation; 0 for any time.
+	// MaxLifetime bounds a token's lifetime from its creation; 0 means no limit.
 	MaxLifetime time.Duration
 
 	Now func() time.Time
@@ -66,8 +63,8 @@ func (s *Tokens) TokensOf(ctx context.Context, userID string) ([]Token, error) {
 	return s.Store.Tokens(ctx, userID)
 }
 
-// UsesOf returns one page of the uses of a token of the user's, the newest first, and
-// how many there are. Pages are counted from 1.
+// UsesOf returns a page, counted from 1, of the uses of a user's token, the newest first, and
+// their number.
 func (s *Tokens) UsesOf(ctx context.Context, userID, id string, page, limit int) ([]Use, int, error) {
 	if !CouldBeID(id) {
 		return nil, 0, ErrTokenNotFound
@@ -75,10 +72,9 @@ func (s *Tokens) UsesOf(ctx context.Context, userID, id string, page, limit int)
 	return s.Store.Uses(ctx, userID, id, page, limit)
 }
 
-// IssueToken makes a token for a user, named by address or id, in the one
-// organization that they are in. A nil expires means never; fractions of a second are
-// cut off. The error is an [*InvalidError] for a name or an expiry that the API would
-// refuse, and [ErrTokenLimit].
+// IssueToken makes a token for a user with one organization, named by address or id. A nil
+// expires means never; fractions of a second are cut off. The error is an [*InvalidError]
+// or [ErrTokenLimit].
 func (s *Tokens) IssueToken(ctx context.Context, user, name string, expires *time.Time) (Issued, error) {
 	member, err := s.Directory.Member(ctx, user, "")
 	if err != nil {
@@ -91,8 +87,8 @@ func (s *Tokens) IssueToken(ctx context.Context, user, name string, expires *tim
 	})
 }
 
-// Create makes a token for the caller, within what they hold at that moment. The
-// error is a [*Refusal] if the caller's own credential is not accepted any more.
+// Create makes a token for the caller, within the caller's rights. The error is a [*Refusal]
+// if their own credential is not accepted any more.
 func (s *Tokens) Create(ctx context.Context, as Identity, request TokenRequest) (Issued, error) {
 	return s.insert(ctx, as.UserID, as.OrgID, request, func(tx Tx, t *Token) error {
 		as, err := confirm(ctx, tx, as, WriteTokens, s.Now())
@@ -117,7 +113,7 @@ func (s *Tokens) Create(ctx context.Context, as Identity, request TokenRequest) 
 	})
 }
 
-// Check finds what is wrong with a request before the store is asked.
+// Check validates a request without the store.
 func (s *Tokens) Check(as Identity, request TokenRequest) error {
 	if _, err := as.delegate(request.Permissions); err != nil {
 		return err
@@ -130,7 +126,7 @@ func (s *Tokens) Check(as Identity, request TokenRequest) error {
 	return s.withinLifetime(now, request.Expires)
 }
 
-// insert stores a token of which decide fills in what its maker gives it.
+// insert stores a token, after decide completed it.
 func (s *Tokens) insert(ctx context.Context, userID, orgID string, request TokenRequest, decide func(tx Tx, t *Token) error) (Issued, error) {
 	now := s.Now()
 	request, err := request.validate(now)
@@ -170,8 +166,7 @@ func (s *Tokens) insert(ctx context.Context, userID, orgID string, request Token
 	}, nil
 }
 
-// makeRoom returns ErrTokenLimit if the user, who must be locked, may have no further
-// active token.
+// makeRoom returns ErrTokenLimit if the user, who must be locked, has no token left.
 func (s *Tokens) makeRoom(ctx context.Context, tx Tx, userID string, now time.Time) error {
 	active, err := tx.ActiveTokens(ctx, userID, now)
 	if err == nil && active >= s.Limit {
@@ -180,8 +175,7 @@ func (s *Tokens) makeRoom(ctx context.Context, tx Tx, userID string, now time.Ti
 	return err
 }
 
-// newTokenValue draws values until the public prefix is one that the user has not
-// had: users tell their tokens apart by it.
+// newTokenValue returns a value with a public prefix that is new to the user.
 func newTokenValue(ctx context.Context, tx Tx, userID string) (value, prefix string, err error) {
 	for {
 		value = NewCredential(PersonalAccessToken)
@@ -193,11 +187,10 @@ func newTokenValue(ctx context.Context, tx Tx, userID string) (value, prefix str
 	}
 }
 
-// Update changes a token of the caller's and returns what it is now. The error is
-// [ErrTokenNotFound] for anything that is not theirs, [ErrTokenRevoked],
-// [ErrTokenLimit] if an expired token would come back to life as one too many,
-// [ErrChangedMeanwhile], a [*ForbiddenError], and a [*Refusal] if the caller's own
-// credential is not accepted any more.
+// Update changes a token of the caller's and returns it. The error is [ErrTokenNotFound]
+// for anything that is not theirs, [ErrTokenRevoked], [ErrTokenLimit] if an expired token
+// would come back to life as one too many, [ErrChangedMeanwhile], a [*ForbiddenError], or a
+// [*Refusal] if their own credential is not accepted any more.
 func (s *Tokens) Update(ctx context.Context, as Identity, id string, change TokenChange) (Token, error) {
 	if !CouldBeID(id) {
 		return Token{}, ErrTokenNotFound
@@ -261,10 +254,8 @@ func (s *Tokens) changed(as Identity, t Token, change TokenChange, now time.Time
 	return updated, nil
 }
 
-// Revoke ends a token of the user's. The error is [ErrTokenNotFound] for anything that
-// is not theirs, and for a token that is revoked already: of two requests that revoke
-// the same token only one succeeds, so that two rotations at once can tell which of
-// them won.
+// Revoke revokes a token of the user's. The error is [ErrTokenNotFound] for anything that is
+// not theirs, and for a revoked token, so that only one of two rotations succeeds.
 func (s *Tokens) Revoke(ctx context.Context, userID, id string) error {
 	if !CouldBeID(id) {
 		return ErrTokenNotFound
@@ -272,8 +263,8 @@ func (s *Tokens) Revoke(ctx context.Context, userID, id string) error {
 	return s.Store.Revoke(ctx, userID, id, s.Now())
 }
 
-// RevokeLine revokes a token of the user's and all live ones that were made with it.
-// The error is [ErrTokenNotFound] if there was nothing to revoke.
+// RevokeLine revokes a token of the user's and all live ones that were made with it. The
+// error is [ErrTokenNotFound] if there was nothing to revoke.
 func (s *Tokens) RevokeLine(ctx context.Context, userID, id string) error {
 	if !CouldBeID(id) {
 		return ErrTokenNotFound
@@ -281,8 +272,7 @@ func (s *Tokens) RevokeLine(ctx context.Context, userID, id string) error {
 	return s.Store.RevokeLine(ctx, userID, id, s.Now())
 }
 
-// withinLifetime refuses an expiry that is later than the operator allows for a token
-// that was made at created. Existing tokens stay as they are.
+// withinLifetime refuses an expiry beyond the maximal lifetime of a token made at created.
 func (s *Tokens) withinLifetime(created time.Time, expires *time.Time) error {
 	if s.MaxLifetime == 0 || !outlives(expires, created.Add(s.MaxLifetime)) {
 		return nil
@@ -292,8 +282,7 @@ func (s *Tokens) withinLifetime(created time.Time, expires *time.Time) error {
 		created.Add(s.MaxLifetime).Truncate(time.Second).Format(time.RFC3339), lifetimeInWords(s.MaxLifetime))}
 }
 
-// mayLive is withinLifetime for a new expiry of a token. A shorter life is allowed,
-// however long it still is.
+// mayLive is withinLifetime for a new expiry of a token. It allows a shorter life.
 func (s *Tokens) mayLive(t Token, expires *time.Time) error {
 	if expires != nil && (t.ExpiresAt == nil || !expires.After(*t.ExpiresAt)) {
 		return nil
@@ -308,14 +297,10 @@ func lifetimeInWords(d time.Duration) string {
 	return d.String()
 }
 
-// confirm looks at the caller's credential again, as part of the change that they
-// asked for, and returns what its owner may do now. The sender decides how long the
-// body of a request takes: with a stolen token they could otherwise wait until it is
-// revoked, and have another made then. The error is a [*Refusal] for a credential
-// that is not accepted any more.
-//
-// A revocation waits until the change has ended, so that the list after it shows all
-// that was made before.
+// confirm looks at the caller's credential again within the transaction, and returns what its
+// owner may do now. Otherwise, a slow request with a stolen token could make another token
+// after the revocation. A revocation waits for the transaction, so that the list after it is
+// complete. The error is a [*Refusal] for a credential that is not accepted any more.
 func confirm(ctx context.Context, tx Tx, as Identity, needs Permission, now time.Time) (Identity, error) {
 	record, err := tx.LockCredential(ctx, as.Kind, as.CredentialID)
 	switch {

@@ -15,8 +15,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
-// DefaultOrganization is the name of the organization of users for whom none is
-// named. It is made with the first of them.
+// DefaultOrganization is the name of the organization of users without a named one.
 const DefaultOrganization = "Default"
 
 // UserStatus says whether a user's credentials work.
@@ -28,9 +27,8 @@ const (
 	StatusSuspended UserStatus = "suspended"
 )
 
-// User is a user as a member of one organization. A user in several is several of
-// them, with the same ID. Without any, Role, Organization, OrgID and MemberID are
-// empty.
+// User is a user as a member of one organization: a user in several is several values with
+// the same ID. Without any, Role, Organization, OrgID and MemberID are empty.
 type User struct {
 	ID           string     `json:"id"`
 	Email        string     `json:"email"`
@@ -54,9 +52,8 @@ type NewUser struct {
 	// Role is what the user may do; empty means [RoleMember].
 	Role Role
 
-	// Organization is the name of the organization that the user joins, in any case
-	// of its letters. It is made, with one unit, if it is missing. Empty means
-	// [DefaultOrganization].
+	// Organization is the name of the organization that the user joins, in any case. It is
+	// made, with one unit, if it is missing. Empty means [DefaultOrganization].
 	Organization string
 }
 
@@ -72,11 +69,11 @@ type Unit struct {
 
 // UserStore keeps users, organizations and units.
 type UserStore interface {
-	// AddUser stores a user as a member of the organization with the name, which it
-	// makes if it is missing. It fills in OrgID and Organization.
+	// AddUser stores a user as a member of the named organization, which it makes if
+	// missing. It fills in OrgID and Organization.
 	AddUser(ctx context.Context, u User) (User, error)
-	// Users returns one entry for each membership: of all users, or of the one with
-	// the address or id.
+	// Users returns one entry for each membership of all users, User those of one user,
+	// named by address or id.
 	Users(ctx context.Context) ([]User, error)
 	User(ctx context.Context, user string) ([]User, error)
 	SetRole(ctx context.Context, memberID string, role Role) error
@@ -97,9 +94,8 @@ type Directory struct {
 	Now   func() time.Time
 }
 
-// AddUser adds an active user. The operator vouches for the address, which counts as
-// verified. The error is [ErrUserExists] if the address is taken, in any case of its
-// letters, and an [*InvalidError] for a value that is not allowed.
+// AddUser adds an active user, whose address counts as verified. The error is
+// [ErrUserExists] if the address is taken, in any case, or an [*InvalidError].
 func (s *Directory) AddUser(ctx context.Context, n NewUser) (User, error) {
 	if n.Role == "" {
 		n.Role = RoleMember
@@ -148,8 +144,8 @@ func LookupKey(s string) string { return norm.NFC.String(strings.ToLower(strings
 // Users returns all users, one entry for each membership, by address.
 func (s *Directory) Users(ctx context.Context) ([]User, error) { return s.Store.Users(ctx) }
 
-// Member finds a user by address or id, as a member of the organization with the name.
-// Without a name, it is the one that they are in.
+// Member finds a user by address or id, as a member of the named organization or, without a
+// name, of their only one.
 func (s *Directory) Member(ctx context.Context, user, organization string) (User, error) {
 	found, err := s.Store.User(ctx, user)
 	if err != nil {
@@ -170,15 +166,13 @@ func (s *Directory) Member(ctx context.Context, user, organization string) (User
 	return found[0], nil
 }
 
-// SetRole changes what the user, named by address or id, may do in the one
-// organization that they are in. It holds from the next request on, for all of their
-// tokens.
+// SetRole changes the role of a user with one organization, named by address or id, from the
+// next request on.
 func (s *Directory) SetRole(ctx context.Context, user string, role Role) error {
 	return s.SetRoleIn(ctx, user, "", role)
 }
 
-// SetRoleIn is [Directory.SetRole] for users in several organizations, of which one is
-// named.
+// SetRoleIn is [Directory.SetRole] in one of several organizations.
 func (s *Directory) SetRoleIn(ctx context.Context, user, organization string, role Role) error {
 	if _, err := ParseRole(string(role)); err != nil {
 		return err
@@ -190,8 +184,8 @@ func (s *Directory) SetRoleIn(ctx context.Context, user, organization string, ro
 	return s.Store.SetRole(ctx, member.MemberID, role)
 }
 
-// Suspend stops all tokens and sessions of the user, named by address or id, from the
-// next request on. They are kept and work again after [Directory.Restore].
+// Suspend stops all tokens and sessions of the user, named by address or id, from the next
+// request on, until [Directory.Restore].
 func (s *Directory) Suspend(ctx context.Context, user string) error {
 	return s.Store.SetStatus(ctx, user, StatusSuspended)
 }
@@ -201,9 +195,9 @@ func (s *Directory) Restore(ctx context.Context, user string) error {
 	return s.Store.SetStatus(ctx, user, StatusActive)
 }
 
-// AddMember makes a user, named by address or id, a member of a further organization,
-// which is made if it is missing. It changes the role of an existing member. Tokens
-// made elsewhere stay bound to where they were made.
+// AddMember makes a user, named by address or id, a member of a further organization, which
+// is made if missing. It changes the role of an existing member. Tokens stay bound to the
+// organization they were made in.
 func (s *Directory) AddMember(ctx context.Context, user, organization string, role Role) error {
 	if _, err := ParseRole(string(role)); err != nil {
 		return err
@@ -214,15 +208,14 @@ func (s *Directory) AddMember(ctx context.Context, user, organization string, ro
 	return s.Store.AddMember(ctx, user, organization, role, s.Now())
 }
 
-// RemoveMember ends a user's membership in an organization. All tokens and sessions
-// that are bound to it stop with the next request, until the user is a member again.
+// RemoveMember ends a user's membership in an organization. Tokens and sessions bound to it
+// stop until the user is a member again.
 func (s *Directory) RemoveMember(ctx context.Context, user, organization string) error {
 	return s.Store.RemoveMember(ctx, user, organization)
 }
 
-// AddUnit adds an Organizational Unit to an organization, named in any case of its
-// letters, and returns its id. Names of units are compared by their letters and
-// digits: the error is [ErrUnitExists] if one differs in nothing else, and
+// AddUnit adds an Organizational Unit to an organization, named in any case, and returns its
+// id. Units' names are compared by letters and digits. The error is [ErrUnitExists] or
 // [ErrUnknownOrganization].
 func (s *Directory) AddUnit(ctx context.Context, organization, name string) (string, error) {
 	slug := unitSlug(name)
@@ -239,8 +232,8 @@ func (s *Directory) AddUnit(ctx context.Context, organization, name string) (str
 	return id, nil
 }
 
-// unitSlug returns a unit's name as it can stand in an address. The vowel signs and
-// viramas of Indic scripts are marks, and belong to the words.
+// unitSlug returns a unit's name as part of an address. Marks belong to words in Indic
+// scripts.
 func unitSlug(name string) string {
 	words := strings.FieldsFunc(norm.NFC.String(strings.ToLower(name)), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
@@ -253,15 +246,14 @@ func (s *Directory) Units(ctx context.Context, orgID string) ([]Unit, error) {
 	return s.Store.Units(ctx, orgID)
 }
 
-// ActiveUnit returns the id of the unit that a member works in: the chosen one or the
-// default one. It is nil if there is none.
+// ActiveUnit returns the id of the unit that a member works in, chosen or default, or nil.
 func (s *Directory) ActiveUnit(ctx context.Context, memberID string) (*string, error) {
 	return s.Store.ActiveUnit(ctx, memberID)
 }
 
-// SetActiveUnit chooses the unit that the caller works in. The error is
-// [ErrUnitNotFound] for anything that is not a unit of their organization, and a
-// [*Refusal] if their credential is not accepted any more.
+// SetActiveUnit chooses the unit that the caller works in. The error is [ErrUnitNotFound]
+// outside of their organization, and a [*Refusal] for a credential that is not accepted any
+// more.
 func (s *Directory) SetActiveUnit(ctx context.Context, as Identity, unitID string) error {
 	if !CouldBeID(unitID) {
 		return ErrUnitNotFound

@@ -28,19 +28,17 @@ const (
 
 	tokenLifetime = 365 * 24 * time.Hour
 
-	// The user of the first start. The address leads nowhere (RFC 6761,
-	// section 6.3), because nobody was asked for one.
+	// The user of the first start, with an address that leads nowhere (RFC 6761,
+	// section 6.3).
 	userEmail     = "you@localhost"
 	userFirstName = "Embedded"
 	userLastName  = "User"
 )
 
-// Config says how [Start] runs. Its zero value keeps everything
-// in memory.
+// Config configures [Start]. Its zero value keeps everything in memory.
 type Config struct {
-	// Dir is the folder with the database, the pepper and the first token,
-	// each readable by its owner alone. It is made when it is missing. Empty
-	// means that everything is in memory and ends with the process.
+	// Dir is the folder with the database, the pepper and the first token, each
+	// readable by its owner alone. It is made if missing. Empty means memory.
 	Dir string
 
 	TokenLimit int              // as in [authority.Config]
@@ -50,8 +48,8 @@ type Config struct {
 	Now        func() time.Time // as in [authority.Config]
 }
 
-// API is an authority that this process serves on a loopback port.
-// Several processes may run one over the same folder at a time.
+// API is an authority that this process serves on a loopback port. Several processes may
+// share its folder.
 type API struct {
 	authority *authority.Authority
 	baseURL   string
@@ -61,13 +59,10 @@ type API struct {
 	now       func() time.Time
 }
 
-// Start opens an authority over cfg.Dir and serves it on a loopback
-// port that the system chooses. The first start makes a user with the role of
-// owner and, for 365 days, a personal access token, which it keeps in the
-// folder. ctx limits the start alone; end it with [API.Close].
-//
-// The kept token is a token like any other, and its owner may revoke it. It is not
-// replaced then, which [API.CheckPAT] reports. Deleting the folder starts afresh.
+// Start opens an authority over cfg.Dir and serves it on a free loopback port. The first
+// start makes an owner and, for 365 days, a personal access token, which it keeps in the
+// folder. ctx limits the start alone. A kept token that was revoked is not replaced;
+// [API.CheckPAT] reports that. Deleting the folder starts afresh.
 func Start(ctx context.Context, cfg Config) (_ *API, err error) {
 	authorityConfig := authority.Config{
 		TokenLimit: cfg.TokenLimit, KeepDead: store.DefaultKeepDead, RateLimits: cfg.RateLimits, Faults: cfg.Faults, Logger: cfg.Logger, Now: cfg.Now,
@@ -113,8 +108,7 @@ func Start(ctx context.Context, cfg Config) (_ *API, err error) {
 	return e, nil
 }
 
-// DefaultDir returns the folder in which the embedded API keeps its files unless
-// another is named: authority in [settings.DataFolder]. It does not make it.
+// DefaultDir returns the default folder, authority in [settings.DataFolder].
 func DefaultDir() (string, error) {
 	base, err := settings.DataFolder()
 	if err != nil {
@@ -123,8 +117,7 @@ func DefaultDir() (string, error) {
 	return filepath.Join(base, "authority"), nil
 }
 
-// DatabaseIn returns the path of the database file in a folder such as
-// [DefaultDir] returns.
+// DatabaseIn returns the path of the database file in a folder.
 func DatabaseIn(dir string) string { return filepath.Join(dir, "kenbun.db") }
 
 func listenLoopback(ctx context.Context) (net.Listener, error) {
@@ -140,8 +133,8 @@ func listenLoopback(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// firstStart returns the kept token, and makes it and its user if this is the
-// first start. Another process that starts at the same time waits and finds it made.
+// firstStart returns the kept token. At the first start it makes the token and its user;
+// another process that starts at the same time waits.
 func (e *API) firstStart(ctx context.Context) (_ string, err error) {
 	if e.patFile == "" {
 		return e.mintFirst(ctx)
@@ -165,8 +158,8 @@ func (e *API) firstStart(ctx context.Context) (_ string, err error) {
 	return minted, nil
 }
 
-// mintFirst makes the user and the token. A token of the same name that an
-// interrupted start left behind is revoked: nobody has its value.
+// mintFirst makes the user and the token. It revokes the token of an interrupted start,
+// whose value nobody has.
 func (e *API) mintFirst(ctx context.Context) (string, error) {
 	a := e.authority
 	_, err := a.AddUser(ctx, domain.NewUser{Email: userEmail, FirstName: userFirstName, LastName: userLastName, Role: domain.RoleOwner})
@@ -227,15 +220,14 @@ func (e *API) BaseURL() string { return e.baseURL }
 // PAT returns the kept personal access token.
 func (e *API) PAT() string { return e.pat }
 
-// PATFile is the file that holds the kept token and a line break. A rotation replaces
-// the file. It is empty in memory.
+// PATFile is the file that holds the kept token and a line break. It is empty in memory.
 func (e *API) PATFile() string { return e.patFile }
 
 // ErrKeptPATRefused indicates that the kept token does not work any more.
 var ErrKeptPATRefused = errors.New("the embedded API does not accept its kept token any more")
 
 // CheckPAT reports whether the kept token works. The error is [ErrKeptPATRefused], with
-// the cause and what to do, if it was revoked or has expired.
+// the cause and the remedy, if it was revoked or has expired.
 func (e *API) CheckPAT(ctx context.Context) error {
 	_, err := e.authority.Authenticate(ctx, e.PAT())
 	var refused *domain.Refusal
@@ -249,6 +241,5 @@ func (e *API) CheckPAT(ctx context.Context) error {
 		ErrKeptPATRefused, refused.Cause, filepath.Dir(e.patFile), filepath.Base(e.patFile))
 }
 
-// Close stops serving and closes the authority. The folder stays. Further calls
-// return what the first did.
+// Close stops serving and closes the authority. Further calls return what the first did.
 func (e *API) Close() error { return e.close() }

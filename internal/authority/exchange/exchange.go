@@ -1,5 +1,4 @@
-// Package exchange holds what the API and the web pages share about one HTTP request:
-// its route, its limits, its refusal, its line in the log.
+// Package exchange holds what the API and the web pages share about one HTTP request.
 package exchange
 
 import (
@@ -47,7 +46,7 @@ func (ex *Exchange) Write(p []byte) (int, error) {
 // Unwrap serves [http.ResponseController].
 func (ex *Exchange) Unwrap() http.ResponseWriter { return ex.ResponseWriter }
 
-// Endpoint answers a request; an error is turned into an answer by the caller.
+// Endpoint answers a request, or returns an error for its caller to answer.
 type Endpoint func(w http.ResponseWriter, r *http.Request, as domain.Identity) error
 
 // Route is one method at one path.
@@ -68,9 +67,8 @@ type Table []struct {
 	allowed  []string
 }
 
-// NewTable returns a table of routes. Patterns match as they are: an API that redirects
-// to a cleaned path would have clients send a token twice, the second time wherever the
-// redirect leads.
+// NewTable returns a table of routes. Patterns match exactly, without redirects to a
+// cleaned path, which would have clients send a token again.
 func NewTable(routes []Route) Table {
 	var table Table
 	byPattern := map[string]int{}
@@ -117,8 +115,7 @@ func (t Table) Match(r *http.Request) (Route, error) {
 }
 
 // PlainPath returns the path of an address without doubled slashes at its beginning and
-// without slashes at its end: clients put a base address and a path together in
-// every way. A path with an encoded slash in it is left as it is.
+// slashes at its end. A path with an encoded slash is left as it is.
 func PlainPath(u *url.URL) string {
 	if u.RawPath != "" {
 		return u.Path

@@ -17,15 +17,14 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/clientaddress"
 )
 
-// HealthPath is requested often, by machines that look after this one. It is neither
-// counted nor made to fail.
+// HealthPath is neither counted nor made to fail.
 const HealthPath = "/healthz"
 
-// RequestTimeout bounds what a request's body and the store may take together. It is
-// less than the server's limit for the answer, so that there is one.
+// RequestTimeout bounds the reading of a body and the store together. It is less than
+// [WriteTimeout], so that an answer can still be sent.
 const RequestTimeout = 20 * time.Second
 
-// MaxBody is far more bytes than any request here needs.
+// MaxBody bounds the body of a request, in bytes.
 const MaxBody = 64 << 10
 
 // Pages of lists.
@@ -33,12 +32,11 @@ const (
 	PageSize    = 25
 	MaxPageSize = 100
 
-	// MaxPage keeps the number of rows that are passed over within what both databases
-	// count with.
+	// MaxPage keeps row offsets within the integers of both databases.
 	MaxPage = 1_000_000_000
 )
 
-// Gateway is what every request passes, and where it is logged.
+// Gateway counts and logs every request.
 type Gateway struct {
 	Log *slog.Logger
 	Now func() time.Time
@@ -46,11 +44,11 @@ type Gateway struct {
 	Addresses *limits.Addresses // nil: no limit
 	Proxies   []netip.Prefix    // whose X-Forwarded-For is believed
 
-	// Unavailable reports whether an error of the store means that it is away.
+	// Unavailable reports whether an error means that the store cannot be reached.
 	Unavailable func(error) bool
 }
 
-// Pass counts a request by its address, before anybody is authenticated.
+// Pass counts a request by its address, before authentication.
 func (g *Gateway) Pass(ex *Exchange, r *http.Request) error {
 	if g.Addresses == nil || ex.Pattern == HealthPath {
 		return nil
@@ -64,8 +62,7 @@ func (g *Gateway) Pass(ex *Exchange, r *http.Request) error {
 	return RateLimited("your network address", level)
 }
 
-// clientNetwork returns the network from which a request comes. It is not valid
-// if it is not known.
+// clientNetwork returns the network of a request's client, invalid if unknown.
 func clientNetwork(r *http.Request, proxies []netip.Prefix) netip.Prefix {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -84,8 +81,7 @@ func Announce(h http.Header, level limits.Level) {
 	h.Set("X-RateLimit-Reset", wholeSeconds(level.Reset))
 }
 
-// RateLimited answers a request that was not carried out. whose says what there
-// were too many requests of.
+// RateLimited answers a request beyond the limit of whose requests.
 func RateLimited(whose string, level limits.Level) *Problem {
 	return &Problem{
 		Status: http.StatusTooManyRequests, Code: "rate_limited",
@@ -94,13 +90,12 @@ func RateLimited(whose string, level limits.Level) *Problem {
 	}
 }
 
-// wholeSeconds rounds up, so that a caller who waits that long has waited enough.
+// wholeSeconds rounds up.
 func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
 }
 
-// ProblemFor turns an endpoint's error into an answer. Inner errors go to the log and
-// not to the caller.
+// ProblemFor turns an endpoint's error into an answer. Inner errors are only logged.
 func (g *Gateway) ProblemFor(ctx context.Context, ex *Exchange, err error) *Problem {
 	var answer *Problem
 	var invalid *domain.InvalidError
@@ -144,7 +139,7 @@ func (g *Gateway) Note(r *http.Request, ex *Exchange, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request_id", ex.RequestID),
 		slog.String("method", r.Method),
-		// The pattern and not the path, which is the caller's to write.
+		// The pattern, since the caller writes the path.
 		slog.String("route", ex.Pattern),
 		slog.Int("status", ex.Status),
 		slog.Duration("took", took),

@@ -8,14 +8,14 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-// Problem is a refused or failed request. Its message shows a programmer what to
-// change; it holds nothing that came from the store or from other users.
+// Problem is a refused or failed request. Its message says what to change, and holds
+// nothing from the store or from other users.
 type Problem struct {
 	Status  int
 	Code    string
 	Message string
 	Header  http.Header
-	// reason is for the log. Empty: the code.
+	// Reason is for the log. Empty: the code.
 	Reason string
 }
 
@@ -30,12 +30,11 @@ func BadRequest(message string) *Problem {
 	return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Message: message}
 }
 
-// InvalidCredential is one answer for all causes: who tries out values must not
-// learn which of them once worked.
+// InvalidCredential is the same for all causes, so that nobody learns which values once
+// worked.
 func InvalidCredential() *Problem {
 	return &Problem{
-		Status: http.StatusUnauthorized,
-		Code:   "unauthenticated",
+		Status: http.StatusUnauthorized, Code: "unauthenticated",
 		Message: "the token is not valid: it may have been revoked, have expired, not be valid yet, or not have been copied in full; " +
 			"its owner sees which in GET /settings/tokens, by its prefix, with another token or a session",
 		Header: http.Header{"Www-Authenticate": {BearerRealm + `, error="invalid_token", error_description="the token is not valid"`}},
@@ -95,8 +94,7 @@ func UnsupportedMediaType(message string) *Problem {
 	return &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Message: message}
 }
 
-// Unavailable answers a request that surely changed nothing and may be sent
-// again.
+// Unavailable answers a request that changed nothing and may be sent again.
 func Unavailable() *Problem {
 	return &Problem{
 		Status: http.StatusServiceUnavailable, Code: "unavailable",
@@ -105,8 +103,7 @@ func Unavailable() *Problem {
 	}
 }
 
-// outcomeUnknown has no Retry-After: a request that is sent again may be carried out
-// twice.
+// outcomeUnknown has no Retry-After, since a retry may be carried out twice.
 func outcomeUnknown() *Problem {
 	return &Problem{
 		Status: http.StatusServiceUnavailable, Code: "outcome_unknown",
@@ -123,13 +120,11 @@ func InternalError() *Problem {
 }
 
 type problemBody struct {
-	Error problemDetail `json:"error"`
-}
-
-type problemDetail struct {
-	Code      string `json:"code"`
-	Message   string `json:"message"`
-	RequestID string `json:"request_id"`
+	Error struct {
+		Code      string `json:"code"`
+		Message   string `json:"message"`
+		RequestID string `json:"request_id"`
+	} `json:"error"`
 }
 
 // Write answers with the problem.
@@ -137,7 +132,9 @@ func (p *Problem) Write(w http.ResponseWriter, requestID string) error {
 	for name, values := range p.Header {
 		w.Header()[name] = values
 	}
-	return WriteJSON(w, p.Status, problemBody{problemDetail{Code: p.Code, Message: p.Message, RequestID: requestID}})
+	var body problemBody
+	body.Error.Code, body.Error.Message, body.Error.RequestID = p.Code, p.Message, requestID
+	return WriteJSON(w, p.Status, body)
 }
 
 // WriteJSON answers with JSON.

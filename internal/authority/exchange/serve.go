@@ -12,8 +12,8 @@ import (
 
 const (
 	headerTimeout = 5 * time.Second
-	// ReadTimeout cuts off a late body before RequestTimeout, so that it does not look
-	// like a store that is late.
+	// ReadTimeout is shorter than RequestTimeout, so that a late body does not look
+	// like a late store.
 	ReadTimeout = 15 * time.Second
 	// WriteTimeout is the time for an answer.
 	WriteTimeout = 30 * time.Second
@@ -22,8 +22,8 @@ const (
 	maxHeaders   = 16 << 10
 )
 
-// Serve answers requests on l until ctx ends, then waits up to five seconds for those
-// that are under way, and returns nil. It closes l in any case.
+// Serve answers requests on l until ctx ends, then waits up to five seconds for requests
+// under way, and returns nil. It closes l.
 func Serve(ctx context.Context, l net.Listener, server *http.Server) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()

@@ -20,37 +20,33 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
-// maxLatency stays below what a client waits for.
+// maxLatency is less than clients wait.
 const maxLatency = 20 * time.Second
 
-// statuses are the failures that can be injected: those that clients should handle by
-// themselves.
+// statuses are the failures that clients should handle by themselves.
 var statuses = []int{
 	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
-// Plan says how many requests fail, and how. The zero value lets all succeed.
+// Plan says how many requests fail, and how. The zero value injects nothing.
 type Plan struct {
-	// Statuses are the shares of requests, from 0 to 1, that are answered with
-	// a status and do nothing: 429, 500, 502, 503 or 504. 429 and 503 come with
-	// Retry-After.
+	// Statuses are the shares of requests, from 0 to 1, that fail with a status: 429,
+	// 500, 502, 503 or 504. 429 and 503 come with Retry-After.
 	Statuses map[int]float64
 
-	// DropAnswer is the share of requests that are carried out and not
-	// answered: the connection is closed in place of the answer. Together with
-	// Statuses it is at most 1.
+	// DropAnswer is the share of requests that are carried out without an answer: the
+	// connection is closed. Together with Statuses it is at most 1.
 	DropAnswer float64
 
 	// Latency is added to each request, at most 20 seconds.
 	Latency time.Duration
 
-	// Seed decides which requests are hit: with the same seed, the nth request
-	// after the start always has the same fate. Zero chooses one.
+	// Seed decides which requests are hit, always the same ones. Zero chooses one.
 	Seed uint64
 }
 
 // Parse reads faults such as "503:10%", "latency:200ms" and "drop-answer:0.5%", each
-// kind once. The error is a [*domain.InvalidError].
+// once. The error is a [*domain.InvalidError].
 func Parse(specs []string) (Plan, error) {
 	plan := Plan{Statuses: map[int]float64{}}
 	var seen []string
@@ -98,7 +94,7 @@ func (p *Plan) set(kind, value string) (err error) {
 func parseShare(s string) (float64, error) {
 	digits, found := strings.CutSuffix(s, "%")
 	percent, err := strconv.ParseFloat(digits, 64)
-	// Written so that not-a-number is refused too.
+	// Refuses NaN, too.
 	if !found || err != nil || !(percent > 0 && percent <= 100) {
 		return 0, errors.New("needs a percentage above 0% and up to 100%, such as 5% or 0.5%")
 	}
@@ -114,7 +110,7 @@ func (p Plan) Validate() error {
 		}
 		sum += share
 	}
-	// A hair more than 1, for sums such as that of 10 tenths.
+	// Tolerates rounding in sums such as that of ten tenths.
 	if p.DropAnswer < 0 || sum > 1+1e-9 {
 		return &domain.InvalidError{Field: "fault", Problem: "percentages add up to more than 100%"}
 	}
@@ -146,14 +142,13 @@ func (p Plan) String() string {
 
 func percentage(share float64) string { return strconv.FormatFloat(share*100, 'g', 6, 64) + "%" }
 
-// Injector decides which requests fail. The nil value lets all succeed.
+// Injector decides which requests fail. A nil Injector injects nothing.
 type Injector struct {
 	plan     Plan
 	requests atomic.Uint64
 }
 
-// NewInjector returns nil for an empty plan. Any other plan is logged as a
-// warning: somebody else will look for the cause of the failures.
+// NewInjector returns nil for an empty plan, and logs any other plan as a warning.
 func NewInjector(plan Plan, log *slog.Logger) *Injector {
 	if plan.none() {
 		return nil
@@ -167,11 +162,11 @@ func NewInjector(plan Plan, log *slog.Logger) *Injector {
 	return &Injector{plan: plan}
 }
 
-// Next returns what becomes of the next request: a status to fail with, 0 for
-// none, and whether its answer is dropped.
+// Next returns the fate of the next request: a status to fail with, or 0, and whether
+// its answer is dropped.
 func (i *Injector) Next() (status int, drop bool) { return i.fate(i.requests.Add(1) - 1) }
 
-// fate depends on the seed and on n alone, so that a run can be repeated.
+// fate depends on the seed and n alone, so that a run can be repeated.
 func (i *Injector) fate(n uint64) (status int, drop bool) {
 	point := share(i.plan.Seed, n)
 	for _, status := range statuses {
@@ -182,13 +177,13 @@ func (i *Injector) fate(n uint64) (status int, drop bool) {
 	return 0, point < i.plan.DropAnswer
 }
 
-// share is a number from 0 up to 1 that seed and n determine.
+// share returns a number in [0, 1) that seed and n determine.
 func share(seed, n uint64) float64 {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, seed), n))
 	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53) // as many bits as a float64 holds
 }
 
-// Delay waits for the latency of the plan, and reports whether there is one.
+// Delay waits for the plan's latency, and reports whether there is one.
 func (i *Injector) Delay(ctx context.Context) (delayed bool, err error) {
 	if i.plan.Latency == 0 {
 		return false, nil

@@ -10,12 +10,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxAddresses bounds how many networks are remembered. Beyond that, the one that
-// has been quiet the longest is forgotten.
+// maxAddresses bounds how many networks are remembered, the least recent forgotten first.
 const maxAddresses = 50_000
 
 // Addresses has a bucket for each client's network. It counts requests before
-// anybody is authenticated, so that guessing tokens costs the store nothing.
+// authentication, so that guessing tokens costs the store nothing.
 type Addresses struct {
 	rate  Rate
 	burst int
@@ -24,8 +23,7 @@ type Addresses struct {
 	buckets *simplelru.LRU[netip.Prefix, *rate.Limiter]
 }
 
-// NewAddresses returns nil if there is no limit. A sixth of it, and at least ten
-// requests, may come at once.
+// NewAddresses returns nil for no limit. Bursts are a sixth of it, and at least ten.
 func NewAddresses(limit Rate) *Addresses {
 	if limit == (Rate{}) {
 		return nil
@@ -37,8 +35,7 @@ func NewAddresses(limit Rate) *Addresses {
 	return &Addresses{rate: limit, burst: min(max(limit.Requests/6, 10), limit.Requests), buckets: buckets}
 }
 
-// Take counts a request at the time now, unless there have been too many from the
-// network.
+// Take counts a request unless the network's limit is reached.
 func (a *Addresses) Take(from netip.Prefix, now time.Time) Level {
 	interval := a.rate.Period / time.Duration(a.rate.Requests)
 	a.mu.Lock()

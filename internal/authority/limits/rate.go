@@ -1,5 +1,5 @@
-// Package limits counts requests: those of each token in fixed periods, and those
-// of each network address in token buckets. Both counts are in memory.
+// Package limits counts requests in memory: by token in fixed periods, and by network
+// address in token buckets.
 package limits
 
 import (
@@ -12,16 +12,15 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
-// Rate is how many requests are answered in a period. Its zero value is no limit.
+// Rate is a number of requests in a period. Its zero value is no limit.
 type Rate struct {
-	// Requests is at least 1, and at most a million.
+	// Requests is from 1 to a million.
 	Requests int
 	// Period is a second, a minute, an hour or a day of 24 hours.
 	Period time.Duration
 }
 
-// maxRequests is beyond what one process could answer in a second, and far from
-// where numbers overflow.
+// maxRequests is beyond what one process answers in a second.
 const maxRequests = 1_000_000
 
 var periods = []struct {
@@ -68,9 +67,9 @@ func (r Rate) Validate() error {
 	return nil
 }
 
-// Parse reads limits such as "60/m,1000/d": requests in a second (s), minute (m),
-// hour (h) or day (d). Without a period, it is a minute. Each period may occur
-// once; "0" is no limit. The error is a [*domain.InvalidError].
+// Parse reads limits such as "60/m,1000/d": requests in a second (s), minute (m), hour
+// (h) or day (d). The default is a minute. Each period may occur once; "0" is no limit.
+// The error is a [*domain.InvalidError].
 func Parse(s string) ([]Rate, error) {
 	if s == "0" {
 		return nil, nil
@@ -110,7 +109,7 @@ func parseRate(s string) (Rate, error) {
 	return rate, nil
 }
 
-// Level is what is left of a limit after a request was counted or refused.
+// Level is what is left of a limit after a request.
 type Level struct {
 	Taken     bool // the request may be answered
 	Rate      Rate

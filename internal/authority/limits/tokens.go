@@ -5,14 +5,11 @@ import (
 	"time"
 )
 
-// countIdle is how long the count of a token stays in memory after its last
-// request.
+// countIdle is how long the count of an idle token is kept.
 const countIdle = time.Minute
 
-// Tokens counts the requests of each token in fixed periods, from one whole minute
-// to the next and from midnight to midnight, UTC. The counts are those of this
-// process: they begin anew when it starts, and further nodes count for themselves.
-// The nil value has no limit.
+// Tokens counts the requests of each token in fixed periods that begin with a whole
+// minute, or at midnight UTC. Counts are this process's alone. A nil Tokens has no limit.
 type Tokens struct {
 	rates []Rate
 
@@ -40,8 +37,7 @@ func NewTokens(rates []Rate) *Tokens {
 	return &Tokens{rates: rates, tokens: map[string]*tokenCount{}}
 }
 
-// Take counts a request of a token at the time now, unless one of the limits is
-// reached.
+// Take counts a request of a token unless one of the limits is reached.
 func (t *Tokens) Take(tokenID string, now time.Time) Level {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,13 +57,13 @@ func (t *Tokens) Take(tokenID string, now time.Time) Level {
 	return level
 }
 
-// level returns the limit with the fewest requests left or, if some are reached,
-// the one with the longest wait, as it will be after a request at the time now.
+// level returns the limit with the fewest requests left or, if some are reached, the one
+// with the longest wait.
 func (t *Tokens) level(count *tokenCount, now time.Time) Level {
 	var tightest, refusing *Level
 	for i, rate := range t.rates {
 		w := &count.windows[i]
-		// A clock that is set back does not bring a period back.
+		// A clock that is set back does not begin a period again.
 		if start := now.Truncate(rate.Period); start.After(w.start) {
 			*w = window{start: start}
 		}

@@ -1,5 +1,5 @@
-// Package pepper holds the keys under which credentials are hashed. They are kept
-// outside of the database, which knows their versions only.
+// Package pepper holds the keys under which credentials are hashed. They are kept outside
+// of the database.
 package pepper
 
 import (
@@ -18,8 +18,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
-// keyBytes is the size of a key: that of the hash, beyond which a longer one adds
-// nothing (RFC 2104, section 3).
+// keyBytes is the size of a key. A longer one adds nothing (RFC 2104, section 3).
 const keyBytes = sha256.Size
 
 // pepper is one key.
@@ -42,14 +41,13 @@ func (p pepper) digest(value string) string {
 
 func (p pepper) proof() string { return p.digest("kenbun-mcp authority pepper") }
 
-// keyring holds the peppers by ascending version. New values are hashed under the
-// last one; older ones verify what was issued under them.
+// keyring holds the peppers by ascending version. The last is for new values.
 type keyring []pepper
 
 func (k keyring) current() pepper { return k[len(k)-1] }
 
-// compare returns the peppers that the store does not know yet, and the versions that
-// it knows and k lacks. It returns an error if one of them is another.
+// compare returns the peppers that the store does not know, and the versions that k
+// lacks. The error says that one of them differs.
 func (k keyring) compare(known map[int64]string, source Source) (unknown keyring, missing []int64, err error) {
 	have := make(map[int64]bool, len(k))
 	for _, p := range k {
@@ -74,8 +72,8 @@ func (k keyring) compare(known map[int64]string, source Source) (unknown keyring
 // maxFile bounds the pepper file, in bytes.
 const maxFile = 1 << 20
 
-// Source is where the peppers come from: a file, or the text of one. The zero value
-// is one pepper for the life of the process.
+// Source is where the peppers come from: a file, or the text of one. The zero value is
+// one pepper for the life of the process.
 type Source struct {
 	File string
 	Text string
@@ -91,7 +89,7 @@ func (s Source) String() string {
 // Beside returns the pepper file that belongs to a database file.
 func Beside(database string) string { return filepath.Join(filepath.Dir(database), "pepper") }
 
-// read returns the peppers. The error matches fs.ErrNotExist if the file is missing.
+// read returns the peppers. The error matches fs.ErrNotExist for a missing file.
 func (s Source) read() (keyring, error) {
 	if s.Text != "" {
 		return s.parse([]byte(s.Text))
@@ -103,8 +101,7 @@ func (s Source) read() (keyring, error) {
 	return s.parse(content)
 }
 
-// parse reads one pepper a line: its version, a space or a colon, and the key in
-// base64. Versions ascend.
+// parse reads one pepper a line: version, space or colon, key in base64. Versions ascend.
 func (s Source) parse(content []byte) (keyring, error) {
 	var keys keyring
 	lines, err := settings.Lines(content)
@@ -119,7 +116,7 @@ func (s Source) parse(content []byte) (keyring, error) {
 		versionText, keyText, _ := strings.Cut(strings.Replace(strings.Join(strings.FieldsFunc(line, settings.IsBlank), " "), ":", " ", 1), " ")
 		version, versionErr := strconv.ParseInt(versionText, 10, 64)
 		key, keyErr := base64.StdEncoding.DecodeString(strings.TrimSpace(keyText))
-		// The line is not repeated in the error: it holds the key.
+		// The error does not repeat the line, which holds the key.
 		if versionErr != nil || keyErr != nil || version < 1 || len(key) != keyBytes {
 			return nil, fmt.Errorf("line %d of %s is damaged, expected a version, a space or colon, and %d bytes in base64: put the right one back", n, s, keyBytes)
 		}

@@ -20,11 +20,11 @@ type Store interface {
 	Peppers(ctx context.Context) (map[int64]string, error)
 	AddPepper(ctx context.Context, version int64, proof string) error
 	NewestPepper(ctx context.Context) (version int64, err error)
-	// CredentialsUnder counts what cannot be verified without a pepper.
+	// CredentialsUnder counts the credentials that only this pepper verifies.
 	CredentialsUnder(ctx context.Context, version int64, now time.Time) (int, error)
 }
 
-// Ring holds the peppers of this process. The file may gain a newer one while it runs.
+// Ring holds the peppers of this process. A newer one may be added while it runs.
 type Ring struct {
 	store  Store
 	source Source
@@ -51,9 +51,8 @@ func (r *Ring) Digests(value string) iter.Seq[string] {
 	}
 }
 
-// Load reads the peppers, or makes the first one for a store that never had any. It
-// makes sure that they and the store belong together: under another pepper, every
-// token would be refused without an explanation.
+// Load reads the peppers, or makes the first one for a new store. It refuses peppers
+// that do not belong to the store, under which every token would be refused.
 func Load(ctx context.Context, store Store, source Source, now func() time.Time) (*Ring, error) {
 	known, err := store.Peppers(ctx)
 	if err != nil {
@@ -77,8 +76,8 @@ func Load(ctx context.Context, store Store, source Source, now func() time.Time)
 	return r, r.adopt(ctx, keys, known)
 }
 
-// adopt puts keys into use, and adds those to the store that it does not know. An old
-// one may be missing if nothing needs it any more.
+// adopt puts keys into use and adds new ones to the store. An old one may be missing if
+// no credential needs it.
 func (r *Ring) adopt(ctx context.Context, keys keyring, known map[int64]string) error {
 	unknown, missing, err := keys.compare(known, r.source)
 	if err != nil {
@@ -102,9 +101,8 @@ func (r *Ring) adopt(ctx context.Context, keys keyring, known map[int64]string) 
 	return nil
 }
 
-// Renew implements [domain.Hasher]. If the store knows a newer pepper than this
-// process and the source does not have it, a credential may be good that cannot be
-// recognized here, which is an error.
+// Renew implements [domain.Hasher]. The error says that the store has a newer pepper that
+// the source lacks, so that a good credential may go unrecognized.
 func (r *Ring) Renew(ctx context.Context) (renewed bool, err error) {
 	newest := r.keys.Load().current().version
 	known, err := r.store.NewestPepper(ctx)
@@ -137,8 +135,7 @@ func (r *Ring) Renew(ctx context.Context) (renewed bool, err error) {
 	return true, nil
 }
 
-// reread is read for a process that runs already: what it was given as text cannot
-// have changed.
+// reread returns the peppers again, for a running process. Text cannot have changed.
 func (s Source) reread() (keyring, error) {
 	if s.File == "" && s.Text == "" {
 		return nil, errors.New("another process gave the database a pepper of its own")
@@ -149,15 +146,14 @@ func (s Source) reread() (keyring, error) {
 // Version is one of the peppers of a store.
 type Version struct {
 	Version int64 `json:"version"`
-	// Credentials is how many tokens that are not revoked, sessions and links cannot
-	// be verified without it.
+	// Credentials counts the live credentials that cannot be verified without it.
 	Credentials int `json:"credentials"`
 	// Current reports whether new tokens are hashed under it.
 	Current bool `json:"current"`
 }
 
-// Peppers returns the peppers of this process, the oldest first. One that is not
-// current and has no credentials is not needed any more.
+// Peppers returns the peppers of this process, the oldest first. One that is not current
+// and has no credentials is no longer needed.
 func (r *Ring) Peppers(ctx context.Context) ([]Version, error) {
 	keys := *r.keys.Load()
 	versions := make([]Version, 0, len(keys))
@@ -171,12 +167,11 @@ func (r *Ring) Peppers(ctx context.Context) ([]Version, error) {
 	return versions, nil
 }
 
-// RotatePepper adds a pepper to the file, under which tokens are hashed from now on,
-// and returns its version. Older tokens go on working and are hashed anew at their
-// next use; [Ring.Peppers] shows when an older pepper is not needed any more. Other
-// processes on the store read their file again when they meet a token under the new
-// pepper, and cannot verify it until the file holds it. The error is a
-// [*domain.InvalidError] if the peppers are not in a file.
+// RotatePepper adds a pepper to the file, hashes new tokens under it, and returns its
+// version. Older tokens keep working and are rehashed at their next use; [Ring.Peppers]
+// shows when an older pepper is no longer needed. Other processes reread their file when
+// they meet a token under the new pepper. The error is a [*domain.InvalidError] if the
+// peppers are not in a file.
 func (r *Ring) RotatePepper(ctx context.Context) (version int64, err error) {
 	if r.source.File == "" || r.source.Text != "" {
 		return 0, &domain.InvalidError{Field: "pepper", Problem: "is not in a file that could be extended: append a line with the next version where you keep it, and start again"}

@@ -12,26 +12,23 @@ import (
 )
 
 const (
-	// verifiedRecords bounds how many credentials a node remembers, which are
-	// the ones that were used last. A record takes about a kilobyte.
+	// verifiedRecords bounds the cache, about a kilobyte a credential.
 	verifiedRecords = 10_000
 
-	// hearingLasts is how long after a node last read the epoch it believes what
-	// it remembers. A change must count on all nodes within a second.
+	// hearingLasts is how long the cache is trusted after the epoch was last read. A
+	// change must count on all nodes within a second.
 	hearingLasts = 700 * time.Millisecond
 )
 
-// cache remembers credentials that were accepted, where asking the
-// database is a journey over the network. It answers only while it is known
-// that nothing has changed: not while this node itself is changing something,
-// and not when changes by other nodes could go unheard. The nil cache remembers
-// nothing.
+// cache remembers accepted credentials, where the database is across a network. It
+// answers only while nothing can have changed: not during a change of this node's, and
+// not while changes of other nodes could go unheard. A nil cache remembers nothing.
 type cache struct {
 	mu      sync.Mutex
 	records *simplelru.LRU[string, *domain.Record]
 
-	// generation counts how often all was forgotten. What was read before is not
-	// taken in afterwards: it may have been read before the change as well.
+	// generation counts how often all was forgotten. Records read before that are not
+	// added any more.
 	generation uint64
 	changing   map[*sql.Tx]struct{}
 
@@ -47,8 +44,7 @@ func newCache() (*cache, error) {
 	return &cache{records: records, changing: map[*sql.Tx]struct{}{}}, nil
 }
 
-// get returns what is remembered under a digest. If that is nothing, generation
-// is what add wants to hear.
+// get returns the record under a digest, and the generation for add if there is none.
 func (c *cache) get(digest string) (record *domain.Record, generation uint64) {
 	if c == nil {
 		return nil, 0
@@ -62,7 +58,7 @@ func (c *cache) get(digest string) (record *domain.Record, generation uint64) {
 	return record, c.generation
 }
 
-// add remembers what was read since get returned generation.
+// add remembers a record that was read since get returned generation.
 func (c *cache) add(digest string, record *domain.Record, generation uint64) {
 	if c == nil {
 		return
@@ -74,9 +70,8 @@ func (c *cache) add(digest string, record *domain.Record, generation uint64) {
 	}
 }
 
-// hold keeps the cache from answering until release is called for the same
-// transaction. It begins before the commit: otherwise one request could read
-// the change and a later one still be answered from memory.
+// hold suspends the cache until release is called for the same transaction. It must come
+// before the commit: otherwise a later request could get an older answer.
 func (c *cache) hold(tx *sql.Tx) {
 	if c == nil {
 		return
@@ -107,9 +102,8 @@ func (c *cache) heardOfChange() {
 	c.forget()
 }
 
-// heardEpoch lets the cache answer for some time after the epoch was read, the
-// reading of which began at asOf. If it is a new one, or if changes may have
-// gone unheard until now, it first forgets everything.
+// heardEpoch trusts the cache for some time after asOf, when reading the epoch began. It
+// forgets everything if the epoch is new, or if changes may have gone unheard.
 func (c *cache) heardEpoch(epoch int64, asOf time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,7 +113,7 @@ func (c *cache) heardEpoch(epoch int64, asOf time.Time) {
 	c.epoch, c.hearing = epoch, asOf.Add(hearingLasts)
 }
 
-// deaf keeps the cache from answering until an epoch is heard again.
+// deaf suspends the cache until the next epoch is heard.
 func (c *cache) deaf() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

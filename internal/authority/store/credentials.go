@@ -101,8 +101,7 @@ func (db *Store) AddSession(ctx context.Context, s domain.Session) error {
 }
 
 func insertSession(ctx context.Context, tx *sql.Tx, s domain.Session) error {
-	// Ended sessions are of no use to anybody, and this is the one moment at which
-	// they would pile up.
+	// Ended sessions would pile up otherwise.
 	if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= $1`, toMicros(s.CreatedAt)); err != nil {
 		return fmt.Errorf("remove ended sessions: %w", err)
 	}
@@ -195,8 +194,7 @@ func (db *Store) UseLink(ctx context.Context, digests []string, s domain.Session
 	})
 }
 
-// digestList returns digests as the arguments of a statement, the list of their
-// placeholders, and the placeholder that comes after it.
+// digestList returns digests as arguments, their placeholders, and the next placeholder.
 func digestList(digests []string) (list, next string, args []any) {
 	for _, digest := range digests {
 		args = append(args, digest)
@@ -213,22 +211,15 @@ func placeholders(n int) string {
 }
 
 // Peppers implements [pepper.Store].
-func (db *Store) Peppers(ctx context.Context) (_ map[int64]string, err error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT version, proof FROM peppers`)
-	if err != nil {
-		return nil, fmt.Errorf("read the pepper versions: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
+func (db *Store) Peppers(ctx context.Context) (map[int64]string, error) {
 	known := map[int64]string{}
-	for rows.Next() {
-		var version int64
+	_, err := collect(ctx, db.read, "read the pepper versions", func(rows *sql.Rows) (version int64, err error) {
 		var proof string
-		if err := rows.Scan(&version, &proof); err != nil {
-			return nil, fmt.Errorf("read the pepper versions: %w", err)
-		}
+		err = rows.Scan(&version, &proof)
 		known[version] = proof
-	}
-	return known, rows.Err()
+		return version, err
+	}, `SELECT version, proof FROM peppers`)
+	return known, err
 }
 
 // NewestPepper implements [pepper.Store].

@@ -15,8 +15,7 @@ import (
 // seedPast is how far back invented tokens go.
 const seedPast = 2 * 365 * 24 * time.Hour
 
-// invention draws realistic users and tokens. None of it is secret: nobody has the
-// values of the digests.
+// invention draws realistic users and tokens. Nobody has the values of the digests.
 type invention struct{ source *mathrand.ChaCha8 }
 
 func newInvention() *invention {
@@ -25,13 +24,12 @@ func newInvention() *invention {
 	return &invention{mathrand.NewChaCha8(seed)} //nolint:forbidigo // no secret and no id is drawn from it
 }
 
-// share is a number from 0 up to 1.
+// share returns a number in [0, 1).
 func (i *invention) share() float64 { return float64(i.source.Uint64()>>11) / (1 << 53) }
 
 func (i *invention) below(n int) int { return int(i.share() * float64(n)) }
 
-// between is a time from one to another, the later the likelier where lateness
-// is above 1.
+// between returns a time between two, with a lateness above 1 rather a late one.
 func (i *invention) between(from, to time.Time, lateness float64) time.Time {
 	return from.Add(time.Duration(float64(to.Sub(from)) * math.Pow(i.share(), 1/lateness))).Truncate(time.Microsecond)
 }
@@ -55,8 +53,7 @@ type inventedPerson struct {
 	status                     domain.UserStatus
 }
 
-// person draws the nth user. The address holds n and leads nowhere (RFC 2606,
-// section 3).
+// person draws the nth user, whose address leads nowhere (RFC 2606, section 3).
 func (i *invention) person(n int) inventedPerson {
 	p := inventedPerson{firstName: choice(i, inventedFirstNames), lastName: choice(i, inventedLastNames), role: domain.RoleMember, status: domain.StatusActive}
 	p.email = fmt.Sprintf("%s.%d@example.com", asciiLower(p.lastName), n)
@@ -83,9 +80,8 @@ func asciiLower(s string) string {
 	}, strings.ToLower(s))
 }
 
-// token draws what a token of the last two years may look like now: most of them
-// younger than a year, three in ten without an end, some revoked, some never
-// used.
+// token draws a token of the last two years: most of them younger than a year, three in
+// ten without an expiry, some revoked, some never used.
 func (i *invention) token(now time.Time) domain.Token {
 	t := domain.Token{Name: choice(i, inventedNames), Prefix: i.prefix(), CreatedAt: i.between(now.Add(-seedPast), now, 1.5)}
 	end := now

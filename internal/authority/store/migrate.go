@@ -12,8 +12,7 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrate brings the schema up to date. It refuses a schema from the future:
-// an older program that wrote into it could undo what the newer one relies on.
+// migrate updates the schema. It refuses one of a newer version, which writing could break.
 func migrate(ctx context.Context, db *Store) error {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {

@@ -13,18 +13,17 @@ import (
 )
 
 const (
-	// The epoch is read again this long after the last time, whether or not a
-	// notification came: those get lost in a pooler that shares connections.
+	// The epoch is also polled, since poolers can lose notifications.
 	epochInterval = 250 * time.Millisecond
 	epochTimeout  = 400 * time.Millisecond
 
-	// A node that cannot hear tries again, at first at once.
+	// Delay before a node listens again.
 	listenPause    = 50 * time.Millisecond
 	listenPauseMax = 2 * time.Second
 )
 
-// nodeWatch hears of changes that other nodes make, over a connection of its
-// own, and has the cache forget. While it cannot, the cache does not answer.
+// nodeWatch listens for changes by other nodes on a connection of its own, and
+// invalidates the cache. The cache is suspended while it cannot.
 type nodeWatch struct {
 	config *pgx.ConnConfig
 	cache  *cache
@@ -73,8 +72,7 @@ func (w *nodeWatch) run(ctx context.Context) {
 	}
 }
 
-// listen hears of changes until it cannot any more, and calls hearing each time
-// that it has made sure that it can.
+// listen handles changes until it fails, and calls hearing when it knows that it works.
 func (w *nodeWatch) listen(ctx context.Context, hearing func()) (err error) {
 	conn, err := w.connect(ctx)
 	if err != nil {
@@ -130,10 +128,8 @@ func (w *nodeWatch) readEpoch(ctx context.Context, conn *pgx.Conn) error {
 // verificationChannel is where PostgreSQL notifies nodes of a new epoch.
 const verificationChannel = "kenbun_verification"
 
-// bumpEpoch belongs into every change after which a credential that was
-// accepted before may have to be refused or to act as less: it has all nodes
-// forget whom they remember. It comes last in its transaction, since all such
-// changes wait for each other from here on.
+// bumpEpoch must be part of every change that can make an accepted credential invalid or
+// weaker. It comes last in its transaction, since it serializes such changes.
 func (db *Store) bumpEpoch(ctx context.Context, tx *sql.Tx) error {
 	db.cache.hold(tx)
 	if _, err := tx.ExecContext(ctx, `UPDATE verification_epoch SET epoch = epoch + 1 WHERE id = 1`); err != nil {

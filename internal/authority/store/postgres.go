@@ -20,19 +20,18 @@ import (
 )
 
 const (
-	// Reads have connections of their own, so that changes which wait for one
-	// another keep nobody from being verified.
+	// Reads have connections of their own, so that changes waiting for one another do
+	// not block verification.
 	postgresReaders = 8
 	postgresWriters = 8
 
 	postgresConnectTimeout = 5 * time.Second
 
-	// postgresLife has connections move on to another server behind a name in
-	// time, after a failover or behind a balancer.
+	// postgresLife moves connections to another server behind the name in time, such
+	// as after a failover.
 	postgresLife = 30 * time.Minute
 
-	// migrationLock is the key of the advisory lock under which a node brings
-	// the schema up to date: "kenbun" in ASCII.
+	// migrationLock is the key of the advisory lock for migrations: "kenbun" in ASCII.
 	migrationLock = 0x6b656e62756e
 )
 
@@ -40,13 +39,13 @@ const (
 var postgresParameters = map[string]string{
 	"application_name": "kenbun-mcp authority",
 	"lock_timeout":     "5s",
-	// A node that stops in the middle of a change must not keep the locks.
+	// A node that stalls in a change must not keep its locks.
 	"statement_timeout":                   "15s",
 	"idle_in_transaction_session_timeout": "30s",
 }
 
-// parsePostgres reads an address. Its errors repeat nothing of it, since it may
-// hold a password.
+// parsePostgres reads an address. Its errors do not repeat it, since it may hold a
+// password.
 func parsePostgres(address string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
@@ -86,8 +85,8 @@ func openPostgres(ctx context.Context, config *pgx.ConnConfig) (*Store, error) {
 	return db, nil
 }
 
-// lockPostgres keeps other nodes from opening the database at the same time.
-// The lock ends with the connection, however this process ends.
+// lockPostgres keeps other nodes from opening the database. The lock ends with the
+// connection, even if the process is killed.
 func lockPostgres(ctx context.Context, config *pgx.ConnConfig) (unlock func() error, err error) {
 	patient := config.Copy()
 	patient.RuntimeParams["lock_timeout"] = "60s"
@@ -96,7 +95,7 @@ func lockPostgres(ctx context.Context, config *pgx.ConnConfig) (unlock func() er
 	if err != nil {
 		return nil, fmt.Errorf("reach the PostgreSQL database: %w", err)
 	}
-	// The connection may be used until the lock is released, long after ctx.
+	// The lock outlives ctx.
 	unlock = func() error { return conn.Close(context.WithoutCancel(ctx)) }
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 		return nil, errors.Join(fmt.Errorf("wait for other nodes to open the database: %w", err), unlock())
@@ -104,8 +103,7 @@ func lockPostgres(ctx context.Context, config *pgx.ConnConfig) (unlock func() er
 	return unlock, nil
 }
 
-// postgresFault classifies an error. The codes are those of
-// PostgreSQL's documentation, Appendix A.
+// postgresFault classifies an error by PostgreSQL's error codes (Appendix A).
 func postgresFault(err error) fault {
 	var answered *pgconn.PgError
 	if errors.As(err, &answered) {

@@ -11,8 +11,7 @@ import (
 	sqlitelib "modernc.org/sqlite/lib"
 )
 
-// storeProblem is a database that cannot be opened, in words for the operator.
-// Those of the libraries are in its cause.
+// storeProblem says to the operator why a database cannot be opened.
 type storeProblem struct {
 	text  string
 	cause error
@@ -21,8 +20,7 @@ type storeProblem struct {
 func (e *storeProblem) Error() string { return e.text }
 func (e *storeProblem) Unwrap() error { return e.cause }
 
-// postgresProblems are what a PostgreSQL server refuses, by the codes of its
-// documentation, Appendix A.
+// postgresProblems are refusals by PostgreSQL's error codes (Appendix A).
 var postgresProblems = map[string]string{
 	"28P01": refusedPostgresUser,
 	"28000": refusedPostgresUser,
@@ -36,7 +34,7 @@ var postgresProblems = map[string]string{
 
 const refusedPostgresUser = "it refuses the user name or password of the store"
 
-// postgresProblem words err, if it is known what it means.
+// postgresProblem explains err, if its meaning is known.
 func postgresProblem(err error) error {
 	var answered *pgconn.PgError
 	var connecting *pgconn.ConnectError
@@ -66,7 +64,7 @@ func postgresProblem(err error) error {
 	return &storeProblem{"the PostgreSQL database cannot be used: " + why, err}
 }
 
-// sqliteProblem words err, if it is known what it means.
+// sqliteProblem explains err, if its meaning is known.
 func sqliteProblem(path string, err error) error {
 	var e *sqlite.Error
 	switch {

@@ -3,25 +3,23 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 )
 
-// DefaultKeepDead is how long tokens are kept that do not work any more.
+// DefaultKeepDead is how long revoked and expired tokens are kept.
 const DefaultKeepDead = 90 * 24 * time.Hour
 
 const (
 	forgetInterval = time.Hour
-	// forgetBatch is how many tokens one transaction removes, so that none is long.
+	// forgetBatch bounds the tokens that one transaction removes.
 	forgetBatch   = 200
 	forgetTimeout = 30 * time.Second
 )
 
-// Retention removes tokens that were revoked or expired long ago, with all that is
-// kept of their use. Several nodes on one database may do so at once. The nil value
-// keeps everything.
+// Retention removes tokens that were revoked or expired long ago, with their uses.
+// Several nodes may do so at once. A nil Retention keeps everything.
 type Retention struct {
 	db   *Store
 	log  *slog.Logger
@@ -32,8 +30,8 @@ type Retention struct {
 	done chan struct{}
 }
 
-// StartRetention removes tokens in the background, keep after they stopped working,
-// until Close. It returns nil if keep is 0.
+// StartRetention removes tokens in the background, keep after they stopped working, until
+// Close. It returns nil if keep is 0.
 func StartRetention(db *Store, keep time.Duration, now func() time.Time, log *slog.Logger) *Retention {
 	if keep == 0 {
 		return nil
@@ -62,9 +60,8 @@ func (f *Retention) run(ctx context.Context) {
 	}
 }
 
-// RemoveDead removes the tokens that stopped working before a time, and returns how
-// many there were. A token stays as long as one that was made with it, so that their
-// line can be shown.
+// RemoveDead removes the tokens that stopped working before a time, and returns how many
+// there were. A token stays as long as one that was made with it.
 func (db *Store) RemoveDead(ctx context.Context, before time.Time) (removed int, err error) {
 	for {
 		n, err := db.removeBatch(ctx, before)
@@ -75,8 +72,7 @@ func (db *Store) RemoveDead(ctx context.Context, before time.Time) (removed int,
 	}
 }
 
-// longDead are tokens that stopped working before $1 and that no token was made
-// with.
+// longDead selects tokens that stopped working before $1 and made no other token.
 const longDead = `
 	(revoked_at < $1 OR revoked_at IS NULL AND expires_at < $1)
 	AND NOT EXISTS (SELECT 1 FROM tokens child WHERE child.parent_id = tokens.id)`
@@ -88,7 +84,14 @@ func (db *Store) removeBatch(ctx context.Context, before time.Time) (int, error)
 	err := db.change(ctx, func(tx *sql.Tx) error {
 		var err error
 		// An expired token can be extended until the row is locked.
-		ids, err = lockLongDead(ctx, tx, before)
+		ids, err = collect(ctx, tx, "look for old tokens", func(rows *sql.Rows) (any, error) {
+			var id string
+			err := rows.Scan(&id)
+			return id, err
+		}, `
+			UPDATE tokens SET name = name
+			WHERE id IN (SELECT id FROM tokens WHERE `+longDead+` LIMIT $2) AND `+longDead+`
+			RETURNING id`, toMicros(before), forgetBatch)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -107,25 +110,6 @@ func (db *Store) removeBatch(ctx context.Context, before time.Time) (int, error)
 		return 0, err
 	}
 	return len(ids), nil
-}
-
-func lockLongDead(ctx context.Context, tx *sql.Tx, before time.Time) (ids []any, err error) {
-	rows, err := tx.QueryContext(ctx, `
-		UPDATE tokens SET name = name
-		WHERE id IN (SELECT id FROM tokens WHERE `+longDead+` LIMIT $2) AND `+longDead+`
-		RETURNING id`, toMicros(before), forgetBatch)
-	if err != nil {
-		return nil, fmt.Errorf("look for old tokens: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("look for old tokens: %w", err)
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
 }
 
 // Close ends the work, also in the middle of it.

@@ -13,17 +13,15 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-// ErrNotEmpty means that a store has users already, among whom invented ones
-// would stand.
+// ErrNotEmpty indicates that a store has users already.
 var ErrNotEmpty = errors.New("the store already has users, and the invented ones would be added among them")
 
 const (
 	maxSeedTokens = 20_000_000
 	maxSeedUsers  = 1_000_000
 
-	// seedBatch is how many rows one statement stores. SQLite looks for each
-	// parameter of the form $1 among all before it, so that larger ones are
-	// slower.
+	// seedBatch is the number of rows a statement. SQLite looks up each $1-style
+	// parameter among all before it, so that larger ones are slower.
 	seedBatch = 10
 
 	// seedTransaction is how many tokens are committed together.
@@ -33,11 +31,11 @@ const (
 	seedOrganization = 250
 )
 
-// SeedConfig says what [Store.Seed] invents.
+// SeedConfig configures [Store.Seed].
 type SeedConfig struct {
 	Users  int // 1 to 1,000,000
 	Tokens int // 0 to 20,000,000, whatever the limit of tokens a user is
-	// Add has them put beside the users that are there.
+	// Add allows a store with users.
 	Add bool
 }
 
@@ -50,16 +48,13 @@ type Seeded struct {
 	Expired       int           `json:"expired"`
 	Revoked       int           `json:"revoked"`
 	Took          time.Duration `json:"-"`
-	// Emails are the addresses of the user with the most tokens, of one in the
-	// middle, and of the one with the fewest.
+	// Emails are the users with the most, the median and the fewest tokens.
 	Emails []string `json:"emails"`
 }
 
-// Seed fills a store with invented users and tokens, for measurements and for
-// looking at. Nobody has the tokens' values: to act as one of the users, issue
-// a session or a token. It returns [ErrNotEmpty] if the store has users and
-// cfg.Add is false, and an [*InvalidError] for numbers beyond the bounds. What
-// was stored before a failure stays.
+// Seed adds invented users and tokens to a store. Nobody has the tokens' values. The error
+// is [ErrNotEmpty] if the store has users and cfg.Add is false, or an [*InvalidError].
+// What was stored before a failure stays.
 func (db *Store) Seed(ctx context.Context, cfg SeedConfig, pepperVersion int64, now time.Time) (Seeded, error) {
 	if cfg.Users < 1 || cfg.Users > maxSeedUsers {
 		return Seeded{}, &domain.InvalidError{Field: "users", Problem: fmt.Sprintf("must be 1 to %d", maxSeedUsers)}
@@ -144,8 +139,8 @@ func (s *seeder) users(ctx context.Context) error {
 	return nil
 }
 
-// tokens gives the first users the most: with 50,000 users and a million tokens
-// about a hundred, and the last of them sixteen.
+// tokens gives the first users the most: of a million tokens for 50,000 users, from about
+// a hundred down to sixteen.
 func (s *seeder) tokens(ctx context.Context) error {
 	const unevenness = 1 / 1.2
 	upTo := func(user int) int {

@@ -16,17 +16,15 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
-// sqliteReaders bounds the connections that verify and list at the same time.
-// Readers of a write-ahead log do not wait for each other or for the writer.
+// sqliteReaders bounds concurrent readers, which in WAL mode wait for nobody.
 const sqliteReaders = 8
 
-// sqliteBusyMilliseconds is how long a statement waits for another process to
-// release its lock.
+// sqliteBusyMilliseconds is how long a statement waits for another process's lock.
 const sqliteBusyMilliseconds = 5000
 
 func openSQLiteFile(ctx context.Context, path string) (*Store, error) {
-	// SQLite would make the file readable by everybody. It gives the log and the shared
-	// memory beside the file the permissions of the file.
+	// SQLite would make the file readable by everybody. Its log and shared memory get
+	// the permissions of the file.
 	if err := privatefile.Create(path); err != nil {
 		return nil, err
 	}
@@ -36,8 +34,7 @@ func openSQLiteFile(ctx context.Context, path string) (*Store, error) {
 	}
 	write, err := openSQLite(ctx, sqliteURI(absolute,
 		"journal_mode(WAL)",
-		// An answer must survive a loss of power, above all the one that says
-		// that a token is revoked; NORMAL would not sync the log at commit.
+		// Answers must survive a power loss; NORMAL would not sync the log at commit.
 		"synchronous(FULL)",
 		"secure_delete(1)",
 	), 1)
@@ -55,8 +52,7 @@ func openSQLiteFile(ctx context.Context, path string) (*Store, error) {
 	}, nil
 }
 
-// openSQLiteMemory opens a database that lives in one connection and goes with
-// it, so that both pools are that connection.
+// openSQLiteMemory opens a database that lives in one connection, which serves both pools.
 func openSQLiteMemory(ctx context.Context) (*Store, error) {
 	only, err := openSQLite(ctx, "file::memory:?_pragma=foreign_keys(1)", 1)
 	if err != nil {
@@ -80,8 +76,7 @@ func openSQLite(ctx context.Context, uri string, connections int) (*sql.DB, erro
 	return db, nil
 }
 
-// sqliteURI names a file in the form of https://www.sqlite.org/uri.html, in
-// which any character of a path can be written.
+// sqliteURI returns a file name as https://www.sqlite.org/uri.html defines it.
 func sqliteURI(absolute string, pragmas ...string) string {
 	path := filepath.ToSlash(absolute)
 	if !strings.HasPrefix(path, "/") { // C:/folder/file
@@ -97,14 +92,13 @@ func sqliteURI(absolute string, pragmas ...string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
-// sqliteFault knows of waiting, for a lock or for the one connection that writes,
-// and of a disk without room: a file does not go away by itself.
+// sqliteFault recognizes waits for a lock or a connection, and a full disk.
 func sqliteFault(err error) fault {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return faultBusy
 	}
 	var e *sqlite.Error
-	// The low byte is the primary result code, the rest tells kinds of it apart.
+	// The low byte is the primary result code.
 	if !errors.As(err, &e) {
 		return faultOther
 	}

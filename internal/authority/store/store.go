@@ -1,5 +1,4 @@
-// Package store keeps users, tokens and sessions in SQLite or PostgreSQL. Several
-// nodes may share a PostgreSQL database.
+// Package store keeps users, tokens and sessions in SQLite or PostgreSQL.
 package store
 
 import (
@@ -18,9 +17,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 )
 
-// Store implements what package domain and others need of a store: two pools of
-// connections, and what SQL itself does not say. Statements keep to what SQLite and
-// PostgreSQL both understand.
+// Store is a database with two pools of connections. Statements are in the SQL that SQLite
+// and PostgreSQL share.
 type Store struct {
 	read  *sql.DB
 	write *sql.DB
@@ -28,16 +26,13 @@ type Store struct {
 	dialect goose.Dialect
 	faultOf func(error) fault
 
-	// announce is a statement that notifies other nodes of a new epoch when its
-	// transaction is committed, where the database can.
+	// announce is the statement, if any, that notifies other nodes at the commit.
 	announce string
 
-	// prepareBulk is a statement that the connection for changes needs before very
-	// many rows; empty if none.
+	// prepareBulk is the statement, if any, to run before inserting very many rows.
 	prepareBulk string
 
-	// nodes is how to reach a database that several nodes share; nil if there are no
-	// others but processes on the same file.
+	// nodes is how to reach a database that nodes share; nil for a file or memory.
 	nodes *pgx.ConnConfig
 	watch *nodeWatch // nil unless there are nodes
 
@@ -68,7 +63,7 @@ type Location struct {
 // IsShared reports whether several nodes may use the store, as with PostgreSQL.
 func (l Location) IsShared() bool { return l.postgres != nil }
 
-// ParseLocation reads "memory", which is also meant by "", "sqlite:PATH", or
+// ParseLocation reads "memory" (the default), "sqlite:PATH", or
 // "postgres://USER@HOST:PORT/DATABASE". The error is a [*domain.InvalidError], which
 // repeats no password.
 func ParseLocation(text string) (Location, error) {
@@ -89,8 +84,8 @@ func ParseLocation(text string) (Location, error) {
 	}
 }
 
-// Open opens a store, brings its schema up to date and calls prepare, while other
-// processes that open it wait. ctx limits the opening alone.
+// Open opens a store, migrates its schema and calls prepare, while other processes that open
+// it wait. ctx limits the opening alone.
 func Open(ctx context.Context, at Location, log *slog.Logger, prepare func(*Store) error) (*Store, error) {
 	switch {
 	case at.postgres != nil:
@@ -102,8 +97,7 @@ func Open(ctx context.Context, at Location, log *slog.Logger, prepare func(*Stor
 		if err := privatefile.MakeFolderOf(at.Path); err != nil {
 			return nil, err
 		}
-		// Two processes that open a new file together would both migrate it and would
-		// each make a pepper, one of which would be lost.
+		// Two processes that open a new file would both migrate it and each make a pepper.
 		s, err := openLocked(ctx, prepare, log,
 			func() (func() error, error) { return privatefile.Lock(ctx, at.Path) },
 			func() (*Store, error) { return openSQLiteFile(ctx, at.Path) })
@@ -152,8 +146,7 @@ func (db *Store) Close() error {
 		}
 	}
 	errs = append(errs, db.read.Close())
-	// The writer goes last: it is the one that may move the write-ahead log into the
-	// database file and remove it.
+	// The writer goes last: it may move the write-ahead log into the database file.
 	if db.write != db.read {
 		errs = append(errs, db.write.Close())
 	}
@@ -171,10 +164,9 @@ const (
 	changePause = 10 * time.Millisecond
 )
 
-// change runs do in a transaction and commits it if do succeeds. Where the
-// database undoes it for the sake of another, do runs again from the beginning.
-// It returns errStoreBusy, errStoreGone or ErrTakesNothing if surely nothing
-// was changed, and domain.ErrOutcomeUnknown if that cannot be said.
+// change runs do in a transaction and commits it if do succeeds. It runs do again where the
+// database undid it for the sake of another. The error is errStoreBusy, errStoreGone or
+// ErrTakesNothing if surely nothing changed, and domain.ErrOutcomeUnknown if not.
 func (db *Store) change(ctx context.Context, do func(tx *sql.Tx) error) error {
 	var err error
 	for try := range changeTries {
@@ -224,23 +216,19 @@ func (db *Store) changeOnce(ctx context.Context, do func(tx *sql.Tx) error) erro
 	return fmt.Errorf("commit: %w", err)
 }
 
-// Unavailable reports whether an operation changed nothing because the database was
-// away, so that it may be tried again.
+// Unavailable reports whether an operation changed nothing because the store was away.
 func (db *Store) Unavailable(err error) bool {
 	return !errors.Is(err, domain.ErrOutcomeUnknown) && db.faultOf(err) != faultOther
 }
 
 var (
-	// errStoreBusy indicates that a change was not made, because the store was
-	// locked for longer than we wait.
+	// errStoreBusy indicates that a change was not made because of a lock.
 	errStoreBusy = errors.New("the store is busy: try again in a moment")
 
-	// errStoreGone indicates that a change was not made, because the store cannot
-	// be reached.
+	// errStoreGone indicates that a change was not made because the store is away.
 	errStoreGone = errors.New("the store cannot be reached: try again in a moment")
 
-	// ErrTakesNothing indicates that a change was not made, because the store
-	// has no room for it or may not be written to.
+	// ErrTakesNothing indicates that the store has no room, or may not be written to.
 	ErrTakesNothing = errors.New("the store accepts no changes: check that its disk has room and that it is writable")
 )
 
@@ -254,8 +242,8 @@ func (db *Store) Change(ctx context.Context, do func(tx domain.Tx) error) error 
 	return db.change(ctx, func(tx *sql.Tx) error { return do(&transaction{db, tx}) })
 }
 
-// changeOne runs a statement in a transaction of its own that changes who may do
-// what, and returns absent if it changed no row.
+// changeOne runs, in its own transaction, a statement that changes permissions of a user. It
+// returns absent if no row changed.
 func (db *Store) changeOne(ctx context.Context, what string, absent error, statement string, args ...any) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
 		if err := execOne(ctx, tx, what, absent, statement, args...); err != nil {
@@ -279,8 +267,29 @@ func execOne(ctx context.Context, tx *sql.Tx, what string, absent error, stateme
 	return nil
 }
 
-// Times are stored as microseconds since 1970 in UTC: both databases order
-// them alike and neither applies a time zone.
+// collect runs a query and returns what scan reads of each row. The slice is never nil.
+func collect[T any](
+	ctx context.Context, in interface {
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	}, what string, scan func(*sql.Rows) (T, error), query string, args ...any,
+) (_ []T, err error) {
+	rows, err := in.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	all := []T{}
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// Times are microseconds since 1970 in UTC, which both databases order alike.
 func toMicros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }

@@ -14,7 +14,7 @@ const selectTokens = `
 	SELECT id, org_id, name, prefix, created_at, last_used_at, valid_from, expires_at, revoked_at, permissions, parent_id, renewable_until FROM tokens`
 
 // scanToken reads a row of selectTokens.
-func scanToken(row interface{ Scan(dest ...any) error }) (domain.Token, error) {
+func scanToken[R interface{ Scan(dest ...any) error }](row R) (domain.Token, error) {
 	var t domain.Token
 	var created int64
 	var lastUsed, validFrom, expires, revoked, renewable sql.NullInt64
@@ -36,21 +36,9 @@ func optionalPermissions(set domain.PermissionSet) sql.NullString {
 }
 
 // Tokens implements [domain.TokenStore].
-func (db *Store) Tokens(ctx context.Context, userID string) (_ []domain.Token, err error) {
-	rows, err := db.read.QueryContext(ctx, selectTokens+` WHERE user_id = $1 ORDER BY created_at DESC, id`, userID)
-	if err != nil {
-		return nil, fmt.Errorf("read the tokens: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var tokens []domain.Token
-	for rows.Next() {
-		t, err := scanToken(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read the tokens: %w", err)
-		}
-		tokens = append(tokens, t)
-	}
-	return tokens, rows.Err()
+func (db *Store) Tokens(ctx context.Context, userID string) ([]domain.Token, error) {
+	return collect(ctx, db.read, "read the tokens", scanToken[*sql.Rows],
+		selectTokens+` WHERE user_id = $1 ORDER BY created_at DESC, id`, userID)
 }
 
 // Revoke implements [domain.TokenStore].
@@ -59,8 +47,7 @@ func (db *Store) Revoke(ctx context.Context, userID, id string, at time.Time) er
 		UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL`, toMicros(at), id, userID)
 }
 
-// line is a token of a user's, $1 and $2, and all that were made with it, directly or
-// not.
+// line selects a user's token, $1 and $2, and all that were made with it.
 const line = `
 	WITH RECURSIVE line (id) AS (
 		SELECT id FROM tokens WHERE id = $1 AND user_id = $2
@@ -160,7 +147,7 @@ func (t *transaction) Token(ctx context.Context, userID, id string) (domain.Toke
 }
 
 func (t *transaction) UpdateToken(ctx context.Context, changed domain.Token) error {
-	// A revocation does not wait for the lock on the user, and must win.
+	// A revocation does not wait for the user's lock, and must win.
 	err := execOne(ctx, t.tx, "change the token", domain.ErrTokenRevoked, `
 		UPDATE tokens SET name = $1, valid_from = $2, expires_at = $3, permissions = $4, renewable_until = $5
 		WHERE id = $6 AND revoked_at IS NULL`,

@@ -49,24 +49,14 @@ func (db *Store) User(ctx context.Context, user string) ([]domain.User, error) {
 	return db.queryUsers(ctx, selectUsers+` WHERE u.email_key = $1 OR u.id = $2 ORDER BY m.created_at, m.id`, domain.LookupKey(user), user)
 }
 
-func (db *Store) queryUsers(ctx context.Context, query string, args ...any) (_ []domain.User, err error) {
-	rows, err := db.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read the users: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	users := []domain.User{}
-	for rows.Next() {
-		var u domain.User
+func (db *Store) queryUsers(ctx context.Context, query string, args ...any) ([]domain.User, error) {
+	return collect(ctx, db.read, "read the users", func(rows *sql.Rows) (u domain.User, err error) {
 		var created int64
-		if err := rows.Scan(&u.ID, &u.Email, &u.FirstName, &u.LastName, &u.Status, &u.Verified, &created,
-			&u.Role, &u.Organization, &u.OrgID, &u.MemberID); err != nil {
-			return nil, fmt.Errorf("read the users: %w", err)
-		}
+		err = rows.Scan(&u.ID, &u.Email, &u.FirstName, &u.LastName, &u.Status, &u.Verified, &created,
+			&u.Role, &u.Organization, &u.OrgID, &u.MemberID)
 		u.CreatedAt = fromMicros(created)
-		users = append(users, u)
-	}
-	return users, rows.Err()
+		return u, err
+	}, query, args...)
 }
 
 // SetRole implements [domain.UserStore].
@@ -127,8 +117,8 @@ func findUserID(ctx context.Context, tx *sql.Tx, user string) (string, error) {
 	return id, nil
 }
 
-// ensureOrganization returns the id and the name of an organization, and makes it with
-// its first unit if it is missing.
+// ensureOrganization returns an organization's id and name, and makes it with a unit if
+// missing.
 func ensureOrganization(ctx context.Context, tx *sql.Tx, name string, now time.Time) (id, storedName string, err error) {
 	added, err := tx.ExecContext(ctx, `
 		INSERT INTO organizations (id, name, name_key, created_at) VALUES ($1, $2, $3, $4)
@@ -186,23 +176,12 @@ func insertUnit(ctx context.Context, tx *sql.Tx, u domain.Unit, now time.Time) e
 }
 
 // Units implements [domain.UserStore].
-func (db *Store) Units(ctx context.Context, orgID string) (_ []domain.Unit, err error) {
-	rows, err := db.read.QueryContext(ctx, `
+func (db *Store) Units(ctx context.Context, orgID string) ([]domain.Unit, error) {
+	return collect(ctx, db.read, "read the units", func(rows *sql.Rows) (u domain.Unit, err error) {
+		return u, rows.Scan(&u.ID, &u.OrgID, &u.Name, &u.Slug, &u.ExternalRef, &u.IsDefault)
+	}, `
 		SELECT id, org_id, name, slug, external_ref, is_default FROM units
 		WHERE org_id = $1 ORDER BY is_default DESC, slug`, orgID)
-	if err != nil {
-		return nil, fmt.Errorf("read the units: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var units []domain.Unit
-	for rows.Next() {
-		var u domain.Unit
-		if err := rows.Scan(&u.ID, &u.OrgID, &u.Name, &u.Slug, &u.ExternalRef, &u.IsDefault); err != nil {
-			return nil, fmt.Errorf("read the units: %w", err)
-		}
-		units = append(units, u)
-	}
-	return units, rows.Err()
 }
 
 // ActiveUnit implements [domain.UserStore].

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,15 +12,14 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-// usesInsert is how many uses one statement stores. SQLite looks for each parameter of
-// the form $1 among all before it, so that a statement for a whole batch costs many
-// times as much.
+// usesInsert is the number of uses a statement. SQLite looks up each $1-style parameter among
+// all before it, so that larger statements are slower.
 const usesInsert = 16
 
 // Uses implements [domain.TokenStore].
-func (db *Store) Uses(ctx context.Context, userID, id string, page, limit int) (_ []domain.Use, total int, err error) {
+func (db *Store) Uses(ctx context.Context, userID, id string, page, limit int) (_ []domain.Use, total int, _ error) {
 	var tokens int
-	err = db.read.QueryRowContext(ctx, `
+	err := db.read.QueryRowContext(ctx, `
 		SELECT (SELECT count(*) FROM tokens WHERE id = $1 AND user_id = $2),
 		       (SELECT count(*) FROM token_uses WHERE token_id = $3)`, id, userID, id).Scan(&tokens, &total)
 	if err != nil {
@@ -30,24 +28,16 @@ func (db *Store) Uses(ctx context.Context, userID, id string, page, limit int) (
 	if tokens == 0 {
 		return nil, 0, domain.ErrTokenNotFound
 	}
-	rows, err := db.read.QueryContext(ctx, `
-		SELECT at, request_id, method, path, status FROM token_uses
-		WHERE token_id = $1 ORDER BY at DESC, request_id DESC LIMIT $2 OFFSET $3`, id, limit, (page-1)*limit)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read the uses of a token: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var uses []domain.Use
-	for rows.Next() {
+	uses, err := collect(ctx, db.read, "read the uses of a token", func(rows *sql.Rows) (domain.Use, error) {
 		u := domain.Use{TokenID: id}
 		var at int64
-		if err := rows.Scan(&at, &u.RequestID, &u.Method, &u.Path, &u.Status); err != nil {
-			return nil, 0, fmt.Errorf("read the uses of a token: %w", err)
-		}
+		err := rows.Scan(&at, &u.RequestID, &u.Method, &u.Path, &u.Status)
 		u.At = fromMicros(at)
-		uses = append(uses, u)
-	}
-	return uses, total, rows.Err()
+		return u, err
+	}, `
+		SELECT at, request_id, method, path, status FROM token_uses
+		WHERE token_id = $1 ORDER BY at DESC, request_id DESC LIMIT $2 OFFSET $3`, id, limit, (page-1)*limit)
+	return uses, total, err
 }
 
 // StoreUses implements [usage.Store].
@@ -84,7 +74,7 @@ func insertUses(ctx context.Context, tx *sql.Tx, batch []domain.Use) error {
 		}
 		rows.WriteString(")")
 	}
-	// A batch whose commit was in doubt comes a second time.
+	// After a commit in doubt, a batch comes a second time.
 	_, err := tx.ExecContext(ctx, `INSERT INTO token_uses (token_id, at, request_id, method, path, status) VALUES `+rows.String()+` ON CONFLICT DO NOTHING`, values...) //nolint:gosec // it is made of placeholders alone
 	if err != nil {
 		return fmt.Errorf("store the uses of tokens: %w", err)
@@ -103,8 +93,8 @@ func (db *Store) RemoveUses(ctx context.Context, before time.Time) error {
 // StoreLastUse implements [usage.Store].
 func (db *Store) StoreLastUse(ctx context.Context, tokenID string, at time.Time, interval time.Duration, rehash *domain.Rehash) error {
 	return db.change(ctx, func(tx *sql.Tx) error {
-		// The condition keeps a second process from writing the same interval again,
-		// and the time from going back.
+		// The condition keeps the time from going back, and other processes from writing the
+		// same interval again.
 		_, err := tx.ExecContext(ctx, `
 			UPDATE tokens SET last_used_at = $1
 			WHERE id = $2 AND (last_used_at IS NULL OR last_used_at <= $3)`, toMicros(at), tokenID, toMicros(at.Add(-interval)))

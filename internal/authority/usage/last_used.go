@@ -1,5 +1,4 @@
-// Package usage records when tokens were used, and for what, away from the requests
-// that use them.
+// Package usage records the uses of tokens, outside of the requests that use them.
 package usage
 
 import (
@@ -13,11 +12,11 @@ import (
 
 // Store keeps the uses of tokens.
 type Store interface {
-	// StoreLastUse stores when a token was used, unless a use less than interval
-	// before is stored already, and moves it to another pepper if rehash is not nil.
+	// StoreLastUse stores when a token was used, unless less than interval after a stored
+	// use, and moves it to another pepper if rehash is not nil.
 	StoreLastUse(ctx context.Context, tokenID string, at time.Time, interval time.Duration, rehash *domain.Rehash) error
-	// StoreUses stores uses, of which some may be stored already, and then removes all
-	// but the newest uses of the tokens to prune.
+	// StoreUses stores uses, of which some may be stored already, and then keeps only the
+	// newest uses of the tokens to prune.
 	StoreUses(ctx context.Context, uses []domain.Use, prune []string, keep int) error
 	// RemoveUses removes the uses before a time.
 	RemoveUses(ctx context.Context, before time.Time) error
@@ -26,18 +25,16 @@ type Store interface {
 }
 
 const (
-	// lastUsedInterval is how exact a token's last use is kept: a write for
-	// each request would make reading as dear as writing.
+	// lastUsedInterval is the precision of a token's last use, which saves writes.
 	lastUsedInterval = time.Minute
 
-	// lastUsedPatience is how long a request waits for its own use to be
-	// stored. Mostly that takes a millisecond, and then a list that follows
-	// shows it; when the store is locked the request goes on without.
+	// lastUsedPatience is how long a request waits for its own use to be stored, usually
+	// a millisecond, so that a list after it shows the use.
 	lastUsedPatience = 50 * time.Millisecond
 
 	lastUsedTimeout = 10 * time.Second
 
-	// closeTimeout bounds how long waiting uses keep a writer from ending.
+	// closeTimeout bounds the storing of waiting uses at the end.
 	closeTimeout = 5 * time.Second
 
 	lastUsedQueue = 256
@@ -50,7 +47,7 @@ type lastUse struct {
 	stored  chan struct{}
 }
 
-// LastUsed stores when tokens were used last, one after the other.
+// LastUsed stores when tokens were last used.
 type LastUsed struct {
 	store Store
 	log   *slog.Logger
@@ -58,8 +55,7 @@ type LastUsed struct {
 	quit  chan struct{}
 	done  chan struct{}
 
-	// Patience is how long a request waits for its own use to be stored. Change it
-	// before the first use only.
+	// Patience is how long a request waits. Change it before the first use only.
 	Patience time.Duration
 
 	storing context.Context // ends what is being stored
@@ -83,8 +79,7 @@ func NewLastUsed(store Store, log *slog.Logger) *LastUsed {
 	return w
 }
 
-// Record implements [domain.LastUse]. It stores a use unless one less than a minute
-// before was stored.
+// Record implements [domain.LastUse].
 func (w *LastUsed) Record(ctx context.Context, token *domain.Record, at time.Time, rehash *domain.Rehash) {
 	if rehash != nil && token.Rehashing.Swap(true) {
 		rehash = nil
@@ -97,7 +92,7 @@ func (w *LastUsed) Record(ctx context.Context, token *domain.Record, at time.Tim
 	if pending == nil {
 		return
 	}
-	// With a cached record, each request would store the same again.
+	// A cached record would have each request store the same again.
 	token.LastUsed.Store(at.UnixMicro())
 	patience := time.NewTimer(w.Patience)
 	defer patience.Stop()
@@ -108,8 +103,8 @@ func (w *LastUsed) Record(ctx context.Context, token *domain.Record, at time.Tim
 	}
 }
 
-// enqueue returns the use that will be stored for the token, or nil if there
-// are too many already: it is made up for by the next request.
+// enqueue returns the use that will be stored for the token, or nil if too many wait;
+// the next request makes up for it.
 func (w *LastUsed) enqueue(u lastUse) *lastUse {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -24,24 +24,22 @@ const (
 	// usageWaiting bounds the uses that wait to be stored.
 	usageWaiting = 8192
 
-	// usageBatch is small, since in memory the requests wait for it.
+	// usageBatch is small, since a memory store blocks requests meanwhile.
 	usageBatch    = 64
 	usageInterval = 500 * time.Millisecond
 	usageTimeout  = 10 * time.Second
 
-	// usagePatience is how long a look at the uses waits for those that are not
-	// stored yet.
+	// usagePatience is how long a reader waits for uses that are not stored yet.
 	usagePatience = 200 * time.Millisecond
 
 	usagePruneInterval = time.Hour
 
-	// usageTokens bounds the tokens for which is counted what was stored since
-	// they were last pruned.
+	// usageTokens bounds the tokens whose uses since the last pruning are counted.
 	usageTokens = 10_000
 )
 
-// Log stores what tokens are used for, in batches. No request waits for it or fails
-// with it: uses that it cannot take in are lost, counted and logged.
+// Log stores the uses of tokens, in batches. No request waits for it or fails with it: uses
+// beyond its bounds are lost, counted and logged.
 type Log struct {
 	store     Store
 	log       *slog.Logger
@@ -63,14 +61,13 @@ type Log struct {
 	waiting int
 	lost    int
 
-	// unpruned counts, for each token, the uses that were stored since its
-	// oldest were removed.
+	// unpruned counts the uses of each token that were stored since it was pruned.
 	unpruned *simplelru.LRU[string, int]
 	failing  bool
 }
 
-// NewLog starts to store uses until Stop. It keeps the newest perToken uses of each
-// token for the time of retention.
+// NewLog stores uses until Stop. It keeps the newest perToken uses of each token for the
+// time of retention.
 func NewLog(store Store, retention time.Duration, perToken int, now func() time.Time, log *slog.Logger) (*Log, error) {
 	unpruned, err := simplelru.NewLRU[string, int](usageTokens, nil)
 	if err != nil {
@@ -89,15 +86,13 @@ func NewLog(store Store, retention time.Duration, perToken int, now func() time.
 	return w, nil
 }
 
-// recentUses are the newest uses of one token, of which there are never more
-// than are kept: what came before those would be removed as soon as it was
-// stored.
+// recentUses are the newest uses of one token, as many as are kept.
 type recentUses struct {
 	uses   []domain.Use
 	oldest int // once there are as many as are kept
 }
 
-// Record takes a use in, or counts it as lost.
+// Record adds a use, or counts it as lost.
 func (w *Log) Record(use domain.Use) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,7 +128,7 @@ func (w *Log) take() []domain.Use {
 	return taken
 }
 
-// Flush waits until the uses that were recorded before are stored, but not for long.
+// Flush waits, not for long, until the uses recorded before are stored.
 func (w *Log) Flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, w.Patience)
 	defer cancel()
@@ -177,8 +172,7 @@ func (w *Log) run() {
 	}
 }
 
-// drain stores what could not be stored before and then what came since, and
-// returns what could not be stored.
+// drain stores first what could not be stored before, and returns what still cannot.
 func (w *Log) drain(waiting []domain.Use) []domain.Use {
 	if waiting = w.storeAll(waiting); len(waiting) > 0 {
 		return waiting
@@ -186,7 +180,7 @@ func (w *Log) drain(waiting []domain.Use) []domain.Use {
 	return w.storeAll(w.take())
 }
 
-// storeAll returns what is to be tried again because the database is away.
+// storeAll returns what is to be tried again because the store is away.
 func (w *Log) storeAll(uses []domain.Use) []domain.Use {
 	for len(uses) > 0 {
 		batch := uses[:min(usageBatch, len(uses))]
@@ -225,9 +219,8 @@ func (w *Log) storeBatch(batch []domain.Use) (again bool) {
 	return again
 }
 
-// counted returns how many uses each token of the batch has gathered since it was
-// pruned, with the batch. It is 0 for tokens that are to be pruned with it: those that
-// have gathered a tenth more than is kept, or of which that is not known.
+// counted returns how many uses each token of the batch has since it was pruned. Tokens to
+// prune now have 0: those with a tenth more than is kept, and those not counted so far.
 func (w *Log) counted(batch []domain.Use) map[string]int {
 	counts := map[string]int{}
 	for _, use := range batch {

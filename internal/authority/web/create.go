@@ -10,8 +10,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
-// defaultExpiry is chosen until another is: an end is the rule, and none the
-// exception.
+// defaultExpiry is the default choice, in days.
 const defaultExpiry = "30"
 
 type shownView struct {
@@ -33,8 +32,7 @@ func (h *Handler) showForm(w http.ResponseWriter, as domain.Identity, status int
 	return h.show(w, as, webPage{template: "form", status: status, title: title, failed: len(f.Problems) > 0, data: f})
 }
 
-// serveCreate makes a token and answers with its value, which is on that page
-// and on no other.
+// serveCreate makes a token. Only its answer shows the value.
 func (h *Handler) serveCreate(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	form := r.PostForm.Get("form")
 	if len(form) != len(newFormName()) || !domain.CouldBeID(form) {
@@ -59,12 +57,12 @@ func (h *Handler) serveCreate(w http.ResponseWriter, r *http.Request, as domain.
 	})
 }
 
-// refillCreate shows what was typed into a page of a session that has ended.
+// refillCreate shows the input of a page whose session has ended.
 func (h *Handler) refillCreate(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	return h.showForm(w, as, http.StatusForbidden, "Create a token", ofAnotherSession(r).again(newCreateForm(as), as.Permissions))
 }
 
-// notAsItsPage answers a form without what its page put there.
+// notAsItsPage answers a form without the page's hidden fields.
 func notAsItsPage() *exchange.Problem {
 	return exchange.BadRequest("The form is not as its page sends it. Open the page again.")
 }
@@ -79,8 +77,8 @@ func factsOfNew(issued domain.Issued) []fact {
 	}
 }
 
-// createOnce makes the token of a form that was not sent before. What was
-// refused made nothing, and the form may be sent again.
+// createOnce makes the token of a form that was not sent before. A refused form may be sent
+// again.
 func (h *Handler) createOnce(ctx context.Context, as domain.Identity, request domain.TokenRequest, values *formValues) (domain.Issued, error) {
 	if err := h.Tokens.Check(as, request); err != nil {
 		if err := values.complain(err); err != nil {

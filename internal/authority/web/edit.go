@@ -21,8 +21,7 @@ func newEditForm(t domain.Token, held domain.PermissionSet) tokenForm {
 	return f
 }
 
-// editableToken returns the token that an address names, or why it cannot be
-// changed.
+// editableToken returns the token in the address, or why it cannot be changed.
 func (h *Handler) editableToken(r *http.Request, as domain.Identity) (domain.Token, error) {
 	t, err := h.ownToken(r, as)
 	switch {
@@ -44,8 +43,7 @@ func (h *Handler) serveEditForm(w http.ResponseWriter, r *http.Request, as domai
 	return h.showForm(w, as, http.StatusOK, "Edit a token", newEditForm(t, as.Permissions))
 }
 
-// serveEdit changes what differs from the token and leaves the rest, so that
-// what stays is not judged again.
+// serveEdit changes only what differs from the token, so that the rest is not validated again.
 func (h *Handler) serveEdit(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	t, err := h.editableToken(r, as)
 	if err != nil {
@@ -77,7 +75,7 @@ func (h *Handler) serveEdit(w http.ResponseWriter, r *http.Request, as domain.Id
 	return h.seeOther(w, tokensPath+"?saved="+url.QueryEscape(t.ID))
 }
 
-// refillEdit shows what was typed into a page of a session that has ended.
+// refillEdit shows the input of a page whose session has ended.
 func (h *Handler) refillEdit(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	t, err := h.editableToken(r, as)
 	if err != nil {
@@ -113,11 +111,10 @@ func sameTime(a, b *time.Time) bool {
 	return a.Equal(*b)
 }
 
-// If a token is changed elsewhere while its form is open, saving does not overwrite that
-// change unseen: the form comes back with both.
+// A token that was changed elsewhere while its form is open is not overwritten: the form comes
+// back with both.
 
-// shown is what the form of a token sends as long as nobody changes anything in
-// it. It differs as soon as anything differs that can be edited.
+// shown returns the form of a token without any edits.
 func shown(t domain.Token) url.Values {
 	shown := url.Values{
 		"name": {t.Name}, "valid_from": {writeLocalTime(t.ValidFrom)},
@@ -133,16 +130,16 @@ func shown(t domain.Token) url.Values {
 	return shown
 }
 
-// fingerprint is that of all that can be edited.
+// fingerprint differs if anything differs that can be edited.
 func fingerprint(t domain.Token) string { return shown(t).Encode() }
 
-// formPart is a part of the form that is decided as one.
+// formPart is a part of the form that is decided as a whole.
 type formPart struct {
 	field string // as [InvalidError] names it
 	names []string
-	// left reports whether the user left the part as it was shown.
+	// left reports whether the user left the part unchanged.
 	left func(typed, seen url.Values) bool
-	// now says in words what the token has there.
+	// now returns the token's value, in words.
 	now func(domain.Token) string
 }
 
@@ -161,7 +158,7 @@ var formParts = []formPart{
 	},
 	{
 		field: "valid_from", names: []string{"valid_from"},
-		// Browsers write the same time without its seconds, where they are zero.
+		// Browsers leave out zero seconds.
 		left: func(typed, seen url.Values) bool {
 			return sameLocalTime(typed.Get("valid_from"), seen.Get("valid_from"))
 		},
@@ -176,8 +173,8 @@ var formParts = []formPart{
 	},
 }
 
-// showConflict answers a form whose token t is not as the form showed it any more. The
-// page keeps what the user changed, and shows all else as it is now.
+// showConflict answers a form whose token t has changed since. The page keeps the user's
+// edits and shows everything else as it is now.
 func (h *Handler) showConflict(w http.ResponseWriter, r *http.Request, as domain.Identity, t domain.Token) error {
 	seen, err := url.ParseQuery(r.PostForm.Get("seen"))
 	if err != nil || len(seen) == 0 {
@@ -203,7 +200,7 @@ func (h *Handler) showConflict(w http.ResponseWriter, r *http.Request, as domain
 	return h.showForm(w, as, http.StatusConflict, "Edit a token", values.again(newEditForm(t, as.Permissions), as.Permissions))
 }
 
-// same reports whether two tokens, as they are shown, agree in the part.
+// same reports whether two forms agree in the part.
 func (p formPart) same(a, b url.Values) bool {
 	return !slices.ContainsFunc(p.names, func(name string) bool { return !slices.Equal(a[name], b[name]) })
 }

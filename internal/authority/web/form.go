@@ -13,7 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-// tokenForm is the form in which a token is described, as it is filled in.
+// tokenForm describes a token.
 type tokenForm struct {
 	Editing bool
 	Action  string
@@ -32,10 +32,9 @@ type tokenForm struct {
 	Problems map[string]string // by field, as [InvalidError] names them
 }
 
-// complaint is what is wrong with a field, and the id of the part of the form in
-// which it is put right. It is not the field's: Enter on a link that leads into a
-// field for text would send the form as well, since browsers have moved the focus
-// by the time that the key is typed.
+// complaint is what is wrong with a field, and the id of the part of the form to correct. The
+// field itself is not the target: after Enter on a link, browsers move the focus before the
+// key is typed, which would send the form.
 type complaint struct{ Target, Text string }
 
 // Complaints are the problems that belong to a field, in the order of the page.
@@ -79,8 +78,8 @@ func lifetimes() []expiryChoice {
 	return choices
 }
 
-// localTime is how a field of type datetime-local writes a time (HTML Standard,
-// "local date and time string"). On our pages it is UTC.
+// localTime is the format of datetime-local fields (HTML Standard, "local date and time
+// string"). They are in UTC here.
 const localTime = "2006-01-02T15:04:05"
 
 func readLocalTime(field, text string) (*time.Time, error) {
@@ -92,8 +91,7 @@ func readLocalTime(field, text string) (*time.Time, error) {
 	return nil, &domain.InvalidError{Field: field, Problem: "must be a date and a time of day, such as 2026-12-31T23:59"}
 }
 
-// sameLocalTime reports whether two fields hold the same time, or the same text
-// if that is none.
+// sameLocalTime reports whether two fields hold the same time, or the same invalid text.
 func sameLocalTime(a, b string) bool {
 	at, errA := readLocalTime("", a)
 	bt, errB := readLocalTime("", b)
@@ -110,23 +108,21 @@ func writeLocalTime(t *time.Time) string {
 	return t.UTC().Format(localTime)
 }
 
-// formValues is what was typed, and what it comes to.
+// formValues is the user's input, with its problems.
 type formValues struct {
 	url.Values
 	problems map[string]string
 }
 
-// fieldSubjects begin a sentence about a field. The API's messages are the rest of
-// it.
+// fieldSubjects begin a sentence that the API's message completes.
 var fieldSubjects = map[string]string{
 	"name": "The name", "expires_at": "The expiry", "valid_from": "“Valid from”", "permissions": "The choice of permissions",
 }
 
-// fieldWords put what the page calls a field for what the API calls it.
+// fieldWords replace the API's names of fields by the page's.
 var fieldWords = strings.NewReplacer("expires_at", "the expiry", "valid_from", "“Valid from”")
 
-// complain notes what is wrong with a field. It returns errors that are not about a
-// field.
+// complain records what is wrong with a field. It returns other errors.
 func (v *formValues) complain(err error) error {
 	var invalid *domain.InvalidError
 	var forbidden *domain.ForbiddenError
@@ -145,8 +141,7 @@ func (v *formValues) complain(err error) error {
 
 func (v *formValues) name() string { return v.Get("name") }
 
-// expires returns when the token is to end; nil means never. keep is what it
-// has now.
+// expires returns the expiry, nil for never. keep is the current one.
 func (v *formValues) expires(now time.Time, keep *time.Time) *time.Time {
 	switch choice := v.Get("expiry"); choice {
 	case expiryNever:
@@ -182,8 +177,7 @@ func (v *formValues) validFrom() *time.Time {
 	return t
 }
 
-// permissions returns what the token is to be narrowed to; nil means to
-// nothing.
+// permissions returns the chosen permissions, nil for all of the role.
 func (v *formValues) permissions() domain.PermissionSet {
 	if v.Get("scope") != scopeSome {
 		return nil
@@ -195,8 +189,8 @@ func (v *formValues) permissions() domain.PermissionSet {
 	return set
 }
 
-// again returns the form as it was typed, with what is wrong in it. Permissions
-// that it does not offer and nobody knows are left out.
+// again returns the form with the user's input and its problems. Unknown permissions are left
+// out.
 func (v *formValues) again(f tokenForm, held domain.PermissionSet) tokenForm {
 	typed := maps.Clone(v.Values)
 	typed["permission"] = slices.DeleteFunc(slices.Clone(v.Values["permission"]), func(name string) bool {
@@ -211,9 +205,8 @@ func (f *tokenForm) offers(name string) bool {
 	return slices.ContainsFunc(f.Permissions, func(c permissionChoice) bool { return c.Name == name })
 }
 
-// fill puts in what the form begins with, or what was typed. Besides the
-// permissions held by the role those can be chosen that are chosen already, so that
-// saving does not take away unseen what a token has and the role lost.
+// fill sets the form's values. Besides the role's permissions, the chosen ones are offered, so
+// that saving does not remove permissions that the role lost.
 func (f *tokenForm) fill(values url.Values, held domain.PermissionSet) {
 	f.Name, f.Expiry, f.ExpiresAt, f.ValidFrom = values.Get("name"), values.Get("expiry"), values.Get("expires_at"), values.Get("valid_from")
 	f.Narrowed = values.Get("scope") == scopeSome
@@ -224,5 +217,5 @@ func (f *tokenForm) fill(values url.Values, held domain.PermissionSet) {
 	}
 }
 
-// newFormName names a form that may be sent once. It has 130 random bits.
+// newFormName returns 130 random bits.
 func newFormName() string { return rand.Text() }

@@ -1,5 +1,4 @@
-// Package web is the page on which users manage their own tokens in a browser, below
-// /web.
+// Package web serves pages on which users manage their own tokens, below /web.
 package web
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/webui"
 )
 
-// Handler serves the pages. It reports failures as pages, too.
+// Handler serves the pages.
 type Handler struct {
 	Gateway  *exchange.Gateway
 	Verifier *domain.Verifier
@@ -36,17 +35,15 @@ type Handler struct {
 	crossOrigin http.CrossOriginProtection
 }
 
-// ParseURL reads the address under which browsers reach the web page:
-// http or https, a host, and nothing else. Anything else is an [*InvalidError].
+// ParseURL reads the address of the web page: http or https, and a host. The error is an
+// [*InvalidError].
 func ParseURL(text string) (*url.URL, error) {
 	address, err := url.Parse(text)
 	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Hostname() == "" || address.User != nil ||
 		strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.Fragment != "" {
 		return nil, &domain.InvalidError{Field: "web URL", Problem: "must be an address without a path, such as https://tokens.example.com"}
 	}
-	// Browsers leave the scheme's own port out, here and in the Host that they send.
-	host := ascii.Lower(address.Host)
-	return &url.URL{Scheme: address.Scheme, Host: strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[address.Scheme])}, nil
+	return &url.URL{Scheme: address.Scheme, Host: plainHost(ascii.Lower(address.Host), address.Scheme)}, nil
 }
 
 // Paths of the web page.
@@ -56,11 +53,10 @@ const (
 	tokensPath = "/web/tokens"
 )
 
-// maxFormFields is more than any form here has, with every permission chosen.
+// maxFormFields is more than any form has.
 const maxFormFields = 100
 
-// routes are the pages. Beside its form, each that changes something needs
-// the session's own token in it.
+// routes returns the pages. Each POST needs the session's CSRF token, too.
 func (h *Handler) routes() []exchange.Route {
 	return []exchange.Route{
 		{Method: http.MethodGet, Pattern: rootPath, Open: true, Serve: h.serveWebRoot},
@@ -78,8 +74,7 @@ func (h *Handler) routes() []exchange.Route {
 	}
 }
 
-// IsPath reports whether a request is for the web page. Nothing below /web is part of
-// the API.
+// IsPath reports whether a path belongs to the web page.
 func IsPath(path string) bool {
 	return path == rootPath || strings.HasPrefix(path, rootPath+"/")
 }
@@ -107,8 +102,7 @@ func (h *Handler) Handler() http.Handler {
 	})
 }
 
-// serveWeb leads a request through where it comes from, routing, the session
-// and permission to its page.
+// serveWeb checks the origin, routes, authenticates and authorizes a request.
 func (h *Handler) serveWeb(ex *exchange.Exchange, r *http.Request, table exchange.Table) error {
 	rt, err := table.Match(r)
 	ex.Pattern = rt.Pattern
@@ -118,9 +112,8 @@ func (h *Handler) serveWeb(ex *exchange.Exchange, r *http.Request, table exchang
 	if err != nil {
 		return err
 	}
-	// The session's cookie belongs to the host that the browser went to, and so
-	// a foreign name that leads here (DNS rebinding) comes without one. Where
-	// the name is known, no other is answered all the same.
+	// After DNS rebinding a request has no session cookie anyway, since cookies belong to
+	// a host.
 	if h.URL != nil && !ascii.EqualFold(plainHost(r.Host, h.URL.Scheme), plainHost(h.URL.Host, h.URL.Scheme)) {
 		return wrongHost()
 	}
@@ -130,8 +123,7 @@ func (h *Handler) serveWeb(ex *exchange.Exchange, r *http.Request, table exchang
 	ctx, cancel := context.WithTimeout(r.Context(), exchange.RequestTimeout) // as in serve
 	defer cancel()
 	if r.Method == http.MethodPost {
-		// The form is read into this very request and not into a copy, so that a page
-		// about a failure keeps what was typed.
+		// The form is read into this request, so that a page about a failure keeps it.
 		if err := readForm(ex, r); err != nil {
 			return err
 		}
@@ -161,7 +153,7 @@ func (h *Handler) serveWeb(ex *exchange.Exchange, r *http.Request, table exchang
 	return rt.Serve(ex, r, as)
 }
 
-// plainHost is a host without the port that its scheme has anyway.
+// plainHost returns a host without the scheme's default port, as browsers do.
 func plainHost(host, scheme string) string {
 	return strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[scheme])
 }
@@ -204,7 +196,7 @@ func crossOriginForm() *exchange.Problem {
 	}
 }
 
-// errNotSignedIn is answered by the page that says how to sign in.
+// errNotSignedIn leads to the sign-in page.
 var errNotSignedIn = errors.New("there is no session")
 
 // failWeb answers with a page about a failure. Inner errors go to the log.
@@ -242,8 +234,8 @@ func (h *Handler) mustShow(ex *exchange.Exchange, as domain.Identity, p webPage)
 	}
 }
 
-// seeOther leads the browser on after a form, so that loading the page again
-// does not send the form again (RFC 9110, section 15.4.4).
+// seeOther redirects after a form, so that a reload does not send it again (RFC 9110, section
+// 15.4.4).
 func (h *Handler) seeOther(w http.ResponseWriter, path string) error {
 	webui.SetHeaders(w.Header())
 	w.Header().Set("Location", path)
@@ -261,8 +253,7 @@ func (h *Handler) isOwnForm(r *http.Request, as domain.Identity) bool {
 	return len(sent) == 1 && h.isFormToken(sent[0], as.CredentialID)
 }
 
-// signedIn returns the user of the browser's session, looked up anew at each request as
-// for a token.
+// signedIn returns the user of the browser's session.
 func (h *Handler) signedIn(ex *exchange.Exchange, r *http.Request) (domain.Identity, error) {
 	value := h.sessionCookie(r)
 	if value == "" {

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// staleAfter is how long a token is unused when it stands out.
+	// staleAfter is when an unused token is marked.
 	staleAfter = 90 * 24 * time.Hour
-	// endingWithin is how long before its end a token stands out.
+	// endingWithin is how long before its expiry a token is marked.
 	endingWithin = 7 * 24 * time.Hour
 
 	tokensPerPage = 50
@@ -42,7 +42,7 @@ type tokensView struct {
 	Pages  pageLinks
 }
 
-// done says what became of a token.
+// done is the result of a form.
 type done struct{ Name, What string }
 
 type stateLink struct {
@@ -179,8 +179,8 @@ func tokensAddress(state domain.State, text string, page int) string {
 	return (&url.URL{Path: tokensPath, RawQuery: query.Encode()}).String()
 }
 
-// doneBefore says what a form did that led here. It is read from the tokens,
-// so that an address cannot claim what is not so.
+// doneBefore returns the result of the form that led here. It trusts the tokens, not the
+// address.
 func doneBefore(query url.Values, tokens []domain.Token) *done {
 	for _, t := range tokens {
 		switch {
@@ -193,14 +193,14 @@ func doneBefore(query url.Values, tokens []domain.Token) *done {
 	return nil
 }
 
-// pageLinks lead through a list that is longer than a page.
+// pageLinks are the links of a paged list.
 type pageLinks struct {
 	Number, Count int
 	Newer, Older  string // addresses, empty where there is none
 	from, to      int    // which part of the list this page shows
 }
 
-// askedPage is the number of the page in an address, 1 if there is none.
+// askedPage returns the page number in an address, by default 1.
 func askedPage(r *http.Request) int {
 	number, err := strconv.ParseUint(r.URL.Query().Get("page"), 10, 31)
 	if err != nil || number < 1 || number > exchange.MaxPage {
@@ -209,8 +209,7 @@ func askedPage(r *http.Request) int {
 	return int(number)
 }
 
-// newPageLinks shows the page that was asked for, or the last if there are not
-// so many.
+// newPageLinks shows the page that was asked for, or the last one before it.
 func newPageLinks(asked, length, perPage int, address func(page int) string) pageLinks {
 	links := pageLinks{Count: max(1, (length+perPage-1)/perPage)}
 	links.Number = min(asked, links.Count)

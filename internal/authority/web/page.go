@@ -40,11 +40,11 @@ func (h *Handler) show(w http.ResponseWriter, as domain.Identity, p webPage) err
 	return webSite.Write(w, page)
 }
 
-// noticeView is a page with a message alone.
+// noticeView is a page with only a message.
 type noticeView struct {
 	Text string
 	ID   string // of the request
-	// Again is the form that led here, if it can be sent again.
+	// Again is the form to send again, if any.
 	Again *keptForm
 }
 
@@ -66,7 +66,7 @@ func problemPage(p *exchange.Problem, requestID string) webPage {
 	return webPage{template: "notice", status: p.Status, title: title, tone: "bad", data: noticeView{Text: upperFirst(p.Message), ID: requestID}}
 }
 
-// upperFirst begins a sentence: the messages of the API are half of one.
+// upperFirst makes a sentence of the API's message.
 func upperFirst(s string) string {
 	if s == "" || s[0] < 'a' || s[0] > 'z' {
 		return s
@@ -74,15 +74,13 @@ func upperFirst(s string) string {
 	return string(s[0]-'a'+'A') + s[1:]
 }
 
-// webDate writes a time for the eye. The user's time zone is not known here.
+// webDate formats a time. The user's time zone is not known.
 func webDate(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04") }
 
 func machineDate(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// A form that failed is kept on the page that says so, and can be sent again from
-// there: nothing that was typed is lost because a session ended or the store was away.
-// A form of another session changes nothing. Its refill shows it filled in, and the user
-// sends it once more.
+// The page about a failed form keeps the form, so that it can be sent again after a sign-in or
+// an outage. A form of another session changes nothing: Refill shows it filled in.
 
 // keptForm is a form as it was sent.
 type keptForm struct {
@@ -93,7 +91,7 @@ type keptForm struct {
 
 type keptField struct{ Name, Value string }
 
-// formFields are all fields of the forms here. No other is kept.
+// formFields are the fields that are kept.
 var formFields = []string{"csrf", "form", "seen", "name", "expiry", "expires_at", "valid_from", "scope", "permission"}
 
 func keepForm(r *http.Request, label string) *keptForm {
@@ -113,7 +111,7 @@ func sessionEndedPage(r *http.Request) webPage {
 	}
 }
 
-// withForm adds the form that led to a page of a problem.
+// withForm adds the failed form to a problem's page.
 func withForm(p webPage, r *http.Request) webPage {
 	if notice, ok := p.data.(noticeView); ok {
 		notice.Again = keepForm(r, "Try again")
@@ -122,8 +120,7 @@ func withForm(p webPage, r *http.Request) webPage {
 	return p
 }
 
-// ofAnotherSession returns what was typed, with the reason why it is not carried
-// out.
+// ofAnotherSession returns the input with the reason why it was not carried out.
 func ofAnotherSession(r *http.Request) *formValues {
 	return &formValues{Values: r.PostForm, problems: map[string]string{
 		"form": "This form was opened in another session. Check that it is still right, then send it.",

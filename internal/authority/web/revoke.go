@@ -13,13 +13,13 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/exchange"
 )
 
-// fact is a line of what is known of a token.
+// fact is a labelled property of a token.
 type fact struct{ Label, Value string }
 
 type revokeView struct {
 	Facts  []fact
 	Action string
-	// Revoked means that the token is dead already, and only Made are left.
+	// Revoked means that only Made are left to revoke.
 	Revoked bool
 	// Made are the live tokens that were made with it.
 	Made []tokenRow
@@ -99,8 +99,7 @@ func (h *Handler) serveRevoke(w http.ResponseWriter, r *http.Request, as domain.
 	}
 	err := revoke(r.Context(), as.UserID, id)
 	if errors.Is(err, domain.ErrTokenNotFound) {
-		// A form that is sent twice finds the token revoked, which is what it
-		// was to come to.
+		// A form that is sent twice has the same result.
 		if t, missing := h.ownToken(r, as); missing == nil && t.RevokedAt != nil {
 			err = nil
 		}
@@ -131,7 +130,7 @@ func (h *Handler) serveUsagePage(w http.ResponseWriter, r *http.Request, as doma
 	if err != nil {
 		return err
 	}
-	// How many pages there are is known with the first that is read.
+	// The first page that is read says how many there are.
 	number := askedPage(r)
 	address := func(page int) string { return tokenPath(t.ID) + "/usage?page=" + strconv.Itoa(page) }
 	h.Flush(r.Context())
@@ -151,8 +150,7 @@ func (h *Handler) serveUsagePage(w http.ResponseWriter, r *http.Request, as doma
 	return h.show(w, as, webPage{template: "usage", status: http.StatusOK, title: "Usage of a token", wide: true, data: view})
 }
 
-// madeWith returns the tokens among all of a user's that were made with id,
-// directly or not, and that work or will work.
+// madeWith returns the live ones among tokens that were made with id, directly or not.
 func madeWith(tokens []domain.Token, id string, now time.Time) []domain.Token {
 	children := map[string][]domain.Token{}
 	for _, t := range tokens {
@@ -171,7 +169,7 @@ func madeWith(tokens []domain.Token, id string, now time.Time) []domain.Token {
 	return live
 }
 
-// tokenLines knows what each token was made with, and what was made with it.
+// tokenLines holds the parent and the live descendants of each token.
 type tokenLines struct {
 	byID map[string]domain.Token
 	live map[string]int

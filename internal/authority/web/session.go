@@ -9,22 +9,19 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 )
 
-// Names of the session's cookie. Over TLS a browser takes one that begins with
-// __Host- only from this very host, and sends it nowhere else; it has to be
-// valid for all paths then (RFC 6265bis, section 4.1.3.2). The API does not look
-// at cookies.
+// Names of the session's cookie. Over TLS, the prefix __Host- binds it to this host and
+// requires the path / (RFC 6265bis, section 4.1.3.2).
 const (
 	secureCookieName = "__Host-kenbun_session"
 	plainCookieName  = "kenbun_session"
 )
 
-// servedOverTLS reports whether the browser sees this request's page over TLS.
+// servedOverTLS reports whether the browser uses TLS.
 func (h *Handler) servedOverTLS(r *http.Request) bool {
 	return r.TLS != nil || h.URL != nil && h.URL.Scheme == "https"
 }
 
-// sessionCookie returns what the browser sent as its session, or "". A cookie
-// that another site may have planted is not it.
+// sessionCookie returns the browser's session, or "". Of two cookies, one may be planted.
 func (h *Handler) sessionCookie(r *http.Request) string {
 	name := plainCookieName
 	if h.servedOverTLS(r) {
@@ -37,8 +34,7 @@ func (h *Handler) sessionCookie(r *http.Request) string {
 	return cookies[0].Value
 }
 
-// setSessionCookie has the browser keep the session until it is closed; an
-// empty value ends that.
+// setSessionCookie sets the session for as long as the browser runs, or removes an empty one.
 func (h *Handler) setSessionCookie(w http.ResponseWriter, r *http.Request, value string) {
 	cookie := &http.Cookie{
 		Name: plainCookieName, Path: rootPath, Value: value,
@@ -53,8 +49,7 @@ func (h *Handler) setSessionCookie(w http.ResponseWriter, r *http.Request, value
 	http.SetCookie(w, cookie)
 }
 
-// formToken is what a form of a session carries, so that another site's cannot
-// pass for it: it is known only from a page of the session.
+// formToken returns the CSRF token of a session's forms.
 func (h *Handler) formToken(sessionID string) string {
 	digest, _ := h.Hasher.Digest("form of " + sessionID)
 	return digest
@@ -74,8 +69,7 @@ type signInView struct {
 	Action string
 }
 
-// serveSignInForm shows a button and leaves the link as it is, so that a
-// program that looks at links in messages does not use it up.
+// serveSignInForm shows a button, so that a link preview does not use up the link.
 func (h *Handler) serveSignInForm(w http.ResponseWriter, r *http.Request, _ domain.Identity) error {
 	link := r.PathValue("id")
 	email, err := h.Sessions.LinkOwner(r.Context(), link)
@@ -117,7 +111,7 @@ func signedOutPage(status int) webPage {
 	return webPage{template: "signed-out", status: status, title: "Sign in to see your tokens"}
 }
 
-// usedLinkPage is one answer for all causes.
+// usedLinkPage is the same for all causes.
 func usedLinkPage() webPage {
 	return webPage{template: "signed-out", status: http.StatusGone, title: "This link does not work any more"}
 }
