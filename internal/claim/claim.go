@@ -1,6 +1,5 @@
-// Package claim fetches a new token that waits for its user at a kenbun-mcp
-// server. The user's own token stays here: package claimkey describes what is
-// sent in its place.
+// Package claim fetches a new token from a kenbun-mcp server, without sending the user's own
+// token (see package claimkey).
 package claim
 
 import (
@@ -35,24 +34,22 @@ const (
 	timeout    = 30 * time.Second
 	maxMessage = 300
 
-	// codeOutdatedServer is for a server that wants the token itself.
+	// codeOutdatedServer is for a server that asks for the token itself.
 	codeOutdatedServer = "outdated_server"
 )
 
-// Request says which claim is fetched, and from where.
+// Request describes the claim to fetch.
 type Request struct {
-	// Server is the address of the kenbun-mcp server: https, or http on
-	// loopback.
+	// Server is the address of the kenbun-mcp server: https, or http on loopback.
 	Server string
 	// ID is the claim's id.
 	ID string
-	// PAT is the token with which the new one was made. The proof is derived from
-	// it, and it opens what comes back. It is not sent.
+	// PAT is the token with which the new one was made. It is not sent: it makes the proof
+	// and opens the answer.
 	PAT client.Secret
-	// CAFile holds further certificate authorities (PEM) to trust. Empty: the
-	// system's alone.
+	// CAFile holds further certificate authorities (PEM) to trust. It may be empty.
 	CAFile string
-	// UserAgent is sent along. Empty: net/http's.
+	// UserAgent is the header's value. Empty: net/http's.
 	UserAgent string
 }
 
@@ -61,30 +58,28 @@ type Token struct {
 	ID     string
 	Name   string
 	Prefix string
-	// CreatedAt is zero if the server does not tell it.
+	// CreatedAt is zero if the server does not send it.
 	CreatedAt time.Time
 	// ValidFrom is nil for a token that is valid at once.
 	ValidFrom *time.Time
 	// ExpiresAt is nil for a token that never expires.
 	ExpiresAt *time.Time
-	// Permissions are what the token is narrowed to, nil if to nothing.
+	// Permissions are nil if the token is not narrowed.
 	Permissions []string
 	Value       client.Secret
 }
 
-// RefusedError is the server's no: there is no such claim for this user, or it
-// is gone.
+// RefusedError is the server's refusal: the user has no such claim, or it is gone.
 type RefusedError struct {
-	// Code is the server's word for it, such as "claim_fetched".
+	// Code is the server's code, such as "claim_fetched".
 	Code string
-	// Reason is a sentence for people. It comes from the server, and is cleaned.
+	// Reason is a sentence from the server, cleaned.
 	Reason string
 }
 
 func (e *RefusedError) Error() string { return e.Reason }
 
-// SettingError is a setting of the connection that cannot be read: the file of
-// certificate authorities, or a variable for a proxy. Nothing was sent.
+// SettingError is an invalid setting: the certificate authorities or a proxy. Nothing was sent.
 type SettingError struct{ err error }
 
 func (e *SettingError) Error() string { return e.err.Error() }
@@ -92,17 +87,14 @@ func (e *SettingError) Error() string { return e.err.Error() }
 // Unwrap returns the error underneath.
 func (e *SettingError) Unwrap() error { return e.err }
 
-// ErrInvalidServer is in the chain of the error for an address at which no claim
-// is fetched.
+// ErrInvalidServer indicates an address at which no claim can be fetched.
 var ErrInvalidServer = errors.New("the server's address must begin with https://, or with http:// on loopback, such as https://mcp.example.com, without user name, query or fragment")
 
-// Fetch fetches a claim, which can be done once. It sends the request at most
-// once, since a second one would count as somebody else's. Redirects are not
-// followed.
+// Fetch fetches a claim, which can be done once. It sends at most one request, since a second
+// one counts as somebody else's, and follows no redirects.
 //
-// Errors are [*RefusedError] for the server's own no, [*SettingError],
-// ErrInvalidServer, such that are client.ErrUnavailable, and such that are
-// client.ErrIntermediary where something in between answered.
+// Errors are [*RefusedError], [*SettingError], ErrInvalidServer, client.ErrUnavailable, and
+// client.ErrIntermediary if something in between answered.
 func Fetch(ctx context.Context, request Request) (*Token, error) {
 	address, err := parseServer(request.Server)
 	if err != nil {
@@ -135,7 +127,7 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 	if request.UserAgent != "" {
 		r.Header.Set("User-Agent", request.UserAgent)
 	}
-	// The transport alone, without a client: it follows no redirect.
+	// A transport follows no redirects.
 	response, err := transport.RoundTrip(r)
 	if err != nil {
 		return nil, unreachable(address.Host, err, sent.Load())
@@ -155,8 +147,8 @@ func Fetch(ctx context.Context, request Request) (*Token, error) {
 	return parseToken(address.Host, body, keys)
 }
 
-// parseServer reads the address of a server. Its errors never repeat the text,
-// which could hold a password.
+// parseServer reads a server's address. Its errors do not repeat it, since it may hold a
+// password.
 func parseServer(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") || u.Hostname() == "" {
@@ -196,8 +188,7 @@ func newTransport(server *url.URL, caFile string) (*http.Transport, error) {
 	}, nil
 }
 
-// unreachable words a request without an answer. sent tells that a connection was
-// made, so that the request may have arrived.
+// unreachable explains a missing answer. sent means that the request may have arrived.
 func unreachable(host string, err error, sent bool) error {
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -220,18 +211,17 @@ func unreachable(host string, err error, sent bool) error {
 	return fmt.Errorf("%s, and nothing was sent: %s (%w)", kind.Describe(host, detail), advice, client.ErrUnavailable)
 }
 
-// anotherTry is the advice where it is not known whether the server gave the token out.
+// anotherTry is the advice if the server may have delivered the token.
 const anotherTry = "if it gave the token out, another try has it revoked, so that nobody else can use it"
 
-// problem is how a kenbun-mcp server refuses.
+// problem is the refusal of a kenbun-mcp server.
 type problem struct {
 	Code        string `json:"error"`
 	Description string `json:"error_description"`
 	Reason      string `json:"reason"`
 }
 
-// parseProblem reads an answer without a token. It reports false for one that no
-// kenbun-mcp server gives.
+// parseProblem reads a refusal. It reports false for an answer that is not kenbun-mcp's.
 func parseProblem(response *http.Response, body []byte) (problem, bool) {
 	var p problem
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
@@ -243,7 +233,7 @@ func parseProblem(response *http.Response, body []byte) (problem, bool) {
 	return p, true
 }
 
-// refusal reads an answer without a token.
+// refusal turns an answer without a token into an error.
 func refusal(host string, response *http.Response, body []byte) error {
 	status := response.StatusCode
 	said, own := parseProblem(response, body)
@@ -268,8 +258,7 @@ func refusal(host string, response *http.Response, body []byte) error {
 	}
 }
 
-// inBetween words an answer that no kenbun-mcp server gives. It says nothing about
-// the claim, the token or the user.
+// inBetween explains an answer that is not kenbun-mcp's.
 func inBetween(host string, response *http.Response, body []byte) error {
 	says := ""
 	if text := plaintext.Clean(redact.Whole(intermediary.Describe(response.Header, body, "")), maxMessage); text != "" {

@@ -15,11 +15,9 @@ import (
 // maxKnown bounds the file of known servers, in bytes.
 const maxKnown = 64 << 10
 
-// Known is a file, private to its user, with the addresses of the servers at
-// which a claim was fetched. It holds nothing else.
+// Known is a private file with the addresses of the servers at which a claim was fetched.
 type Known struct {
-	// Path is where the file is. It need not exist. Without a path, nothing is
-	// known and nothing can be remembered.
+	// Path names the file, which need not exist. Without it, no server is known.
 	Path string
 }
 
@@ -39,7 +37,7 @@ func (k Known) Has(server string) (bool, error) {
 	return slices.Contains(strings.Split(string(content), "\n"), origin), nil
 }
 
-// Add remembers server.
+// Add adds server.
 func (k Known) Add(ctx context.Context, server string) (err error) {
 	origin, err := Origin(server)
 	if err != nil {
@@ -68,8 +66,8 @@ func (k Known) Add(ctx context.Context, server string) (err error) {
 	return file.Replace([]byte(strings.Join(append(lines, origin), "\n") + "\n"))
 }
 
-// Origin returns the scheme, host and port of a server's address in one form, such
-// as "https://mcp.example.com". The error is [ErrInvalidServer].
+// Origin returns the normal form of a server's address, such as "https://mcp.example.com". The
+// error is [ErrInvalidServer].
 func Origin(server string) (string, error) {
 	u, err := parseServer(server)
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package claimkey holds the cryptography of claims: how a server seals a new
-// token for its user, and how the user proves that a claim is theirs, without
-// the user's personal access token (PAT) leaving the user's machine.
+// Package claimkey holds the cryptography of claims: how a server seals a new token for its user,
+// and how the user proves ownership without sending their personal access token (PAT).
 //
 // # Construction
 //
@@ -11,16 +10,14 @@
 //	sealed    = nonce | AES-256-GCM(value key, nonce, payload, additional data "kenbun-mcp claim v2\x00" ID)
 //	proof     = HMAC-SHA-256(proof key, "kenbun-mcp claim v2\x00" ID "\x00" HOST)
 //
-// When a token is made, the server has the user's PAT, derives both keys and
-// keeps sealed and the proof key. To fetch, the command sends proof, gets sealed
-// and opens it. HOST is the host to which the command talks, in the form of
-// [NormalHost]. A server that was named by somebody else can therefore not use
-// the proof at the user's server, which computes it over its own name.
+// When a token is made, the server has the user's PAT, derives both keys, and keeps sealed and
+// the proof key. To fetch, the command sends proof, gets sealed and opens it. HOST is the host
+// that the command talks to, in the form of [NormalHost]. A proof for a hostile server is
+// therefore useless at the user's server.
 //
-// What each party learns: a hostile server learns the proof for its own name,
-// which opens nothing. The store and its key give the proof key, which fetches
-// sealed and opens nothing. Neither gives the PAT, since HKDF cannot be inverted
-// and a PAT has at least 190 random bits.
+// A hostile server learns the proof for its own name, which opens nothing. The store and its
+// key reveal the proof key, which fetches sealed and opens nothing. Neither reveals the PAT,
+// since HKDF cannot be inverted and a PAT has at least 190 random bits.
 package claimkey
 
 import (
@@ -37,8 +34,7 @@ import (
 	"time"
 )
 
-// Version is the version of the protocol between the command and the server.
-// In version 1 the command sent the PAT itself.
+// Version is the version of the protocol. In version 1 the command sent the PAT itself.
 const Version = 2
 
 const label = "kenbun-mcp claim v2"
@@ -54,20 +50,19 @@ type Payload struct {
 	Token       string     `json:"token"`
 }
 
-// Request is what the command sends.
+// Request is sent by the command.
 type Request struct {
 	Version int    `json:"version"`
 	Proof   []byte `json:"proof"`
 }
 
-// Answer is what the server gives out, once.
+// Answer is the server's answer, once.
 type Answer struct {
 	Version int    `json:"version"`
 	Sealed  []byte `json:"sealed"`
 }
 
-// Deriver derives keys from a PAT. client.Secret and *client.Caller implement
-// it.
+// Deriver derives keys from a PAT. client.Secret and *client.Caller implement it.
 type Deriver interface {
 	DeriveKey(purpose, info string) ([]byte, error)
 }
@@ -75,13 +70,12 @@ type Deriver interface {
 // Keys are the keys of one claim. The zero value is not usable.
 type Keys struct {
 	id string
-	// Proof is the key with which the user proves that the claim is theirs. It
-	// opens nothing.
+	// Proof is the key of the user's proofs. It opens nothing.
 	Proof []byte
 	value []byte
 }
 
-// Derive returns the keys of the claim id for the user of pat.
+// Derive returns the keys of the claim id for the owner of pat.
 func Derive(pat Deriver, id string) (*Keys, error) {
 	value, err := pat.DeriveKey(label, "value\x00"+id)
 	if err != nil {
@@ -108,8 +102,7 @@ func (k *Keys) Seal(payload Payload) ([]byte, error) {
 	return aead.Seal(nil, nil, plain, []byte(label+"\x00"+k.id)), nil //nolint:gosec // the AEAD draws the nonce itself
 }
 
-// ErrNotSealed means that data was not sealed for this user and this claim, or
-// was altered.
+// ErrNotSealed indicates data that was not sealed for this user and claim, or was altered.
 var ErrNotSealed = errors.New("the data was not sealed for this token and this claim, or was altered")
 
 // Open decrypts what [Keys.Seal] encrypted. The error is [ErrNotSealed].
@@ -138,25 +131,21 @@ func (k *Keys) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Prove returns the proof that whoever sends it to host has proofKey of the
-// claim id. host has the form of [NormalHost].
+// Prove returns the proof for host, in the form of [NormalHost], that its sender has proofKey.
 func Prove(proofKey []byte, id, host string) []byte {
 	mac := hmac.New(sha256.New, proofKey)
 	mac.Write([]byte(label + "\x00" + id + "\x00" + host))
 	return mac.Sum(nil)
 }
 
-// Proves reports whether proof is the one for host, in a time that does not
-// depend on where they differ.
+// Proves reports, in constant time, whether proof is the one for host.
 func Proves(proof, proofKey []byte, id, host string) bool {
 	return hmac.Equal(proof, Prove(proofKey, id, host))
 }
 
-// NormalHost returns the form of a host that proofs are bound to: a name in
-// lower case, or an address (IPv6 in brackets), followed by the port unless that
-// is the usual one of the scheme, which is 443 for https and 80 for http. ok is
-// false for anything else than a host with an optional port, and for names with
-// other than ASCII letters.
+// NormalHost returns the form of a host that proofs are bound to: a lower-case name or an address
+// (IPv6 in brackets), and the port unless it is the scheme's usual one. ok is false for anything
+// but a host with an optional port, and for names that are not ASCII.
 func NormalHost(scheme, host string) (_ string, ok bool) {
 	u, err := url.Parse("//" + host)
 	if err != nil || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
@@ -180,8 +169,7 @@ func NormalHost(scheme, host string) (_ string, ok bool) {
 	return name, true
 }
 
-// UsualPort returns the port of a scheme that addresses leave out, or "" for any
-// scheme but https and http.
+// UsualPort returns the default port of https or http, and "" for other schemes.
 func UsualPort(scheme string) string {
 	switch scheme {
 	case "https":

@@ -107,7 +107,7 @@ func Lock(ctx context.Context, path string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the lock file cannot be made, name a folder that you may write to: %w", err)
 	}
-	switch err := waitForLock(ctx, f); {
+	switch err := WaitForLock(ctx, f); {
 	case err == nil:
 		return f.Close, nil
 	case ctx.Err() != nil:
@@ -117,8 +117,8 @@ func Lock(ctx context.Context, path string) (unlock func() error, err error) {
 	}
 }
 
-// waitForLock waits until f can be locked or ctx is done.
-func waitForLock(ctx context.Context, f *os.File) error {
+// WaitForLock waits until f can be locked or ctx is done.
+func WaitForLock(ctx context.Context, f *os.File) error {
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()
 	for {

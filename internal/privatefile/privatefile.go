@@ -112,7 +112,7 @@ func (f *File) Lock(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the file cannot be locked: %w", err)
 	}
-	switch err := waitForLock(ctx, lock); {
+	switch err := WaitForLock(ctx, lock); {
 	case err == nil:
 		f.lock = lock
 		return f.read()

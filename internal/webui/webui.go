@@ -1,6 +1,6 @@
-// Package webui renders the web pages of this program: one layout, style sheet
-// and script, one content security policy and one set of headers. Pages load
-// nothing, set no cookies by themselves and cannot be framed.
+// Package webui renders all web pages of this program, with one layout, style sheet, script,
+// content security policy and set of headers. Pages load nothing, set no cookies by themselves
+// and cannot be framed.
 package webui
 
 import (
@@ -28,7 +28,7 @@ func mustRead(name string) []byte {
 	return content
 }
 
-// assets are what all pages share. They are read at the first page.
+// assets are shared by all pages. They are read at the first page.
 type assets struct {
 	style  template.CSS
 	script template.JS
@@ -40,15 +40,13 @@ var shared = sync.OnceValue(func() assets {
 	return assets{
 		style:  template.CSS(style), //nolint:gosec // our own file
 		script: template.JS(script), //nolint:gosec // our own file
-		// The one image, the icon of the tab, is part of the page itself. The
-		// hashes accept exactly these two texts, without a nonce per answer.
+		// The tab's icon is part of the page. The hashes allow exactly these two texts.
 		policy: "default-src 'none'; img-src data:; style-src " + sourceHash(style) + "; script-src " + sourceHash(script) +
 			"; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 	}
 })
 
-// sourceHash returns a text's hash as a content security policy (W3C CSP Level 3)
-// has it.
+// sourceHash returns a text's hash for a content security policy (W3C CSP Level 3).
 func sourceHash(text []byte) string {
 	sum := sha256.Sum256(text)
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
@@ -63,10 +61,9 @@ type Site struct {
 	templates func() *template.Template
 }
 
-// NewSite returns a site whose templates are the files that match pattern. They
-// use the templates of layout.tmpl, and define two that the layout needs: "where",
-// shown beside the brand, and "about", the text of the footer. functions may be
-// nil. The templates are parsed at the first page, and a mistake in them panics.
+// NewSite returns a site with the templates that match pattern. They use those of layout.tmpl,
+// and define "where", shown beside the brand, and "about", the text of the footer. functions
+// may be nil. Templates are parsed at the first page, and a mistake in them panics.
 func NewSite(brand string, templates fs.FS, pattern string, functions template.FuncMap) *Site {
 	return &Site{brand: brand, templates: sync.OnceValue(func() *template.Template {
 		layout := template.Must(template.New("").Funcs(functions).ParseFS(files, "layout.tmpl"))
@@ -74,7 +71,7 @@ func NewSite(brand string, templates fs.FS, pattern string, functions template.F
 	})}
 }
 
-// Page is one answer of a site.
+// Page is a page of a site.
 type Page struct {
 	// Template is the name of the site's template for the page.
 	Template string
@@ -83,7 +80,7 @@ type Page struct {
 	Title  string
 	// Tone is "good", "bad" or empty, and marks the heading.
 	Tone string
-	// Failed means that a form was refused. The title of the tab says so first.
+	// Failed marks the page of a refused form, also in the tab's title.
 	Failed bool
 	// Wide pages hold a table of many columns.
 	Wide bool
@@ -95,12 +92,11 @@ type Page struct {
 	Data any
 }
 
-// Write answers with a page. If it returns [ErrRender], nothing was written. Its
-// buffer is wiped afterwards, since a page may hold a secret. Write does not flush:
-// the answer may not have left the process when it returns.
+// Write answers with a page. After [ErrRender], nothing was written. It wipes its buffer, since a
+// page may hold a secret. It does not flush.
 func (s *Site) Write(w http.ResponseWriter, p Page) error {
 	var body bytes.Buffer
-	// A buffer that grows leaves copies behind that could not be wiped.
+	// A buffer that grows would leave copies behind.
 	body.Grow(64 << 10)
 	defer func() { clear(body.Bytes()[:body.Cap()]) }()
 	err := s.templates().ExecuteTemplate(&body, p.Template, struct {
@@ -127,9 +123,8 @@ func SetHeaders(header http.Header) {
 		{"X-Frame-Options", "DENY"},
 		{"X-Content-Type-Options", "nosniff"},
 		{"Cache-Control", "no-store"},
-		// With no-referrer, browsers would send our own forms with "Origin: null"
-		// (Fetch Standard, "append a request Origin header"). Nothing on a page
-		// leads to another origin.
+		// With no-referrer, browsers send forms with "Origin: null" (Fetch Standard, "append
+		// a request Origin header"). No page links to another origin.
 		{"Referrer-Policy", "same-origin"},
 		{"Cross-Origin-Opener-Policy", "same-origin"},
 		{"Cross-Origin-Resource-Policy", "same-origin"},

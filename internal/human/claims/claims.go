@@ -25,22 +25,20 @@ import (
 )
 
 const (
-	// MaxLifetime is how long a claim may wait at most. NIST SP 800-63B-4
-	// gives secrets on their way to a person ten minutes (section 3.1.3.2).
+	// MaxLifetime bounds how long a claim waits: ten minutes, as NIST SP 800-63B-4,
+	// section 3.1.3.2, gives secrets on their way to a user.
 	MaxLifetime = 10 * time.Minute
-	// rememberedFor is how long a claim is known after it was fetched or ended,
-	// so that a second try is recognized.
+	// rememberedFor is how long a finished claim is kept, to recognize a second try.
 	rememberedFor = 24 * time.Hour
-	// keptForRevoking is how long a claim that nobody fetched is known, for its
-	// token to be revoked.
+	// keptForRevoking is how long an unfetched claim is kept, to revoke its token.
 	keptForRevoking = 7 * 24 * time.Hour
 
 	idPrefix = "claim_"
-	// Path is what precedes a claim's id in the address of its page.
+	// Path precedes a claim's id in the address of its page.
 	Path = "/claim/"
 )
 
-// Config is what [Claims] are made from.
+// Config configures [Claims].
 type Config struct {
 	// Store keeps the claims. Required.
 	Store state.Store
@@ -48,13 +46,13 @@ type Config struct {
 	Key []byte
 	// API revokes tokens that nobody fetched. Required.
 	API *client.Client
-	// Lifetime is how long a claim waits, at most [MaxClaimLifetime]. Zero: that.
+	// Lifetime is how long a claim waits, at most [MaxLifetime]. Zero: that.
 	Lifetime time.Duration
-	// Auditor keeps what becomes of claims for the operator. Nil: nobody does.
+	// Auditor records what happens to claims. Nil: nothing is recorded.
 	Auditor audit.Log
-	// Logger takes what the operator should know. Nil: nothing is logged.
+	// Logger may be nil.
 	Logger *slog.Logger
-	// Observe is told what happens to claims. Nil: nobody is.
+	// Observe is called for each event. It may be nil.
 	Observe func(Event)
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
@@ -67,29 +65,25 @@ type Event string
 const (
 	// EventMade: a token waits for its user.
 	EventMade Event = "made"
-	// EventFetched: its user has it.
+	// EventFetched: the user has it.
 	EventFetched Event = "fetched"
-	// EventExpired: nobody came for it in time.
+	// EventExpired: nobody fetched it in time.
 	EventExpired Event = "expired"
-	// EventTakenBack: it was fetched and could not be handed over.
+	// EventTakenBack: it was fetched and could not be delivered.
 	EventTakenBack Event = "taken_back"
-	// EventContested: it was tried again after it had been fetched, so that
-	// somebody else may have it.
+	// EventContested: it was tried again after a fetch, so somebody else may have it.
 	EventContested Event = "contested"
 )
 
-// Claims delivers a new token by having it wait for the user whose token made
-// it. The tool's answer holds the claim's id, which is a name: it fetches nothing
-// without a proof.
+// Claims delivers a new token by keeping it until the user fetches it. The tool's answer
+// holds the claim's id, which fetches nothing without a proof.
 //
-// The value is sealed under a key that is derived from the user's token (package
-// claimkey). While it waits, nobody can open it without that token: not whoever
-// reads the store, not even with the key of the store.
+// The value is sealed under a key derived from the user's token (package claimkey), so
+// that nobody else can open it, even with the store and its key.
 //
-// A claim is fetched once. A second try with the right proof means that somebody
-// else may have the token, and revokes it. So does the end of the claim's time.
-// The server can do that as long as a process lives that was there when the
-// claim was made (see revokers); after that, it happens at the user's next call.
+// A claim is fetched once. A second try with the right proof means that somebody else may
+// have the token, and revokes it, as does the deadline. That needs a process that ran when
+// the claim was made (see revokers); without one, it happens at the user's next call.
 type Claims struct {
 	store    state.Store
 	aead     cipher.AEAD
@@ -101,13 +95,13 @@ type Claims struct {
 	log      *slog.Logger
 	observe  func(Event)
 	now      func() time.Time
-	// wrongTries are those of everybody at this process.
+	// wrongTries counts everybody's tries at this process.
 	wrongTries *ratelimit.Table
 
 	onTheirWay onTheirWay
 }
 
-// New returns claims that are kept in config.Store.
+// New returns claims in config.Store.
 func New(config Config) (*Claims, error) {
 	if config.Store == nil || config.API == nil {
 		return nil, errors.New("claims need a store, and the API to revoke what nobody fetches")
@@ -146,9 +140,8 @@ func New(config Config) (*Claims, error) {
 	return c, nil
 }
 
-// ReachedAt tells at which address people reach this server, such as
-// "https://mcp.example.com". Where it is not known, they are told how to use a
-// command in place of a page. It is to be called before anything is delivered.
+// ReachedAt sets the address of this server, such as "https://mcp.example.com". Without it,
+// answers describe the page by its path. Call it before the first delivery.
 func (c *Claims) ReachedAt(address string) { c.server = strings.TrimRight(address, "/") }
 
 // Method implements tokens.Deliverer.
@@ -157,8 +150,7 @@ func (*Claims) Method() string { return "claim" }
 // AwaitsUser implements tokens.Awaiting.
 func (*Claims) AwaitsUser() bool { return true }
 
-// Check implements tokens.Deliverer: it reports whether a claim could be kept
-// now.
+// Check implements tokens.Deliverer.
 func (c *Claims) Check(ctx context.Context) error {
 	if err := c.store.Ping(ctx); err != nil {
 		c.log.Warn("new tokens cannot be delivered", "road", c.Method(), "cause", err)
@@ -167,8 +159,7 @@ func (c *Claims) Check(ctx context.Context) error {
 	return nil
 }
 
-// errCannotKeep says that the store of claims fails. The details are the
-// operator's business.
+// errCannotKeep hides the details of a failure of the store, which are in the log.
 func errCannotKeep(err error) error {
 	why := "the store that keeps new tokens until they are fetched cannot be reached"
 	if errors.Is(err, state.ErrFull) {
@@ -228,7 +219,7 @@ func (c *Claims) Deliver(ctx context.Context, caller tools.Caller, token *client
 	}
 	if err != nil {
 		c.log.Warn("a new token could not be kept for its user", "claim", id, "cause", err)
-		c.onTheirWay.take(id) // whoever called revokes the token, and then tells the journal
+		c.onTheirWay.take(id) // the caller revokes the token, and then updates the journal
 		return tokens.Receipt{}, errCannotKeep(err)
 	}
 	if c.store.Shared() {
@@ -264,8 +255,7 @@ func IsID(id string) bool {
 
 func claimKey(id string) string { return "claim:" + id }
 
-// onTheirWay is the journal's entries for claims that wait. Its zero value is
-// ready.
+// onTheirWay holds the journal's entries of waiting claims. Its zero value is ready.
 type onTheirWay struct {
 	mu      sync.Mutex
 	entries map[string]tokens.JournalEntry // by claim id
@@ -288,7 +278,7 @@ func (o *onTheirWay) take(id string) tokens.JournalEntry {
 	return entry
 }
 
-// done tells the journal that somebody holds a claim's token, or nobody can.
+// done reports to the journal that a claim's token was fetched, or cannot be any more.
 func (c *Claims) done(id string) {
 	entry := c.onTheirWay.take(id)
 	if entry == nil {

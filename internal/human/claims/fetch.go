@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kenbun/kenbun-mcp/client"
@@ -15,8 +16,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// revokeTimeout bounds how long the revocation of a token that may be in the
-// wrong hands is tried, also when nobody waits for it any more.
+// revokeTimeout bounds a revocation, which outlives its request.
 const revokeTimeout = 15 * time.Second
 
 // Claimed is a token that its user fetched.
@@ -25,72 +25,18 @@ type Claimed struct {
 	Value client.Secret
 }
 
-// ErrNoClaim means that there is no such claim for who asks. It does not tell
-// an unknown id from somebody else's.
+// ErrNoClaim indicates that the caller has no such claim. It is the same for unknown ids and
+// for other users' claims.
 var ErrNoClaim = errors.New("you have no such claim: it ended long ago, the id was not copied whole, another token than yours made it, or the server is known by another address than the one that you gave")
 
-// errUnavailable means that the store cannot be asked. Nothing happened
-// to the claim.
+// errUnavailable indicates that the store cannot be asked, and nothing happened to the claim.
 var errUnavailable = fmt.Errorf("claims cannot be looked up right now; try again in a moment (%w)", client.ErrUnavailable)
 
-// GoneReason is why a claim is not given out to its owner.
-type GoneReason string
-
-// The reasons.
-const (
-	// GoneFetched: it was fetched before.
-	GoneFetched GoneReason = "fetched"
-	// GoneExpired: nobody fetched it in time.
-	GoneExpired GoneReason = "expired"
-	// GoneRevoked: its token is revoked already.
-	GoneRevoked GoneReason = "revoked"
-)
-
-// GoneError tells the owner of a claim why it is not given out, and what became
-// of its token.
-type GoneError struct {
-	Reason  GoneReason
-	TokenID string
-	// Revoked reports whether kenbun's list shows the token as revoked, or no longer.
-	// Otherwise it is not certain, and the token may be live.
-	Revoked bool
-}
-
-// reasonGone is why c cannot be fetched any more, or otherwise.
-func (c *claim) reasonGone(otherwise GoneReason) GoneReason {
-	if c.Gone == "" {
-		return otherwise
-	}
-	return c.Gone
-}
-
-// Error tells what happened and what to do.
-func (e *GoneError) Error() string {
-	var what string
-	switch e.Reason {
-	case GoneFetched:
-		what = "this claim was fetched already"
-	case GoneExpired:
-		what = "this claim was not fetched in time"
-	default:
-		what = "this claim has ended"
-	}
-	switch {
-	case !e.Revoked:
-		return fmt.Sprintf("%s, and it is not certain that its token is revoked: run `kenbun-mcp tokens revoke %s` now", what, e.TokenID)
-	case e.Reason == GoneRevoked:
-		return "the token of this claim was revoked; create another one if it is still needed"
-	}
-	return what + "; its token was revoked, so that it is of no use to anybody. Create another one if it is still needed"
-}
-
-// Fetch opens the token of a claim and gives it out, once, to the caller whose
-// own token made it. The caller's token is checked against the API first, and
-// nothing happens to the claim if it does not work.
+// Fetch returns the token of a claim, once, to the caller whose token made it. It first checks
+// the caller's token against the API; if that fails, the claim stays as it is.
 //
-// The errors are [ErrNoClaim], a [*GoneError], those of the API for the
-// caller's token, and one that is client.ErrUnavailable where the store cannot
-// be reached or the audit log cannot be written.
+// The errors are [ErrNoClaim], [*GoneError], the API's for the caller's token, and
+// client.ErrUnavailable if the store or the audit log cannot be used.
 func (c *Claims) Fetch(ctx context.Context, id string, caller tools.Caller) (*Claimed, error) {
 	held, sealed, err := c.find(ctx, id, caller)
 	if err != nil {
@@ -128,8 +74,7 @@ func open(id string, held *claim, caller tools.Caller) (client.Secret, error) {
 	return client.NewSecret(payload.Token), nil
 }
 
-// Sealed is a token that its user fetched, sealed under a key that the user
-// alone has.
+// Sealed is a fetched token, sealed under a key that only its user has.
 type Sealed struct {
 	// Sealed is for the user. See package claimkey.
 	Sealed []byte
@@ -137,14 +82,11 @@ type Sealed struct {
 	owner  string
 }
 
-// FetchSealed gives out the sealed token of a claim, once, to whoever proves to
-// have the token that made it. proof has to be the one for one of hosts, the
-// names under which the request may have reached this server.
+// FetchSealed returns the sealed token of a claim, once, for a proof of the token that made it.
+// proof must be the one for one of hosts, the names under which the request may have reached
+// this server. The user's token is not at hand, and so is not checked against the API.
 //
-// The user's token is not checked against the API, since it is not there: a
-// proof is good for as long as the claim waits.
-//
-// The errors are those of [Claims.Fetch] but the API's.
+// The errors are those of [Claims.Fetch], without the API's.
 func (c *Claims) FetchSealed(ctx context.Context, id string, proof []byte, hosts []string) (*Sealed, error) {
 	held, owner, sealed, err := c.look(ctx, id)
 	if err != nil {
@@ -163,16 +105,10 @@ func (c *Claims) FetchSealed(ctx context.Context, id string, proof []byte, hosts
 
 // isProved reports whether proof is the right one for any of hosts.
 func (c *claim) isProved(id string, proof []byte, hosts []string) bool {
-	proved := false
-	for _, host := range hosts {
-		if len(c.ProofKey) > 0 && claimkey.Proves(proof, c.ProofKey, id, host) {
-			proved = true
-		}
-	}
-	return proved
+	return len(c.ProofKey) > 0 && slices.ContainsFunc(hosts, func(host string) bool { return claimkey.Proves(proof, c.ProofKey, id, host) })
 }
 
-// giveOut notes that a claim is given out to its owner, or tells why it is not.
+// giveOut marks a claim as fetched by its owner, or returns why it cannot be fetched.
 func (c *Claims) giveOut(ctx context.Context, id string, held *claim, sealed []byte, caller tools.Caller) error {
 	if held.State != claimWaiting || !c.now().Before(held.Deadline) {
 		return c.gone(ctx, id, held, caller)
@@ -187,8 +123,11 @@ func (c *Claims) giveOut(ctx context.Context, id string, held *claim, sealed []b
 	case err != nil:
 		c.recordFetch(ctx, id, held, caller, tools.OutcomeOf(err), audit.LeftUnknown)
 		return err
-	case !won:
-		return c.lost(ctx, id, caller)
+	case !won: // another request was faster
+		if held, _, err = c.find(ctx, id, caller); err != nil {
+			return err
+		}
+		return c.gone(ctx, id, held, caller)
 	}
 	c.unschedule(ctx, id)
 	c.done(id)
@@ -198,7 +137,7 @@ func (c *Claims) giveOut(ctx context.Context, id string, held *claim, sealed []b
 	return nil
 }
 
-// look returns the claim as it is in the store, and whose it is.
+// look returns a claim, its owner, and its stored form.
 func (c *Claims) look(ctx context.Context, id string) (held *claim, owner string, sealed []byte, _ error) {
 	if !IsID(id) {
 		return nil, "", nil, ErrNoClaim
@@ -219,7 +158,7 @@ func (c *Claims) look(ctx context.Context, id string) (held *claim, owner string
 	return held, owner, sealed, nil
 }
 
-// find returns the claim as it is in the store, if it is the caller's.
+// find is look for the claim's owner alone.
 func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*claim, []byte, error) {
 	if caller.ID == "" {
 		return nil, nil, ErrNoClaim
@@ -236,8 +175,7 @@ func (c *Claims) find(ctx context.Context, id string, caller tools.Caller) (*cla
 	return held, sealed, nil
 }
 
-// confirm makes sure that the caller's token still works, and that the token to
-// be fetched was not revoked meanwhile.
+// confirm checks that the caller's token works, and that the claimed one is not revoked.
 func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller tools.Caller) error {
 	token, err := tokens.Find(ctx, caller.API, held.TokenID)
 	if errors.Is(err, client.ErrForbidden) {
@@ -254,17 +192,8 @@ func (c *Claims) confirm(ctx context.Context, id string, held *claim, caller too
 	return nil
 }
 
-// lost tells why the claim was not given out after all.
-func (c *Claims) lost(ctx context.Context, id string, caller tools.Caller) error {
-	held, _, err := c.find(ctx, id, caller)
-	if err != nil {
-		return err
-	}
-	return c.gone(ctx, id, held, caller)
-}
-
-// gone tells why a claim is not given out, and sees to it that its token is
-// revoked. After a first fetch that means that somebody else has it.
+// gone returns why a claim cannot be fetched, and revokes its token. After a first fetch,
+// somebody else may have it.
 func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.Caller) error {
 	gone := &GoneError{Reason: held.reasonGone(GoneExpired), TokenID: held.TokenID, Revoked: held.isSeenRevoked()}
 	c.recordFetch(ctx, id, held, caller, audit.Outcome(tools.CodeNotFound), held.left())
@@ -281,14 +210,13 @@ func (c *Claims) gone(ctx context.Context, id string, held *claim, caller tools.
 	return gone
 }
 
-// TakeBack revokes the token of a claim whose value was fetched and could not be
-// handed over. It needs nothing of the store.
+// TakeBack revokes a fetched token that could not be delivered. It works without the store.
 func (c *Claims) TakeBack(ctx context.Context, id string, claimed *Claimed, caller tools.Caller) {
 	held := &claim{TokenID: claimed.Token.ID, Name: claimed.Token.Name, Prefix: claimed.Token.Prefix}
 	c.takeBack(ctx, id, held, caller)
 }
 
-// TakeBackSealed is [Claims.TakeBack] for a token that was given out sealed.
+// TakeBackSealed is [Claims.TakeBack] for a sealed token.
 func (c *Claims) TakeBackSealed(ctx context.Context, id string, claimed *Sealed) {
 	c.takeBack(ctx, id, claimed.held, claimed.held.owner(claimed.owner))
 }
@@ -299,11 +227,10 @@ func (c *Claims) takeBack(ctx context.Context, id string, held *claim, caller to
 	c.revoke(ctx, id, held, caller, GoneFetched, audit.ReasonNotHandedOver)
 }
 
-// revoke revokes the token of a claim as the caller, or with the token itself
-// where the caller's token is not at hand. It reports whether it is certain that the
-// token is revoked. If it is not, others try.
+// revoke revokes the token of a claim as the caller, or with the token itself if the caller's
+// token is not at hand. It reports whether the token is certainly revoked. If not, others try.
 func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tools.Caller, reason GoneReason, because audit.Reason) bool {
-	// What is begun for safety's sake does not end with the request.
+	// A revocation does not end with the request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
 	var err error
@@ -331,10 +258,9 @@ func (c *Claims) revoke(ctx context.Context, id string, held *claim, caller tool
 	return false
 }
 
-// settle remembers that nothing more can be done about a claim's token, whatever
-// happened to the claim meanwhile: it is revoked, or is not accepted any more. seen
-// tells that the list showed it as revoked, or no longer. It returns why it cannot be fetched: what is known of it
-// already, or else reason.
+// settle records that nothing more can be done about a claim's token: it is revoked, or not
+// accepted any more. seen means that it is certainly revoked. It returns why the claim cannot
+// be fetched: the recorded reason, or else reason.
 func (c *Claims) settle(ctx context.Context, id, owner string, reason GoneReason, seen bool) GoneReason {
 	const attempts = 5
 	for range attempts {
@@ -361,8 +287,7 @@ func (c *Claims) settle(ctx context.Context, id, owner string, reason GoneReason
 	return reason
 }
 
-// replace puts next in place of what was read as old, and reports whether that
-// was still there.
+// replace replaces the stored form old by next, and reports whether old was still there.
 func (c *Claims) replace(ctx context.Context, id, owner string, old []byte, next *claim, keep time.Duration) (bool, error) {
 	sealed, err := c.seal(id, owner, next)
 	if err != nil {
@@ -370,8 +295,7 @@ func (c *Claims) replace(ctx context.Context, id, owner string, old []byte, next
 	}
 	replaced, err := c.store.Swap(ctx, claimKey(id), old, sealed, keep)
 	if err != nil {
-		// It may have happened, and its answer been lost. Each sealed claim is
-		// unlike every other, so that the same Swap finds out.
+		// The answer may have been lost. Sealed claims are unique, so the same Swap tells.
 		replaced, err = c.store.Swap(ctx, claimKey(id), old, sealed, keep)
 	}
 	if err != nil {
@@ -381,8 +305,7 @@ func (c *Claims) replace(ctx context.Context, id, owner string, old []byte, next
 	return replaced, nil
 }
 
-// Bounds of tries that did not lead to a claim of who tried. Who is right is
-// never kept waiting.
+// Limits of failed tries. The owner is never delayed.
 const (
 	maxWrongTriesPerClaim   = 5
 	wrongTriesPerClaimKept  = 10 * time.Minute
@@ -390,16 +313,13 @@ const (
 	wrongTriesPerAddress    = time.Minute
 )
 
-// wrongTriesOfAll bounds the tries of everybody that one process writes into the
-// store, so that strangers with many addresses do not fill it: 1,000 at once, and
-// as many in a minute.
+// wrongTriesOfAll bounds the tries of everybody at one process, so that strangers with many
+// addresses do not fill the store: 1,000 at once, and as many a minute.
 var wrongTriesOfAll = ratelimit.Limit{Burst: 1000, Interval: time.Minute / 1000}
 
-// WrongTry counts a try to fetch a claim that failed with [ErrNoClaim], from
-// the network address from. It returns how long whoever tries has to be kept
-// off; zero while there were few. Unknown ids count like known ones. Once an
-// address, or everybody together, tried too often, nothing new is written into
-// the store.
+// WrongTry counts a try from a network address that failed with [ErrNoClaim], whether the id
+// is known or not. It returns how long to block further tries; zero for few tries. Beyond the
+// limits of the address or of everybody, nothing is written to the store.
 func (c *Claims) WrongTry(ctx context.Context, id, from string) (wait time.Duration, err error) {
 	if !c.wrongTries.Take("", wrongTriesOfAll).Taken {
 		return wrongTriesPerAddress, nil

@@ -16,31 +16,28 @@ var files embed.FS
 
 var site = webui.NewSite("kenbun-mcp", files, "claim.tmpl", nil)
 
-// Page is the page of a claim, as it is shown at the address of a server
-// that other people use, too. It loads nothing and sets no cookies.
+// Page renders the page of a claim.
 type Page struct {
-	// Server is the name of the server, as the person's browser knows it.
+	// Server is the server's name for the user's browser.
 	Server string
 }
 
-// claimView is what stands on a claim's page.
+// claimView is the data of a claim's page.
 type claimView struct {
 	Problem string
 	Value   string
 	Facts   []approval.Fact
 }
 
-// Form asks for the token that proves who somebody is. It shows the same for
-// every claim, there or not. problem says what was wrong with the last try; empty
-// at the first.
+// Form asks for the user's token. It is the same for unknown claims. problem is what was wrong
+// with the last try; empty at the first.
 func (p Page) Form(w http.ResponseWriter, status int, problem string) error {
 	return p.write(w, webui.Page{
 		Template: "form", Status: status, Title: "Fetch your new kenbun token", Failed: problem != "", Data: claimView{Problem: problem},
 	})
 }
 
-// Token shows a token, this once. An error means that it did not reach the
-// browser.
+// Token shows a token, once. An error means that it did not reach the browser.
 func (p Page) Token(w http.ResponseWriter, claimed *Claimed) error {
 	return p.write(w, webui.Page{
 		Template: "shown", Status: http.StatusOK, Title: "Copy your new token",
@@ -48,10 +45,10 @@ func (p Page) Token(w http.ResponseWriter, claimed *Claimed) error {
 	})
 }
 
-// inUTC is a time for a person whose time zone is not known.
+// inUTC formats a time for a user whose time zone is not known.
 func inUTC(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 UTC") }
 
-// Notice tells why there is no token.
+// Notice says why there is no token.
 func (p Page) Notice(w http.ResponseWriter, status int, text string) error {
 	return p.write(w, webui.Page{
 		Template: "notice", Status: status, Title: "There is no token for you here", Tone: "bad", Failed: true, Data: claimView{Problem: text},

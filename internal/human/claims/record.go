@@ -13,37 +13,33 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// claimState is where a claim is on its way.
+// claimState is the state of a claim.
 type claimState string
 
 const (
-	// claimWaiting: the person can fetch it.
+	// claimWaiting: the user can fetch it.
 	claimWaiting claimState = "waiting"
-	// claimFetched: it was given out, to the only one who gets it.
+	// claimFetched: it was fetched.
 	claimFetched claimState = "fetched"
-	// claimEnded: nobody fetched it in time, and its token has to be revoked.
+	// claimEnded: nobody fetched it in time, and its token must be revoked.
 	claimEnded claimState = "ended"
 	// claimRevoked: its token was revoked, or is not accepted any more (Unseen).
 	claimRevoked claimState = "revoked"
 )
 
-// claim is a token on its way to its user. In the store it is encrypted as a
-// whole.
+// claim is a token on its way to its user. The store has it encrypted.
 type claim struct {
 	State    claimState `json:"state"`
 	Deadline time.Time  `json:"deadline"`
 	// Gone is why it cannot be fetched any more; empty while it waits.
 	Gone GoneReason `json:"gone,omitempty"`
-	// Unseen tells that kenbun does not accept the token any more, and that the list
-	// has not shown it as revoked.
+	// Unseen means that kenbun refuses the token, but was not seen to have it revoked.
 	Unseen bool `json:"unseen,omitempty"`
-	// Sealed is the token, sealed for its user (package claimkey). It is empty
-	// once the claim cannot be fetched any more.
+	// Sealed is the token, sealed for its user (package claimkey), while it can be fetched.
 	Sealed []byte `json:"sealed,omitempty"`
-	// ProofKey is the key with which the user proves that the claim is theirs.
+	// ProofKey verifies the user's proof.
 	ProofKey []byte `json:"proof_key,omitempty"`
-	// ToRevoke is the value, encrypted to the revokers that were there when the
-	// claim was made (see revokers).
+	// ToRevoke is the value, encrypted to the processes that can revoke it (see revokers).
 	ToRevoke []byte `json:"to_revoke,omitempty"`
 	// CallerPrefix is the public part of the token that made the claim.
 	CallerPrefix string `json:"caller_prefix,omitempty"`
@@ -58,8 +54,57 @@ type claim struct {
 	Permissions []string `json:"permissions,omitzero"`
 }
 
-// isSeenRevoked reports whether the list has shown the token as revoked, or no longer.
+// isSeenRevoked reports whether the token is certainly revoked.
 func (c *claim) isSeenRevoked() bool { return c.State == claimRevoked && !c.Unseen }
+
+// GoneReason is why a claim cannot be fetched by its owner.
+type GoneReason string
+
+// The reasons.
+const (
+	// GoneFetched: it was fetched before.
+	GoneFetched GoneReason = "fetched"
+	// GoneExpired: nobody fetched it in time.
+	GoneExpired GoneReason = "expired"
+	// GoneRevoked: its token is revoked already.
+	GoneRevoked GoneReason = "revoked"
+)
+
+// GoneError indicates that the caller's claim cannot be fetched any more.
+type GoneError struct {
+	Reason  GoneReason
+	TokenID string
+	// Revoked reports whether the token is certainly revoked. It may be live otherwise.
+	Revoked bool
+}
+
+// reasonGone returns why c cannot be fetched any more, or otherwise if nothing is recorded.
+func (c *claim) reasonGone(otherwise GoneReason) GoneReason {
+	if c.Gone == "" {
+		return otherwise
+	}
+	return c.Gone
+}
+
+// Error implements error.
+func (e *GoneError) Error() string {
+	var what string
+	switch e.Reason {
+	case GoneFetched:
+		what = "this claim was fetched already"
+	case GoneExpired:
+		what = "this claim was not fetched in time"
+	default:
+		what = "this claim has ended"
+	}
+	switch {
+	case !e.Revoked:
+		return fmt.Sprintf("%s, and it is not certain that its token is revoked: run `kenbun-mcp tokens revoke %s` now", what, e.TokenID)
+	case e.Reason == GoneRevoked:
+		return "the token of this claim was revoked; create another one if it is still needed"
+	}
+	return what + "; its token was revoked, so that it is of no use to anybody. Create another one if it is still needed"
+}
 
 func (c *claim) token() client.Token {
 	return client.Token{
@@ -68,14 +113,13 @@ func (c *claim) token() client.Token {
 	}
 }
 
-// owner is the caller for whom the claim waits, as the audit log names them. It
-// cannot act on the API.
+// owner returns the owner as a caller for the audit log, without access to the API.
 func (c *claim) owner(id string) tools.Caller {
 	return tools.Caller{ID: id, TokenPrefix: c.CallerPrefix}
 }
 
-// revocable is when the token can be revoked with itself, if nobody fetches it:
-// not before the API accepts it.
+// revocable returns when an unfetched token can be revoked with itself, which the API must
+// accept first.
 func (c *claim) revocable() time.Time {
 	if c.ValidFrom != nil && c.ValidFrom.After(c.Deadline) {
 		return *c.ValidFrom
@@ -85,13 +129,12 @@ func (c *claim) revocable() time.Time {
 
 // envelope is a claim in the store.
 type envelope struct {
-	// Owner is the caller for whom it waits: a keyed hash of their token.
+	// Owner is a keyed hash of the owner's token.
 	Owner string `json:"owner"`
 	Box   []byte `json:"box"`
 }
 
-// boundTo is what a box is bound to: it cannot be opened as another claim, nor
-// for another owner.
+// boundTo binds a box to its claim and owner.
 func boundTo(id, owner string) []byte {
 	return []byte("kenbun-mcp claim v2\x00" + id + "\x00" + owner)
 }
@@ -127,8 +170,7 @@ func (c *Claims) unseal(id string, sealed []byte) (held *claim, owner string, er
 	return held, e.Owner, nil
 }
 
-// auditable reports an error while the operator could not read later to whom a
-// value was given.
+// auditable returns an error while the audit log cannot record who fetched a token.
 func (c *Claims) auditable(id string, caller tools.Caller) error {
 	if c.audit == nil {
 		return nil
@@ -140,7 +182,7 @@ func (c *Claims) auditable(id string, caller tools.Caller) error {
 	return nil
 }
 
-// record writes what happened to a claim, for whom, to the audit log.
+// record writes an entry about a claim to the audit log.
 func (c *Claims) record(ctx context.Context, id string, held *claim, caller tools.Caller, entry audit.Entry) {
 	if c.audit == nil {
 		return
@@ -152,26 +194,26 @@ func (c *Claims) record(ctx context.Context, id string, held *claim, caller tool
 	c.audit.Record(entry)
 }
 
-// recordFetch writes that caller came for a claim.
+// recordFetch records a try by caller.
 func (c *Claims) recordFetch(ctx context.Context, id string, held *claim, caller tools.Caller, outcome audit.Outcome, left audit.Left) {
 	c.record(ctx, id, held, caller, audit.Entry{Action: audit.ActionFetch, Outcome: outcome, Left: left})
 }
 
-// recordStranger writes that caller came for a claim of owner's.
+// recordStranger records a try by caller at another owner's claim.
 func (c *Claims) recordStranger(ctx context.Context, id string, held *claim, caller tools.Caller, owner string) {
 	c.record(ctx, id, held, caller, audit.Entry{
 		Action: audit.ActionFetch, Owner: owner, Outcome: audit.Outcome(tools.CodeForbidden), Left: held.left(),
 	})
 }
 
-// recordRevocation writes that the token of a claim was revoked, or err.
+// recordRevocation records a revocation, or its failure.
 func (c *Claims) recordRevocation(ctx context.Context, id string, held *claim, caller tools.Caller, because audit.Reason, err error) {
 	c.record(ctx, id, held, caller, audit.Entry{
 		Action: audit.ActionRevoke, Because: because, Outcome: tools.OutcomeOf(err), Left: tokens.LeftAfter(err),
 	})
 }
 
-// left is what is there of a claim's token, as far as the claim tells.
+// left returns what remains of a claim's token, as far as the claim shows.
 func (c *claim) left() audit.Left {
 	switch {
 	case c.State == claimWaiting:
@@ -183,7 +225,7 @@ func (c *claim) left() audit.Left {
 	}
 }
 
-// reasonToRevoke is why the token of a claim is revoked that cannot be fetched.
+// reasonToRevoke returns the audit log's reason for a revocation.
 func reasonToRevoke(gone GoneReason) audit.Reason {
 	if gone == GoneFetched {
 		return audit.ReasonFetchedTwice

@@ -13,8 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// maxNoted bounds how many claims are remembered of one caller. The oldest
-// are forgotten first.
+// maxNoted bounds the remembered claims of a caller. The oldest are forgotten first.
 const maxNoted = 200
 
 // Unclaimed implements tokens.Claimed.
@@ -39,8 +38,8 @@ func (c *Claims) Unclaimed(ctx context.Context, caller tools.Caller) (tokens []s
 	return tokens, nil
 }
 
-// rememberedUnclaimed is how long a token is looked for that nobody came for in time:
-// it may not be revoked yet.
+// rememberedUnclaimed is how long an expired claim's token is listed, since it may not be
+// revoked yet.
 const rememberedUnclaimed = time.Hour
 
 func claimsOf(owner string) string { return "claims-of:" + owner }
@@ -54,21 +53,32 @@ func (c *Claims) noteFor(ctx context.Context, owner, id string) error {
 }
 
 func (c *Claims) changeNoted(ctx context.Context, owner string, change func([]string) []string) error {
+	return c.update(ctx, claimsOf(owner), MaxLifetime+keptForRevoking, func() (old, next []byte, _ error) {
+		old, ids, err := c.noted(ctx, owner)
+		if err != nil {
+			return nil, nil, err
+		}
+		if next, err = json.Marshal(change(ids)); err != nil {
+			return nil, nil, fmt.Errorf("remember a claim: %w", err)
+		}
+		return old, next, nil
+	})
+}
+
+// update replaces the value of a key by what change returns for the present one. It tries
+// again when another replica was faster.
+func (c *Claims) update(ctx context.Context, key string, keep time.Duration, change func() (old, next []byte, _ error)) error {
 	const attempts = 20
 	for range attempts {
-		old, ids, err := c.noted(ctx, owner)
+		old, next, err := change()
 		if err != nil {
 			return err
 		}
-		next, err := json.Marshal(change(ids))
-		if err != nil {
-			return fmt.Errorf("remember a claim: %w", err)
-		}
-		if done, err := c.store.Swap(ctx, claimsOf(owner), old, next, MaxLifetime+keptForRevoking); err != nil || done {
+		if done, err := c.store.Swap(ctx, key, old, next, keep); err != nil || done {
 			return err
 		}
 	}
-	return errors.New("a caller's claims are changed by other replicas again and again")
+	return errors.New("other replicas change the same value again and again")
 }
 
 func (c *Claims) noted(ctx context.Context, owner string) (old []byte, ids []string, _ error) {
@@ -82,8 +92,7 @@ func (c *Claims) noted(ctx context.Context, owner string) (old []byte, ids []str
 	return old, ids, nil
 }
 
-// Recover revokes, as the caller, the tokens of their claims that ended when no
-// process could revoke them any more.
+// Recover revokes, as the caller, the tokens of ended claims that no process could revoke.
 func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tokens.Recovered, error) {
 	if !c.store.Shared() || caller.ID == "" {
 		return nil, nil
@@ -97,9 +106,7 @@ func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tokens.Rec
 	var errs []error
 	for _, id := range ids {
 		recovered, keep, err := c.recover(ctx, id, caller)
-		if err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 		if recovered != nil {
 			found = append(found, *recovered)
 		}
@@ -115,7 +122,7 @@ func (c *Claims) Recover(ctx context.Context, caller tools.Caller) ([]tokens.Rec
 	return found, errors.Join(errs...)
 }
 
-// recover deals with one claim, and reports whether it has to be looked at again.
+// recover handles one claim, and reports whether to keep it.
 func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_ *tokens.Recovered, keep bool, _ error) {
 	held, owner, _, err := c.look(ctx, id)
 	switch {
@@ -151,8 +158,7 @@ func (c *Claims) recover(ctx context.Context, id string, caller tools.Caller) (_
 	return &tokens.Recovered{TokenID: held.TokenID, Name: held.Name, Outcome: outcome}, false, nil
 }
 
-// WithClaims returns a journal that, when it recovers, also sees to the caller's
-// claims that ended. journal may be nil.
+// WithClaims returns a journal that also recovers claims. journal may be nil.
 func (c *Claims) WithClaims(journal tokens.Journal) tokens.Journal { return &claimJournal{journal, c} }
 
 type claimJournal struct {

@@ -15,17 +15,14 @@ import (
 	"github.com/kenbun/kenbun-mcp/client"
 )
 
-// revokers is how tokens are revoked that nobody fetched. The API revokes only
-// for whoever has one of the user's tokens, and a server keeps no user's token.
-// So it needs the value of the new token itself, which at rest nobody may be able
-// to open but its user.
+// revokers revoke the tokens that nobody fetched. The API requires one of the user's tokens for
+// that, and a server keeps none. So it needs the value of the new token, which at rest only its
+// user may be able to open.
 //
-// Each process therefore has an age identity (X25519) in its memory and nowhere
-// else, and publishes the recipient in the store. A claim holds the value once
-// more, encrypted to all processes that are there when it is made. Each of them
-// can revoke the token, also if the one that made it is killed. When all of them
-// have ended, nobody can open that copy any more; what is left then is revoked
-// with the user's own token, at their next call ([Claims.Recover]).
+// Each process has an age identity (X25519) in memory and publishes the recipient in the store.
+// A claim holds the value once more, encrypted to all processes that run when it is made. Any of
+// them can revoke the token. Once none of them runs, the token is revoked as the user, at their
+// next call ([Claims.Recover]).
 type revokers struct {
 	identity *age.X25519Identity
 }
@@ -33,15 +30,14 @@ type revokers struct {
 const (
 	revokersKey = "claim-revokers"
 	revokersAAD = "kenbun-mcp claim revokers v1"
-	// A process that did not publish its recipient for revokerLives is taken for
-	// ended.
+	// A process that did not publish its recipient for revokerLives has ended.
 	revokerLives = 2 * time.Minute
 	maxRevokers  = 64
-	// maxValue bounds what is read as the value of a token, in bytes.
+	// maxValue bounds the value of a token, in bytes.
 	maxValue = 64 << 10
 )
 
-// errNotARevoker means that this process was not there when a claim was made.
+// errNotARevoker indicates that this process did not run when a claim was made.
 var errNotARevoker = errors.New("this process cannot revoke the token: it was started after the token was made")
 
 func newRevokers() (*revokers, error) {
@@ -72,42 +68,29 @@ type revoker struct {
 	Until     time.Time `json:"until"`
 }
 
-// Join has other processes encrypt to this one what is to be revoked. It has to
-// be called now and then; [Claims.Sweep] does.
+// Join publishes this process as a revoker, for a while. [Claims.Sweep] repeats it.
 func (c *Claims) Join(ctx context.Context) error {
 	own := c.revokers.identity.Recipient().String()
-	return c.changeRevokers(ctx, func(others []revoker) []revoker {
+	return c.update(ctx, revokersKey, revokerLives, func() (old, next []byte, _ error) {
+		old, others, err := c.readRevokers(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
 		kept := []revoker{{Recipient: own, Until: c.now().Add(revokerLives)}}
 		for _, other := range others {
 			if other.Recipient != own && other.Until.After(c.now()) && len(kept) < maxRevokers {
 				kept = append(kept, other)
 			}
 		}
-		return kept
+		plain, err := json.Marshal(kept)
+		if err != nil {
+			return nil, nil, fmt.Errorf("write the list of revokers: %w", err)
+		}
+		return old, base64.StdEncoding.AppendEncode(nil, c.aead.Seal(nil, nil, plain, []byte(revokersAAD))), nil //nolint:gosec // the AEAD draws the nonce itself
 	})
 }
 
-func (c *Claims) changeRevokers(ctx context.Context, change func([]revoker) []revoker) error {
-	const attempts = 20
-	for range attempts {
-		old, list, err := c.readRevokers(ctx)
-		if err != nil {
-			return err
-		}
-		plain, err := json.Marshal(change(list))
-		if err != nil {
-			return fmt.Errorf("write who can revoke: %w", err)
-		}
-		next := base64.StdEncoding.AppendEncode(nil, c.aead.Seal(nil, nil, plain, []byte(revokersAAD))) //nolint:gosec // the AEAD draws the nonce itself
-		if done, err := c.store.Swap(ctx, revokersKey, old, next, revokerLives); err != nil || done {
-			return err
-		}
-	}
-	return errors.New("who can revoke is changed by other replicas again and again")
-}
-
-// readRevokers returns the list as it is in the store, and opened. Whoever cannot
-// write under the key of the store cannot put themselves on it.
+// readRevokers returns the list, also in its stored form. Adding to it requires the store's key.
 func (c *Claims) readRevokers(ctx context.Context) (sealed []byte, list []revoker, _ error) {
 	sealed, ok, err := c.store.Get(ctx, revokersKey)
 	if err != nil || !ok {
@@ -125,7 +108,7 @@ func (c *Claims) readRevokers(ctx context.Context) (sealed []byte, list []revoke
 	return sealed, list, nil
 }
 
-// sealToRevoke encrypts a value to all processes that live now.
+// sealToRevoke encrypts a value to all revokers.
 func (c *Claims) sealToRevoke(ctx context.Context, value client.Secret) ([]byte, error) {
 	recipients := []age.Recipient{c.revokers.identity.Recipient()}
 	_, list, err := c.readRevokers(ctx)

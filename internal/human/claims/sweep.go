@@ -13,25 +13,21 @@ import (
 )
 
 const (
-	// sweepEvery is how often claims are looked for that nobody fetched. Shorter
-	// lifetimes are looked after more often.
+	// sweepEvery is the longest interval between sweeps.
 	sweepEvery = 15 * time.Second
-	// sweepLease is how long one replica has for a claim that came due, before
-	// another tries.
+	// sweepLease is how long one replica has a due claim, before another tries.
 	sweepLease = time.Minute
 	sweepBatch = 20
-	// maxSweepDelay bounds how long a token that could not be revoked is left
-	// alone before the next try.
+	// maxSweepDelay bounds the delay between attempts to revoke a token.
 	maxSweepDelay = time.Hour
-	// passOnDelay is how long at least a claim is left alone by a replica that
-	// cannot revoke its token, for others to find it.
+	// passOnDelay is the least delay after which another replica may revoke a token.
 	passOnDelay = 5 * time.Second
-	// passedOnFor is how long that goes on.
+	// passedOnFor is how long a token is passed on.
 	passedOnFor = time.Hour
 )
 
-// Sweep revokes the tokens of claims that nobody fetched in time, until ctx is
-// done. Several processes may sweep the same store.
+// Sweep revokes the tokens of claims that nobody fetched in time, until ctx is done. Several
+// processes may sweep one store.
 func (c *Claims) Sweep(ctx context.Context) {
 	ticker := time.NewTicker(max(min(sweepEvery, c.lifetime/4), time.Millisecond))
 	defer ticker.Stop()
@@ -68,8 +64,7 @@ func (c *Claims) sweepDue(ctx context.Context) error {
 	}
 }
 
-// RevokeWaiting revokes the tokens of all claims that still wait in a store that
-// ends with this process: nobody could fetch them any more.
+// RevokeWaiting revokes the tokens of all waiting claims, if the store ends with this process.
 func (c *Claims) RevokeWaiting(ctx context.Context) error {
 	if c.store.Shared() {
 		return nil
@@ -88,8 +83,7 @@ func (c *Claims) RevokeWaiting(ctx context.Context) error {
 	return nil
 }
 
-// end takes a claim whose deadline has come at now from its owner, and revokes
-// its token.
+// end ends a claim that came due at now, and revokes its token.
 func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 	sealed, ok, err := c.store.Get(ctx, claimKey(id))
 	if err != nil {
@@ -115,8 +109,7 @@ func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 	if held.State == claimWaiting {
 		ended := *held
 		ended.State, ended.Gone = claimEnded, GoneExpired
-		// From here on nobody can fetch it, so that no token is revoked under the
-		// hands of somebody who was in time.
+		// From here on nobody can fetch it, so no fetched token is revoked.
 		taken, err := c.replace(ctx, id, owner, sealed, &ended, keptForRevoking)
 		if err != nil || !taken {
 			return
@@ -126,8 +119,8 @@ func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 	c.revokeUnfetched(ctx, id, owner, held)
 }
 
-// revokeWithItself revokes a token with itself as the credential. There is no
-// other that the server could use: it keeps no user's token.
+// revokeWithItself revokes a token with itself as the credential, since the server keeps no
+// other token of the user.
 func (c *Claims) revokeWithItself(ctx context.Context, held *claim) error {
 	value, err := c.revokers.open(held.ToRevoke)
 	if err != nil {
@@ -140,17 +133,15 @@ func (c *Claims) revokeWithItself(ctx context.Context, held *claim) error {
 	return err
 }
 
-// errNotAccepted means that kenbun refuses the token itself. It is revoked already, has
-// expired, or its user is suspended. The list, which would show which, cannot be read
-// with it.
+// errNotAccepted indicates that kenbun refuses the token itself: it is revoked, has expired, or
+// its user is suspended.
 var errNotAccepted = fmt.Errorf("kenbun does not accept the token any more, and it is not certain that it is revoked (%w)", client.ErrOutcomeUnknown)
 
 func (c *Claims) notYetValid(held *claim) bool {
 	return held.ValidFrom != nil && c.now().Before(*held.ValidFrom)
 }
 
-// leaveToOthers has a token revoked by whoever can: by a replica that sweeps, or
-// at the user's next call.
+// leaveToOthers leaves a revocation to a replica, or to the user's next call.
 func (c *Claims) leaveToOthers(ctx context.Context, id, owner string, reason GoneReason) {
 	sealed, ok, err := c.store.Get(ctx, claimKey(id))
 	if err != nil || !ok {
@@ -202,7 +193,7 @@ func (c *Claims) revokeUnfetched(ctx context.Context, id, owner string, held *cl
 	}
 }
 
-// passOn leaves a claim to a replica that was there when it was made.
+// passOn leaves a claim to a replica that ran when it was made.
 func (c *Claims) passOn(ctx context.Context, id, owner string, held *claim) {
 	if c.now().Before(held.revocable().Add(passedOnFor)) {
 		var random [1]byte          // keeps replicas from coming at the same time again

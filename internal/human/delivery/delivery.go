@@ -1,6 +1,5 @@
-// Package delivery has the methods by which a new token reaches its user without a
-// page: into a file, a line of an .env file or the keychain, sealed, or in the
-// tool's answer.
+// Package delivery implements the delivery methods without a page: into a file, a line of an
+// .env file or the keychain, sealed, or in the tool's answer.
 package delivery
 
 import (
@@ -16,72 +15,71 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// First takes the first of several roads that is open. Which one it is is
-// found out at each Check, and holds until the next.
+// First delivers by the first of several methods that works, as found at each Check.
 type First struct {
-	roads []tokens.Deliverer
-	taken atomic.Pointer[tokens.Deliverer]
+	methods []tokens.Deliverer
+	found   atomic.Pointer[tokens.Deliverer]
 }
 
-// NewFirst returns the roads, the best one first.
-func NewFirst(roads ...tokens.Deliverer) *First { return &First{roads: roads} }
+// NewFirst returns the methods, the best one first.
+func NewFirst(methods ...tokens.Deliverer) *First { return &First{methods: methods} }
 
 // Method implements tokens.Deliverer.
 func (f *First) Method() string {
-	if road := f.taken.Load(); road != nil {
-		return (*road).Method()
+	if found := f.found.Load(); found != nil {
+		return (*found).Method()
 	}
 	return "none"
 }
 
-// Check looks for an open road. Its error tells what is wrong with each.
+// Check finds the method that works. Its error has the problem of each.
 func (f *First) Check(ctx context.Context) error {
-	var closed []error
-	for i := range f.roads {
-		err := f.roads[i].Check(ctx)
+	var problems []error
+	for i := range f.methods {
+		err := f.methods[i].Check(ctx)
 		if err == nil {
-			f.taken.Store(&f.roads[i])
+			f.found.Store(&f.methods[i])
 			return nil
 		}
-		closed = append(closed, fmt.Errorf("%s: %w", f.roads[i].Method(), err))
+		problems = append(problems, fmt.Errorf("%s: %w", f.methods[i].Method(), err))
 	}
-	return errors.Join(closed...)
+	return errors.Join(problems...)
 }
 
-// Waits implements tokens.Receiver for the road that Check found: zero if that does not.
+// receiver returns the method that Check found, if it waits for the user.
+func (f *First) receiver() (receiver tokens.Receiver, ok bool) {
+	if found := f.found.Load(); found != nil {
+		receiver, ok = (*found).(tokens.Receiver)
+	}
+	return receiver, ok
+}
+
+// Waits implements tokens.Receiver for the method that Check found, or returns zero.
 func (f *First) Waits() time.Duration {
-	if road := f.taken.Load(); road != nil {
-		if receiver, ok := (*road).(tokens.Receiver); ok {
-			return receiver.Waits()
-		}
+	if receiver, ok := f.receiver(); ok {
+		return receiver.Waits()
 	}
 	return 0
 }
 
-// Expect implements tokens.Receiver for the road that Check found.
+// Expect implements tokens.Receiver for the method that Check found.
 func (f *First) Expect(ctx context.Context, want client.NewToken) (tokens.Pickup, error) {
-	road := f.taken.Load()
-	if road == nil {
-		return nil, errors.New("no delivery method was found to work before")
+	if receiver, ok := f.receiver(); ok {
+		return receiver.Expect(ctx, want)
 	}
-	receiver, ok := (*road).(tokens.Receiver)
-	if !ok {
-		return nil, errors.New("the delivery method that works does not wait for the user")
-	}
-	return receiver.Expect(ctx, want)
+	return nil, errors.New("no delivery method was found that waits for the user")
 }
 
-// Deliver takes the road that Check found.
+// Deliver uses the method that Check found.
 func (f *First) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
-	road := f.taken.Load()
-	if road == nil {
+	found := f.found.Load()
+	if found == nil {
 		return tokens.Receipt{}, errors.New("no delivery method was found to work before")
 	}
-	return (*road).Deliver(ctx, caller, token)
+	return (*found).Deliver(ctx, caller, token)
 }
 
-// None is for a server from which no road leads to the person: it refuses
-// before anything is made.
+// None is for a server without a delivery method. It refuses before a token is made.
 type None struct{}
 
 // Method implements tokens.Deliverer.
@@ -101,15 +99,14 @@ func (n None) Deliver(ctx context.Context, _ tools.Caller, _ *client.CreatedToke
 	return tokens.Receipt{}, n.Check(ctx)
 }
 
-// Inline puts a new token's value into the tool's answer, where the model and
-// every transcript can read it. It exists for operators whose clients are
-// programs; it is never a default.
+// Inline returns a new token's value in the tool's answer, where the model can read it. It is
+// for operators whose clients are programs, and never a default.
 type Inline struct{}
 
 // Method implements tokens.Deliverer.
 func (Inline) Method() string { return "inline" }
 
-// Check implements tokens.Deliverer: an answer can always be given.
+// Check implements tokens.Deliverer.
 func (Inline) Check(context.Context) error { return nil }
 
 // Deliver implements tokens.Deliverer.

@@ -14,14 +14,12 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// File delivers each new token into a file of its own that only the user can
-// read, in a folder that only the user can look into.
+// File delivers each new token into a file of its own, in a folder that only the user can access.
 type File struct {
 	dir string
 }
 
-// NewFile delivers into dir, which is made at the first delivery if it is not
-// there.
+// NewFile delivers into dir, which is made at the first delivery.
 func NewFile(dir string) (*File, error) {
 	if dir == "" {
 		return nil, errors.New("the folder for new tokens has no name")
@@ -36,8 +34,7 @@ func NewFile(dir string) (*File, error) {
 // Method implements tokens.Deliverer.
 func (*File) Method() string { return "file" }
 
-// Check makes the folder if need be, looks at who else could reach into it, and
-// writes a file of a token's size to see that it can be done.
+// Check implements tokens.Deliverer. It makes the folder, and writes a file of a token's size.
 func (f *File) Check(context.Context) (err error) {
 	defer func() { err = f.named(err) }()
 	folder, err := f.open()
@@ -51,8 +48,7 @@ func (f *File) Check(context.Context) (err error) {
 	return folder.CloseAfter(err)
 }
 
-// Deliver writes the token's value to a new file. The file appears under its
-// name with all of its content or not at all.
+// Deliver writes the token's value to a new file, as a whole or not at all.
 func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedToken) (_ tokens.Receipt, err error) {
 	defer func() { err = f.named(err) }()
 	folder, err := f.open()
@@ -82,7 +78,7 @@ func (f *File) Deliver(_ context.Context, _ tools.Caller, token *client.CreatedT
 	}, nil
 }
 
-// named shows the path in an error, as receipts do.
+// named adds the path to an error, as receipts have it.
 func (f *File) named(err error) error {
 	if err == nil {
 		return nil
@@ -90,8 +86,7 @@ func (f *File) named(err error) error {
 	return fmt.Errorf("%s: %w", f.dir, err)
 }
 
-// open returns the folder, once it is known that nobody else can read from it
-// or put something in its place.
+// open returns the folder. It refuses one that others can access.
 func (f *File) open() (*privatefile.Folder, error) {
 	return privatefile.OpenFolder(f.dir, privatefile.FolderOptions{Name: "the delivery folder", Flag: "--deliver-dir", CheckParent: true})
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// Keychain delivers each new token into an entry of its own in the operating
-// system's keychain, named by the token's id.
+// Keychain delivers each new token into an entry of the operating system's keychain, named by the
+// token's id.
 type Keychain struct {
 	chain *keychain.Keychain
 }
@@ -24,8 +24,7 @@ func NewKeychain(chain *keychain.Keychain) *Keychain { return &Keychain{chain: c
 // Method implements tokens.Deliverer.
 func (*Keychain) Method() string { return "keychain" }
 
-// Check writes an entry of a token's size, reads it and removes it, to see that
-// it can be done.
+// Check implements tokens.Deliverer. It writes, reads and removes an entry of a token's size.
 func (k *Keychain) Check(ctx context.Context) error {
 	account := "probe " + rand.Text()
 	value := client.NewSecret(rand.Text() + rand.Text())

@@ -3,6 +3,9 @@ package delivery
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,14 +15,14 @@ import (
 	"filippo.io/age/armor"
 
 	"github.com/kenbun/kenbun-mcp/client"
+	"github.com/kenbun/kenbun-mcp/internal/claimkey"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 	"github.com/kenbun/kenbun-mcp/tools"
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// RecipientHeader is the header of an HTTP request that holds the age recipient
-// to whom new tokens are encrypted. It belongs into the configuration of the
-// client, where no model can change it.
+// RecipientHeader is the header with the age recipient to whom new tokens are encrypted. It belongs
+// in the client's configuration, where no model can change it.
 const RecipientHeader = "X-Kenbun-Recipient"
 
 const (
@@ -33,15 +36,13 @@ const (
 
 type recipientKey struct{}
 
-// WithRecipient notes the value of [RecipientHeader] that came with a request.
-// It is checked where it is used.
+// WithRecipient adds the value of [RecipientHeader] to a request's context, unchecked.
 func WithRecipient(ctx context.Context, header string) context.Context {
 	return context.WithValue(ctx, recipientKey{}, header)
 }
 
-// Sealed delivers each new token in the tool's answer, encrypted to the person:
-// who reads the answer alone learns nothing. The format is age with an X25519
-// recipient (C2SP age), armored.
+// Sealed delivers each new token in the tool's answer, encrypted to the user: the format is age
+// with an X25519 recipient (C2SP age), armored.
 type Sealed struct{}
 
 // Method implements tokens.Deliverer.
@@ -53,7 +54,7 @@ func (Sealed) Addressee(ctx context.Context) string {
 	return header
 }
 
-// Check reports whether the request named a recipient to whom can be encrypted.
+// Check reports whether the request has a usable recipient.
 func (s Sealed) Check(ctx context.Context) error {
 	to, err := recipientFrom(ctx)
 	if err != nil {
@@ -65,7 +66,7 @@ func (s Sealed) Check(ctx context.Context) error {
 	return nil
 }
 
-// Deliver encrypts the token's value to the recipient that the request named.
+// Deliver encrypts the token's value to the request's recipient.
 func (s Sealed) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	to, err := recipientFrom(ctx)
 	if err != nil {
@@ -115,7 +116,7 @@ func recipientError(what string) error {
 	}
 }
 
-// recipientFingerprint is enough of a recipient to tell it from one's others.
+// recipientFingerprint returns enough of a recipient to recognize it.
 func recipientFingerprint(recipient string) string {
 	if len(recipient) <= 16 {
 		return recipient
@@ -142,10 +143,9 @@ func seal(to age.Recipient, value client.Secret) (string, error) {
 	return sealed.String(), nil
 }
 
-// OpenSealed decrypts what the road "sealed" delivered. It sends nothing to
-// anybody. identities is the content of an identity file as age-keygen writes it.
-// armored may be indented or quoted, and may stand among other text, as it does
-// when it is copied out of a conversation. The errors hold nothing of either.
+// OpenSealed decrypts what [Sealed] delivered, without any request. identities is an identity file
+// of age-keygen. armored may be indented or quoted, and be surrounded by other text of a
+// conversation. The errors reveal nothing of either.
 func OpenSealed(armored string, identities io.Reader) (*OpenedToken, error) {
 	keys, err := age.ParseIdentities(io.LimitReader(identities, maxSealed))
 	if err != nil {
@@ -177,8 +177,7 @@ func OpenSealed(armored string, identities io.Reader) (*OpenedToken, error) {
 
 var errDamaged = errors.New("the sealed token was damaged on the way: copy it again, whole and unchanged")
 
-// armoredBlock finds the armored file in a text and takes away what copying may
-// have put before its lines.
+// armoredBlock finds the armored file in a text and removes what copying put before its lines.
 func armoredBlock(text string) (string, error) {
 	if len(text) > maxSealed {
 		return "", errors.New("the text is too long to be one sealed token")
@@ -201,4 +200,134 @@ func armoredBlock(text string) (string, error) {
 	}
 	block.WriteString(armor.Footer + "\n")
 	return block.String(), nil
+}
+
+const (
+	// labelType and labelVersion identify the stanza in an age file's header that describes the
+	// content. Programs ignore unknown stanzas (C2SP age), so plain age opens the file, too.
+	labelType    = "kenbun-mcp.token"
+	labelVersion = "1"
+	// labelPurpose is the salt of the key that authenticates labels.
+	labelPurpose = "kenbun-mcp sealed v1"
+)
+
+// sealedLabel says which token is in an age file, and which server sealed it.
+//
+// Anyone who knows a recipient can seal something to it. So the server adds an HMAC-SHA-256 over
+// label and value, under a key that HKDF derives from the user's token. age authenticates the
+// whole header under the key of the file.
+type sealedLabel struct {
+	Server string `json:"server"`
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Prefix string `json:"prefix"`
+	MAC    []byte `json:"mac,omitempty"`
+}
+
+func (l sealedLabel) mac(pat claimkey.Deriver, value client.Secret) ([]byte, error) {
+	key, err := pat.DeriveKey(labelPurpose, "label")
+	if err != nil {
+		return nil, err
+	}
+	l.MAC = nil
+	content, err := json.Marshal(l)
+	if err != nil {
+		return nil, fmt.Errorf("write what is sealed: %w", err)
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write(content) // a JSON object ends where it ends, so that no part of it can pass for the value
+	mac.Write([]byte{0})
+	mac.Write([]byte(value.Reveal()))
+	return mac.Sum(nil), nil
+}
+
+// labelled is an age recipient that adds a label.
+type labelled struct {
+	to    age.Recipient
+	label sealedLabel
+}
+
+// Wrap implements age.Recipient.
+func (l labelled) Wrap(fileKey []byte) ([]*age.Stanza, error) {
+	stanzas, err := l.to.Wrap(fileKey)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(l.label)
+	if err != nil {
+		return nil, fmt.Errorf("write what is sealed: %w", err)
+	}
+	return append(stanzas, &age.Stanza{Type: labelType, Args: []string{labelVersion}, Body: body}), nil
+}
+
+// labelReader is the user's age identities. It also reads the label.
+type labelReader struct {
+	identities []age.Identity
+	label      *sealedLabel
+}
+
+// Unwrap implements age.Identity.
+func (r *labelReader) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	r.label = nil
+	labels := 0
+	for _, stanza := range stanzas {
+		if stanza.Type != labelType || len(stanza.Args) != 1 || stanza.Args[0] != labelVersion {
+			continue
+		}
+		labels++
+		var label sealedLabel
+		if json.Unmarshal(stanza.Body, &label) == nil && labels == 1 {
+			r.label = &label
+		} else {
+			r.label = nil
+		}
+	}
+	for _, identity := range r.identities {
+		fileKey, err := identity.Unwrap(stanzas)
+		if errors.Is(err, age.ErrIncorrectIdentity) {
+			continue
+		}
+		return fileKey, err
+	}
+	return nil, age.ErrIncorrectIdentity
+}
+
+// OpenedToken is a token that was sealed to its user.
+type OpenedToken struct {
+	Value client.Secret
+	label *sealedLabel
+}
+
+// SealedFacts are what a sealed token says about itself.
+type SealedFacts struct {
+	// Server is the host where the token was made.
+	Server string
+	// ID and Name are the token's. They come from outside and are not cleaned.
+	ID, Name string
+}
+
+// Facts returns what the sealed text says of its token. ok is false without a label, as from an
+// older server or another program.
+func (o *OpenedToken) Facts() (_ SealedFacts, ok bool) {
+	if o.label == nil || o.label.Prefix != o.Value.Prefix() {
+		return SealedFacts{}, false
+	}
+	return SealedFacts{Server: o.label.Server, ID: o.label.ID, Name: o.label.Name}, true
+}
+
+// IsSealedWith reports whether the server that sealed the token had the user's token pat, and so
+// whether [OpenedToken.Facts] can be trusted.
+func (o *OpenedToken) IsSealedWith(pat client.Secret) bool {
+	if _, ok := o.Facts(); !ok || len(o.label.MAC) == 0 {
+		return false
+	}
+	mac, err := o.label.mac(pat, o.Value)
+	return err == nil && hmac.Equal(mac, o.label.MAC)
+}
+
+type serverNameKey struct{}
+
+// WithServerName adds the name of this server, as the client used it, to a request's context.
+func WithServerName(ctx context.Context, host string) context.Context {
+	return context.WithValue(ctx, serverNameKey{}, host)
 }

@@ -16,16 +16,13 @@ import (
 
 const (
 	suffix = ".journal"
-	// lockName is locked by who works off what was left behind, and by who
-	// makes the key.
+	// lockName is locked during a recovery, and while the key is made.
 	lockName = "lock"
-	// keyName holds the key under which callers are named.
+	// keyName holds the key of the callers' fingerprints.
 	keyName = "key"
 	keySize = 32
-	// lockTime is how long is waited for another process that works off
-	// what was left behind.
-	lockTime  = 20 * time.Second
-	lockRetry = 20 * time.Millisecond
+	// lockTime bounds the wait for another process.
+	lockTime = 20 * time.Second
 )
 
 // journalFolder is the open folder of a journal.
@@ -33,8 +30,7 @@ type journalFolder struct{ *privatefile.Folder }
 
 var folderOptions = privatefile.FolderOptions{Name: "the journal's folder", Flag: "--journal-dir"}
 
-// openFolder opens the folder, making it if need be, once it is known
-// that nobody else can reach it.
+// openFolder opens the folder, or makes it. It refuses one that others can access.
 func openFolder(dir string) (*journalFolder, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -57,8 +53,7 @@ func (f *journalFolder) isNamed(file *os.File, name string) bool {
 	return err == nil && os.SameFile(opened, named)
 }
 
-// lock waits until no other process works on what was left behind, and returns
-// what releases it.
+// lock waits for the folder's lock, and returns what releases it.
 func (f *journalFolder) lock(ctx context.Context) (release func() error, _ error) {
 	file, err := f.OpenFile(lockName, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -66,25 +61,17 @@ func (f *journalFolder) lock(ctx context.Context) (release func() error, _ error
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
-	retry := time.NewTicker(lockRetry)
-	defer retry.Stop()
-	for {
-		err := privatefile.TryLock(file)
-		if err == nil {
-			return file.Close, nil
-		}
-		if !errors.Is(err, privatefile.ErrLocked) {
-			return nil, errors.Join(journalError("locked", err), file.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(errors.New("another process works on what was left behind, and does not come to an end"), file.Close())
-		case <-retry.C:
-		}
+	switch err := privatefile.WaitForLock(ctx, file); {
+	case err == nil:
+		return file.Close, nil
+	case ctx.Err() != nil:
+		return nil, errors.Join(errors.New("another process works on what was left behind, and does not come to an end"), file.Close())
+	default:
+		return nil, errors.Join(journalError("locked", err), file.Close())
 	}
 }
 
-// key returns the key under which callers are named, made at its first use.
+// key returns the key of the callers' fingerprints, made at its first use.
 func (f *journalFolder) key(ctx context.Context) (_ []byte, err error) {
 	if key, err := f.readKey(); err != nil || key != nil {
 		return key, err

@@ -1,5 +1,5 @@
-// Package journal remembers new tokens until their user holds them, so that the
-// next start revokes what a crash left behind.
+// Package journal records new tokens until their users have them, so that the next start
+// revokes what a crash left behind.
 package journal
 
 import (
@@ -18,32 +18,25 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/tokens"
 )
 
-// maxFile is from which size on a file of the journal gets no new
-// entries, in bytes.
+// maxFile is the size from which a file gets no new entries, in bytes.
 const maxFile = 1 << 20
 
-// Config is what a [Journal] is made from.
+// Config configures a [Journal].
 type Config struct {
-	// Dir is the journal's folder, which several processes may share. It is made
-	// when it is first needed.
+	// Dir is the journal's folder, made when needed. Processes may share it.
 	Dir string
-	// API names the API whose tokens are noted: its address, or what stands for
-	// it where the address changes.
+	// API names the API of the tokens: its address, or another stable name.
 	API string
-	// OneUser tells that all callers are the same user, so that what was left
-	// behind of one token's is dealt with by the next. Otherwise an entry belongs
-	// to the token that its caller came with.
+	// OneUser means that all callers are the same user, so that any of them can recover
+	// what was left behind. Otherwise an entry belongs to the token of its caller.
 	OneUser bool
 }
 
-// Journal implements tokens.Journal with one file for each process, which holds
-// a lock on it as long as it lives: a file without a lock was left behind. No
-// file holds a token's value or anything derived from one but hashes under a
-// key.
+// Journal implements tokens.Journal with one file for each process, which keeps it locked: a
+// file without a lock was left behind. Files hold no token values, but keyed hashes of them.
 type Journal struct {
 	config Config
-	// turn holds one value while nobody of this process works off what was left
-	// behind.
+	// turn holds one value while no recovery runs in this process.
 	turn chan struct{}
 
 	mu      sync.Mutex
@@ -60,7 +53,7 @@ func New(config Config) (*Journal, error) {
 	return j, nil
 }
 
-// journalFile is the file of this process, under the mutex of its Journal.
+// journalFile is the file of this process, guarded by its Journal.
 type journalFile struct {
 	name string
 	file *os.File
@@ -91,8 +84,7 @@ func (j *Journal) begin(ctx context.Context, folder *journalFolder, caller tools
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.current == nil || j.current.size > maxFile {
-		// A file that is full stays open, and with it its lock, until its
-		// entries are done.
+		// A full file stays open and locked until its entries are done.
 		if j.current, err = newFile(folder); err != nil {
 			return nil, err
 		}
@@ -121,10 +113,10 @@ func utc(at *time.Time) *time.Time {
 	return &in
 }
 
-// callerName stands for a caller's token in the files.
+// callerName returns the fingerprint of a caller's token.
 func (j *Journal) callerName(ctx context.Context, folder *journalFolder, caller tools.Caller) (string, error) {
 	if caller.API == nil {
-		return "", errors.New("the journal cannot tell this caller from others")
+		return "", errors.New("the journal cannot identify this caller")
 	}
 	key, err := folder.key(ctx)
 	if err != nil {
@@ -133,8 +125,7 @@ func (j *Journal) callerName(ctx context.Context, folder *journalFolder, caller 
 	return caller.API.Fingerprint(key), nil
 }
 
-// newFile makes a file and takes its lock. Somebody who cleans up may be
-// faster than the lock; then it is another file.
+// newFile makes a file and locks it. If a recovery removes it first, it makes another.
 func newFile(folder *journalFolder) (*journalFile, error) {
 	for range 10 {
 		name := rand.Text() + suffix
@@ -162,8 +153,7 @@ func newFile(folder *journalFolder) (*journalFile, error) {
 	return nil, errors.New("the journal's folder is cleaned up by another program again and again: find out which, and end it")
 }
 
-// append writes one line and sees that it is on the disk. On an error the file
-// is as it was.
+// append writes one line and syncs it. On an error the file is as before.
 func (f *journalFile) append(record journalRecord) error {
 	line, err := json.Marshal(record)
 	if err != nil {
@@ -211,8 +201,8 @@ func (e *journalEntry) note(record journalRecord) error {
 	return nil
 }
 
-// Done implements tokens.JournalEntry. The last entry of a file to be done leaves
-// it empty, for which no room on the disk is needed.
+// Done implements tokens.JournalEntry. The last entry truncates the file, which works on a
+// full disk.
 func (e *journalEntry) Done() error {
 	e.journal.mu.Lock()
 	defer e.journal.mu.Unlock()
@@ -237,7 +227,7 @@ func (e *journalEntry) Done() error {
 	return nil
 }
 
-// retire removes a file of which every entry is done.
+// retire removes a file without open entries.
 func (j *Journal) retire(file *journalFile) error {
 	err := errors.Join(file.file.Truncate(0), file.file.Close())
 	folder, openErr := openFolder(j.config.Dir)
@@ -250,9 +240,8 @@ func (j *Journal) retire(file *journalFile) error {
 	return folder.CloseAfter(err)
 }
 
-// Close removes the file of this process. While there are entries that are not
-// done it stays, and with it what is left for the next process; the last of them
-// to be done removes it.
+// Close removes the file of this process, unless entries are open. Then the last of them to be
+// done removes it, or the next process recovers them.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

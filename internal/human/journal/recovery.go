@@ -1,10 +1,7 @@
 package journal
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,14 +19,13 @@ import (
 )
 
 const (
-	// createdWithin is how far from the beginning of an entry its token was
-	// created at most: a create takes no longer, and clocks differ.
+	// createdWithin bounds the time between an entry and its token's creation, for slow
+	// calls and clock skew.
 	createdWithin = 2 * time.Minute
-	// revokedWithin is how long after its beginning an entry is acted on. A copy
-	// of a file as it was on the way cannot be told from the file itself; after
-	// this time it is only reported.
+	// revokedWithin is how long an entry is acted on. Later it is only reported, since it
+	// may be an old copy.
 	revokedWithin = 7 * 24 * time.Hour
-	// maxRead bounds what is read of one file, in bytes.
+	// maxRead bounds what is read of a file, in bytes.
 	maxRead = 16 * maxFile
 )
 
@@ -79,8 +75,7 @@ func (j *Journal) Recover(ctx context.Context, caller tools.Caller) (_ []tokens.
 	return r.found, err
 }
 
-// others returns the names of the files that are not this process's, in a fixed
-// order.
+// others returns the names of other processes' files, in a fixed order.
 func (j *Journal) others(folder *journalFolder) ([]string, error) {
 	own := ""
 	j.mu.Lock()
@@ -101,13 +96,13 @@ func (j *Journal) others(folder *journalFolder) ([]string, error) {
 	return names, nil
 }
 
-// recoveryRun is one caller's look at what was left behind.
+// recoveryRun is the recovery for one caller.
 type recoveryRun struct {
 	ctx    context.Context
 	caller tools.Caller
-	// name stands for the caller's token in the files.
+	// name is the fingerprint of the caller's token.
 	name string
-	// signer verifies the lines that were written with the caller's token.
+	// signer verifies lines written with the caller's token.
 	signer journalSigner
 	// mine reports whether an entry may be the caller's.
 	mine  func(begin journalRecord) bool
@@ -118,18 +113,7 @@ type recoveryRun struct {
 	listErr error
 }
 
-// leftBehind is an entry that was not done.
-type leftBehind struct {
-	begin journalRecord
-	made  string
-	maybe []string
-	// authentic tells that every line was written with the caller's token, for
-	// this entry of this file.
-	authentic bool
-}
-
-// workOff deals with one file, unless its process lives. A file that holds
-// nothing any more is removed.
+// workOff handles one file, unless its process runs. It removes a file without open entries.
 func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
 	file, err := folder.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -149,13 +133,11 @@ func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
 			}
 		}
 	}()
-	if err := privatefile.TryLock(file); errors.Is(err, privatefile.ErrLocked) {
+	switch err := privatefile.TryLock(file); {
+	case errors.Is(err, privatefile.ErrLocked), err == nil && !folder.isNamed(file, name):
 		return nil
-	} else if err != nil {
+	case err != nil:
 		return journalError("locked", err)
-	}
-	if !folder.isNamed(file, name) {
-		return nil
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxRead))
 	if err != nil {
@@ -169,9 +151,7 @@ func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
 			continue
 		}
 		keep, err := r.deal(entry)
-		if err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 		if !keep {
 			dealt = append(dealt, entry.begin.Entry)
 		}
@@ -186,46 +166,7 @@ func (r *recoveryRun) workOff(folder *journalFolder, name string) (err error) {
 	return errors.Join(errs...)
 }
 
-// parseJournal returns the entries of a file that were not done, in their order.
-// A line that cannot be read is one that a crash cut short: it was not on the
-// disk when the next step was taken.
-func parseJournal(content []byte, file string, signer journalSigner) []*leftBehind {
-	open := map[int]*leftBehind{}
-	for line := range bytes.Lines(content) {
-		record, ok := parseJournalLine(line)
-		if !ok {
-			continue
-		}
-		entry := open[record.Entry]
-		if record.Event == eventBegin {
-			again := entry != nil // no process begins an entry twice
-			entry = &leftBehind{begin: record, authentic: !again && signer.verify(file, "", &record)}
-			open[record.Entry] = entry
-			continue
-		}
-		if entry == nil {
-			continue
-		}
-		switch record.Event {
-		case eventMade:
-			entry.authentic = entry.authentic && entry.made == "" && signer.verify(file, entry.begin.MAC, &record)
-			entry.made = record.IDs[0]
-		case eventMaybe:
-			entry.authentic = entry.authentic && signer.verify(file, entry.begin.MAC, &record)
-			entry.maybe = record.IDs
-		case eventDone:
-			delete(open, record.Entry)
-		}
-	}
-	entries := make([]*leftBehind, 0, len(open))
-	for _, entry := range open {
-		entries = append(entries, entry)
-	}
-	slices.SortFunc(entries, func(a, b *leftBehind) int { return cmp.Compare(a.begin.Entry, b.begin.Entry) })
-	return entries
-}
-
-// appendDone notes which entries were dealt with.
+// appendDone marks entries as done.
 func appendDone(file *os.File, content []byte, entries []int) error {
 	lines, err := doneLines(content, entries)
 	if err != nil {
@@ -240,25 +181,8 @@ func appendDone(file *os.File, content []byte, entries []int) error {
 	return file.Sync()
 }
 
-// doneLines returns what to append to content so that entries count as done. A
-// last line that was cut short is closed first.
-func doneLines(content []byte, entries []int) ([]byte, error) {
-	var lines bytes.Buffer
-	if len(content) > 0 && content[len(content)-1] != '\n' {
-		lines.WriteByte('\n')
-	}
-	for _, entry := range entries {
-		line, err := json.Marshal(journalRecord{Entry: entry, Event: eventDone, At: time.Now().UTC()})
-		if err != nil {
-			return nil, err
-		}
-		lines.Write(append(line, '\n'))
-	}
-	return lines.Bytes(), nil
-}
-
-// deal finds out what became of a token and revokes it if nobody holds it. It
-// reports whether the entry has to be kept.
+// deal finds out what became of a token and revokes it if nobody has it. It reports whether to
+// keep the entry.
 func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 	if !r.listed {
 		r.tokens, r.listErr = r.caller.API.ListTokens(r.ctx)
@@ -269,12 +193,12 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 	}
 	if ends := entry.begin.ExpiresAt; ends != nil && time.Now().After(ends.Add(createdWithin)) {
 		if r.listErr != nil {
-			r.tell(entry, entry.made, tokens.RecoveredUnclear)
-			return false, nil //nolint:nilerr // as below; looking again would tell no more
+			r.report(entry, entry.made, tokens.RecoveredUnclear)
+			return false, nil //nolint:nilerr // as below; looking again would show no more
 		}
-		// The API may have given the token a later end.
+		// The API may have given the token a later expiry.
 		if !slices.ContainsFunc(r.tokens, func(t client.Token) bool { return mayBeLeft(&t, entry) }) {
-			r.tell(entry, entry.made, tokens.RecoveredGone)
+			r.report(entry, entry.made, tokens.RecoveredGone)
 			return false, nil
 		}
 	}
@@ -282,16 +206,16 @@ func (r *recoveryRun) deal(entry *leftBehind) (keep bool, err error) {
 		return r.dealWithID(entry, entry.made)
 	}
 	if r.listErr != nil {
-		r.tell(entry, "", tokens.RecoveredUnclear)
-		return true, nil //nolint:nilerr // the token may not list; what that means was just told
+		r.report(entry, "", tokens.RecoveredUnclear)
+		return true, nil //nolint:nilerr // the token may not list; what that means was just reported
 	}
 	return r.dealByName(entry)
 }
 
 func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err error) {
 	if r.listErr != nil {
-		// Whether somebody holds it cannot be seen.
-		r.tell(entry, id, tokens.RecoveredUnclear)
+		// It cannot be seen whether somebody has it.
+		r.report(entry, id, tokens.RecoveredUnclear)
 		return true, nil //nolint:nilerr // as in deal
 	}
 	i := slices.IndexFunc(r.tokens, func(t client.Token) bool { return t.ID == id })
@@ -299,19 +223,19 @@ func (r *recoveryRun) dealWithID(entry *leftBehind, id string) (keep bool, err e
 	case i < 0 && !r.sameToken(entry):
 		return true, nil // perhaps it is another account's, who will come for it
 	case i < 0, r.tokens[i].Status(time.Now()) == client.StatusRevoked, r.tokens[i].Status(time.Now()) == client.StatusExpired:
-		r.tell(entry, id, tokens.RecoveredGone)
+		r.report(entry, id, tokens.RecoveredGone)
 		return false, nil
 	case r.isHeld(&r.tokens[i]):
-		r.tell(entry, id, tokens.RecoveredInUse)
+		r.report(entry, id, tokens.RecoveredInUse)
 		return false, nil
 	case !plaintext.SameName(r.tokens[i].Name, entry.begin.Name), !createdFor(&r.tokens[i], entry):
-		r.tell(entry, id, tokens.RecoveredUnclear)
+		r.report(entry, id, tokens.RecoveredUnclear)
 		return true, nil
 	}
 	return r.revoke(entry, id)
 }
 
-// mayBeLeft reports whether a token is alive that may be the entry's.
+// mayBeLeft reports whether a live token may be the entry's.
 func mayBeLeft(token *client.Token, entry *leftBehind) bool {
 	if status := token.Status(time.Now()); status == client.StatusRevoked || status == client.StatusExpired {
 		return false
@@ -322,18 +246,16 @@ func mayBeLeft(token *client.Token, entry *leftBehind) bool {
 	return slices.Contains(entry.maybe, token.ID) || plaintext.SameName(token.Name, entry.begin.Name) && createdFor(token, entry)
 }
 
-// createdFor reports whether the API created a token when the entry began.
+// createdFor reports whether a token was created when the entry began.
 func createdFor(token *client.Token, entry *leftBehind) bool {
 	return token.CreatedAt.Sub(entry.begin.At).Abs() <= createdWithin
 }
 
-// sameToken reports whether the entry was made with the token that the caller
-// uses now. One made with another may be of another account of the same person:
-// such an entry is dealt with only where the API shows that it is not.
+// sameToken reports whether the entry was made with the caller's current token. Entries of
+// other tokens may belong to another account, and are handled only if the API shows otherwise.
 func (r *recoveryRun) sameToken(entry *leftBehind) bool { return entry.begin.Caller == r.name }
 
-// isHeld reports whether somebody uses the token: the caller, or whoever used it
-// at any time.
+// isHeld reports whether the token was ever used, or is the caller's.
 func (r *recoveryRun) isHeld(token *client.Token) bool {
 	if p := r.caller.TokenPrefix; p != "" && strings.HasPrefix(token.Prefix, p) {
 		return true
@@ -341,12 +263,11 @@ func (r *recoveryRun) isHeld(token *client.Token) bool {
 	return token.LastUsedAt != nil || token.UsageUnknown
 }
 
-// dealByName finds the token of an entry without an id. Only one that can be no
-// other is revoked. One of the same name and time that ends otherwise is left to a
-// person: the API may have changed its end.
+// dealByName finds the token of an entry without an id, and revokes it only if it is
+// unambiguous. One with another expiry is left to the user, since the API may have changed it.
 func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
-	// exact have the name, time and end of the entry's token, rounded an end that the
-	// API may have made of it, and like and otherEnd may be it where no other is.
+	// exact tokens match in name, time and expiry, rounded ones have an expiry that the API
+	// may have rounded, and like and otherEnd tokens are possible ones.
 	var exact, rounded, like, otherEnd []string
 	for i := range r.tokens {
 		token := &r.tokens[i]
@@ -375,16 +296,16 @@ func (r *recoveryRun) dealByName(entry *leftBehind) (keep bool, err error) {
 	case len(all) == 0 && !r.sameToken(entry):
 		return true, nil // as in dealWithID
 	case len(all) == 0:
-		r.tell(entry, "", tokens.RecoveredNotMade)
+		r.report(entry, "", tokens.RecoveredNotMade)
 		return false, nil
 	}
 	for _, id := range all {
-		r.tell(entry, id, tokens.RecoveredUnclear)
+		r.report(entry, id, tokens.RecoveredUnclear)
 	}
 	return true, nil
 }
 
-// sameEnd compares to the second, as the API may keep no more.
+// sameEnd compares seconds, the least precision of an API.
 func sameEnd(a, b *time.Time) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -392,11 +313,10 @@ func sameEnd(a, b *time.Time) bool {
 	return a.Truncate(time.Second).Equal(b.Truncate(time.Second))
 }
 
-// roundedWithin is how much nearer the API may put an expiry that it rounds.
+// roundedWithin bounds how much earlier a rounded expiry may be.
 const roundedWithin = 24 * time.Hour
 
-// roundedEnd reports whether a token that was to end at wanted ends then, or earlier
-// by what an API rounds. A later or a far nearer end may be that of another token.
+// roundedEnd reports whether got is wanted, or earlier by what an API rounds.
 func roundedEnd(got, wanted *time.Time) bool {
 	if sameEnd(got, wanted) {
 		return true
@@ -404,29 +324,28 @@ func roundedEnd(got, wanted *time.Time) bool {
 	return got != nil && wanted != nil && got.Before(*wanted) && wanted.Sub(*got) < roundedWithin
 }
 
-// revoke revokes a token of which the API shows that it is the entry's. The
-// entry itself must be shown to be this program's: nobody decides this
-// revocation, and anything could have been written to the file.
+// revoke revokes the entry's token. The entry must be authentic, since no user confirms the
+// revocation and anybody could have written the file.
 func (r *recoveryRun) revoke(entry *leftBehind, id string) (keep bool, err error) {
 	if age := time.Since(entry.begin.At); !entry.authentic || age > revokedWithin || age < -createdWithin {
-		r.tell(entry, id, tokens.RecoveredUnverified)
+		r.report(entry, id, tokens.RecoveredUnverified)
 		return true, nil
 	}
 	switch err := r.caller.API.RevokeToken(r.ctx, id); {
 	case err == nil:
-		r.tell(entry, id, tokens.RecoveredRevoked)
+		r.report(entry, id, tokens.RecoveredRevoked)
 		return false, nil
 	case errors.Is(err, client.ErrNotFound):
-		r.tell(entry, id, tokens.RecoveredGone)
+		r.report(entry, id, tokens.RecoveredGone)
 		return false, nil
 	case errors.Is(err, client.ErrForbidden), errors.Is(err, client.ErrInvalid):
-		r.tell(entry, id, tokens.RecoveredUnclear)
+		r.report(entry, id, tokens.RecoveredUnclear)
 		return true, nil
 	default:
 		return true, fmt.Errorf("revoke the token %s: %w", id, err)
 	}
 }
 
-func (r *recoveryRun) tell(entry *leftBehind, id string, outcome tokens.RecoveryOutcome) {
+func (r *recoveryRun) report(entry *leftBehind, id string, outcome tokens.RecoveryOutcome) {
 	r.found = append(r.found, tokens.Recovered{TokenID: id, Name: entry.begin.Name, Outcome: outcome})
 }

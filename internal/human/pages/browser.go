@@ -14,41 +14,35 @@ import (
 	"time"
 )
 
-// browserStart is how long a command that opens a browser is watched for an
-// early failure. Those that hand the address to a running browser are done
-// within it; those that are the browser itself go on.
+// browserStart is how long a command is watched for an early failure. It may be the browser
+// itself, and go on.
 const browserStart = 2 * time.Second
 
-// Browser opens pages in the person's web browser.
+// Browser opens pages in the user's web browser.
 type Browser struct {
-	// argv is the command; "%s" in it stands for the address, which otherwise
-	// is its last argument.
+	// argv is the command. The address replaces "%s", or is the last argument.
 	argv        []string
 	environment []string
-	// folder is for the files that lead to pages.
+	// folder is for redirect files.
 	folder string
 }
 
-// remoteHelper is the end of $BROWSER in a remote session of VS Code, of editors
-// made from it, and of GitHub Codespaces. It opens addresses on the user's own
-// machine.
+// remoteHelper is the suffix of $BROWSER in remote sessions of VS Code, editors made from it, and
+// GitHub Codespaces, where addresses open on the user's own machine.
 const remoteHelper = "/bin/helpers/browser.sh"
 
-// FindBrowser finds the way in which a browser is opened on this machine: the
-// first command of $BROWSER that is there, else what the system has for it. Its
-// error says why there is none: no program that could, no display, or a session
-// over SSH, where a browser would open on a screen that the person is not at.
+// FindBrowser finds a command that opens a browser on this machine: the first of $BROWSER that
+// exists, or the system's. Its error says why there is none: no program, no display, or an SSH
+// session, where a browser would open on another screen. It starts nothing.
 //
-// It starts nothing, and looks at the environment of the process only. data is a
-// folder of the user's for short-lived files that lead the browser to a page; it
-// need not exist.
+// data is a folder for short-lived redirect files, which need not exist.
 func FindBrowser(data string) (*Browser, error) {
 	b, err := findBrowser(runtime.GOOS, os.Environ(), exec.LookPath)
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir() // without one, data is used
-	b.folder = leadFolder(runtime.GOOS, data, home, os.Stat)
+	b.folder = redirectFolder(runtime.GOOS, data, home, os.Stat)
 	return b, nil
 }
 
@@ -65,7 +59,7 @@ func findBrowser(goos string, environ []string, lookPath func(string) (string, e
 
 	if chosen := value("BROWSER"); chosen != "" {
 		if strings.HasSuffix(chosen, remoteHelper) {
-			return nil, errors.New("$BROWSER opens a browser on another machine, which cannot read the file that leads to a page")
+			return nil, errors.New("$BROWSER opens a browser on another machine, which cannot read the file that redirects to a page")
 		}
 		for _, command := range strings.FieldsFunc(chosen, func(r rune) bool { return r == listSeparator(goos) }) {
 			if b.use(strings.Fields(command), lookPath) {
@@ -87,8 +81,7 @@ func findBrowser(goos string, environ []string, lookPath func(string) (string, e
 			candidates = [][]string{{"rundll32", "url.dll,FileProtocolHandler"}}
 		}
 	default:
-		// The Windows Subsystem for Linux has no display of its own need of one:
-		// wslview opens the browser of the Windows around it.
+		// Under WSL, wslview opens the browser of Windows, without a display.
 		if value("WSL_DISTRO_NAME") != "" {
 			candidates = append(candidates, []string{"wslview"})
 		}
@@ -134,9 +127,8 @@ func (b *Browser) use(command []string, lookPath func(string) (string, error)) b
 	return true
 }
 
-// browserVariables are what a browser and the scripts that look for one need to
-// find the person's screen, settings and language. A browser has no business
-// with the rest of our environment, the kenbun token least of all.
+// browserVariables are what a browser and its wrappers need to find the user's screen, settings
+// and language. Other variables, such as the kenbun token, are not passed on.
 var browserVariables = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TMP", "TEMP",
 	"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "DESKTOP_SESSION",
@@ -158,13 +150,11 @@ func browserEnvironment(environ []string) []string {
 	return passed
 }
 
-// open opens the file that leads to a page of this process. It returns once the
-// command ended well or has run for two seconds, since some of them are the
-// browser itself. The command is then left alone, and closing this program does
-// not close the browser.
-func (b *Browser) open(ctx context.Context, l *lead) error {
-	argv := b.command(l.url())
-	// The browser outlives the call that opened it.
+// open opens a redirect file in the browser. It returns once the command has ended, or has run
+// for two seconds, since it may be the browser itself, which then outlives this program.
+func (b *Browser) open(ctx context.Context, file *redirect) error {
+	argv := b.command(file.url())
+	// The browser outlives the call.
 	command := exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...)
 	command.Env = b.environment
 	detach(command)
@@ -201,8 +191,7 @@ func (b *Browser) command(address string) []string {
 	return argv
 }
 
-// checkLoopbackAddress keeps anything that a command could take for an option,
-// a file or a foreign site from being opened.
+// checkLoopbackAddress refuses options, files and foreign sites.
 func checkLoopbackAddress(address string) error {
 	parsed, err := url.Parse(address)
 	if err == nil && parsed.Scheme == "http" && parsed.User == nil {

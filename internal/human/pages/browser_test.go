@@ -107,7 +107,7 @@ func TestA45_TheBrowserGetsNoneOfOurSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	const address = "http://127.0.0.1:1/x"
-	l, err := b.lead(address)
+	l, err := b.redirectTo(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,12 +156,12 @@ func TestBrowserOpensOnlyOurPages(t *testing.T) {
 		"", "-version", "file:///etc/passwd", "https://127.0.0.1:1/x", "http://evil.example/", "http://127.0.0.1@evil.example/",
 		"http://user@127.0.0.1/", "http://localhost:1/", "javascript:alert(1)", "http://10.0.0.1/",
 	} {
-		if _, err := b.lead(address); err == nil {
+		if _, err := b.redirectTo(address); err == nil {
 			t.Errorf("%q was opened", address)
 		}
 	}
 	for _, address := range []string{"http://127.0.0.1:1/x", "http://[::1]:1/x"} {
-		if l, err := b.lead(address); err != nil || arrivalAt(t, l.url()) != address {
+		if l, err := b.redirectTo(address); err != nil || arrivalAt(t, l.url()) != address {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestBrowserInTheForegroundIsNotWaitedFor(t *testing.T) {
 		environment: browserEnvironment(os.Environ()),
 	}
 	started := time.Now()
-	l := &lead{filepath.Join(folder, "page")}
+	l := &redirect{filepath.Join(folder, "page")}
 	if err := b.open(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,7 @@ import (
 	"syscall"
 )
 
-// detach keeps a browser from ending with the terminal or the process group
-// that this program was started in.
+// detach keeps a browser running after this program's terminal or process group ends.
 func detach(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 }

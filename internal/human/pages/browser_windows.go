@@ -5,8 +5,7 @@ import (
 	"syscall"
 )
 
-// detach keeps a browser from ending with the console that this program was
-// started in.
+// detach keeps a browser running after this program's console ends.
 func detach(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }

@@ -20,28 +20,24 @@ import (
 // connectTries is how often a token may be entered.
 const connectTries = 5
 
-// ErrTooManyTries means that none of the tokens that were entered was taken.
+// ErrTooManyTries indicates that none of the entered tokens was accepted.
 var ErrTooManyTries = errors.New("no token that was entered could be used")
 
-// errOfferWithdrawn ends a page whose offer was closed.
+// errOfferWithdrawn is the result of a closed offer.
 var errOfferWithdrawn = errors.New("the page was closed before a token was entered")
 
-// Offer is a page on which the person can enter a token. It stays for 15
-// minutes.
+// Offer is a page for entering a token. It stays open for 15 minutes.
 type Offer struct {
-	// URL is the page's address. It is unguessable and holds no secret, but
-	// whoever opens it first may enter a token.
+	// URL is unguessable, but the first to open it may enter a token.
 	URL string
 
 	pages *Server
 	page  *page
 }
 
-// Connect offers a page that takes a kenbun token from the person. What is
-// entered is checked for its form and then given to accept, at most five times,
-// one after the other and with 30 seconds each. When accept returns nil the page
-// says so and is gone. Its error is shown to the person: a sentence in plain
-// words, without the token.
+// Connect offers a page that takes a kenbun token. What the user enters is parsed and given to
+// accept, at most five times, one at a time and with 30 seconds each. The page shows accept's
+// error, which must be a plain sentence without the token, and closes after nil.
 func (p *Server) Connect(accept func(ctx context.Context, pat client.Secret) error) (*Offer, error) {
 	page, err := p.open(&connectContent{accept: accept}, approval.ConnectTimeout)
 	if err != nil {
@@ -50,7 +46,7 @@ func (p *Server) Connect(accept func(ctx context.Context, pat client.Secret) err
 	return &Offer{URL: page.address, pages: p, page: page}, nil
 }
 
-// Open shows the page in the person's browser.
+// Open shows the page in the user's browser.
 func (o *Offer) Open(ctx context.Context) error {
 	if o.pages.browser == nil {
 		return fmt.Errorf("%w: no browser can be opened here", approval.ErrUnreachable)
@@ -58,13 +54,12 @@ func (o *Offer) Open(ctx context.Context) error {
 	return o.pages.show(ctx, o.page)
 }
 
-// Wait returns nil once a token was accepted. Otherwise it returns
-// [ErrTooManyTries], context.DeadlineExceeded when the page's time is up, or what
-// else ended the page. If ctx ends first, so does the page, and the error is that
-// of ctx.
+// Wait returns nil once a token was accepted, or else [ErrTooManyTries],
+// context.DeadlineExceeded when the page's time is up, or another reason. The page closes when
+// ctx ends, and the error is that of ctx.
 func (o *Offer) Wait(ctx context.Context) error { return o.page.wait(ctx) }
 
-// Close takes the offer back. After a token was accepted it does nothing.
+// Close withdraws the offer. It does nothing after a token was accepted.
 func (o *Offer) Close() { o.page.end(errOfferWithdrawn) }
 
 // connectContent is the form for a token.
@@ -74,9 +69,9 @@ type connectContent struct {
 }
 
 type connectView struct {
-	// Problem is what was wrong with what was entered.
+	// Problem is what was wrong with the last entry.
 	Problem string
-	// Left is how many tries are left after a first one.
+	// Left is the number of tries left.
 	Left int
 }
 
@@ -135,7 +130,7 @@ func explain(err error, pat client.Secret) string {
 	return sentence(text)
 }
 
-// sentence begins with a capital and ends with a full stop.
+// sentence capitalizes s and adds a full stop.
 func sentence(s string) string {
 	first, size := utf8.DecodeRuneInString(s)
 	if size == 0 {
@@ -150,8 +145,7 @@ func sentence(s string) string {
 	return s
 }
 
-// Connector takes a token in on a page. Calls that come while a page is open
-// share it.
+// Connector takes a token on a page that concurrent calls share.
 type Connector struct {
 	pages  *Server
 	accept func(ctx context.Context, pat client.Secret) error
@@ -160,8 +154,8 @@ type Connector struct {
 	open *connectorOffer
 }
 
-// NewConnector offers pages on which the person can enter a token. accept sees
-// that the token works and keeps it; its error is shown on the page.
+// NewConnector returns a connector. accept verifies and keeps the token; the page shows its
+// error.
 func NewConnector(pages *Server, accept func(ctx context.Context, pat client.Secret) error) *Connector {
 	return &Connector{pages: pages, accept: accept}
 }
@@ -186,14 +180,14 @@ func (c *Connector) Offer(context.Context) (approval.Offer, error) {
 type connectorOffer struct {
 	page *Offer
 	show sync.Once
-	// done is closed when the page has ended, as err says.
+	// done is closed when the page has ended, with err.
 	done chan struct{}
 	err  error
 
 	mu sync.Mutex
 	// waiting is how many calls wait for the page.
 	waiting int
-	// promised tells that a call was answered that the page stays open.
+	// promised means that a call's answer relies on the page staying open.
 	promised bool
 }
 
@@ -214,11 +208,10 @@ func (o *connectorOffer) ended() bool {
 // URL implements approval.Offer.
 func (o *connectorOffer) URL() string { return o.page.URL }
 
-// Show implements approval.Offer. The browser is opened once, however many calls
-// wait.
+// Show implements approval.Offer. It opens the browser once.
 func (o *connectorOffer) Show(ctx context.Context) error {
 	var err error
-	// Others may wait for the page when the first call is gone.
+	// Other calls may wait for the page after this one.
 	o.show.Do(func() { err = o.page.Open(context.WithoutCancel(ctx)) })
 	if err != nil {
 		o.page.Close()

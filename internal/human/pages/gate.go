@@ -17,8 +17,7 @@ import (
 // formLimit is the largest form that is read, in bytes.
 const formLimit = 64 << 10
 
-// gate lets through what comes from one of our pages, or from the browser
-// itself when the person goes to an address, and answers it.
+// gate serves requests from our own pages, and from the browser when the user opens an address.
 type gate struct {
 	pages *Server
 	host  string
@@ -39,7 +38,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if arriving {
-		g.lead(w, r)
+		g.redirect(w, r)
 		return
 	}
 	page := g.pages.find(r.URL.RequestURI())
@@ -62,7 +61,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.show(w, r, page.place(shown))
 }
 
-// submit lets the person act through a page's form.
+// submit handles a page's form.
 func (g *gate) submit(w http.ResponseWriter, r *http.Request, page *page) {
 	r.Body = http.MaxBytesReader(w, r.Body, formLimit)
 	if err := r.ParseForm(); err != nil {
@@ -107,9 +106,8 @@ func (g *gate) submit(w http.ResponseWriter, r *http.Request, page *page) {
 	finish(reply.over, reply.err)
 }
 
-// refuse returns what is answered to a request that does not come from one of
-// our pages or from the browser itself. A browser that arrives comes from our
-// file.
+// refuse returns the answer to a request that is neither from one of our pages nor from the
+// browser itself. A browser that arrives comes from a redirect file.
 func (g *gate) refuse(r *http.Request, arriving bool) *webui.Page {
 	refusal := func(status int) *webui.Page {
 		v := noticeOfRefusal(status)
@@ -119,7 +117,7 @@ func (g *gate) refuse(r *http.Request, arriving bool) *webui.Page {
 	case !peer.IsOwnUser(r.Context()):
 		return refusal(http.StatusForbidden)
 	case r.Host != g.host:
-		// DNS rebinding: a foreign name that leads here.
+		// DNS rebinding: a foreign name for this address.
 		return refusal(http.StatusMisdirectedRequest)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
 		return refusal(http.StatusMethodNotAllowed)
@@ -138,41 +136,39 @@ func (g *gate) refuse(r *http.Request, arriving bool) *webui.Page {
 	return nil
 }
 
-// lead sends a browser that arrives on to its page. A redirect would not do:
-// browsers would still say that another site led to the page.
-func (g *gate) lead(w http.ResponseWriter, r *http.Request) {
+// redirect sends an arriving browser on to its page. An HTTP redirect would not do: browsers
+// would still report another site as the origin.
+func (g *gate) redirect(w http.ResponseWriter, r *http.Request) {
 	page := g.pages.arrive(r.URL.RequestURI())
 	if page == nil {
 		g.show(w, r, noticeOfNothing()) // another was faster
 		return
 	}
-	g.show(w, r, page.place(webui.Page{Template: "lead", Status: http.StatusOK, Title: "kenbun-mcp"}))
+	g.show(w, r, page.place(webui.Page{Template: "redirect", Status: http.StatusOK, Title: "kenbun-mcp"}))
 }
 
-// isArrival reports whether a browser goes to an address itself, as it does from
-// our file: from no site or, as browsers call a file, from another one.
+// isArrival reports whether a browser navigates to an address by itself, as it does from a
+// redirect file: from no site, or from another one, as browsers call a file.
 func isArrival(r *http.Request) bool {
 	return r.Method == http.MethodGet && hasOnly(r, "Sec-Fetch-Site", "none", "cross-site") &&
 		hasOnly(r, "Sec-Fetch-Mode", "navigate") && hasOnly(r, "Sec-Fetch-Dest", "document")
 }
 
-// hasOnly reports whether a header, where there is one, has one of values.
+// hasOnly reports whether a header is absent or has one of values.
 func hasOnly(r *http.Request, header string, values ...string) bool {
 	sent := r.Header.Values(header)
 	return len(sent) == 0 || len(sent) == 1 && slices.Contains(values, sent[0])
 }
 
-// isOwnOrigin reports whether an Origin header, where there is one, names this
-// server. "null", which browsers send for sandboxed and for redirected pages,
-// does not.
+// isOwnOrigin reports whether the Origin header is absent or names this server. "null" is sent
+// for sandboxed and redirected pages.
 func (g *gate) isOwnOrigin(origins []string) bool {
 	return len(origins) == 0 || len(origins) == 1 && origins[0] == "http://"+g.host
 }
 
-// isOwnSite reports whether Sec-Fetch-Site (W3C Fetch Metadata), where there is
-// one, tells of a page of this very origin, or of an address that the person
-// entered or that another program opened. A page on another port of this machine
-// is "same-site" and has no business here.
+// isOwnSite reports whether Sec-Fetch-Site (W3C Fetch Metadata) is absent, or means a page of
+// this origin, or an address that the user or another program opened. Other ports of this
+// machine are "same-site".
 func isOwnSite(sites []string, method string) bool {
 	if len(sites) == 0 {
 		return true
@@ -184,7 +180,7 @@ func isOwnSite(sites []string, method string) bool {
 	return len(sites) == 1 && slices.Contains(allowed, sites[0])
 }
 
-// show answers where nothing depends on whether the answer arrives.
+// show answers without regard to whether the answer arrives.
 func (g *gate) show(w http.ResponseWriter, r *http.Request, v webui.Page) {
 	if err := g.answer(w, r, v); err != nil {
 		// The error itself names addresses.
@@ -192,8 +188,7 @@ func (g *gate) show(w http.ResponseWriter, r *http.Request, v webui.Page) {
 	}
 }
 
-// answer writes a page, unless the browser is known to be gone. It returns nil
-// only if the connection took all of it.
+// answer writes a page. It returns nil only if the connection took all of it.
 func (g *gate) answer(w http.ResponseWriter, r *http.Request, v webui.Page) error {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		return errNotArrived

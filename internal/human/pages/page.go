@@ -12,24 +12,22 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/webui"
 )
 
-// content is what stands on a page.
+// content is the content of a page.
 type content interface {
-	// view is what the page shows until it is over. It may be called during act.
+	// view returns what the page shows. It may be called during act.
 	view() webui.Page
-	// act does what the person chose in the form. ctx ends with the page. It is
-	// never called twice at once for a page.
+	// act handles the submitted form. ctx ends with the page. A page never runs two at once.
 	act(ctx context.Context, form url.Values) reply
 }
 
-// reply is what comes of a person's act.
+// reply is the result of an act.
 type reply struct {
 	view webui.Page
-	// over tells that the page did what it is for.
+	// over means that the page is done.
 	over bool
-	// err is how the wait for the page ends when it is over.
+	// err is the result of the page when it is over.
 	err error
-	// mustArrive tells that it has not ended well before the browser took the
-	// answer.
+	// mustArrive means that the page succeeds only if the browser took the answer.
 	mustArrive bool
 }
 
@@ -38,29 +36,28 @@ var (
 	errPageFailed = errors.New("the page failed")
 )
 
-// page is one open page. It ends exactly once, by the person's act or by what
-// befalls it.
+// page is one open page. It ends exactly once.
 type page struct {
 	// path and csrf hold 130 random bits each (crypto/rand.Text).
-	path    string
-	csrf    string
-	address string
-	ends    time.Time
-	forget  func()
-	leads   []*lead // guarded by the lock of [Pages]
-	timer   *time.Timer
+	path      string
+	csrf      string
+	address   string
+	ends      time.Time
+	forget    func()
+	redirects []*redirect // guarded by the lock of [Pages]
+	timer     *time.Timer
 
 	// ctx ends with the page.
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// asks is what the page asks, nil for a page that asks nothing.
+	// asks is the page's question, nil for other pages.
 	asks *questionContent
 
 	mu      sync.Mutex
 	content content // nil once the page is over
 	acting  bool
-	// fate is how the page ends if the act that is under way does not end it.
+	// fate is how the page ends if the current act does not end it.
 	fate error
 	err  error
 	done chan struct{}
@@ -83,7 +80,7 @@ func (p *page) endAfter(limit time.Duration) {
 	p.timer = time.AfterFunc(limit, func() { p.end(context.DeadlineExceeded) })
 }
 
-// hold keeps the page open beyond its time, for an act that has a limit of its own.
+// hold keeps the page open beyond its time, during an act with a limit of its own.
 func (p *page) hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,14 +97,13 @@ func (p *page) shown() (webui.Page, bool) {
 	return p.content.view(), true
 }
 
-// place returns v as it is shown on the page.
+// place returns v as part of this page.
 func (p *page) place(v webui.Page) webui.Page {
 	v.Path, v.CSRF, v.Where = p.path, p.csrf, p.ends
 	return v
 }
 
-// begin gives the caller, and nobody else, the right to act. What begins ends
-// with finish.
+// begin gives one caller the right to act, until finish.
 func (p *page) begin() (content, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,7 +114,7 @@ func (p *page) begin() (content, bool) {
 	return p.content, true
 }
 
-// finish ends an act, and with it the page if over, with err.
+// finish ends an act, and the page if over, with err.
 func (p *page) finish(over bool, err error) {
 	p.mu.Lock()
 	p.acting = false
@@ -134,8 +130,7 @@ func (p *page) finish(over bool, err error) {
 	}
 }
 
-// end ends the page with err: at once, or after the act that is under way,
-// which may still end it well.
+// end ends the page with err, at once or after the current act, which may still succeed.
 func (p *page) end(err error) {
 	p.mu.Lock()
 	if p.content == nil || p.acting {
@@ -151,8 +146,7 @@ func (p *page) end(err error) {
 	p.leave()
 }
 
-// settle makes the end final. The caller holds the lock, and calls leave when
-// it does no more.
+// settle ends the page. The caller holds the lock, and then calls leave.
 func (p *page) settle(err error) {
 	p.content = nil // and with it what it shows
 	p.err = err
@@ -165,7 +159,7 @@ func (p *page) leave() {
 	close(p.done)
 }
 
-// wait returns how the page ended. If ctx ends first, so does the page.
+// wait returns how the page ended. The page ends with ctx.
 func (p *page) wait(ctx context.Context) error {
 	select {
 	case <-p.done:

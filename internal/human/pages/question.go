@@ -15,8 +15,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
-// Person asks the user on pages of their browser. However many questions
-// wait, there is one tab: each page lists what else waits and leads there.
+// Person asks the user in one tab of their browser: each page links to the other questions.
 type Person struct {
 	pages *Server
 
@@ -27,12 +26,11 @@ type Person struct {
 // NewPerson asks on pages.
 func NewPerson(pages *Server) *Person { return &Person{pages: pages} }
 
-// Decide implements approval.Method. A yes is a click on the button that says so;
-// nothing else is one. A page that the program closes while it waits counts as
-// a user who cannot be reached.
+// Decide implements approval.Method. Only a click on the button that says so is a yes. A page
+// closed by the program counts as a user who cannot be reached.
 //
-// The browser is started for the first question that waits. A further one is
-// listed on the page that is open, and on the answer to it.
+// The browser is opened for the first question. Others are linked on the open page, and on the
+// answer to it.
 func (p *Person) Decide(ctx context.Context, question approval.Question, limit time.Duration) error {
 	if p.pages.browser == nil {
 		return fmt.Errorf("%w: no browser can be opened here", approval.ErrUnreachable)
@@ -48,7 +46,7 @@ func (p *Person) Decide(ctx context.Context, question approval.Question, limit t
 	err = page.wait(ctx)
 	next := p.remove(page)
 	if next != nil && err != nil && !errors.Is(err, approval.ErrDeclined) && !errors.Is(err, errClosed) {
-		// Nobody clicked, and no answer led on to the next question.
+		// Nobody clicked, so no answer links to the next question.
 		p.show(context.WithoutCancel(ctx), next)
 	}
 	if errors.Is(err, errClosed) || errors.Is(err, errPageFailed) {
@@ -64,7 +62,7 @@ func (p *Person) show(ctx context.Context, page *page) {
 	}
 }
 
-// add notes that page waits, and reports whether it is the only one.
+// add adds a waiting page, and reports whether it is the only one.
 func (p *Person) add(page *page) (only bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,7 +70,7 @@ func (p *Person) add(page *page) (only bool) {
 	return len(p.waiting) == 1
 }
 
-// remove notes that page waits no more, and returns the first that does.
+// remove removes a waiting page, and returns the first one left.
 func (p *Person) remove(gone *page) (next *page) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +81,7 @@ func (p *Person) remove(gone *page) (next *page) {
 	return p.waiting[0]
 }
 
-// others are the questions that wait beside the one with content.
+// others returns the questions that wait beside own.
 func (p *Person) others(own *questionContent) []waitingQuestion {
 	if p == nil {
 		return nil
@@ -100,7 +98,7 @@ func (p *Person) others(own *questionContent) []waitingQuestion {
 	return others
 }
 
-// waitingQuestion is a question as other pages list it.
+// waitingQuestion is a link to a question.
 type waitingQuestion struct{ Text, Path string }
 
 // Way implements approval.Method.
@@ -109,7 +107,7 @@ func (*Person) Way() audit.Way { return audit.WayPage }
 // questionContent is a question on its page.
 type questionContent struct {
 	question approval.Question
-	// person is who else may ask. Nil: nobody.
+	// person has the other questions. Nil: none.
 	person *Person
 }
 
@@ -126,14 +124,14 @@ func (q *questionContent) act(_ context.Context, form url.Values) reply {
 	switch form.Get("choice") {
 	case "agree":
 		return reply{
-			view: q.leadingOn(newNotice(http.StatusOK, "You agreed", "good",
+			view: q.withOthers(newNotice(http.StatusOK, "You agreed", "good",
 				"“"+q.question.Agree+"” is being done now. Your assistant will tell you how it went.",
 				"You can close this tab.")),
 			over: true,
 		}
 	case "leave":
 		return reply{
-			view: q.leadingOn(newNotice(http.StatusOK, "You said no", "",
+			view: q.withOthers(newNotice(http.StatusOK, "You said no", "",
 				"So "+q.question.Unchanged+". Your assistant will be told.",
 				"You can close this tab.")),
 			over: true, err: approval.ErrDeclined,
@@ -143,8 +141,8 @@ func (q *questionContent) act(_ context.Context, form url.Values) reply {
 	}
 }
 
-// leadingOn adds to the answer what else waits for the user.
-func (q *questionContent) leadingOn(v webui.Page) webui.Page {
+// withOthers adds links to the other questions.
+func (q *questionContent) withOthers(v webui.Page) webui.Page {
 	if data, ok := v.Data.(notice); ok {
 		if data.Waiting = q.person.others(q); len(data.Waiting) > 0 {
 			data.Lines = data.Lines[:len(data.Lines)-1]

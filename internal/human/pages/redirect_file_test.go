@@ -114,7 +114,7 @@ func TestALeadEndsWithItsPage(t *testing.T) {
 func TestLeadsThatWereLeftBehindAreSwept(t *testing.T) {
 	folder := t.TempDir()
 	b := &Browser{folder: folder}
-	old := time.Now().Add(-2 * leadKept)
+	old := time.Now().Add(-2 * redirectKept)
 	for _, name := range []string{"page-OLD.html", "page-NEW.html", "notes.html"} {
 		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestLeadsThatWereLeftBehindAreSwept(t *testing.T) {
 			}
 		}
 	}
-	if _, err := b.lead("http://127.0.0.1:1/x"); err != nil {
+	if _, err := b.redirectTo("http://127.0.0.1:1/x"); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{"page-OLD.html": false, "page-NEW.html": true, "notes.html": true} {
@@ -146,7 +146,7 @@ func TestLeadsAreWhereSnapsCanReadThem(t *testing.T) {
 		{"linux", "/home/ada", there, "/home/ada/kenbun-mcp-pages"}, {"linux", "/home/ada", missing, "/data"},
 		{"linux", "", there, "/data"}, {"darwin", "/Users/ada", there, "/data"},
 	} {
-		if got := leadFolder(c.goos, "/data", c.home, c.stat); got != c.want {
+		if got := redirectFolder(c.goos, "/data", c.home, c.stat); got != c.want {
 			t.Errorf("%s: %s, want %s", c.goos, got, c.want)
 		}
 	}

@@ -18,15 +18,15 @@ import (
 // secretLimit is how long the page waits for the user.
 const secretLimit = 5 * time.Minute
 
-// Secret delivers a new token on a page that the user's browser opens. The token
-// is made after a click there, and its value is shown once.
+// Secret delivers a new token on a page in the user's browser. The token is made after a click
+// there, and its value is shown once.
 type Secret struct {
 	pages *Server
 	limit time.Duration
 }
 
-// NewSecret delivers on pages, and waits for limit until the person asks
-// for the value; zero means five minutes.
+// NewSecret delivers on pages, and waits for limit until the user asks for the value; zero means
+// five minutes.
 func NewSecret(pages *Server, limit time.Duration) *Secret {
 	if limit <= 0 {
 		limit = secretLimit
@@ -37,7 +37,7 @@ func NewSecret(pages *Server, limit time.Duration) *Secret {
 // Method implements tokens.Deliverer.
 func (*Secret) Method() string { return "page" }
 
-// Check reports whether a browser can be opened here and a page be served.
+// Check reports whether a page can be opened.
 func (s *Secret) Check(context.Context) error {
 	if s.pages.browser == nil {
 		return &tools.Error{
@@ -49,9 +49,8 @@ func (s *Secret) Check(context.Context) error {
 	return s.pages.ready()
 }
 
-// Deliver opens the page, waits until the user asks for the value, and then until the
-// browser took it. It fails if the user does not want the token, does not ask for it in
-// time, or the page ends before. Then nobody has seen the value.
+// Deliver opens the page, and waits until the user asks for the value and the browser took it.
+// On an error, nobody has seen the value.
 func (s *Secret) Deliver(ctx context.Context, caller tools.Caller, token *client.CreatedToken) (tokens.Receipt, error) {
 	pickup, err := s.Expect(ctx, client.NewToken{
 		Name: token.Name, ExpiresAt: token.ExpiresAt, ValidFrom: token.ValidFrom, Permissions: token.Permissions,
@@ -68,8 +67,7 @@ func (s *Secret) Deliver(ctx context.Context, caller tools.Caller, token *client
 // Waits implements tokens.Receiver.
 func (s *Secret) Waits() time.Duration { return s.limit }
 
-// Expect implements tokens.Receiver: it opens the page on which the user asks for the
-// token.
+// Expect implements tokens.Receiver: it opens the page.
 func (s *Secret) Expect(ctx context.Context, want client.NewToken) (tokens.Pickup, error) {
 	if err := s.Check(ctx); err != nil {
 		return nil, err
@@ -92,7 +90,7 @@ type secretPickup struct {
 	*Secret
 	page    *page
 	content *secretContent
-	// given tells that the page has the token, or knows that there is none.
+	// given means that the page has the token, or knows that there is none.
 	given bool
 }
 
@@ -168,20 +166,20 @@ func (s *Secret) undelivered(err error) error {
 
 var (
 	errDiscarded = errors.New("the user does not want the token")
-	// errNotMade means that no token comes to the page.
+	// errNotMade indicates that there is no token for the page.
 	errNotMade = errors.New("no token came to the page")
-	// errTooLate means that the page ended before the token came. It may be made.
+	// errTooLate indicates that the page ended before the token came, which may still be made.
 	errTooLate = errors.New("the page ended before the token came")
 )
 
-// secretContent is a new token on its page, which is made once the user asks for it.
+// secretContent is the page of a new token, which is made once the user asks for it.
 type secretContent struct {
 	facts []approval.Fact
 	// asked is closed when the user asks for the token.
 	asked chan struct{}
-	// made takes the token. It is closed if there is none.
+	// made receives the token. It is closed if there is none.
 	made chan *client.CreatedToken
-	// page is where the token is shown. Nil: nowhere yet.
+	// page is where the token is shown. It may be nil.
 	page *page
 }
 
@@ -221,16 +219,14 @@ func (s *secretContent) act(ctx context.Context, form url.Values) reply {
 	}
 }
 
-// noticeOfNoToken answers a user who asked for a token that does not come. The create
-// may have failed in a way that leaves open what was made.
+// noticeOfNoToken answers a user whose token was not made, as far as is known.
 func noticeOfNoToken() webui.Page {
 	return newNotice(http.StatusBadGateway, "There is no token for you", "bad",
 		"No token reached this page. It could not be created, or it was no longer wanted.",
 		"Your assistant will tell you why, and whether anything is left of it.")
 }
 
-// noticeOfLateToken answers a user who asked for a token that did not come in time. It
-// may still be made, and is revoked then.
+// noticeOfLateToken answers a user whose token is late. If it is made, it is revoked.
 func noticeOfLateToken() webui.Page {
 	return newNotice(http.StatusBadGateway, "The token did not arrive in time", "bad",
 		"It can no longer be shown. If it was created after all, it is to be revoked, because nobody holds it.",

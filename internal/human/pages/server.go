@@ -1,6 +1,5 @@
-// Package pages reaches the user in their browser, on pages that this process
-// serves on loopback: a new token, a question, a form for a token. No model can
-// read them or fill them in.
+// Package pages reaches the user in their browser, on pages that this process serves on
+// loopback: a new token, a question, a form for a token. No model can read or submit them.
 package pages
 
 import (
@@ -22,35 +21,29 @@ import (
 )
 
 const (
-	// idleTime is how long the pages' server stays when no page is open, so
-	// that a reload is still told why there is nothing any more.
+	// idleTime is how long the server runs without an open page, so that a reload is answered.
 	idleTime = time.Minute
-	// grace is how long answers that are being written may take when the
-	// program ends.
+	// grace is how long answers may take when the program ends.
 	grace = 300 * time.Millisecond
-	// answerTimeout bounds the writing of an answer to a browser on this
-	// machine.
+	// answerTimeout bounds the writing of an answer.
 	answerTimeout = 5 * time.Second
-	// maxWithdrawn bounds the pages of which it is remembered that they were taken
-	// back.
+	// maxWithdrawn bounds the remembered withdrawn pages.
 	maxWithdrawn = 100
-	// acceptTimeout bounds the check of a token that was typed into a page.
+	// acceptTimeout bounds the check of an entered token.
 	acceptTimeout = 30 * time.Second
 )
 
 var errClosed = errors.New("the program is ending, and its pages with it")
 
-// Server shows pages of this process in the person's browser: a new token, a
-// question, a form for a token. They are served over HTTP on a loopback port
-// that is open only while there are pages.
+// Server serves pages of this process over HTTP on a loopback port, which is open only while
+// there are pages.
 //
-// Each page has an unguessable address of its own, an end, and is gone once it
-// did what it is for. A request is answered only if it comes from such a page or
-// from the browser itself: Host, Origin, Sec-Fetch-Site, content type and a token
-// in the form are checked, and on Linux the user at the other end of the
-// connection. The pages load nothing, set no cookies and may not be framed.
+// Each page has an unguessable address and a time limit, and is gone once it is done. Requests
+// must come from such a page or from the browser itself: Host, Origin, Sec-Fetch-Site, content
+// type and a token in the form are checked, and on Linux the user at the other end of the
+// connection. Pages load nothing, set no cookies and may not be framed.
 //
-// The methods may be called from several goroutines.
+// It is safe for concurrent use.
 type Server struct {
 	browser *Browser
 	log     *slog.Logger
@@ -60,9 +53,9 @@ type Server struct {
 	closed bool
 	site   *site
 	pages  map[string]*page
-	// arrivals are addresses that lead a browser to a page, once.
+	// arrivals are addresses that redirect a browser to a page, once.
 	arrivals map[string]*page
-	// withdrawn are the paths of pages that were taken back, oldest first.
+	// withdrawn are the paths of withdrawn pages, oldest first.
 	withdrawn []string
 	pausing   *time.Timer
 }
@@ -70,15 +63,14 @@ type Server struct {
 // site is one run of the pages' server.
 type site struct {
 	server *http.Server
-	// host is what a browser that was sent here says in the Host header.
+	// host is the expected Host header.
 	host   string
 	served chan struct{}
 }
 
-// New returns pages that browser shows. A nil browser means that none can
-// be opened: such pages can only be offered by their address ([Pages.Connect]).
-// logger takes what goes wrong inside, never an address or what a page shows; nil
-// means nothing is logged. Nothing is listened on before the first page.
+// New returns a server of pages that browser opens. Without a browser, pages can only be offered
+// by their address ([Server.Connect]). logger, which may be nil, receives errors, but never an
+// address or what a page shows. Nothing is listened on before the first page.
 func New(browser *Browser, logger *slog.Logger) *Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -86,8 +78,7 @@ func New(browser *Browser, logger *slog.Logger) *Server {
 	return &Server{browser: browser, log: logger, idle: idleTime, pages: map[string]*page{}, arrivals: map[string]*page{}}
 }
 
-// Close ends all pages, and with them whatever waits for a person, and stops
-// the server. It takes no longer than half a second.
+// Close ends all pages and stops the server, within half a second.
 func (p *Server) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -111,7 +102,7 @@ func (p *Server) Close() error {
 	return site.stop()
 }
 
-// ready reports whether a page could be shown now.
+// ready reports whether a page can be shown now.
 func (p *Server) ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +140,7 @@ func (p *Server) find(path string) *page {
 	return p.pages[path]
 }
 
-// wasWithdrawn reports whether the page at path was taken back lately.
+// wasWithdrawn reports whether the page at path was withdrawn lately.
 func (p *Server) wasWithdrawn(path string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +151,7 @@ func (p *Server) forget(page *page) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.pages, page.path)
-	p.forgetLeads(page)
+	p.forgetRedirects(page)
 	if errors.Is(page.err, context.Canceled) {
 		p.withdrawn = append(p.withdrawn, page.path)
 		p.withdrawn = p.withdrawn[max(0, len(p.withdrawn)-maxWithdrawn):]
@@ -180,7 +171,7 @@ func (p *Server) listen() error {
 	}
 	listener, err := loopbackListener()
 	if err != nil {
-		// The error of the system names an address, and may be shown to a model.
+		// The system's error names an address, and this one may be shown to a model.
 		p.log.Warn("no page can be shown: listening on loopback failed", "cause", err)
 		return errors.New("no page can be shown: this system does not let the program listen on a loopback port")
 	}
@@ -220,8 +211,7 @@ func loopbackListener() (net.Listener, error) {
 	return nil, errors.Join(err, err6)
 }
 
-// pauseLater stops the server if it has nothing to show for a while. The caller
-// holds the lock.
+// pauseLater stops the server after a while without pages. The caller holds the lock.
 func (p *Server) pauseLater() {
 	if p.pausing != nil {
 		p.pausing.Stop()
@@ -262,7 +252,7 @@ var layout = webui.NewSite("kenbun-mcp", files, "*.tmpl", nil)
 // notice is a page without a form.
 type notice struct {
 	Lines []string
-	// Waiting are questions that the user may go on to.
+	// Waiting are links to other questions.
 	Waiting []waitingQuestion
 }
 
@@ -270,15 +260,14 @@ func newNotice(status int, title, tone string, lines ...string) webui.Page {
 	return webui.Page{Template: "notice", Status: status, Title: title, Tone: tone, Data: notice{Lines: lines}}
 }
 
-// noticeOfNothing answers for every address that shows nothing, so that nobody
-// learns which of them ever did.
+// noticeOfNothing is the same for unknown and for former pages.
 func noticeOfNothing() webui.Page {
 	return newNotice(http.StatusNotFound, "Nothing here any more", "",
 		"This page was used, has expired, or never existed.",
 		"If you still need it, ask your assistant to open a new one.")
 }
 
-// noticeOfWithdrawal answers for a page that was taken back before the user acted.
+// noticeOfWithdrawal answers for a page that was withdrawn before the user acted.
 func noticeOfWithdrawal() webui.Page {
 	return newNotice(http.StatusGone, "This was withdrawn", "",
 		"Your assistant's call was cancelled, or your assistant was closed, before you decided. Nothing was done.",
@@ -305,10 +294,10 @@ func noticeOfFailure() webui.Page {
 		"kenbun-mcp failed while making this page. Your assistant knows. Ask it to try again.")
 }
 
-// date says a moment as people write it, in the machine's time zone.
+// date formats a time in the machine's time zone.
 func date(t time.Time) string { return t.Local().Format("2 January 2006, 15:04 MST") }
 
-// minutes says a time limit.
+// minutes formats a time limit.
 func minutes(d time.Duration) string {
 	d = d.Round(time.Second)
 	if d%time.Minute != 0 || d == 0 {
