@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// apiCodes are codes that the API may give for an error, as the embedded API and
-// common usage have them. Where one is known it decides over the status.
+// apiCodes are error codes of the embedded API and common ones. A known code decides over
+// the status.
 var apiCodes = map[string]Code{
 	"token_limit_reached": CodeTokenLimit, "token_limit": CodeTokenLimit, "too_many_tokens": CodeTokenLimit, "limit_reached": CodeTokenLimit,
 	"unauthenticated": CodeUnauthenticated, "authentication_required": CodeUnauthenticated, "invalid_token": CodeUnauthenticated,
@@ -26,8 +26,8 @@ var apiCodes = map[string]Code{
 // verdict returns what the API's own refusal means, and what to do about it. code and
 // message are from its answer, "" if it has none.
 func verdict(cl *call, status int, code, message string) (_ Code, reason, advice string) {
-	// A 401 and a failure stay what they are: that the token was accepted, or that
-	// something was refused for good, needs a status that says so.
+	// A 401 and a failure keep their meaning: only a status can say that the token was
+	// accepted, or that something was refused for good.
 	if known, ok := apiCodes[strings.ToLower(code)]; ok && status != http.StatusUnauthorized && status < 500 {
 		return meaning(cl, known, status)
 	}
@@ -147,8 +147,8 @@ func (c *Client) fetchStream(ctx context.Context, cl *call) error {
 	return cl.streamed
 }
 
-// decodeAnswer reads a good answer into out, a pointer. Fields that out does
-// not have are dropped; anything after the value is refused.
+// decodeAnswer reads a good answer into out, a pointer. Unknown fields are dropped; anything
+// after the value is refused.
 func decodeAnswer(cl *call, a *answer, out any) error {
 	if len(a.body) == 0 {
 		return unexpected(cl, a, emptyAnswer, nil)
@@ -168,8 +168,7 @@ const (
 	malformedAnswer = "the answer is malformed, or not of the form that the API documents"
 )
 
-// isJSON reports whether contentType is application/json or ends in +json
-// (RFC 6839).
+// isJSON reports whether contentType is application/json or has the suffix +json (RFC 6839).
 func isJSON(contentType string) bool {
 	if contentType == "application/json" {
 		return true

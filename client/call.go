@@ -23,8 +23,8 @@ var (
 	errBodyCut        = errors.New("the answer broke off")
 )
 
-// call is one request of the API with all its attempts. It travels in the
-// context of the request, where the retry policy and the authorizer find it.
+// call is one request of the API with all its attempts. The retry policy and the authorizer
+// find it in the context of the request.
 type call struct {
 	op     string
 	method string
@@ -33,17 +33,16 @@ type call struct {
 	body   []byte
 
 	attempts int
-	// lookedForConn and gotConn are of the current attempt: whether the transport
-	// reports at all, and whether a connection was there to write to.
+	// lookedForConn and gotConn are about the current attempt: whether the transport reports
+	// at all, and whether there was a connection to write to.
 	lookedForConn, gotConn atomic.Bool
 	// inDoubt: some attempt may have acted on the API without a plain answer.
 	inDoubt bool
 
 	answer *answer
 
-	// stream, if set, takes the body of a good answer as it comes in, anew at each
-	// attempt. Its error goes to streamed, unless it is errBodyCut: then the retry
-	// policy decides.
+	// stream, if set, reads the body of a good answer, anew at each attempt. Its error goes
+	// to streamed, unless it is errBodyCut: then the retry policy decides.
 	stream   func(io.Reader) error
 	streamed error
 }
@@ -68,13 +67,12 @@ func (cl *call) beginAttempt() {
 	cl.gotConn.Store(false)
 }
 
-// neverLeft reports whether the current attempt surely sent nothing of the
-// request.
+// neverLeft reports whether the current attempt surely sent nothing of the request.
 func (cl *call) neverLeft() bool { return cl.lookedForConn.Load() && !cl.gotConn.Load() }
 
-// trace watches for connections. net/http sends a request on a second
-// connection only if nothing of it was written, or if the peer said that it was
-// not processed (RFC 9113, section 8.7); so each new search starts afresh.
+// trace observes connections. net/http uses a second connection only if nothing was written
+// to the first, or if the peer did not process the request (RFC 9113, section 8.7), so each
+// search starts afresh.
 func (cl *call) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(string) {
@@ -85,8 +83,7 @@ func (cl *call) trace() *httptrace.ClientTrace {
 	}
 }
 
-// send makes the call, observed. An answer of any status is no error; errors are
-// *Error.
+// send makes the call, observed. An answer of any status is not an error; errors are *Error.
 func (c *Client) send(ctx context.Context, cl *call) (*answer, error) {
 	ctx, end := c.begin(ctx, cl)
 	a, err := c.exchange(ctx, cl)
@@ -145,8 +142,8 @@ func (c *Client) exchange(ctx context.Context, cl *call) (*answer, error) {
 	return cl.answer, nil
 }
 
-// read takes the answer in and closes its body. It is part of the attempt: when
-// a good answer breaks off, the retry policy decides.
+// read reads the answer and closes its body. It is part of the attempt: if a good answer
+// breaks off, the retry policy decides.
 func (cl *call) read(resp *http.Response) (err error) {
 	defer func() {
 		if closeErr := resp.Body.Close(); err == nil && closeErr != nil {

@@ -39,11 +39,9 @@
 // the API asks for more, or for more than the context has left, the call
 // returns with [Error.RetryAfter] set. The context ends any pause at once.
 //
-// Creating a token is not repeatable: the value is shown once, and a second
-// POST could make a second live token. It is therefore sent again only where
-// the first one surely did nothing. When the outcome is in doubt, CreateToken
-// looks for the token that it may have made and revokes it; see
-// [Caller.CreateToken].
+// A second POST could create a second live token, so it is sent again only if the
+// first one surely did nothing. If the outcome is in doubt, [Caller.CreateToken]
+// looks for the token that it may have created and revokes it.
 //
 // # Extensions
 //
@@ -52,17 +50,15 @@
 // [Caller.UpdateToken], and what they show in [Token]. Where none of them is used,
 // nothing is sent that kenbun does not document.
 //
-// # Watching
+// # Observation
 //
-// [WithObserver] tells metrics and traces of each call, by names out of closed
-// sets and without anything that was said in it; [WithTraceContext] passes a
-// trace on. [Client.Reachable] tells without a token whether the API answers.
+// [WithObserver] reports each call to metrics and traces, without its content.
+// [WithTraceContext] passes a trace on. [Client.Reachable] needs no token.
 //
 // # Text from the API
 //
-// Token names and all other strings in answers are somebody's input, and are
-// kept as they came. Clean them before they reach a terminal, a page or a
-// language model. [Error.Message] is cleaned already.
+// Token names and all other strings in answers are unchanged input. Clean them
+// before they reach a terminal, a page or a model. [Error.Message] is clean.
 //
 // Facts about the API are those of the kenbun API documentation, in
 // particular its page "Personal Access Tokens".
@@ -92,9 +88,8 @@ const DefaultBaseURL = "https://api.kenbun.io"
 // Version is the version of this package, as sent in the User-Agent.
 const Version = "0.1.0"
 
-// Client is what all users of one API address share: connections, timeouts,
-// retries. It holds no token. It is safe for concurrent use; make one and keep
-// it.
+// Client has what all users of one API address share: connections, timeouts, retries. It
+// holds no token. It is safe for concurrent use; make one and keep it.
 type Client struct {
 	base      *url.URL
 	baseText  string
@@ -114,9 +109,8 @@ type Client struct {
 	postPause  time.Duration
 }
 
-// New makes a Client. Without options it speaks to [DefaultBaseURL], through
-// the proxy that HTTPS_PROXY and NO_PROXY name, if any. It does no I/O, but to
-// read the file of [WithCAFile].
+// New returns a Client. By default it uses [DefaultBaseURL], and the proxy in HTTPS_PROXY,
+// subject to NO_PROXY. It does no I/O, except to read the file of [WithCAFile].
 func New(opts ...Option) (*Client, error) {
 	o := defaultOptions()
 	for _, opt := range opts {
@@ -164,26 +158,24 @@ func New(opts ...Option) (*Client, error) {
 // BaseURL returns the address of the API, without a slash at its end.
 func (c *Client) BaseURL() string { return c.baseText }
 
-// CloseIdleConnections closes the connections that no call is using. Calls can
-// go on being made.
+// CloseIdleConnections closes idle connections. Further calls are possible.
 func (c *Client) CloseIdleConnections() {
 	if closer, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
 
-// Credential is what a user proves to be himself with.
+// Credential authenticates one user.
 type Credential struct {
 	// PAT is the personal access token.
 	PAT Secret
-	// Session, if set, is the bearer token of a signed-in session. It is used in
-	// place of PAT for managing tokens (/settings/tokens), and for nothing else: the
-	// kenbun API documentation, Personal Access Tokens, shows a session there.
+	// Session, if set, is the bearer token of a signed-in session. It replaces PAT for
+	// managing tokens (/settings/tokens) only, as in the kenbun API documentation, Personal
+	// Access Tokens.
 	Session Secret
 }
 
-// As returns a view of c that acts as the user whom cred belongs to. It is
-// cheap and does no I/O; a server may call it for each request.
+// As returns a view of c that acts as the user of cred. It is cheap and does no I/O.
 func (c *Client) As(cred Credential) *Caller { return &Caller{client: c, cred: cred} }
 
 // Caller makes calls as one user. It is safe for concurrent use.
@@ -192,16 +184,14 @@ type Caller struct {
 	cred   Credential
 }
 
-// Observed returns a view of u that calls seen after each exchange with the API, also
-// those of methods that make several.
+// Observed returns a view of u that calls seen after each exchange with the API.
 func (u *Caller) Observed(seen func(Observation)) *Caller {
 	c := *u.client
 	c.seen = seen
 	return &Caller{client: &c, cred: u.cred}
 }
 
-// TokenPrefix returns the public prefix of the caller's PAT, as token lists
-// show it, or "" if there is none.
+// TokenPrefix returns the public prefix of the caller's PAT, or "" if there is none.
 func (u *Caller) TokenPrefix() string { return u.cred.PAT.Prefix() }
 
 // tokenManager is the secret for /settings/tokens.
@@ -255,27 +245,25 @@ func (o *options) validate() error {
 	return nil
 }
 
-// WithBaseURL sets the address of the API. It must begin with https://; http://
-// is allowed for localhost, 127.0.0.0/8 and [::1]. A path prefix is kept; user
-// info, query and fragment are refused.
+// WithBaseURL sets the address of the API. It must begin with https://; http:// is allowed
+// for localhost, 127.0.0.0/8 and [::1]. A path prefix is kept; user info, query and fragment
+// are refused.
 func WithBaseURL(address string) Option { return func(o *options) { o.baseURL = address } }
 
-// WithCAFile trusts the certificates of a PEM file in addition to those of the
-// system, for networks that inspect TLS and for private installations. An empty
+// WithCAFile trusts the certificates of a PEM file in addition to the system's. An empty
 // path changes nothing. Verification itself cannot be turned off.
 func WithCAFile(path string) Option { return func(o *options) { o.caFile = path } }
 
 // WithUserAgent sets the User-Agent, "kenbun-go/" and [Version] by default.
 func WithUserAgent(agent string) Option { return func(o *options) { o.userAgent = agent } }
 
-// WithTimeout limits each try, from connecting to the end of the answer; 15
-// seconds by default. A call takes several tries at most; limit it as a whole by
-// its context.
+// WithTimeout limits each try, from connecting to the end of the answer; 15 seconds by
+// default. Limit the call as a whole by its context.
 func WithTimeout(perTry time.Duration) Option { return func(o *options) { o.timeout = perTry } }
 
-// WithRetry sets how many times a request is sent again (0 to 20, 3 by default) and
-// the bounds of the growing pause before it (200 ms and 5 s by default). A
-// Retry-After is kept to beyond maxWait, up to 30 seconds.
+// WithRetry sets how often a request is sent again (0 to 20, 3 by default) and the bounds of
+// the growing pause before it (200 ms and 5 s by default). A Retry-After of up to 30 seconds
+// is obeyed even beyond maxWait.
 func WithRetry(times int, minWait, maxWait time.Duration) Option {
 	return func(o *options) { o.retryMax, o.retryMinWait, o.retryMaxWait = times, minWait, maxWait }
 }
@@ -299,8 +287,8 @@ func isHeaderText(text string) bool {
 	return text != "" && text[0] != ' ' && text[len(text)-1] != ' '
 }
 
-// parseBaseURL checks and normalises the address of the API. Its errors never
-// repeat the text, which could hold a password.
+// parseBaseURL checks and normalises the address of the API. Its errors never repeat the
+// text, which could hold a password.
 func parseBaseURL(text string) (*url.URL, error) {
 	if text == "" {
 		return nil, fmt.Errorf("the API address is empty; leave it out for %s, or give one such as that", DefaultBaseURL)

@@ -17,8 +17,8 @@ import (
 
 const opCreateToken = "create token"
 
-// CreatedToken is a new token. Value is given by the API this once and cannot be
-// had again; it is left out of JSON, and redacted elsewhere.
+// CreatedToken is a new token. The API returns Value only once. It is left out of JSON, and
+// redacted elsewhere.
 type CreatedToken struct {
 	Token
 	Value Secret `json:"-"`
@@ -33,7 +33,7 @@ type CreatedToken struct {
 // lost or is not to be trusted, the list of tokens is compared with the one taken
 // before: a new, unused, unrevoked token of the same name and expiry can only be
 // the one of this call; it is revoked, since nobody has its value. The error is
-// then a [*CreateError], whose Outcome tells what became of it. That holds too
+// then a [*CreateError], whose Outcome says what became of it. That holds too
 // when ctx ends while the request is under way; clearing up may then take up to
 // ten seconds more.
 //
@@ -86,8 +86,8 @@ func (u *Caller) CreateToken(ctx context.Context, n NewToken) (*CreatedToken, er
 	return nil, statusError(cl, a)
 }
 
-// isDoubtful reports whether an answer that is no success leaves open whether
-// the API acted. Other 4xx say that it did not.
+// isDoubtful reports whether an answer without success leaves open whether the API acted.
+// Other 4xx say that it did not.
 func isDoubtful(a *answer) bool {
 	switch {
 	case a.status == http.StatusServiceUnavailable:
@@ -99,8 +99,7 @@ func isDoubtful(a *answer) bool {
 	return true
 }
 
-// tokenIDs returns the ids of the user's tokens, nil if the user may not list
-// them.
+// tokenIDs returns the ids of the user's tokens, nil if the user may not list them.
 func (u *Caller) tokenIDs(ctx context.Context) (*idSet, error) {
 	var ids *idSet
 	err := u.readTokens(ctx, opCreateToken, func() func(*Token) error {
@@ -119,15 +118,15 @@ func (u *Caller) tokenIDs(ctx context.Context) (*idSet, error) {
 	return ids, nil
 }
 
-// createAnswer is the answer to a create. The value is in a type of its own so
-// that no printing of the answer can show it.
+// createAnswer is the answer to a create. The type of the value keeps it out of any printing
+// of the answer.
 type createAnswer struct {
 	Token
 	Value wireSecret `json:"token"`
 }
 
-// wireSecret decodes a string into a Secret. Secret itself cannot be decoded
-// into, so that nothing of a caller's fills one by accident.
+// wireSecret decodes a string into a Secret. Secret itself cannot be decoded into, so that
+// no input fills one by accident.
 type wireSecret struct{ Secret }
 
 func (s *wireSecret) UnmarshalJSON(data []byte) error {
@@ -165,8 +164,7 @@ func (u *Caller) accept(ctx context.Context, cl *call, a *answer, search *lostTo
 	return &CreatedToken{Token: got.Token, Value: got.Value.Secret}, nil
 }
 
-// mismatch says how an answer differs from what was asked for, "" if it does
-// not.
+// mismatch says how an answer differs from the request, "" if it does not.
 func mismatch(status int, got *createAnswer, wanted createRequest) string {
 	if status != http.StatusCreated && status != http.StatusOK {
 		return fmt.Sprintf("the API answered the create with status %d in place of 201 Created", status)
@@ -195,8 +193,8 @@ func mismatch(status int, got *createAnswer, wanted createRequest) string {
 	return wider(&got.Token, wanted.ValidFrom, wanted.Permissions)
 }
 
-// isNoLater reports whether a token that was to end at wanted ends then or, to the
-// second, earlier, and not at once.
+// isNoLater reports whether a token expires at wanted or, to the second, earlier, and not at
+// once.
 func isNoLater(got, wanted *time.Time) bool {
 	return got != nil && !got.Truncate(time.Second).After(*wanted) && got.After(time.Now())
 }
@@ -208,8 +206,8 @@ func timeText(at *time.Time) string {
 	return at.UTC().Format(time.RFC3339)
 }
 
-// wider says how got may do more than was asked for, "" if it may not. An API
-// without the extensions leaves out what it does not know. Nil was not asked for.
+// wider says how got may do more than was asked for, "" if it may not. Nil was not asked
+// for. An API without the extensions omits what it does not know.
 func wider(got *Token, validFrom *time.Time, permissions []string) string {
 	switch {
 	case validFrom != nil && startsBefore(got, *validFrom):
@@ -222,8 +220,7 @@ func wider(got *Token, validFrom *time.Time, permissions []string) string {
 	return ""
 }
 
-// startsBefore reports whether t is valid before at and so at a time that is
-// still to come.
+// startsBefore reports whether t is valid before at, if at is in the future.
 func startsBefore(t *Token, at time.Time) bool {
 	if t.ValidFrom == nil {
 		return at.After(time.Now())
@@ -231,8 +228,7 @@ func startsBefore(t *Token, at time.Time) bool {
 	return t.ValidFrom.Before(at)
 }
 
-// answeredID finds the id in an answer that is otherwise unusable, "" if there
-// is none.
+// answeredID returns the id in an otherwise unusable answer, "" if there is none.
 func answeredID(body []byte) string {
 	var got struct {
 		ID string `json:"id"`
@@ -243,8 +239,7 @@ func answeredID(body []byte) string {
 	return got.ID
 }
 
-// createKey is made of the credential and the name, hashed so that no secret
-// stays in memory.
+// createKey hashes the credential and the name, so that no secret stays in memory.
 func createKey(secret Secret, name string) string {
 	sum := sha256.Sum256([]byte(secret.Reveal() + "\x00" + name))
 	return string(sum[:])
@@ -279,12 +274,11 @@ func (r *recentIDs) has(id string) bool {
 // settleTime bounds the clearing up after a create in doubt.
 const settleTime = 10 * time.Second
 
-// maxCandidates bounds the tokens that a lost one can be. With two it is open
-// already which one it is; the others are named for the user to look at.
+// maxCandidates bounds the tokens that a lost one can be. Two are ambiguous already; the
+// others are named for the user.
 const maxCandidates = 20
 
-// lostToken is a token that a create may have made without handing over its
-// value.
+// lostToken is a token that a create may have made without returning its value.
 type lostToken struct {
 	caller *Caller
 	wanted createRequest
@@ -292,15 +286,14 @@ type lostToken struct {
 	before *idSet
 }
 
-// isNew reports whether no other create of this client made id, and it was not
-// there before.
+// isNew reports whether id was not there before, and no other create of this client made it.
 func (l *lostToken) isNew(id string) bool {
 	return !l.before.has(id) && !l.caller.client.created.has(id)
 }
 
-// settle revokes the token: the one with the given id, or, if that is "", the one
-// that it finds. It takes settleTime at most, whatever becomes of ctx. It returns
-// a *CreateError that wraps reason.
+// settle revokes the token with the given id, or, if that is "", the one that it finds. It
+// takes settleTime at most, whatever becomes of ctx. It returns a *CreateError that wraps
+// reason.
 func (l *lostToken) settle(ctx context.Context, reason error, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
@@ -325,8 +318,8 @@ func (l *lostToken) settle(ctx context.Context, reason error, id string) error {
 	return l.result(OutcomeUnknown, reason, nil, ids)
 }
 
-// lookRepeatedly looks until something is found: when the connection is lost,
-// the API may still be at work.
+// lookRepeatedly looks until something is found: the API may still be working after the
+// connection is lost.
 func (l *lostToken) lookRepeatedly(ctx context.Context) ([]Token, error) {
 	found, err := l.look(ctx)
 	for _, pause := range l.caller.client.lookPauses {
@@ -341,8 +334,8 @@ func (l *lostToken) lookRepeatedly(ctx context.Context) ([]Token, error) {
 	return found, err
 }
 
-// look lists the tokens that the create can have made: new, of the name asked
-// for, not revoked, never used since nobody has the value.
+// look lists the tokens that the create can have made: new, of that name, not revoked, never
+// used.
 func (l *lostToken) look(ctx context.Context) ([]Token, error) {
 	var found []Token
 	err := l.caller.readTokens(ctx, opCreateToken, func() func(*Token) error {
@@ -360,9 +353,9 @@ func (l *lostToken) look(ctx context.Context) ([]Token, error) {
 	return found, nil
 }
 
-// isExact reports whether t has the expiry asked for, to the second, and the
-// permissions and the start, where these were asked for. One that differs may be
-// the API's doing or somebody else's token; a person decides.
+// isExact reports whether t has the requested expiry, to the second, and the permissions and
+// start if these were requested. A token that differs may be somebody else's; the user
+// decides.
 func (l *lostToken) isExact(t *Token) bool {
 	if l.wanted.Permissions != nil && wider(t, nil, l.wanted.Permissions) != "" {
 		return false
@@ -378,8 +371,8 @@ func isSecond(at, wanted *time.Time) bool {
 	return at.Truncate(time.Second).Equal(*wanted)
 }
 
-// revoke revokes id. That somebody else was quicker, or that it never came to be,
-// is as good: the list has shown it then.
+// revoke revokes id. ErrNotFound is success: the list has shown by then that the token is
+// not live.
 func (l *lostToken) revoke(ctx context.Context, reason error, id string) error {
 	err := l.caller.RevokeToken(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {

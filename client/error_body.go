@@ -83,14 +83,13 @@ func foreignMeaning(status int, cause Cause) (Code, string) {
 // errorBody is what the body of an error says.
 type errorBody struct {
 	message, code, requestID string
-	// isJSON tells that it is JSON of a shape that is known.
+	// isJSON means that it is JSON of a shape that is known.
 	isJSON bool
 }
 
-// parseErrorBody reads the shapes that error bodies come in: an object with
-// "message", "detail", "title", "error" or "errors", nested or not, which covers
-// problem details (RFC 9457), or plain text. kenbun's API documentation shows no
-// error body, so none is relied upon.
+// parseErrorBody reads an object with "message", "detail", "title", "error" or "errors",
+// nested or not, which covers problem details (RFC 9457), or plain text. kenbun's API
+// documentation shows no error body.
 func parseErrorBody(contentType string, body []byte) errorBody {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
@@ -185,9 +184,8 @@ func identifier(text string, secret Secret) string {
 
 const maxMessageRunes = 300
 
-// cleanMessage makes text from the API fit for one line of an error: no
-// control, bidirectional or invisible characters, white space folded, no token,
-// at most 300 characters.
+// cleanMessage makes text from the API fit for one line of an error: no invisible
+// characters, white space folded, no token, at most 300 characters.
 func cleanMessage(text string, secret Secret) string {
 	// Enough to fill a message even if most of it goes; the rest need not be read.
 	const worthReading = 16 << 10
@@ -224,8 +222,8 @@ var credentialForms = sync.OnceValue(func() []*regexp.Regexp {
 	}
 })
 
-// redactTokens takes out secret itself and whatever looks like a kenbun token, a
-// bearer credential or a signed session. The public prefix of a token may stay.
+// redactTokens removes secret itself and anything like a kenbun token, a bearer credential
+// or a signed session. A token's public prefix may stay.
 func redactTokens(text string, secret Secret) string {
 	if value := secret.Reveal(); len(value) >= patPublicLen {
 		text = strings.ReplaceAll(text, value, redacted)

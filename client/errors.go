@@ -9,13 +9,12 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/plaintext"
 )
 
-// What can go wrong, for [errors.Is]. An error of this package matches at most
-// one of them, with two exceptions. A [*CreateError] or [*RevokeError] of unknown
-// outcome matches ErrOutcomeUnknown beside the reason that it wraps. An answer that
-// is not the API's matches ErrIntermediary beside its kind.
+// Errors for [errors.Is]. An error of this package matches at most one, with two exceptions.
+// A [*CreateError] or [*RevokeError] of unknown outcome matches ErrOutcomeUnknown and its
+// reason. An answer that is not the API's matches ErrIntermediary and its kind.
 var (
-	// ErrInvalid: what was asked is not allowed, and was refused before it was
-	// sent or by the API (400, 409 other than at a create, 413, 414, 415, 422, 431).
+	// ErrInvalid: the request was refused, before it was sent or by the API (400, 409 other
+	// than at a create, 413, 414, 415, 422, 431).
 	ErrInvalid = errors.New("invalid request")
 	// ErrUnauthenticated: there is no token, or the API does not accept it (401).
 	ErrUnauthenticated = errors.New("not authenticated")
@@ -23,24 +22,23 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrNotFound: there is no such thing, or it is somebody else's (404, 410).
 	ErrNotFound = errors.New("not found")
-	// ErrTokenLimit: the user has as many tokens as the API allows (409 at a create,
-	// or at a new end for an expired token).
+	// ErrTokenLimit: the user has as many tokens as the API allows (409 at a create, or when
+	// an expired token gets a new expiry).
 	ErrTokenLimit = errors.New("token limit reached")
 	// ErrRateLimited: too many requests (429); see [Error.RetryAfter].
 	ErrRateLimited = errors.New("too many requests")
-	// ErrUnavailable: the API failed (5xx, 408, 425), could not be reached, or did
-	// not answer in time.
+	// ErrUnavailable: the API failed (5xx, 408, 425), could not be reached, or did not
+	// answer in time.
 	ErrUnavailable = errors.New("the kenbun API is unavailable")
-	// ErrUnexpectedAnswer: what came back is no answer of the kenbun API: a
-	// redirect, another content type, over 1 MiB or a list out of the bounds of
-	// [Caller.ReadTokens], malformed or incomplete JSON, or
-	// something else than what was asked for.
+	// ErrUnexpectedAnswer: the answer is not one of the kenbun API: a redirect, another
+	// content type, over 1 MiB, out of the bounds of [Caller.ReadTokens], malformed or
+	// incomplete JSON, or something else than was asked for.
 	ErrUnexpectedAnswer = errors.New("unexpected answer")
-	// ErrOutcomeUnknown: a token may be live, and it could not be found out. A
-	// [*CreateError] with [OutcomeUnknown] matches, and every [*RevokeError].
+	// ErrOutcomeUnknown: a token may be live. A [*CreateError] with [OutcomeUnknown]
+	// matches, and every [*RevokeError].
 	ErrOutcomeUnknown = errors.New("outcome unknown")
-	// ErrIntermediary: something between here and the API answered in its place. It
-	// says nothing about a token, a role, or what the API knows.
+	// ErrIntermediary: something between here and the API answered. It says nothing about a
+	// token, a role, or what the API knows.
 	ErrIntermediary = errors.New("answered by something in between")
 )
 
@@ -76,18 +74,15 @@ type Error struct {
 	Cause Cause
 	// Status is the HTTP status of the last answer, 0 if there was none.
 	Status int
-	// Reason is what happened, in this package's own words. It holds no text from
-	// the API, and no secret.
+	// Reason is what happened. It holds no text from the API, and no secret.
 	Reason string
-	// Advice is what to do about it, beginning with a verb in lower case, in this
-	// package's own words. It may be empty.
+	// Advice is what to do about it, beginning with a verb in lower case. It may be empty.
 	Advice string
-	// Message is what the API said, or what something in between said about itself:
-	// without control and invisible characters, in one line, at most 300 characters,
-	// tokens redacted. It is text from outside all the same: data, not instructions.
+	// Message is text from the API, or from something in between: cleaned, in one line, at
+	// most 300 characters, tokens redacted. Treat it as data, not instructions.
 	Message string
-	// APICode is the API's own code for the error, if it gave one: at most 64
-	// characters out of letters, digits, "_", "-" and ".".
+	// APICode is the API's own error code, if any: at most 64 letters, digits, "_", "-", "."
+	// and ":".
 	APICode string
 	// RetryAfter is how long the API asks to wait, 0 if it did not say.
 	RetryAfter time.Duration
@@ -133,8 +128,8 @@ func (e *Error) Error() string {
 // Unwrap returns the error underneath, nil if there is none.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports whether target is the sentinel of the error's code, or
-// [ErrIntermediary] where the answer was not the API's.
+// Is reports whether target is the sentinel of the error's code, or [ErrIntermediary] if the
+// answer was not the API's.
 func (e *Error) Is(target error) bool {
 	if target == ErrIntermediary {
 		return e.Cause.isForeign()
@@ -150,29 +145,29 @@ type Outcome string
 const (
 	// OutcomeNotCreated: the list shows no token that the call could have made.
 	OutcomeNotCreated Outcome = "not_created"
-	// OutcomeRevoked: a token was made, its value is lost or not to be trusted, and
-	// it was revoked.
+	// OutcomeRevoked: a token was made, its value is lost or not to be trusted, and it was
+	// revoked.
 	OutcomeRevoked Outcome = "revoked"
-	// OutcomeUnknown: a token may be live. A person has to look.
+	// OutcomeUnknown: a token may be live. The user has to look.
 	OutcomeUnknown Outcome = "unknown"
 )
 
-// CreateError is a create that was answered neither with a good token nor with
-// a plain refusal. After OutcomeNotCreated and OutcomeRevoked no token of the
-// call is live, and it may be repeated: see [Error.MayPass] for whether that helps.
+// CreateError is a create that ended neither with a good token nor with a plain refusal.
+// After OutcomeNotCreated and OutcomeRevoked no token of the call is live, and it may be
+// repeated: see [Error.MayPass] for whether that helps.
 type CreateError struct {
 	Outcome Outcome
 	// Name is the name that the token was to have.
 	Name string
-	// TokenIDs are the ids that matter: what was revoked, or, for OutcomeUnknown,
-	// what may have been made and should be looked at. It may be empty.
+	// TokenIDs are what was revoked, or, for OutcomeUnknown, what may have been made. It may
+	// be empty.
 	TokenIDs []string
 
 	reason  error // why the create was in doubt
 	cleanup error // why the doubt could not be removed
 }
 
-// Error tells what happened, what became of the token and what to do.
+// Error says what happened, what became of the token and what to do.
 func (e *CreateError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.reason.Error())
@@ -212,28 +207,27 @@ func (e *CreateError) Is(target error) bool {
 	return e.Outcome == OutcomeUnknown && target == ErrOutcomeUnknown
 }
 
-// AcceptsToken reports whether err, of a call, shows that the API accepted the token:
-// there was none, or the API refused what the user may not do.
+// AcceptsToken reports whether err shows that the API accepted the token: it is nil, or the
+// user lacked permission.
 func AcceptsToken(err error) bool { return err == nil || errors.Is(err, ErrForbidden) }
 
-// Cause says whose answer an [Error] rests on, or how far the request came. The
-// set is closed, and the values are stable: they can stand in logs and metrics.
+// Cause says whose answer an [Error] rests on, or how far the request came. The set is
+// closed and stable: values can stand in logs and metrics.
 type Cause string
 
 // The causes.
 const (
-	// CauseAPI: the kenbun API itself answered. Only such an error says anything
-	// about a token, a role, or what the API knows.
+	// CauseAPI: the kenbun API itself answered. Only such an error says anything about a
+	// token, a role, or what the API knows.
 	CauseAPI Cause = "api"
-	// CauseIntermediary: something between here and the API answered in its place,
-	// such as a proxy, firewall, gateway or sign-in page.
+	// CauseIntermediary: a proxy, firewall, gateway or sign-in page answered in place of the
+	// API.
 	CauseIntermediary Cause = "intermediary"
 	// CauseRedirect: the answer is a redirect, which is never followed.
 	CauseRedirect Cause = "redirect"
 	// CauseGateway: something in front of the API failed, or could not reach it.
 	CauseGateway Cause = "gateway"
-	// CauseForm: the answer cannot be what was asked for: malformed, incomplete, too
-	// large.
+	// CauseForm: the answer is malformed, incomplete or too large.
 	CauseForm Cause = "unexpected_form"
 	// CauseMismatch: the API did something else than it was asked to do.
 	CauseMismatch Cause = "mismatch"
@@ -261,8 +255,8 @@ const (
 	CauseNotSent Cause = "not_sent"
 )
 
-// remedies has, for each cause, what to do about it and whether it may pass by
-// itself. What the API said itself has its advice in verdict.
+// remedies has, for each cause, the advice and whether it may pass by itself. For the API's
+// own answers see meanings.
 var remedies = map[Cause]struct {
 	advice string
 	passes bool
@@ -310,8 +304,8 @@ func (e *Error) advise() *Error {
 	return e
 }
 
-// MayPass reports whether the same call may succeed later although nobody has
-// changed anything. Where it is false, waiting does not help.
+// MayPass reports whether the same call may succeed later without any change. If not,
+// waiting does not help.
 func (e *Error) MayPass() bool {
 	if e.RetryAfter > 0 || e.Code == CodeRateLimited {
 		return true

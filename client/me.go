@@ -14,8 +14,7 @@ const (
 	mePath = "/me"
 )
 
-// Me is the user on whose behalf calls are made. The names are as the API sent
-// them: text from outside.
+// Me is the user on whose behalf calls are made. Names are text from outside, unchanged.
 type Me struct {
 	OrgMemberID string `json:"org_member_id"`
 	FirstName   string `json:"first_name"`
@@ -28,8 +27,8 @@ type Me struct {
 	UserID  string `json:"user_id,omitempty"`
 	OrgID   string `json:"org_id,omitempty"`
 	OrgName string `json:"org_name,omitempty"`
-	// Permissions are what counts for the PAT now: those of the user's role that
-	// the PAT is not narrowed away from. Nil where the API does not tell.
+	// Permissions are those of the user's role that the PAT is not narrowed away from. Nil
+	// if the API does not say.
 	Permissions []string `json:"permissions,omitempty"`
 }
 
@@ -51,10 +50,9 @@ func (u *Caller) Me(ctx context.Context) (*Me, error) {
 	return me, nil
 }
 
-// GrantablePermissions returns what the caller may give a token, as far as the
-// API tells it (GET /me, an extension): the permissions that count for the PAT
-// now. Nil means that it does not tell, or that tokens are managed with a session
-// ([Credential.Session]), which may grant other ones.
+// GrantablePermissions returns what the caller may grant a token (GET /me, an extension):
+// the PAT's current permissions. Nil means that the API does not say, or that tokens are
+// managed with a session ([Credential.Session]), which may grant others.
 func (u *Caller) GrantablePermissions(ctx context.Context) ([]string, error) {
 	if !u.cred.Session.IsZero() {
 		return nil, nil
@@ -66,11 +64,10 @@ func (u *Caller) GrantablePermissions(ctx context.Context) ([]string, error) {
 	return me.Permissions, nil
 }
 
-// foreign tells whether an answer of no good status is somebody else's, and
-// whose; "" if it is the kenbun API's own. The API's own are JSON of a shape that
-// parseErrorBody knows, or a documented status without a body. Everything else
-// comes from something in between: web pages, plain text, other JSON, other
-// challenges than Bearer, redirects.
+// foreign returns whose answer an error is, "" for the kenbun API's own: JSON of a shape
+// that parseErrorBody knows, or a documented status without a body. All others come from
+// something in between: web pages, plain text, other JSON, challenges other than Bearer,
+// redirects.
 func foreign(a *answer, said errorBody) Cause {
 	switch {
 	case a.status >= 300 && a.status <= 399:
@@ -96,8 +93,8 @@ func isOwn(a *answer, said errorBody) bool {
 	return said.isJSON
 }
 
-// isDocumentedWithoutBody lists the statuses of errors that the kenbun API
-// documents, and those that mean the same whoever sends them.
+// isDocumentedWithoutBody reports whether the kenbun API documents an error of this status,
+// or it means the same from any sender.
 func isDocumentedWithoutBody(status int) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict,
@@ -108,8 +105,8 @@ func isDocumentedWithoutBody(status int) bool {
 	return false
 }
 
-// isOwnSuccess reports whether a good answer to a DELETE is one that the API can
-// give: without a body, or JSON.
+// isOwnSuccess reports whether a good answer to a DELETE can be the API's: without a body,
+// or JSON.
 func isOwnSuccess(a *answer) bool {
 	if a.status < 200 || a.status > 299 || intermediary.IsPage(a.header) {
 		return false
@@ -124,18 +121,15 @@ func selfDescription(a *answer, said errorBody) string {
 
 const (
 	opReachable = "reach the API"
-	// maxProbeBytes is read of an answer that is not looked at, so that its
-	// connection can be used again.
+	// maxProbeBytes is read of an unused answer, so that its connection can be reused.
 	maxProbeBytes = 16 << 10
 )
 
-// Reachable asks the API something without a token, once, and returns nil if
-// whatever answered can be the API: any status below 500 will do, 401 above all.
-// It is for telling whether calls have a chance, and proves nothing about a
-// token. Errors are *Error: [ErrUnavailable] where nothing answered, or only a
-// failure, and [ErrUnexpectedAnswer] where something else than an API did, such
-// as the sign-in page of a network. Limit it by its context; the timeout of one
-// try holds as well.
+// Reachable makes one request without a token, and returns nil if the API may have answered
+// it: any status below 500 will do. It proves nothing about a token. Errors are *Error:
+// [ErrUnavailable] if there was no answer, or a failure, and [ErrUnexpectedAnswer] if it
+// came from something else, such as the sign-in page of a network. Limit it by its context;
+// the timeout of one try holds as well.
 func (c *Client) Reachable(ctx context.Context) error {
 	cl := &call{op: opReachable, method: http.MethodGet, path: mePath}
 	ctx, end := c.begin(ctx, cl)

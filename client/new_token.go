@@ -20,19 +20,19 @@ const (
 
 // NewToken is what a token to be created should be like.
 type NewToken struct {
-	// Name is a label for people: 1 to 100 characters (code points), not beginning
-	// or ending in white space, without control and invisible characters. Joiners and
-	// variation selectors may be where a script or an emoji needs them.
+	// Name is a label for people: 1 to 100 characters (code points), without outer white
+	// space, control and invisible characters. Joiners and variation selectors are allowed
+	// where a script or an emoji needs them.
 	Name string
-	// ExpiresAt is when the token ends, nil for never. It must be in the future; it
-	// is sent in UTC, cut to whole seconds.
+	// ExpiresAt is the expiry, nil for never. It must be in the future. It is sent in UTC,
+	// cut to whole seconds.
 	ExpiresAt *time.Time
-	// ValidFrom is when the token begins to be accepted, nil for at once, where the
-	// API has that extension. It must be before ExpiresAt; it is sent as that is.
+	// ValidFrom is from when the token is valid (an extension), nil for at once. It must be
+	// before ExpiresAt.
 	ValidFrom *time.Time
-	// Permissions narrow the token to some of what its user may do, such as
-	// "read:leads", where the API has that extension. Nil leaves it to the API: all
-	// that the user may do, or that the token may that makes it.
+	// Permissions narrow the token to some of what its user may do, such as "read:leads" (an
+	// extension). Nil leaves it to the API: all that the user may do, or that the creating
+	// token may.
 	Permissions []string
 }
 
@@ -40,8 +40,7 @@ type NewToken struct {
 type createRequest struct {
 	Name      string     `json:"name"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-	// The names that the documented API does not have are left out wherever they
-	// are not asked for.
+	// The names of extensions are left out unless they are asked for.
 	ValidFrom   *time.Time `json:"valid_from,omitempty"`
 	Permissions []string   `json:"permissions,omitempty"`
 }
@@ -80,8 +79,7 @@ func checkedExpiry(at *time.Time, now time.Time) (*time.Time, error) {
 	return &sent, nil
 }
 
-// checkedStart returns at as it goes on the wire. expires is nil where it is
-// never, or not known.
+// checkedStart returns at as it goes on the wire. expires is nil for never or unknown.
 func checkedStart(at, expires *time.Time) (*time.Time, error) {
 	if at == nil {
 		return nil, nil
@@ -118,8 +116,8 @@ func sortedOnce(names []string) []string {
 	return slices.Compact(sorted)
 }
 
-// isPermission reports whether name has the form of a permission. Which there
-// are, only the API knows.
+// isPermission reports whether name has the form of a permission. Only the API knows which
+// exist.
 func isPermission(name string) bool {
 	if name == "" || len(name) > maxPermissionLen {
 		return false

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Operation names what is asked of the API, for metrics and traces. The set is
-// closed; [Operations] has all of it.
+// Operation names a call of the API, for metrics and traces. The set is closed; see
+// [Operations].
 type Operation string
 
 // The operations.
@@ -32,11 +32,10 @@ func Operations() []Operation {
 	}
 }
 
-// Observation is what can be told of a finished call without telling anything
-// that was said in it.
+// Observation describes a finished call without any of its content.
 type Observation struct {
-	// Operation is what was asked of the API. A method of [Caller] may ask several
-	// things: a create also lists.
+	// Operation is what was asked of the API. A method of [Caller] may make several
+	// exchanges: a create also lists.
 	Operation Operation
 	// Token is what the exchange shows about the token that it was made with.
 	Token TokenVerdict
@@ -44,8 +43,7 @@ type Observation struct {
 	Code Code
 	// Status is the HTTP status of the last answer, 0 if there was none.
 	Status int
-	// Attempts is how often the request was sent or tried to be sent; 0 if nothing
-	// was tried.
+	// Attempts is how often the request was sent or tried to be sent; 0 if never.
 	Attempts int
 	// Duration is from the first try to the end of the last, pauses included.
 	Duration time.Duration
@@ -62,7 +60,7 @@ const (
 	// TokenRefused means that the API does not accept the token.
 	TokenRefused
 	// TokenDoubted means that the API refused the token for a call that it may refuse to a
-	// token that is good for others (see [Caller.Me]).
+	// good token (see [Caller.Me]).
 	TokenDoubted
 )
 
@@ -82,24 +80,22 @@ func (cl *call) verdict(err error) TokenVerdict {
 	return TokenUnknown
 }
 
-// Observer watches calls. It is called before each with the call's context, and
-// returns the context that the call goes on with and a function that is called
-// once, when the call has ended. Both are called in the goroutine of the call,
-// by many at once, and should not take long.
+// Observer observes calls. It is called before each, and returns the context for the call
+// and a function that is called once at its end. Both run in the goroutine of the call,
+// concurrently, and should be fast.
 type Observer func(ctx context.Context, operation Operation) (context.Context, func(Observation))
 
 // WithObserver has observe watch all calls. Nil, the default, watches none.
 func WithObserver(observe Observer) Option { return func(o *options) { o.observe = observe } }
 
-// WithTraceContext sends the header fields traceparent and tracestate (W3C Trace
-// Context) with each request. current is asked once a call, with the context that
-// an [Observer] returned; a field that it leaves empty, or that cannot stand in a
-// header, is not sent.
+// WithTraceContext sends the header fields traceparent and tracestate (W3C Trace Context)
+// with each request. current is called once a call, with the context that an [Observer]
+// returned. An empty or invalid field is not sent.
 func WithTraceContext(current func(ctx context.Context) (traceparent, tracestate string)) Option {
 	return func(o *options) { o.traceContext = current }
 }
 
-// begin tells the observer of a call. The function returned tells it of the end.
+// begin reports a call to the observer. The function returned reports its end.
 func (c *Client) begin(ctx context.Context, cl *call) (context.Context, func(error)) {
 	if c.observe == nil && c.seen == nil {
 		return ctx, func(error) {}

@@ -10,8 +10,8 @@ const (
 	orgUnitsPath = "/org-units"
 )
 
-// OrgUnit is an Organizational Unit that the user has access to. The names are
-// as the API sent them: text from outside.
+// OrgUnit is an Organizational Unit that the user has access to. Names are text from
+// outside, unchanged.
 type OrgUnit struct {
 	ID    string `json:"unit_id"`
 	OrgID string `json:"org_id"`
@@ -22,8 +22,8 @@ type OrgUnit struct {
 	IsDefault   bool    `json:"is_default"`
 }
 
-// OrgUnits returns the Organizational Units of the user (GET /org-units). The
-// slice may be empty, but is not nil.
+// OrgUnits returns the Organizational Units of the user (GET /org-units). The slice may be
+// empty, but is not nil.
 func (u *Caller) OrgUnits(ctx context.Context) ([]OrgUnit, error) {
 	var units []OrgUnit
 	cl, err := u.client.get(ctx, opOrgUnits, orgUnitsPath, u.cred.PAT, &units)

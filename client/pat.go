@@ -17,13 +17,12 @@ const (
 	patMaxLen    = 200
 )
 
-// TokenProblem names what is wrong with a token, or with the way in which it was
-// given. The set is closed, and the values are stable: they stand in logs and in
-// the answers of servers.
+// TokenProblem names what is wrong with a token, or with how it was given. The set is closed
+// and stable: values stand in logs and in the answers of servers.
 type TokenProblem string
 
-// The problems. [ParsePAT] finds those from TokenEmpty on. The ones before are for
-// callers that look for a token in the head of a request or in settings.
+// The problems. [ParsePAT] finds those from TokenEmpty on. The others are for callers that
+// look for a token in request headers or settings.
 const (
 	TokenMissing     TokenProblem = "missing_token"
 	TokenNoScheme    TokenProblem = "missing_scheme"
@@ -43,9 +42,8 @@ const (
 	TokenIllegalCharacter TokenProblem = "illegal_character"
 )
 
-// tokenProblems has what to tell a user about each problem. The texts have no
-// quotation mark and no backslash, which a challenge cannot hold (RFC 6750, section
-// 3).
+// tokenProblems has the text for each problem, without quotation marks and backslashes,
+// which a challenge cannot hold (RFC 6750, section 3).
 var tokenProblems = map[TokenProblem]string{
 	TokenMissing:          "no kenbun token was given",
 	TokenNoScheme:         "the word Bearer is missing: write Bearer, a space and the token in the Authorization header",
@@ -68,15 +66,15 @@ func TokenProblems() []TokenProblem {
 	return append(slices.Sorted(maps.Keys(tokenProblems)), TokenOtherProduct)
 }
 
-// TokenFormError tells why a text is no kenbun personal access token, or why none
-// was found. It never holds the text.
+// TokenFormError indicates why a text is not a kenbun personal access token, or why none was
+// found. It never holds the text.
 type TokenFormError struct {
 	Problem TokenProblem
 	// Product names whose token it seems to be, with an article, for TokenOtherProduct.
 	Product string
 }
 
-// Error tells what is wrong and what to do.
+// Error says what is wrong and what to do.
 func (e *TokenFormError) Error() string {
 	if e.Problem == TokenOtherProduct {
 		return fmt.Sprintf("this looks like %s; a kenbun personal access token begins with %s", e.Product, patPrefix)
@@ -84,13 +82,10 @@ func (e *TokenFormError) Error() string {
 	return tokenProblems[e.Problem]
 }
 
-// ParsePAT checks the form of a personal access token and wraps it. The form
-// is "kbn_pat_" and 16 to 200 characters out of A-Z, a-z, 0-9, "_" and "-"; the
-// kenbun API documentation, Personal Access Tokens, promises no more than the
-// beginning. Whether the token is valid, only the API knows.
-//
-// The error is a [*TokenFormError]. Nothing is trimmed: a token with a line
-// break at its end is refused, so that the caller decides what to strip.
+// ParsePAT checks the form of a personal access token and wraps it: "kbn_pat_" and 16 to 200
+// characters out of A-Z, a-z, 0-9, "_" and "-". The kenbun API documentation, Personal
+// Access Tokens, promises the prefix alone. Only the API knows whether the token is valid.
+// The error is a [*TokenFormError]. Nothing is trimmed.
 func ParsePAT(text string) (Secret, error) {
 	if problem := checkPAT(text); problem != "" {
 		err := &TokenFormError{Problem: problem}
@@ -123,8 +118,8 @@ func checkPAT(text string) TokenProblem {
 	return ""
 }
 
-// checkIllegal finds the likeliest mistake in a text that begins as a kenbun token
-// does and goes on with something that none has.
+// checkIllegal finds the likeliest mistake in a text that begins like a kenbun token and has
+// other characters.
 func checkIllegal(text, opaque string) TokenProblem {
 	switch {
 	case strings.Count(text, patPrefix) > 1:
@@ -142,8 +137,8 @@ func checkIllegal(text, opaque string) TokenProblem {
 	return TokenIllegalCharacter
 }
 
-// checkForeign finds the likeliest mistake in a text that does not begin as a
-// kenbun token does.
+// checkForeign finds the likeliest mistake in a text that does not begin like a kenbun
+// token.
 func checkForeign(text string) TokenProblem {
 	trimmed := strings.TrimSpace(text)
 	bare := strings.Trim(trimmed, quotes)
@@ -177,12 +172,11 @@ func checkForeign(text string) TokenProblem {
 	return TokenWrongPrefix
 }
 
-// quotes are what stands around a value that was copied out of a program or a
-// document.
+// quotes surround values that were copied out of a program or a document.
 const quotes = "\"'`<>()[]“”‘’„‚«»‹›"
 
-// hasOtherScheme reports whether text begins with a scheme of HTTP authentication
-// other than Bearer and goes on behind it.
+// hasOtherScheme reports whether text begins with a scheme of HTTP authentication other than
+// Bearer.
 func hasOtherScheme(text string) bool {
 	scheme, _, more := strings.Cut(text, " ")
 	return more && slices.Contains([]string{
@@ -190,8 +184,8 @@ func hasOtherScheme(text string) bool {
 	}, strings.TrimSuffix(strings.ToLower(scheme), ":"))
 }
 
-// isVariable reports whether text is how a shell, a client's settings or a template
-// names a value, or what a program makes of a value that is not there.
+// isVariable reports whether text is an unexpanded variable of a shell, client or template,
+// or what a program prints for a missing value.
 func isVariable(text string) bool {
 	for _, mark := range []string{"${", "$(", "{{", "#{", "<%"} {
 		if strings.Contains(text, mark) {
@@ -212,15 +206,14 @@ func isVariable(text string) bool {
 	return isVariableName(text) && !isPlaceholder(text)
 }
 
-// isVariableName reports whether text is written as names of environment variables
-// are: in capital letters with an underscore.
+// isVariableName reports whether text is in capital letters with an underscore, like an
+// environment variable.
 func isVariableName(text string) bool {
 	return len(text) >= len(patPrefix) && !strings.EqualFold(text[:len(patPrefix)], patPrefix) && strings.Contains(text, "_") &&
 		strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
-// isFilling reports whether text is what documents write in place of secret
-// characters.
+// isFilling reports whether text is what documents write in place of secret characters.
 func isFilling(text string) bool { return strings.Trim(text, "*.…xX_-") == "" }
 
 func isPlaceholder(text string) bool {
@@ -236,9 +229,8 @@ func isPlaceholder(text string) bool {
 	return false
 }
 
-// productOf names the token of another product that begins as text does, "" if
-// unknown. The beginnings are those that the products' own documentation gives for
-// secret scanning.
+// productOf names the product whose token text seems to be, "" if unknown. The prefixes are
+// those that the products document for secret scanning.
 func productOf(text string) string {
 	text = strings.TrimSpace(text)
 	for _, known := range [...]struct{ prefix, product string }{

@@ -13,8 +13,7 @@ import (
 
 type onceKey struct{}
 
-// Once returns a context whose calls are tried once, whatever [WithRetry] says:
-// for a question whose answer is not worth a wait.
+// Once returns a context whose calls are tried once, whatever [WithRetry] says.
 func Once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
 
 func isOnce(ctx context.Context) bool {
@@ -22,15 +21,15 @@ func isOnce(ctx context.Context) bool {
 	return once
 }
 
-// checkRetry is the [retryablehttp.CheckRetry] of all calls. It is asked after
-// the head of an answer and again after its body.
+// checkRetry is the [retryablehttp.CheckRetry] of all calls. It runs after the head of an
+// answer and again after its body.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	cl := callFrom(ctx)
 	if cl == nil {
 		return false, err
 	}
-	// A PATCH here names what shall be and not what is to be added (RFC 9110,
-	// section 9.2.2, lets a client that knows this repeat it).
+	// A PATCH here sets values and adds nothing, so a client may repeat it (RFC 9110,
+	// section 9.2.2).
 	repeatable := cl.method != http.MethodPost
 	var retry bool
 	if err != nil {
@@ -53,9 +52,8 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return retry, nil
 }
 
-// isFailing reports whether status is a failure that may pass. 500 is among
-// them: GET, DELETE and PATCH do no harm
-// twice.
+// isFailing reports whether status is a failure that may pass. 500 is among them: GET,
+// DELETE and PATCH are repeatable.
 func isFailing(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
@@ -65,8 +63,8 @@ func isFailing(status int) bool {
 	return false
 }
 
-// plainlyRefused reports whether the API said that it did nothing, and to come
-// back: 429, or 503 with Retry-After.
+// plainlyRefused reports whether the API said that it did nothing: 429, or 503 with
+// Retry-After.
 func plainlyRefused(resp *http.Response) bool {
 	if resp.StatusCode == http.StatusTooManyRequests {
 		return true
@@ -75,8 +73,7 @@ func plainlyRefused(resp *http.Response) bool {
 	return ok && resp.StatusCode == http.StatusServiceUnavailable
 }
 
-// withinReach reports whether the wait that the API asks for is one that a call
-// should sit through, and can.
+// withinReach reports whether a call should and can wait as long as the API asks.
 func withinReach(ctx context.Context, resp *http.Response) bool {
 	wait, _ := retryAfter(resp.StatusCode, resp.Header)
 	if deadline, has := ctx.Deadline(); wait > 0 && has && time.Until(deadline) <= wait {
@@ -85,8 +82,8 @@ func withinReach(ctx context.Context, resp *http.Response) bool {
 	return wait <= maxRetryAfter
 }
 
-// backoff is the [retryablehttp.Backoff] of all calls. An answered POST waits for
-// postPause at least: whatever the API says of waiting is in whole seconds.
+// backoff is the [retryablehttp.Backoff] of all calls. An answered POST waits at least
+// postPause, since Retry-After has whole seconds.
 func (c *Client) backoff(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
 	wait := pause(minWait, maxWait, attempt, resp)
 	if resp != nil && resp.Request != nil && resp.Request.Method == http.MethodPost {
@@ -95,8 +92,8 @@ func (c *Client) backoff(minWait, maxWait time.Duration, attempt int, resp *http
 	return wait
 }
 
-// pause is what the API asked for, else a pause that doubles each time, half of it
-// by chance so that callers who failed together do not come back together.
+// pause returns what the API asked for, else a doubling pause with jitter, so that callers
+// who failed together do not come back together.
 func pause(minWait, maxWait time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil {
 		if wait, plain := retryAfter(resp.StatusCode, resp.Header); plain || wait > 0 {
@@ -127,15 +124,14 @@ func isTransient(err error) bool {
 const (
 	// maxRetryAfter is the longest wait that a call sits through on the API's word.
 	maxRetryAfter = 30 * time.Second
-	// longestWait is what an absurd wait is cut to, so that sums of it do not
-	// overflow.
+	// longestWait caps absurd waits, so that sums of them do not overflow.
 	longestWait = 365 * 24 * time.Hour
 	// firstUnit is the shortest wait that Retry-After can ask for, apart from none. It
-	// stands for one that cannot be read.
+	// stands for an unreadable one.
 	firstUnit = time.Second
 
-	// Numbers from firstEpoch on are Unix times and not waits, and from
-	// firstEpochMillis on such in milliseconds.
+	// Numbers from firstEpoch on are Unix times and not waits, from firstEpochMillis on in
+	// milliseconds.
 	firstEpoch       = 1e9
 	firstEpochMillis = 1e12
 )
@@ -148,7 +144,7 @@ const (
 // matter. What servers send in their place is understood, too: fractions, which
 // are rounded up, numbers with a unit, Unix times. Of several the longest counts.
 // One that cannot be read is not plain, and a wait of a second rather than none. A
-// 429 without it may tell in X-RateLimit-Reset or RateLimit-Reset.
+// 429 without it may use X-RateLimit-Reset or RateLimit-Reset.
 func retryAfter(status int, header http.Header) (time.Duration, bool) {
 	longest, asked, plain := time.Duration(0), false, false
 	for _, value := range header.Values("Retry-After") {

@@ -19,8 +19,7 @@ const (
 
 	invalidIDReason = `the token id must be 1 to 64 characters out of letters, digits, "_" and "-", such as "pat_abc123"; list the tokens to see the ids`
 
-	// revokeTime bounds how long a revocation is tried, lookTime how long it is then
-	// looked for in the list.
+	// revokeTime bounds trying a revocation, lookTime then looking for it in the list.
 	revokeTime = 35 * time.Second
 	lookTime   = 10 * time.Second
 )
@@ -69,15 +68,15 @@ func shareOf(ctx context.Context, limit time.Duration) time.Duration {
 // RevokeError is a revocation of which it is not certain what became.
 type RevokeError struct {
 	TokenID string
-	// Live tells that the list shows the token, not revoked. Otherwise the list could
-	// not be read, or says nothing about it.
+	// Live means that the list shows the token, not revoked. Otherwise the list is
+	// unreadable or says nothing about it.
 	Live bool
 
 	reason error // what the DELETE was answered
 	look   error // why the list says nothing
 }
 
-// Error tells what happened, and that the token may be live.
+// Error says what happened, and that the token may be live.
 func (e *RevokeError) Error() string {
 	switch {
 	case e.Live:
@@ -91,8 +90,8 @@ func (e *RevokeError) Error() string {
 // Unwrap returns the reason: an [*Error] in all cases, and never [ErrNotFound].
 func (e *RevokeError) Unwrap() error { return e.reason }
 
-// RetryAfter is how long the API asked to wait before the list can be read, and zero
-// if it asked for nothing.
+// RetryAfter returns how long the API asked to wait before the list can be read, zero if it
+// did not.
 func (e *RevokeError) RetryAfter() time.Duration {
 	var api *Error
 	if errors.As(e.look, &api) {
@@ -140,8 +139,8 @@ func (r *revocation) decide(ctx context.Context) error {
 	return r.unknown(false, nil)
 }
 
-// look looks again for a while where the API said that the token is revoked: it
-// may answer from several nodes.
+// look looks again for a while if the API said that the token is revoked: it may answer from
+// several nodes.
 func (r *revocation) look(ctx context.Context) (sight, error) {
 	seen, err := r.caller.sight(ctx, opRevokeToken, r.id)
 	for _, pause := range r.caller.client.lookPauses {
@@ -201,8 +200,8 @@ func (r *revocation) unknown(live bool, look error) error {
 	return &RevokeError{TokenID: r.id, Live: live, reason: reason, look: look}
 }
 
-// validID reports whether id can stand as one segment of a path. The form is
-// stricter than the API documents, so that no id can lead elsewhere.
+// validID reports whether id can stand as one segment of a path. It is stricter than the API
+// documents, so that no id can lead elsewhere.
 func validID(id string) bool {
 	if id == "" || len(id) > maxIDLen {
 		return false
@@ -219,12 +218,12 @@ func validID(id string) bool {
 type sight struct {
 	// token is the entry, nil if there is none.
 	token *Token
-	// live tells that some entry of that id is not revoked, revoked that there is one
-	// and all are.
+	// live means that an entry of that id is not revoked, revoked that there is one and all
+	// are.
 	live, revoked bool
-	// own tells that the list has the token that the caller uses.
+	// own means that the list has the token that the caller uses.
 	own bool
-	// complete tells that nothing says that there are further pages.
+	// complete means that nothing says that there are further pages.
 	complete bool
 	entries  int
 }
@@ -254,8 +253,8 @@ func (u *Caller) sight(ctx context.Context, op, id string) (sight, error) {
 	return seen, nil
 }
 
-// isWholeList reports whether a list of so many entries is all there is, as far as
-// its header tells. kenbun documents no pages.
+// isWholeList reports whether a list of so many entries is complete, according to its
+// header. kenbun documents no pages.
 func isWholeList(a *answer, entries int) bool {
 	if a.status != http.StatusOK || strings.Contains(ascii.Lower(strings.Join(a.header.Values("Link"), ",")), `rel="next"`) {
 		return false

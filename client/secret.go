@@ -22,9 +22,8 @@ const redacted = redact.Replacement
 // when it is an unexported field of something else. It cannot be decoded into,
 // nor compared with ==; use [Secret.Equal]. The zero value holds nothing.
 type Secret struct {
-	// A function, because fmt and the dumpers built on reflection read strings
-	// and follow pointers in unexported fields, where they cannot call our
-	// methods; a function they print as an address.
+	// A function, because fmt and reflection-based dumpers read strings in unexported
+	// fields, where they cannot call methods. They print a function as an address.
 	reveal func() string
 }
 
@@ -47,15 +46,13 @@ func (s Secret) Reveal() string {
 // IsZero reports whether s holds nothing.
 func (s Secret) IsZero() bool { return s.reveal == nil }
 
-// Equal reports whether both hold the same value, in a time that does not
-// depend on where they differ.
+// Equal reports whether both hold the same value, in constant time.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// Prefix returns the public part of a kenbun personal access token: "kbn_pat_"
-// and the 8 characters after it, as the token list shows it in token_prefix.
-// It returns "" for a value of any other form.
+// Prefix returns the public part of a kenbun personal access token: "kbn_pat_" and the next
+// 8 characters, token_prefix in the list. It returns "" for a value of any other form.
 func (s Secret) Prefix() string {
 	value := s.Reveal()
 	if checkPAT(value) != "" {
@@ -87,16 +84,13 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // MarshalBinary returns "[redacted]". Package encoding/gob uses it.
 func (s Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }
 
-// DerivedKeySize is the length of the keys that [Secret.DeriveKey] returns, in
-// bytes.
+// DerivedKeySize is the length of derived keys in bytes.
 const DerivedKeySize = 32
 
-// DeriveKey derives a key from s with HKDF-SHA-256 (RFC 5869). s is the input
-// keying material, purpose is the salt, and info the info. Keys of different
-// purposes or infos are independent of each other, and no key reveals s, as long
-// as s cannot be guessed: a kenbun token has at least 190 random bits.
-//
-// It returns an error if s is empty.
+// DeriveKey derives a key from s with HKDF-SHA-256 (RFC 5869): s is the input keying
+// material, purpose the salt, and info the info. Keys of different purposes or infos are
+// independent, and none reveals s: a kenbun token has at least 190 random bits. It returns
+// an error if s is empty.
 func (s Secret) DeriveKey(purpose, info string) ([]byte, error) {
 	if s.IsZero() {
 		return nil, errors.New("no key can be derived from an empty secret")
@@ -108,16 +102,13 @@ func (s Secret) DeriveKey(purpose, info string) ([]byte, error) {
 	return key, nil
 }
 
-// DeriveKey derives a key from the caller's personal access token. See
-// [Secret.DeriveKey].
+// DeriveKey derives a key from the caller's personal access token. See [Secret.DeriveKey].
 func (u *Caller) DeriveKey(purpose, info string) ([]byte, error) {
 	return u.cred.PAT.DeriveKey(purpose, info)
 }
 
-// Fingerprint names the caller's personal access token without giving it away:
-// the HMAC-SHA-256 (RFC 2104) of the token under key, in hexadecimal. Who keeps
-// key to himself can tell callers apart by it, and nobody else can do anything
-// with it.
+// Fingerprint identifies the caller's personal access token to holders of key, without
+// revealing it: HMAC-SHA-256 (RFC 2104) of the token under key, in hexadecimal.
 func (u *Caller) Fingerprint(key []byte) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(u.cred.PAT.Reveal()))

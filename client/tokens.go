@@ -16,9 +16,8 @@ const (
 	opListTokens = "list tokens"
 )
 
-// Token is a personal access token as the API lists it: everything but its
-// value. ID, Name and Prefix are as the API sent them. Name is what somebody
-// typed, and may hold anything; clean it before showing it.
+// Token is a personal access token as the API lists it, without its value. ID, Name and
+// Prefix are as the API sent them. Name may hold anything; clean it before showing it.
 type Token struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
@@ -27,18 +26,17 @@ type Token struct {
 	CreatedAt time.Time `json:"created_at"`
 	// LastUsedAt is nil if the token was never used, or if that is not known.
 	LastUsedAt *time.Time `json:"last_used_at"`
-	// UsageUnknown means that the list of the API left last_used_at out, so that the
-	// token may be in use.
+	// UsageUnknown means that the API left last_used_at out, so that the token may be in
+	// use.
 	UsageUnknown bool `json:"-"`
 	// ExpiresAt is nil if the token never expires.
 	ExpiresAt *time.Time `json:"expires_at"`
 	// RevokedAt is nil unless the token was revoked.
 	RevokedAt *time.Time `json:"revoked_at"`
-	// ValidFrom is when the token begins to be accepted, where the API has that
-	// extension; nil if at once.
+	// ValidFrom is from when the token is valid (an extension); nil if at once.
 	ValidFrom *time.Time `json:"valid_from,omitzero"`
-	// Permissions are what the token is narrowed to, where the API has that
-	// extension; nil if it may do what its user may.
+	// Permissions are what the token is narrowed to (an extension); nil if it may do what
+	// its user may.
 	Permissions []string `json:"permissions,omitzero"`
 }
 
@@ -53,8 +51,7 @@ const (
 	StatusRevoked     Status = "revoked"
 )
 
-// Status returns what t is good for at now. At the very moment of ExpiresAt it
-// is expired, at that of ValidFrom it is active.
+// Status returns the status of t at now. At ExpiresAt it is expired, at ValidFrom active.
 func (t *Token) Status(now time.Time) Status {
 	switch {
 	case t.RevokedAt != nil:
@@ -79,8 +76,8 @@ func incomplete(t *Token) string {
 }
 
 const (
-	// maxEntryBytes bounds one entry of a list as it is on the wire. A token takes
-	// a few hundred bytes.
+	// maxEntryBytes bounds one entry of a list on the wire. A token takes a few hundred
+	// bytes.
 	maxEntryBytes = 32 << 10
 	// maxEntries bounds how many entries of a list are read.
 	maxEntries = 1_000_000
@@ -146,8 +143,7 @@ func (u *Caller) readTokens(ctx context.Context, op string, begin func() func(*T
 	return u.client.getStream(ctx, cl)
 }
 
-// readList decodes a list entry by entry. Errors of body are returned as they
-// are.
+// readList decodes a list entry by entry. Errors of body are returned unchanged.
 func readList(body io.Reader, take func(*Token) error) error {
 	limited := &entryReader{body: body}
 	decoder := json.NewDecoder(limited)
@@ -188,8 +184,8 @@ func readList(body io.Reader, take func(*Token) error) error {
 	return nil
 }
 
-// entryReader reads for a decoder, and ends an entry that grows too large before
-// the decoder has it in memory.
+// entryReader reads for a decoder, and fails when an entry grows too large to be decoded in
+// memory.
 type entryReader struct {
 	body    io.Reader
 	decoder *json.Decoder
@@ -223,8 +219,8 @@ type listError struct {
 func (e *listError) Error() string { return e.reason }
 func (e *listError) Unwrap() error { return e.cause }
 
-// malformedList tells what the decoder met: a connection that broke off, a list
-// out of bounds, or no list.
+// malformedList says what the decoder met: a lost connection, a list out of bounds, or no
+// list.
 func malformedList(err error) error {
 	var bad *listError
 	if errors.Is(err, errBodyCut) || errors.As(err, &bad) {
@@ -247,8 +243,7 @@ func (t *Token) size() int {
 	return size
 }
 
-// idSet holds ids in 8 bytes each, whatever their length. No API can make two
-// ids look alike, since the seed is random.
+// idSet holds ids in 8 bytes each. The seed is random, so no API can construct a collision.
 type idSet struct {
 	seed   maphash.Seed
 	hashes map[uint64]struct{}
@@ -267,12 +262,12 @@ func (s *idSet) has(id string) bool {
 	return known
 }
 
-// firstTime is before every time that kenbun can have noted. What lies before it is
-// a way of saying that there is none, such as 1970-01-01 or 0001-01-01.
+// firstTime is before every time that kenbun can have noted. Earlier ones, such as
+// 1970-01-01 or 0001-01-01, mean none.
 var firstTime = time.Unix(0, 0).AddDate(0, 0, 2)
 
-// tidy makes of the times that stand for none those that Token has for it. An
-// expiry in 1970 stays what it is: zero never means that a token does not expire.
+// tidy replaces times that stand for none by nil. An expiry in 1970 stays: zero never means
+// that a token does not expire.
 func (t *Token) tidy() {
 	for _, at := range []**time.Time{&t.LastUsedAt, &t.RevokedAt, &t.ValidFrom} {
 		if *at != nil && (*at).Before(firstTime) {

@@ -53,8 +53,7 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 		MaxIdleConnsPerHost:    32,
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
-		// A connection that a laptop's sleep or a NAT has killed answers no ping, and
-		// must not cost every call its timeout.
+		// A connection that was lost to sleep or NAT must not cost every call its timeout.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 5 * time.Second},
 	}, nil
 }
@@ -62,8 +61,7 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 // errNotLoopback: a name such as localhost was made to lead elsewhere.
 var errNotLoopback = errors.New("an http:// address must lead to this machine itself")
 
-// loopbackOnly holds the rule of the base URL for the address that a name
-// resolves to as well.
+// loopbackOnly applies the rule of the base URL to the resolved address.
 func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil || !addr.Addr().Unmap().IsLoopback() {
@@ -75,12 +73,9 @@ func loopbackOnly(_ context.Context, _, address string, _ syscall.RawConn) error
 // errForeignOrigin: a request was about to leave for another address.
 var errForeignOrigin = errors.New("the request was not for the configured API address, and was not sent")
 
-// authorizer is the one place where a token meets a request. It sends nothing
-// to an origin but its own.
-//
-// It has no CloseIdleConnections, on purpose: go-retryablehttp calls that after
-// each failed call, and one user's failure must not close everybody's
-// connections.
+// authorizer is the one place where a token is added to a request. It sends nothing to
+// another origin. It has no CloseIdleConnections on purpose: go-retryablehttp calls that
+// after each failed call, and one user's failure must not close everybody's connections.
 type authorizer struct {
 	base         http.RoundTripper
 	scheme, host string
@@ -111,8 +106,8 @@ func causeOf(err error) (Cause, error) {
 	return Cause(kind), detail
 }
 
-// attemptTimeout stands in for net/http's own timeout error, which claims to be
-// a context.DeadlineExceeded; here that means the caller's context alone.
+// attemptTimeout replaces net/http's timeout error, which claims to be a
+// context.DeadlineExceeded: here that means the caller's context alone.
 type attemptTimeout struct{}
 
 func (attemptTimeout) Error() string   { return "the try took longer than its timeout" }
@@ -160,9 +155,8 @@ func (c *Client) connectionError(ctx context.Context, cl *call, err error) *Erro
 	return e.advise()
 }
 
-// withoutTokens returns err, or only its cleaned text if that holds a token: the
-// standard library quotes what it could not read, and a server that echoes
-// requests makes it quote ours.
+// withoutTokens returns err, or its cleaned text if that holds a token: the standard library
+// quotes what it could not read, which may echo a request.
 func withoutTokens(err error, secret Secret) error {
 	if err == nil || redactTokens(err.Error(), secret) == err.Error() {
 		return err

@@ -14,13 +14,13 @@ import (
 
 const opUpdateToken = "update token"
 
-// TokenChange says what of a token shall be another. Its zero value changes
-// nothing and is refused. Fields that contradict each other are refused, too.
+// TokenChange is a change of a token. Its zero value, and fields that contradict each other,
+// are refused.
 type TokenChange struct {
 	// Name is the new label, as in [NewToken]; "" keeps the present one.
 	Name string
-	// ExpiresAt is the new end, in the future, as in [NewToken]; nil keeps the
-	// present one. An expired token lives again with a new end.
+	// ExpiresAt is the new expiry, as in [NewToken]; nil keeps the present one. It revives
+	// an expired token.
 	ExpiresAt *time.Time
 	// NeverExpires takes the end away.
 	NeverExpires bool
@@ -28,8 +28,7 @@ type TokenChange struct {
 	ValidFrom *time.Time
 	// ValidAtOnce takes the start away.
 	ValidAtOnce bool
-	// Permissions are what the token is narrowed to from now on, as in [NewToken];
-	// nil keeps the present ones.
+	// Permissions are the new permissions, as in [NewToken]; nil keeps the present ones.
 	Permissions []string
 	// AllPermissions takes the narrowing away: all that the user may do counts.
 	AllPermissions bool
@@ -46,7 +45,7 @@ type TokenChange struct {
 //
 // The request is sent again after a failure: it names what shall be, so that
 // twice is as once. Any other error leaves open whether the token was changed;
-// the list tells, and the same call can be made again.
+// the list shows it, and the same call can be made again.
 //
 // What counts is the list, which is read afterwards: the token that is returned is
 // as the list shows it, whatever the change was answered. One that differs from what
@@ -93,8 +92,8 @@ func (c TokenChange) failure(cl *call, a *answer, id string, req updateRequest) 
 	return nil
 }
 
-// changed returns the token as the list shows it, if it is as was asked for.
-// failed is what was wrong with the answer to the change.
+// changed returns the token from the list, if it is as was asked for. failed is what was
+// wrong with the answer to the change.
 func (u *Caller) changed(ctx context.Context, cl *call, change TokenChange, id string, req updateRequest, failed error) (*Token, error) {
 	looking, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
@@ -116,15 +115,13 @@ func (u *Caller) changed(ctx context.Context, cl *call, change TokenChange, id s
 	return nil, different(cl, cl.answer, "the API answered that the token is changed, and in its list "+change.missed(id, seen.token, req))
 }
 
-// isMismatch reports whether the API itself showed something else than what was
-// asked for.
+// isMismatch reports whether the API itself showed something else than was asked for.
 func isMismatch(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Cause == CauseMismatch
 }
 
-// updateRequest is a checked TokenChange as it goes on the wire: what is absent
-// stays, what is null goes.
+// updateRequest is a checked TokenChange on the wire: absent fields stay, null ones go.
 type updateRequest map[string]any
 
 func (c TokenChange) checked(now time.Time) (updateRequest, error) {

@@ -118,8 +118,7 @@ func isOn(value string) bool {
 	return !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(strings.TrimSpace(value)))
 }
 
-// ofProcess returns the name of the agent that has these arguments, "" for
-// anything else.
+// ofProcess returns the name of the agent that has these arguments, "" for anything else.
 func ofProcess(arguments []string) string {
 	for i, argument := range arguments {
 		program := programName(argument)
@@ -143,8 +142,7 @@ func isInterpreter(program string) bool {
 	return slices.Contains([]string{"node", "bun", "deno", "python", "python3", "uv", "npx"}, program) || strings.HasPrefix(program, "python3.")
 }
 
-// programName is the last part of a path, without what a system or a language
-// adds to it.
+// programName is the last part of a path, without what a system or a language adds to it.
 func programName(argument string) string {
 	name := strings.TrimPrefix(path.Base(slashes(argument)), "-") // a login shell
 	for _, ending := range []string{".exe", ".js", ".mjs", ".cjs", ".py"} {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// lookUp returns a function that tells a process's parent and arguments.
+// lookUp returns a function that returns a process's parent and arguments.
 func lookUp(context.Context) func(pid int) (parent int, arguments []string, ok bool) {
 	return func(pid int) (int, []string, bool) {
 		status, err := readStart(fmt.Sprintf("/proc/%d/stat", pid))

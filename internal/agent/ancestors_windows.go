@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lookUp returns a function that tells a process's parent and program. Windows
-// lists no arguments, so that an agent in an interpreter is known by its
-// variables alone.
+// lookUp returns a function that tells a process's parent and program. Windows lists no
+// arguments, so that an agent in an interpreter is known by its variables alone.
 func lookUp(context.Context) func(pid int) (parent int, arguments []string, ok bool) {
 	type process struct {
 		parent  int

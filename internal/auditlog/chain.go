@@ -40,12 +40,11 @@ const (
 // signLength is the length of a signature in base64.
 var signLength = base64.StdEncoding.EncodedLen(ed25519.SignatureSize)
 
-// maxLine bounds a line, in bytes. Package tools cuts what stands in an entry, so
-// that one has less than half of it: behind a part of an entry of any length, the
-// end of the entry before is still in sight.
+// maxLine bounds a line, in bytes. An entry has less than half of it, so that behind part of
+// an entry the end of the one before is still in sight.
 const maxLine = 128 << 10
 
-// link is what the end of a line tells.
+// link is the end of an entry's line.
 type link struct {
 	// previous is empty where a chain begins.
 	previous string
@@ -61,8 +60,8 @@ func (l link) isSignedBy(key ed25519.PublicKey) bool {
 	return ed25519.Verify(key, append(bytes.Clone(l.signed), entryEnd...), l.signature)
 }
 
-// seal returns the line of an entry that comes after the one with the hash
-// previous, without a line break, and its own hash. A nil key signs nothing.
+// seal returns the line of an entry that follows the hash previous, without a line break,
+// and its own hash. A nil key signs nothing.
 func seal(entry []byte, previous string, key ed25519.PrivateKey) (line []byte, hash string) {
 	open := bytes.TrimSuffix(entry, []byte(entryEnd))
 	line = make([]byte, 0, len(open)+2*hashLength+len(previousField+fieldEnd+hashField+fieldEnd+entryEnd))
@@ -83,8 +82,8 @@ func sum(open []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// linkForm is one form of what stands at the end of an entry's line. hexDigit and
-// base64Letter stand for any such character.
+// linkForm is one form of the end of an entry's line. hexDigit and base64Letter stand for
+// any such character.
 type linkForm struct {
 	text string
 	// signed and hashed are how much of it is signed and hashed.
@@ -141,8 +140,8 @@ func matches(text []byte, form string) bool {
 	return true
 }
 
-// readLink reads the end of a line; ok is false if it is not that of an entry
-// with a hash. The line's beginning may be missing if matches does not count.
+// readLink reads the end of a line; ok is false if it is not that of an entry with a hash.
+// The line's beginning may be missing if matches does not count.
 func readLink(line []byte) (_ link, ok bool) {
 	for _, form := range linkForms {
 		start := len(line) - len(form.text)
@@ -171,8 +170,8 @@ func readLink(line []byte) (_ link, ok bool) {
 // IsHash reports whether text has the form of a hash in the audit log.
 func IsHash(text string) bool { return len(text) == hashLength && matches([]byte(text), hashForm) }
 
-// isFragment reports whether line is the beginning of an entry and not the whole
-// of it, as a process leaves it that is killed while it writes.
+// isFragment reports whether line is an incomplete entry, as a process leaves it that is
+// killed while writing.
 func isFragment(line []byte) bool {
 	if len(line) == 0 || !bytes.HasPrefix(line, []byte(entryStart)) && !bytes.HasPrefix([]byte(entryStart), line) {
 		return false
@@ -190,8 +189,7 @@ func isFragment(line []byte) bool {
 	return errors.Is(json.NewDecoder(bytes.NewReader(line)).Decode(&whole), io.ErrUnexpectedEOF)
 }
 
-// hasLinkField reports whether a line has at least a part of what entries with a
-// hash end with, so that none from before there were hashes can be like it.
+// hasLinkField reports whether a line has a part of what only entries with a hash have.
 func hasLinkField(line []byte) bool {
 	return bytes.HasPrefix(line, []byte(entryStart)) && (bytes.Contains(line, []byte(previousField)) || bytes.Contains(line, []byte(hashField)))
 }
@@ -201,8 +199,8 @@ func isUnlinked(line []byte) bool {
 	return bytes.HasPrefix(line, []byte(entryStart)) && json.Valid(line) && !hasLinkField(line)
 }
 
-// Keys are PEM files as openssl writes them: PKCS #8 for the private key, and
-// SubjectPublicKeyInfo for the public one.
+// Keys are PEM files as openssl writes them: PKCS #8 (private) and SubjectPublicKeyInfo
+// (public).
 const (
 	privateKeyBlock = "PRIVATE KEY"
 	publicKeyBlock  = "PUBLIC KEY"

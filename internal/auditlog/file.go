@@ -15,17 +15,15 @@ import (
 )
 
 const (
-	// lockPatience bounds how long an entry waits for another process to write
-	// its own.
+	// lockPatience bounds how long an entry waits for another process to write its own.
 	lockPatience = time.Second
 	lockRetry    = 5 * time.Millisecond
 )
 
-// OpenFile returns a log in a file of mode 0600, which is made if it is not
-// there. It fails if nothing could be written now. The file is opened for each
-// entry: whoever moves it away, as logrotate does, finds the next entry in a new
-// one, which names the last entry of the old one. key signs the entries. Nil: nobody
-// does.
+// OpenFile returns a log in a file of mode 0600, and creates it if needed. It fails if
+// nothing could be written now. The file is opened for each entry: after a rotation the next
+// entry goes to a new file, and names the last entry of the old one. key signs the entries.
+// Nil: they are not signed.
 func OpenFile(path string, key ed25519.PrivateKey, logger *slog.Logger) (*Log, error) {
 	f := &file{path: path, key: key}
 	if err := f.check(); err != nil {
@@ -80,16 +78,15 @@ func (f *file) write(entry []byte) error {
 	return nil
 }
 
-// openLocked opens the file, and locks it while it is the one at the path: what
-// another process finds in a file that was moved away stays its end.
+// openLocked opens the file, and locks it while it is the one at the path, so that nothing
+// follows the end of a file that was moved away.
 func (f *file) openLocked() (*os.File, error) {
 	for deadline := time.Now().Add(lockPatience); ; {
 		opened, err := privatefile.OpenAppend(f.path)
 		if err != nil {
 			return nil, err
 		}
-		// A line of another process must not come between a part of this one and
-		// its removal.
+		// A line of another process must not come between part of this one and its removal.
 		if err := lock(opened); err != nil {
 			return nil, errors.Join(err, opened.Close())
 		}
@@ -164,8 +161,8 @@ func (f *file) previous(opened *os.File, info fs.FileInfo) (string, error) {
 	}
 	hash, err := f.seen.lastHash()
 	if err != nil {
-		// The next try begins a new chain: a file that cannot be read any more
-		// must not keep entries away for ever.
+		// The next try begins a new chain: an unreadable file must not keep entries away for
+		// ever.
 		f.keep(nil)
 		return "", fmt.Errorf("the end of the file before this one is not known: %w", err)
 	}
@@ -190,8 +187,8 @@ func (f *file) close() {
 	}
 }
 
-// afterWholeLine returns what has to be written so that line stands alone, even
-// if a process was killed while it wrote the one before.
+// afterWholeLine returns what to write so that line stands alone, even after an incomplete
+// one.
 func afterWholeLine(opened *os.File, size int64, line []byte) ([]byte, error) {
 	if size == 0 {
 		return line, nil
@@ -223,22 +220,21 @@ func lock(opened *os.File) error {
 	}
 }
 
-// seenFile is the file that this process saw last at the path. It stays open:
-// when it is moved away, its end can still be read, also if another process wrote
-// that.
+// seenFile is the file that this process last saw at the path. It stays open, so that its
+// end can be read after it is moved away.
 type seenFile struct {
 	*os.File
 	info fs.FileInfo
-	// end is the size that the file had after the last entry of this process, and
-	// last that entry's hash; 0 and empty if it wrote none.
+	// end is the size of the file after the last entry of this process, and last that
+	// entry's hash; 0 and empty if it wrote none.
 	end  int64
 	last string
 }
 
 func (s *seenFile) is(info fs.FileInfo) bool { return os.SameFile(s.info, info) }
 
-// lastHash is that of the last entry in a file that was moved away, empty if it
-// has none. Nobody writes to it after that.
+// lastHash returns the hash of the last entry in a file that was moved away, empty if it has
+// none.
 func (s *seenFile) lastHash() (string, error) {
 	if err := lock(s.File); err != nil {
 		return "", err
@@ -273,9 +269,8 @@ type tail struct {
 	found bool
 }
 
-// readTail looks for the last whole entry in the last maxLine bytes of a file of
-// size bytes. What is no entry is passed over. If there is none in them, or the
-// last one is from before there were hashes, a new chain has to begin.
+// readTail looks for the last whole entry in the last maxLine bytes of a file, and skips
+// other lines. If there is none, or it has no hash, a new chain has to begin.
 func readTail(file io.ReaderAt, size int64) (tail, error) {
 	rest := make([]byte, min(size, maxLine))
 	if _, err := file.ReadAt(rest, size-int64(len(rest))); err != nil {

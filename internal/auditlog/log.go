@@ -1,7 +1,6 @@
-// Package auditlog writes the operator's log of changes: one line of JSON for each
-// entry, in a file that several processes may share, or on a stream. Each line
-// names the hash of the one before, so that [Verifier] notices what was taken out,
-// moved or changed.
+// Package auditlog writes the operator's log of changes: one line of JSON for each entry, in
+// a file that several processes may share, or on a stream. Each line names the hash of the
+// one before, so that [Verifier] notices entries that were removed, moved or changed.
 package auditlog
 
 import (
@@ -25,20 +24,17 @@ const (
 
 // destination takes entries, each of which is one JSON object.
 type destination interface {
-	// check reports whether a line could be written, as far as that can be told
-	// without writing one.
+	// check reports whether a line could be written, as far as that is known without
+	// writing.
 	check() error
-	// write writes one whole line, or nothing. It links the entry to the one
-	// before it.
+	// write writes one whole line, linked to the entry before it, or nothing.
 	write(entry []byte) error
-	// close releases what is kept between entries. The destination can still be
-	// written to.
+	// close releases what is kept between entries. Writing remains possible.
 	close()
 }
 
-// Log implements audit.Log. An entry that cannot be written is kept in
-// memory and tried again: every two seconds, before the next entry, and at the
-// end.
+// Log implements audit.Log. An entry that cannot be written is kept in memory and retried:
+// every two seconds, before the next entry, and at the end.
 type Log struct {
 	destination destination
 	log         *slog.Logger
@@ -54,8 +50,7 @@ func newLog(d destination, logger *slog.Logger) *Log {
 	return &Log{destination: d, log: logger}
 }
 
-// Ready implements audit.Log. It writes first what could not be written
-// before.
+// Ready implements audit.Log. It writes the backlog first.
 func (l *Log) Ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,8 +122,8 @@ func (l *Log) tryAgain() {
 	})
 }
 
-// Close tries once more to write what could not be written, and logs what still
-// cannot be. What is recorded later is written or logged at once.
+// Close tries once more to write the backlog, and logs what still cannot be written. Later
+// entries are written or logged at once.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,9 +154,8 @@ func (l *Log) lost(entry []byte) {
 	l.log.Error("an entry is missing in the audit log", "entry", string(entry))
 }
 
-// NewStream returns a log on a stream, such as standard output. Each entry is one
-// call of Write. The first one begins a chain. key signs the entries. Nil: nobody
-// does.
+// NewStream returns a log on a stream, such as standard output. Each entry is one call of
+// Write. The first one begins a chain. key signs the entries. Nil: they are not signed.
 func NewStream(out io.Writer, key ed25519.PrivateKey, logger *slog.Logger) *Log {
 	return newLog(&stream{out: out, key: key}, logger)
 }
@@ -171,7 +165,7 @@ type stream struct {
 	key ed25519.PrivateKey
 	// last is the hash of the last entry that was written whole.
 	last string
-	// isInLine tells that a part of an entry was written.
+	// isInLine means that a part of an entry was written.
 	isInLine bool
 }
 

@@ -13,36 +13,33 @@ import (
 
 // Options say what a [Verifier] takes for whole.
 type Options struct {
-	// Stream is for what processes wrote to their streams: each begins a chain,
-	// the lines of several may be mixed, and other lines may stand between them.
-	// Otherwise a chain begins at the top of a file, or after entries from before
-	// there were hashes, and goes on in the next file.
+	// Stream is for streams of processes: each begins a chain, lines of several may be
+	// mixed, and other lines may stand between them. Otherwise a chain begins at the top of
+	// a file, or after entries without hashes, and goes on in the next file.
 	Stream bool
 	// After are the hashes of entries before the first ones that are read.
 	After []string
-	// PublicKey is the key by which every entry with a hash has to be signed. Nil:
-	// signatures are not looked at, and the hashes are no more than checksums.
+	// PublicKey is the key that signed every entry with a hash. Nil: signatures are ignored,
+	// and the hashes are only checksums.
 	PublicKey ed25519.PublicKey
 	// Last are hashes that were the last ones when they were kept elsewhere.
 	Last []string
 }
 
-// Verifier reads an audit log, one file after the other, and keeps of it only
-// where chains begin and end. It finds each entry that was changed, moved or taken
-// out, but for the last ones: that they are missing only [Options.Last] shows. Without
-// [Options.PublicKey] it misses changes by somebody who computed all hashes behind
-// them anew.
+// Verifier reads an audit log, file by file, and keeps only where chains begin and end. It
+// finds each entry that was changed, moved or removed, except at the end, which only
+// [Options.Last] covers. Without [Options.PublicKey] it misses changes by somebody who
+// recomputed all later hashes.
 type Verifier struct {
 	options Options
 	report  Report
 	// place is that of the line being read.
 	place Place
-	// isTop is true up to the first entry with a hash in a file, and
-	// afterUnlinked after an entry that has none.
+	// isTop is true up to the first entry with a hash in a file, afterUnlinked after one
+	// that has none.
 	isTop, afterUnlinked bool
-	// open are the chains that can go on, by their last hash. Without
-	// Options.Stream only current can, or at the top of a file what stands at the
-	// end of another.
+	// open are the chains that can go on, by their last hash. Without Options.Stream only
+	// current can, or the end of another file at the top of one.
 	open    map[string]*Chain
 	current *Chain
 	// begun are the hashes of the entries with which chains and files began.
@@ -59,10 +56,9 @@ func NewVerifier(options Options) *Verifier {
 	return v
 }
 
-// Read goes on with a file that comes after those that were read before. It uses
-// at most a few hundred bytes for each chain, and 128 KiB. The error is that of
-// in, or that there are more than 10000 chains; what is wrong with the log is in
-// the report.
+// Read goes on with the next file. It uses a few hundred bytes for each chain, and 128 KiB.
+// The error is that of in, or that there are more than 10000 chains; problems of the log are
+// in the report.
 func (v *Verifier) Read(name string, in io.Reader) error {
 	v.place = Place{File: name}
 	v.isTop, v.afterUnlinked = true, false
@@ -88,7 +84,7 @@ func (v *Verifier) Read(name string, in io.Reader) error {
 	}
 }
 
-// Report tells what was found so far.
+// Report returns what was found so far.
 func (v *Verifier) Report() *Report {
 	report := v.report
 	report.Kept = slices.Clone(report.Kept)
@@ -187,8 +183,8 @@ func (v *Verifier) compareWithKept(hash string) {
 	}
 }
 
-// follow has the entry go on with a chain or begin one, and tells what is wrong
-// with that, if anything is.
+// follow adds the entry to a chain or begins one, and returns what is wrong with that, if
+// anything.
 func (v *Verifier) follow(end link) Kind {
 	isFirst := v.report.Entries == 0
 	goesOn := v.current
@@ -220,8 +216,8 @@ func (v *Verifier) follow(end link) Kind {
 		v.begin(end)
 		return KindMissing
 	case v.isTop && v.open[end.previous] != nil:
-		// The process that began this file had not seen the one before it, and
-		// names the end of an older one.
+		// The process that began this file had not seen the one before it, and names the end
+		// of an older one.
 		isRepeated := v.begun[end.hash]
 		v.begin(end)
 		if isRepeated {
@@ -280,16 +276,14 @@ type Kind string
 const (
 	// KindChanged: the entry is not the one that was hashed.
 	KindChanged Kind = "changed"
-	// KindMissing: the entry does not name the one before it. One is missing or was
-	// moved, or this one was, or one was put in or changed together with its hash.
+	// KindMissing: the entry does not name the one before it. An entry was removed, moved,
+	// inserted, or changed together with its hash.
 	KindMissing Kind = "missing"
-	// KindBeginning: the first entry names one before it, which nobody said was
-	// left out.
+	// KindBeginning: the first entry names one before it that [Options.After] does not list.
 	KindBeginning Kind = "beginning"
 	// KindNewChain: a chain begins in the middle of a file.
 	KindNewChain Kind = "new_chain"
-	// KindRepeated: a chain begins with an entry with which one, or a file, has
-	// begun.
+	// KindRepeated: a chain begins with an entry with which one, or a file, has begun.
 	KindRepeated Kind = "repeated"
 	// KindWithoutHash: an entry has no hash, after some that have one.
 	KindWithoutHash Kind = "without_hash"
@@ -336,8 +330,7 @@ type Report struct {
 	Entries int `json:"entries"`
 	// Signed is how many of them have a signature by the key in [Options.PublicKey].
 	Signed int `json:"signed,omitempty"`
-	// From and To are the times of the first and the last of them; zero if there is
-	// none.
+	// From and To are the times of the first and the last of them; zero if there is none.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// Chains are in the order in which they begin.
@@ -351,8 +344,7 @@ type Report struct {
 	FirstBreak *Break `json:"first_break,omitempty"`
 	// Uncovered is how many entries stand before the first one that has a hash.
 	Uncovered int `json:"uncovered"`
-	// Fragments are the first hundred lines with a part of an entry, which a
-	// process left that was ended while it wrote.
+	// Fragments are the first hundred incomplete lines, left by killed processes.
 	Fragments     []Place `json:"fragments,omitempty"`
 	FragmentCount int     `json:"fragment_count"`
 	// Other is how many lines of a stream were passed over.

@@ -16,22 +16,21 @@ import (
 )
 
 const (
-	// commandTimeout bounds how long the command may take: a password manager
-	// may ask its user.
+	// commandTimeout bounds the command: a password manager may ask its user.
 	commandTimeout = time.Minute
-	// commandKept is how long a command's token is used before the command runs
-	// again, so that a token that was renewed counts without a restart.
+	// commandKept is how long a command's token is used before the command runs again, so
+	// that a renewed token counts without a restart.
 	commandKept = 5 * time.Minute
-	// commandGrace is how long is waited for what the command left running with
-	// its standard output.
+	// commandGrace is how long to wait for child processes that hold the command's standard
+	// output.
 	commandGrace = time.Second
 )
 
 // command is a command line whose standard output is the token.
 type command struct {
 	line string
-	// turn holds one value while nobody runs the command. It is a channel so
-	// that a caller who gave up does not wait for the one before him.
+	// turn holds one value while the command is not running. A channel, so that waiting ends
+	// with the context.
 	turn chan struct{}
 
 	kept  client.Secret
@@ -44,8 +43,8 @@ func newCommand(line string) *command {
 	return c
 }
 
-// token returns the command's output. One that has the form of a token is kept
-// for a while: the command may be one that asks its user.
+// token returns the command's output. A valid token is kept for a while, since the command
+// may ask its user.
 func (c *command) token(ctx context.Context) (string, error) {
 	select {
 	case <-c.turn:
@@ -71,8 +70,8 @@ func (c *command) run(ctx context.Context) (string, error) {
 	defer cancel()
 	shell := shell(limited, c.line)
 	shell.Env = environmentWithoutTokens(os.Environ())
-	// The command may have something to say to its user; standard output is the
-	// token's, and standard input the protocol's.
+	// The command may write to its user; standard output is for the token, and standard
+	// input for the protocol.
 	shell.Stderr = os.Stderr
 	output := &boundedBuffer{limit: maxRead}
 	shell.Stdout = output
@@ -118,8 +117,7 @@ func environmentWithoutTokens(environment []string) []string {
 	})
 }
 
-// boundedBuffer keeps what is written to it and refuses what is beyond limit,
-// which ends a command that prints without end.
+// boundedBuffer refuses output beyond limit, which ends a command that prints without end.
 type boundedBuffer struct {
 	data  []byte
 	limit int

@@ -13,29 +13,26 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
 
-// maxRead bounds what is read of a file or a command, in bytes; a token is far
-// shorter.
+// maxRead bounds what is read of a file or a command, in bytes. A token is far shorter.
 const maxRead = 64 << 10
 
 // ErrNone is in the chain of the error for no token at all.
 var ErrNone = errors.New("no kenbun token was given: run `kenbun-mcp login`, or set KENBUN_PAT, KENBUN_PAT_FILE or KENBUN_PAT_COMMAND")
 
-// Config names the places where a token may be. At most one of PAT, PATFile and
-// PATCommand, and one of Session and SessionFile, may be set.
+// Config names the places where a token may be. At most one of PAT, PATFile and PATCommand,
+// and one of Session and SessionFile, may be set.
 type Config struct {
-	// PAT is the personal access token itself. Blanks around it, and around
-	// Session, are trimmed, and blanks alone are none.
+	// PAT is the personal access token. Blanks around it and Session are trimmed; blanks
+	// alone are none.
 	PAT string
-	// PATFile is a file that holds nothing but the token. It is read at each
-	// use.
+	// PATFile is a file that holds only the token. It is read at each use.
 	PATFile string
-	// PATCommand is a command line for the system's shell; its standard output
-	// is the token.
+	// PATCommand is a command line for the system's shell that prints the token.
 	PATCommand string
 	// Login is looked at where none of these is set. It may be nil.
 	Login *Login
-	// Session is the token of a signed-in session, for accounts where a
-	// personal access token may not manage tokens.
+	// Session is the token of a signed-in session, if a personal access token may not manage
+	// tokens.
 	Session string
 	// SessionFile is a file that holds nothing but the session token.
 	SessionFile string
@@ -47,9 +44,8 @@ type Source struct {
 	command *command
 }
 
-// New returns the source that config describes. It fails if config names more
-// than one place for the same token, since it would be a guess which one is
-// meant. No token at all is no failure: Credential then says so at each use.
+// New returns the source that config describes. It fails if config names more than one place
+// for the same token. If there is no token, Credential fails at each use.
 func New(config Config) (*Source, error) {
 	config.PAT, config.Session = settings.Trim(config.PAT), settings.Trim(config.Session)
 	var places []string
@@ -71,8 +67,8 @@ func New(config Config) (*Source, error) {
 	return &Source{config: config, command: newCommand(config.PATCommand)}, nil
 }
 
-// Credential returns the token and the name of the place where it came from.
-// Errors name the place and what is wrong with it, never the token.
+// Credential returns the token and the name of its place. Errors name the place, never the
+// token.
 func (s *Source) Credential(ctx context.Context) (client.Credential, string, error) {
 	value, place, err := s.pat(ctx)
 	if err != nil {
@@ -172,25 +168,24 @@ func (s Static) Credential(context.Context) (client.Credential, string, error) {
 	return client.Credential{PAT: s.PAT}, s.Place, nil
 }
 
-// ErrNotReplaceable is in the chain of the error for a token that this program
-// cannot put another in the place of, such as one in an environment variable.
+// ErrNotReplaceable indicates a token that this program cannot replace, such as one in an
+// environment variable.
 var ErrNotReplaceable = errors.New("the token cannot be replaced by this program")
 
-// Replaceable reports where the token is kept, in words for a person, and
-// whether Replace could put another there now. Where the place is not one that
-// can be written to, the error matches [ErrNotReplaceable] and says what the
-// person has to change.
+// Replaceable reports where the token is kept, in words for a user, and whether Replace
+// could work now. If the place cannot be written to, the error matches [ErrNotReplaceable]
+// and says what the user has to change.
 func (s *Source) Replaceable(ctx context.Context) (place string, err error) {
 	switch {
 	case s.config.PAT != "":
-		return "KENBUN_PAT", fmt.Errorf("%w: it is in the environment variable KENBUN_PAT, which the person sets anew where this program is started", ErrNotReplaceable)
+		return "KENBUN_PAT", fmt.Errorf("%w: it is in the environment variable KENBUN_PAT, which the user sets anew where this program is started", ErrNotReplaceable)
 	case s.config.PATFile != "":
 		if err := probeFile(s.config.PATFile); err != nil {
 			return "KENBUN_PAT_FILE", fmt.Errorf("%w: KENBUN_PAT_FILE (%s): %w", ErrNotReplaceable, s.config.PATFile, err)
 		}
 		return "KENBUN_PAT_FILE", nil
 	case s.config.PATCommand != "":
-		return "KENBUN_PAT_COMMAND", fmt.Errorf("%w: it comes from the command in KENBUN_PAT_COMMAND, and the person puts it where that command takes it from", ErrNotReplaceable)
+		return "KENBUN_PAT_COMMAND", fmt.Errorf("%w: it comes from the command in KENBUN_PAT_COMMAND, and the user puts it where that command takes it from", ErrNotReplaceable)
 	case s.config.Login != nil:
 		_, place, err := s.config.Login.read(ctx)
 		if err == nil && place == placeLoginFile {
@@ -215,10 +210,9 @@ func probeFile(path string) error {
 	return errors.Join(f.Probe(maxRead/64), f.Close())
 }
 
-// Replace puts another token where the present one is kept: in the file, which
-// is the user's alone afterwards, in the keychain, or in the login file. It is
-// used from the next call of Credential on. On an error the present one is still
-// in its place; the error matches [ErrNotReplaceable] where Replaceable's would.
+// Replace replaces the token in its file, which is then the user's alone, in the keychain,
+// or in the login file. The next call of Credential uses it. On an error the present one is
+// still in place; the error matches [ErrNotReplaceable] if Replaceable's would.
 func (s *Source) Replace(ctx context.Context, pat client.Secret) (place string, err error) {
 	if _, err := client.ParsePAT(pat.Reveal()); err != nil {
 		return "", fmt.Errorf("the new token: %w", err)

@@ -23,17 +23,15 @@ const (
 	// placeKeychain and placeLoginFile name where a login is kept.
 	placeKeychain  = "the keychain"
 	placeLoginFile = "the login file"
-	// loginKept is how long a login out of the keychain is used before the
-	// keychain is asked again, so that one that another process changed counts
-	// without a restart.
+	// loginKept is how long a login from the keychain is used before it is read again, so
+	// that changes by other processes count without a restart.
 	loginKept = 10 * time.Second
 	// keychainRest is how long a keychain that does not answer is left alone.
 	keychainRest = 10 * time.Second
 )
 
-// Login is the token that `kenbun-mcp login` keeps for one API: in the keychain,
-// or where there is none in a file that only the user can read. It is safe for
-// concurrent use.
+// Login is the token that `kenbun-mcp login` keeps for one API: in the keychain, or if there
+// is none in a private file. It is safe for concurrent use.
 type Login struct {
 	keychain *keychain.Keychain
 	account  string
@@ -46,9 +44,9 @@ type Login struct {
 	until   time.Time // until when it is left alone
 }
 
-// NewLogin returns the login for the API at baseURL. dir is the folder for the
-// file where there is no keychain; it is made when it is needed. If dir is empty,
-// there is the keychain alone. NewLogin does no I/O.
+// NewLogin returns the login for the API at baseURL. dir is the folder for the file if there
+// is no keychain, created when needed; if it is empty, only the keychain is used. NewLogin
+// does no I/O.
 func NewLogin(chain *keychain.Keychain, dir, baseURL string) *Login {
 	if dir == "" {
 		return &Login{keychain: chain, account: "pat " + baseURL}
@@ -56,8 +54,7 @@ func NewLogin(chain *keychain.Keychain, dir, baseURL string) *Login {
 	return &Login{keychain: chain, account: "pat " + baseURL, file: filepath.Join(dir, loginFileName(baseURL))}
 }
 
-// loginFileName is the API's host where that says it all, and otherwise the host
-// and a hash of the address.
+// loginFileName is the API's host, with a hash of the address if that has more.
 func loginFileName(baseURL string) string {
 	u, err := url.Parse(baseURL)
 	if err == nil && baseURL == "https://"+u.Hostname() && !strings.Contains(u.Hostname(), ":") {
@@ -71,8 +68,7 @@ func loginFileName(baseURL string) string {
 	return host + hex.EncodeToString(sum[:8]) + ".pat"
 }
 
-// Store keeps a token in the place of the one before and returns where, in words
-// for a person.
+// Store replaces the stored token and returns where it is, in words for a user.
 func (l *Login) Store(ctx context.Context, pat client.Secret) (where string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,8 +94,8 @@ func (l *Login) Store(ctx context.Context, pat client.Secret) (where string, err
 	return fmt.Sprintf("the file %s (%s)", l.file, chainErr), nil
 }
 
-// Remove removes the token and returns the places where it was, none if there
-// was no login. What it could not look into is in the error.
+// Remove removes the token and returns the places where it was. The error names places that
+// it could not check.
 func (l *Login) Remove(ctx context.Context) (places []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,8 +117,8 @@ func (l *Login) Remove(ctx context.Context) (places []string, err error) {
 	return places, err
 }
 
-// read returns the token, or an error that matches ErrNone. The file comes
-// first: Store makes one only when the keychain failed, so that it is the newer.
+// read returns the token, or an error that matches ErrNone. The file comes first: Store
+// writes one only when the keychain failed, so that it is the newer.
 func (l *Login) read(ctx context.Context) (value, place string, err error) {
 	content, err := l.readFile()
 	switch {
@@ -160,8 +156,7 @@ func (l *Login) read(ctx context.Context) (value, place string, err error) {
 	return "", placeKeychain, err
 }
 
-// replace puts pat where the present login is. On an error that one is still
-// there.
+// replace puts pat where the present login is. On an error that one is unchanged.
 func (l *Login) replace(ctx context.Context, pat client.Secret) (place string, err error) {
 	_, place, err = l.read(ctx)
 	if err != nil {

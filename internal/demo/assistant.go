@@ -28,7 +28,7 @@ type assistant struct {
 	log     *transcript
 	stderr  *bytes.Buffer
 	show    *show
-	road    road
+	method  deliveryMethod
 }
 
 // transcript is every byte that came from the server.
@@ -49,9 +49,9 @@ func (a *assistant) received() string {
 	return a.log.data.String()
 }
 
-func connect(ctx context.Context, executable string, api *api, road road, s *show) (*assistant, error) {
-	a := &assistant{log: &transcript{}, stderr: &bytes.Buffer{}, show: s, road: road}
-	a.command = exec.CommandContext(ctx, executable, append([]string{"stdio", "--journal-dir", "none"}, road.flags()...)...)
+func connect(ctx context.Context, executable string, api *api, method deliveryMethod, s *show) (*assistant, error) {
+	a := &assistant{log: &transcript{}, stderr: &bytes.Buffer{}, show: s, method: method}
+	a.command = exec.CommandContext(ctx, executable, append([]string{"stdio", "--journal-dir", "none"}, method.flags()...)...)
 	a.command.Env = append(environmentWithoutSettings(), "KENBUN_API_URL="+api.url, "KENBUN_PAT="+api.pat)
 	a.command.Stderr = a.stderr
 	in, err := a.command.StdinPipe()
@@ -98,8 +98,7 @@ func (a *assistant) close() error {
 	return err
 }
 
-// toolAnswer is as much of the tools' structured answers as the conversation
-// goes on with.
+// toolAnswer is as much of the tools' structured answers as the conversation goes on with.
 type toolAnswer struct {
 	Prefix   string `json:"prefix"`
 	Delivery struct {

@@ -1,7 +1,6 @@
-// Package demo shows, in one run without an account, what an assistant can do
-// with kenbun-mcp and what it cannot: a real server as a child process over
-// stdio, a real API on a loopback socket, and an MCP client in the place of the
-// assistant.
+// Package demo shows, in one run without an account, what an assistant can do with
+// kenbun-mcp and what it cannot: a real server as a child process over stdio, a real API on
+// a loopback socket, and an MCP client in the place of the assistant.
 package demo
 
 import (
@@ -21,8 +20,8 @@ import (
 type Config struct {
 	// Executable is the program, which is started with "stdio".
 	Executable string
-	// Browser tells that a browser can be opened: the new token is then shown on
-	// a page, and the person has to click. Otherwise it goes into a file.
+	// Browser means that a browser can be opened: the new token is then shown on
+	// a page, and the user has to click. Otherwise it goes into a file.
 	Browser bool
 	Out     io.Writer
 	Style   terminal.Style
@@ -47,8 +46,8 @@ func Run(ctx context.Context, config Config) (err error) {
 	s.aside("A kenbun API of its own runs at %s. The server is started as an assistant starts it:", api.url)
 	s.aside("kenbun-mcp stdio, with Ada's token in its environment.")
 
-	road := road{page: config.Browser, folder: filepath.Join(folder, "tokens")}
-	assistant, err := connect(ctx, config.Executable, api, road, s)
+	method := deliveryMethod{page: config.Browser, folder: filepath.Join(folder, "tokens")}
+	assistant, err := connect(ctx, config.Executable, api, method, s)
 	if err != nil {
 		return err
 	}
@@ -98,27 +97,27 @@ func converse(ctx context.Context, a *assistant, s *show) error {
 // pageWait is how long the demonstration waits for a click, as a flag says it.
 const pageWait = "60s"
 
-// road is how the new token reaches Ada.
-type road struct {
-	// page tells that it is shown in her browser; otherwise it goes into folder.
+// deliveryMethod is how the new token reaches Ada.
+type deliveryMethod struct {
+	// page means that it is shown in her browser; otherwise it goes into folder.
 	page   bool
 	folder string
 }
 
-func (r road) flags() []string {
-	if r.page {
+func (m deliveryMethod) flags() []string {
+	if m.page {
 		return []string{"--deliver", "page", "--deliver-wait", pageWait}
 	}
-	return []string{"--deliver", "file", "--deliver-dir", r.folder}
+	return []string{"--deliver", "file", "--deliver-dir", m.folder}
 }
 
 // create has a token made, and looks where its value went and where it did not.
 func (a *assistant) create(ctx context.Context, s *show) error {
-	if a.road.page {
+	if a.method.page {
 		s.aside("A page opens in your browser: click there to see the token, within %s.", pageWait)
 	}
 	answer, err := a.call(ctx, "create_token", map[string]any{"name": "Nightly import - build server", "expires": "30d"})
-	if a.road.page && errors.Is(err, errToolFailed) {
+	if a.method.page && errors.Is(err, errToolFailed) {
 		s.aside("Nobody asked for it there, so that no token was made: none is left that nobody holds.")
 		return nil
 	}
@@ -129,7 +128,7 @@ func (a *assistant) create(ctx context.Context, s *show) error {
 	if regexp.MustCompile(regexp.QuoteMeta(answer.Prefix) + `[0-9A-Za-z]`).MatchString(received) {
 		return errors.New("the token's value reached the assistant")
 	}
-	if a.road.page {
+	if a.method.page {
 		s.aside("Where did the secret go? Onto the page, once, for you alone.")
 	} else if err := lookIntoFile(answer, received, s); err != nil {
 		return err

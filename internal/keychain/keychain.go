@@ -1,6 +1,6 @@
-// Package keychain keeps secrets in the operating system's keychain: the
-// Keychain of macOS, the Credential Manager of Windows, and elsewhere whatever
-// implements the Secret Service API of freedesktop.org.
+// Package keychain keeps secrets in the operating system's keychain: the Keychain of macOS,
+// the Credential Manager of Windows, and elsewhere the Secret Service API of
+// freedesktop.org.
 package keychain
 
 import (
@@ -19,8 +19,7 @@ import (
 // Service is the name under which all entries of this program are kept.
 const Service = "kenbun-mcp"
 
-// Limit is how long an operation may take. A keychain that is locked asks its
-// user for a password, and may ask for ever.
+// Limit bounds an operation. A locked keychain may ask its user for a password for ever.
 const Limit = 5 * time.Second
 
 // What can be wrong, for errors.Is.
@@ -29,46 +28,40 @@ var (
 	ErrNotFound = errors.New("the keychain has no such entry")
 	// ErrNoKeychain: this process cannot reach any keychain.
 	ErrNoKeychain = errors.New("there is no keychain here")
-	// ErrNoAnswer: the keychain did not answer in time. It may be waiting for
-	// its user.
+	// ErrNoAnswer: the keychain did not answer in time. It may be waiting for its user.
 	ErrNoAnswer = errors.New("the keychain does not answer")
 )
 
-// Store is a keychain as the operating system has it. Get and Delete return an
-// error that matches [ErrNotFound] where there is no such entry. An operation
-// may hang.
+// Store is the operating system's keychain. Get and Delete return an error that matches
+// [ErrNotFound] if there is no such entry. An operation may hang.
 type Store interface {
 	Set(service, account, value string) error
 	Get(service, account string) (string, error)
 	Delete(service, account string) error
 }
 
-// Keychain is a [Store] whose operations end in time. It is safe for concurrent
-// use.
+// Keychain is a [Store] with a time limit. It is safe for concurrent use.
 type Keychain struct {
 	store Store
 	limit time.Duration
-	// turn holds one value while no operation is under way. One that hangs keeps
-	// it, so that it is the only one that does.
+	// turn holds one value while no operation runs. An operation that hangs keeps it, and no
+	// other can hang.
 	turn chan struct{}
 }
 
-// Over returns the keychain that store is, each operation of which ends within
-// limit.
+// Over returns store with a limit for each operation.
 func Over(store Store, limit time.Duration) *Keychain {
 	k := &Keychain{store: store, limit: limit, turn: make(chan struct{}, 1)}
 	k.turn <- struct{}{}
 	return k
 }
 
-// System returns the keychain of the user as whom this process runs. It does no
-// I/O.
+// System returns the keychain of the user of this process. It does no I/O.
 func System() *Keychain { return Over(systemStore{}, Limit) }
 
-// Set puts an entry in the place of the one of the same account, if there is
-// one. On an error everything is as it was; where the keychain did not answer
-// in time and does so later, what it did is undone then, as long as this
-// process lives.
+// Set replaces or creates the entry of account. On an error nothing has changed. If the
+// keychain answers only after the limit, the change is undone then, as long as this process
+// lives.
 func (k *Keychain) Set(ctx context.Context, account string, value client.Secret) error {
 	_, err := k.run(ctx, func() (string, error) {
 		return "", k.store.Set(Service, account, value.Reveal())
@@ -76,8 +69,8 @@ func (k *Keychain) Set(ctx context.Context, account string, value client.Secret)
 	return err
 }
 
-// restorer remembers the entry of account, when called, and returns what puts
-// it back.
+// restorer returns a function that remembers the entry of account and returns what restores
+// it.
 func (k *Keychain) restorer(account string) func() (func() error, error) {
 	return func() (func() error, error) {
 		before, err := k.store.Get(Service, account)
@@ -108,9 +101,8 @@ type outcome struct {
 	err   error
 }
 
-// run does one operation and waits for its end, but no longer than the limit.
-// An operation cannot be stopped: one that ends when nobody waits any more is
-// undone by what prepare returned before it, if there is a prepare.
+// run runs one operation, no longer than the limit. An operation cannot be stopped: one that
+// ends after that is undone by what prepare, if any, returned before it.
 func (k *Keychain) run(ctx context.Context, operation func() (string, error), prepare func() (undo func() error, err error)) (string, error) {
 	limit := time.NewTimer(k.limit)
 	defer limit.Stop()
@@ -160,8 +152,8 @@ func (k *Keychain) run(ctx context.Context, operation func() (string, error), pr
 	}
 }
 
-// guarded turns a panic into an error: the library for the Secret Service
-// panics when the bus goes away while it waits for a password.
+// guarded turns a panic into an error: the library for the Secret Service panics when the
+// bus goes away during a password prompt.
 func guarded(do func() (string, error)) (result outcome) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -201,8 +193,8 @@ func (systemStore) Delete(service, account string) error {
 	return plain(keyring.Delete(service, account))
 }
 
-// plain says in words what the library's error means. The library's own text
-// is left out: on macOS it is that of another program.
+// plain says in words what the library's error means. On macOS its text is that of another
+// program.
 func plain(err error) error {
 	switch {
 	case err == nil:
@@ -220,8 +212,8 @@ func plain(err error) error {
 	}
 }
 
-// isUnlockFailure recognizes what the library says after a person closed the
-// window that asked for the password; it has no error value for it.
+// isUnlockFailure recognizes the library's error after a user closed the password prompt; it
+// has no error value for it.
 func isUnlockFailure(err error) bool {
 	return strings.HasPrefix(err.Error(), "failed to unlock")
 }

@@ -12,10 +12,9 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// reachable reports whether a session bus is there, over which alone a keychain
-// can be reached. The library would start one of its own otherwise, as a child
-// that stays behind with all of this process's environment and without any
-// keychain on it. The places are those of dbus-launch(1).
+// reachable reports whether there is a session bus, the only way to a keychain. The library
+// would otherwise start one, as a child that stays behind with all of this process's
+// environment and without a keychain. The places are those of dbus-launch(1).
 func reachable() error {
 	if address := os.Getenv("DBUS_SESSION_BUS_ADDRESS"); address != "" && address != "autolaunch:" {
 		return nil
@@ -29,8 +28,8 @@ func reachable() error {
 	return fmt.Errorf("%w: this process has no D-Bus session, as over SSH, in a container or under cron", ErrNoKeychain)
 }
 
-// refusal says in words what an answer of the bus means (D-Bus Specification,
-// Error Names; Secret Service API, Errors).
+// refusal explains an error of the bus (D-Bus Specification, Error Names; Secret Service
+// API, Errors).
 func refusal(err error) string {
 	var answer dbus.Error
 	if !errors.As(err, &answer) {

@@ -1,4 +1,4 @@
-// Package peer tells whether a connection was made by the user of this process.
+// Package peer reports whether a connection was made by the user of this process.
 package peer
 
 import (
@@ -21,7 +21,7 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 // our memory anyway. ctx is the context of the request. The first call on a
 // connection looks, and its answer holds for the connection.
 //
-// On Linux it is false whenever that cannot be told: the client's socket is not
+// On Linux it is false whenever that is not known: the client's socket is not
 // found, is found more than once, is closed, or the system's tables cannot be
 // read. Other systems do not tell who made a loopback connection. There it only
 // reports whether the connection comes from this machine, and something else has

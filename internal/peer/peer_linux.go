@@ -69,12 +69,11 @@ func tcpPeer(conn net.Conn) (int, error) {
 	return uid, err
 }
 
-// entry is what the kernel tells of a socket.
+// entry is what the kernel shows of a socket.
 type entry struct{ uid, inode string }
 
-// socketOwner finds who owns the socket that is bound to local and connected to
-// remote. A socket for IPv6 that is connected to an IPv4 address is in the table
-// for IPv6.
+// socketOwner finds who owns the socket that is bound to local and connected to remote. A
+// socket for IPv6 that is connected to an IPv4 address is in the table for IPv6.
 func socketOwner(local, remote netip.AddrPort) (int, error) {
 	var found []entry
 	for _, table := range []struct {

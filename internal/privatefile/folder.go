@@ -24,8 +24,8 @@ type FolderOptions struct {
 	CheckParent bool
 }
 
-// OpenFolder opens the folder at path, and makes it if there is none. It refuses a
-// folder of another user's, one that others can reach, and a symbolic link.
+// OpenFolder opens the folder at path, and creates it if there is none. It refuses a folder
+// of another user, one that others can reach, and a symbolic link.
 func OpenFolder(path string, options FolderOptions) (*Folder, error) {
 	f := &Folder{options: options}
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -72,8 +72,7 @@ func (f *Folder) problem(what string) error {
 	return fmt.Errorf("%s %s %s", f.options.Name, what, f.options.Flag)
 }
 
-// Explain returns an error that says what cannot be done with the folder, such as
-// "written to", and why.
+// Explain returns an error that says what cannot be done, such as "written to", and why.
 func (f *Folder) Explain(done string, err error) error { return f.options.Explain(done, err) }
 
 // Explain is [Folder.Explain] for a folder that is not open.
@@ -81,8 +80,7 @@ func (o FolderOptions) Explain(done string, err error) error {
 	return fmt.Errorf("%w: choose another with %s", Explain(o.Name+" cannot be "+done, err), o.Flag)
 }
 
-// WriteNew writes a new file through to the disk. If it fails, nothing is left of
-// the file.
+// WriteNew writes a new file through to the disk. On an error nothing is left of it.
 func (f *Folder) WriteNew(name string, data []byte) error {
 	file, err := f.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -121,8 +119,8 @@ func (f *Folder) CloseAfter(err error) error {
 	return err
 }
 
-// MakeFolder makes the folder dir for the user alone, or checks that an existing one
-// is a folder of the user's that nobody else can write to.
+// MakeFolder creates the folder dir for the user alone, or checks that an existing one
+// belongs to the user and that nobody else can write to it.
 func MakeFolder(dir string) error {
 	// The folders above it are private, too: they are missing only in a new account.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
@@ -147,9 +145,8 @@ func MakeFolder(dir string) error {
 	return nil
 }
 
-// MakeFolderOf makes the folder of the file at path. An existing folder may belong to
-// anybody, such as the system's temporary folder, as long as others cannot exchange
-// the user's files in it.
+// MakeFolderOf creates the folder of the file at path. An existing folder may belong to
+// anybody, as long as others cannot replace the user's files in it.
 func MakeFolderOf(path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -165,8 +162,8 @@ func MakeFolderOf(path string) error {
 	return nil
 }
 
-// Create makes the file at path for the user alone if it is missing. It returns an
-// error if others can read an existing one, or if it is not a file.
+// Create creates the file at path for the user alone if it is missing. It fails if others
+// can read an existing one, or if it is not a file.
 func Create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -189,8 +186,7 @@ func Create(path string) error {
 	return nil
 }
 
-// Write puts content in the place of the file at path, or makes it, as
-// [File.Replace] does.
+// Write replaces or creates the file at path, as [File.Replace] does.
 func Write(path string, content []byte) error {
 	f, err := Open(path, Options{MaxSize: 1 << 20, AllowReaders: true})
 	if err != nil {

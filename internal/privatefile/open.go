@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// OpenAppend opens a private file to read it and to write at its end, and makes
-// it if there is none. The folder must be there.
+// OpenAppend opens a private file to read it and to append to it, and creates it if there is
+// none. The folder must exist.
 func OpenAppend(path string) (*os.File, error) {
 	root, name, err := openFolderOf(path, false)
 	if err != nil {
@@ -21,8 +21,7 @@ func OpenAppend(path string) (*os.File, error) {
 	return appendTo(root, name)
 }
 
-// appendTo tries again when another program makes the file, or moves it away, at
-// the same moment.
+// appendTo retries when another program creates or moves the file at the same moment.
 func appendTo(root *os.Root, name string) (*os.File, error) {
 	for range 10 {
 		info, err := root.Lstat(name)
@@ -81,11 +80,10 @@ func makeToAppend(root *os.Root, name string) (*os.File, error) {
 // ErrLocked means that another holds the lock.
 var ErrLocked = errors.New("another process holds the lock")
 
-// OpenLock opens the file whose lock, by [TryLock], stands for the file at path,
-// and makes it if there is none. No other user can open it, so that none can hold
-// the lock. It is path with ".lock" after it if nobody else can write to the
-// folder, which must be there, and otherwise a file in kenbun-mcp/locks in the
-// user's cache folder. It stays after use: if it were removed, two processes could
+// OpenLock opens the file whose lock, by [TryLock], stands for the file at path, and creates
+// it if there is none. No other user can open it and hold the lock. It is path with ".lock"
+// after it if nobody else can write to the folder, and otherwise a file in kenbun-mcp/locks
+// in the user's cache folder. It stays after use: if it were removed, two processes could
 // lock two files of the same name.
 func OpenLock(path string) (*os.File, error) {
 	absolute, err := filepath.Abs(path)
@@ -100,8 +98,8 @@ func OpenLock(path string) (*os.File, error) {
 	return openLockFile(root, filepath.Base(absolute))
 }
 
-// Lock waits for the lock that stands for the file at path (see [OpenLock]). unlock
-// releases it; so does the end of the process, however it ends.
+// Lock waits for the lock that stands for the file at path (see [OpenLock]). unlock releases
+// it, and so does the end of the process.
 func Lock(ctx context.Context, path string) (unlock func() error, err error) {
 	f, err := OpenLock(path)
 	if err != nil {

@@ -20,24 +20,21 @@ import (
 	"time"
 )
 
-// lockRetry is how often a lock that another holds is tried again. It is held
-// for milliseconds.
+// lockRetry is how often a held lock is tried again. It is held for milliseconds.
 const lockRetry = 10 * time.Millisecond
 
 // Options say how strict [Open] is.
 type Options struct {
 	// MaxSize bounds the content, in bytes.
 	MaxSize int64
-	// MakeFolder makes the folder, and those above it, for the user alone where
-	// they are missing.
+	// MakeFolder creates missing folders for the user alone.
 	MakeFolder bool
-	// AllowReaders takes a file that others can read. Once replaced, they cannot
-	// any more.
+	// AllowReaders accepts a file that others can read. Once replaced, they cannot.
 	AllowReaders bool
 }
 
-// File is one file in an open folder. No link leads out of that folder, and the
-// folder stays the same one when somebody puts another in its place.
+// File is one file in an open folder. No link leads out of that folder, and replacing the
+// folder has no effect.
 type File struct {
 	root    *os.Root
 	name    string
@@ -47,8 +44,8 @@ type File struct {
 	lock    *os.File
 }
 
-// Open opens the folder that path is in and reads the file, if there is one.
-// The error says what is wrong with either.
+// Open opens the folder of path and reads the file, if there is one. The error says what is
+// wrong with either.
 func Open(path string, options Options) (*File, error) {
 	root, name, err := openFolderOf(path, options.MakeFolder)
 	if err != nil {
@@ -61,8 +58,8 @@ func Open(path string, options Options) (*File, error) {
 	return f, nil
 }
 
-// openFolderOf opens the folder of the file at path if nobody else could exchange
-// files in it, and returns the file's name.
+// openFolderOf opens the folder of the file at path if nobody else could replace files in
+// it, and returns the file's name.
 func openFolderOf(path string, makeFolder bool) (root *os.Root, name string, err error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -105,8 +102,8 @@ func (f *File) Close() error {
 	return nil
 }
 
-// Lock keeps others who lock from replacing files in the same folder until
-// Close, and reads the file again. It waits for them as long as ctx lasts.
+// Lock keeps others who lock from replacing files in the same folder until Close, and reads
+// the file again. It waits for them until ctx is done.
 func (f *File) Lock(ctx context.Context) error {
 	lock, err := openLock(f.root, f.name)
 	if err != nil {
@@ -161,8 +158,8 @@ func (f *File) read() error {
 	return nil
 }
 
-// Probe reports whether a file of the given size could be put in the place of
-// the present one, by writing such a file beside it and removing it again.
+// Probe reports whether a file of the given size could replace the present one, by writing
+// such a file beside it.
 func (f *File) Probe(size int) error {
 	name, err := f.write(bytes.Repeat([]byte{'#'}, size))
 	if err != nil {
@@ -171,10 +168,8 @@ func (f *File) Probe(size int) error {
 	return f.discard(name)
 }
 
-// Replace puts content in the place of what the file held when it was read, or
-// makes the file. The file shows the old content or the new and never a part,
-// also after a crash. It is the user's alone afterwards. On an error it is as
-// it was.
+// Replace replaces what the file held when it was read, or creates the file, atomically even
+// in a crash. Afterwards it is the user's alone. On an error it is unchanged.
 func (f *File) Replace(content []byte) error {
 	name, err := f.write(content)
 	if err != nil {
@@ -201,8 +196,7 @@ func (f *File) Remove() error {
 	return nil
 }
 
-// restore brings back what was read, after what replaced it cannot be relied
-// on.
+// restore restores what was read, after its replacement failed.
 func (f *File) restore() error {
 	if f.info == nil {
 		return f.Remove()
@@ -231,16 +225,15 @@ func (f *File) unchanged() error {
 	return nil
 }
 
-// write writes content to a new file beside the present one and returns its
-// name. Nothing is left of it on an error.
+// write writes content to a new file beside the present one and returns its name. On an
+// error nothing is left of it.
 func (f *File) write(content []byte) (_ string, err error) {
 	name := "." + f.name + "." + rand.Text()
 	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", Explain("the folder of the file cannot be written to", err)
 	}
-	// The umask may have taken away from the owner what is his; and what the
-	// owner himself may not do stays so.
+	// The umask may have taken rights from the owner; rights that the owner lacks stay so.
 	mode := fs.FileMode(0o600)
 	if f.info != nil {
 		mode = f.info.Mode().Perm() & 0o700
@@ -265,8 +258,8 @@ func (f *File) discard(name string) error {
 	return nil
 }
 
-// Read returns the content of a private file, and an error that matches
-// fs.ErrNotExist where there is none.
+// Read returns the content of a private file. The error matches fs.ErrNotExist if there is
+// none.
 func Read(path string, maxSize int64) ([]byte, error) {
 	// Below a file, such as HOME=/dev/null, there is nothing either.
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {

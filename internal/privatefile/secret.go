@@ -10,15 +10,14 @@ import (
 	"strings"
 )
 
-// containerSecrets is where Docker and Podman mount secrets in a container: as
-// files of root that every user of the container can read.
+// containerSecrets is where Docker and Podman mount secrets: files of root that all users in
+// the container can read.
 const containerSecrets = "/run/secrets/"
 
 // UnsafeError reports a file that must not hold a secret.
 type UnsafeError struct {
 	path string
-	// problem is what is wrong with the file, such as "has mode 0644: other users
-	// can read it".
+	// problem is what is wrong, such as "has mode 0644: other users can read it".
 	problem string
 	// mode is what chmod has to set, empty if that does not help.
 	mode string
@@ -34,14 +33,13 @@ func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("the file %s %s. Run chmod %s %s%s", e.path, e.problem, e.mode, e.path, e.advice)
 }
 
-// ReadSecret returns the content of a file that holds a secret and is at most
-// maxSize bytes long. It follows symbolic links, by which Kubernetes puts secrets
-// in place, and checks what it has opened. A file that another user could have
-// written, or could read, is an [*UnsafeError]: it must belong to the user of this
-// process or to root, and allow nothing to its group or others. Two kinds of files
-// of root are accepted besides, as orchestrators make them: one that its group can
-// read, if that is how this process can read it, and in /run/secrets one that
-// everybody can read. Windows keeps access in lists, which are not checked.
+// ReadSecret returns the content of a file that holds a secret, of at most maxSize bytes. It
+// follows symbolic links, as Kubernetes makes them, and checks what it has opened. A file
+// that another user could have written, or could read, is an [*UnsafeError]: it must belong
+// to the user of this process or to root, and allow nothing to its group or others. Two
+// kinds of files of root are accepted besides: one that this process reads through its
+// group, and in /run/secrets one that everybody can read. Windows keeps access in lists,
+// which are not checked.
 func ReadSecret(path string, maxSize int64) ([]byte, error) {
 	file, err := openWithoutWaiting(path)
 	if err != nil {
@@ -50,10 +48,9 @@ func ReadSecret(path string, maxSize int64) ([]byte, error) {
 	return readSecret(file, path, maxSize, false)
 }
 
-// ReadSecretOnce is [ReadSecret] for a secret that is read once. It accepts pipes
-// as well, such as those that a shell makes for <(command), and waits for their
-// content until ctx is done. A pipe with a name must be for the user alone, as a
-// file must.
+// ReadSecretOnce is [ReadSecret] for a secret that is read once. It also accepts pipes, such
+// as a shell's <(command), and waits for their content until ctx is done. A named pipe must
+// be for the user alone.
 func ReadSecretOnce(ctx context.Context, path string, maxSize int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -62,8 +59,8 @@ func ReadSecretOnce(ctx context.Context, path string, maxSize int64) ([]byte, er
 	if info.Mode()&fs.ModeNamedPipe == 0 {
 		return ReadSecret(path, maxSize)
 	}
-	// Other users must not learn that somebody waits, so it is checked before it is
-	// opened, too.
+	// It is checked before it is opened, too, so that others do not learn that somebody
+	// waits.
 	if problem := secretProblem(path, info, true); problem != nil {
 		return nil, problem
 	}
@@ -109,8 +106,7 @@ func readSecret(file *os.File, path string, maxSize int64, pipes bool) ([]byte, 
 	return content, nil
 }
 
-// secretProblem returns nil for a file, or with pipes a pipe, that may hold a
-// secret.
+// secretProblem returns nil for a file, or with pipes a pipe, that may hold a secret.
 func secretProblem(path string, info fs.FileInfo, pipes bool) *UnsafeError {
 	problem := &UnsafeError{path: path, mode: "600"}
 	if !ownedByUser(info) {
@@ -137,8 +133,8 @@ func secretProblem(path string, info fs.FileInfo, pipes bool) *UnsafeError {
 	return nil
 }
 
-// handedOut reports whether a file that more than its owner can read is one that
-// an orchestrator hands to this process.
+// handedOut reports whether an orchestrator gave this process a file that more than its
+// owner can read.
 func handedOut(path string, info fs.FileInfo) bool {
 	if !ownedBySystem(info) {
 		return false

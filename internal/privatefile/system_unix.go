@@ -29,10 +29,9 @@ func ownedBySystem(info fs.FileInfo) bool {
 	return ok && stat.Uid == 0
 }
 
-// readableByOwnGroupAlone reports whether besides root, who owns the file, only
-// a group of this process can read it. A process that is not root and could open
-// the file is in that group, or an access control list names it: systemd hands
-// out credentials so, and the list's mask stands in the bits of the group.
+// readableByOwnGroupAlone reports whether only root, the owner, and a group of this process
+// can read the file. A process that could open the file is in that group or in an access
+// control list, whose mask is in the group's bits: systemd passes credentials so.
 func readableByOwnGroupAlone(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || info.Mode().Perm()&0o007 != 0 {
@@ -60,8 +59,8 @@ func folderID(info fs.FileInfo) string {
 	return fmt.Sprintf("%x-%x", uint64(stat.Dev), stat.Ino) //nolint:unconvert // Dev is an int32 on macOS
 }
 
-// replaceableByOthers reports whether anybody could exchange what is in the
-// folder; in a sticky one, such as /tmp, only its owner can.
+// replaceableByOthers reports whether anybody could replace files in the folder; in a sticky
+// one only their owner can.
 func replaceableByOthers(info fs.FileInfo) bool {
 	return info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0
 }
@@ -75,8 +74,8 @@ func hasOtherNames(info fs.FileInfo) bool {
 	return ok && stat.Nlink > 1
 }
 
-// hasNoName reports whether a pipe is in no folder. Linux shows the mode 0600 for
-// such a pipe and one name, macOS the mode 0660 and no name.
+// hasNoName reports whether a pipe is in no folder. For such a pipe Linux shows the mode
+// 0600 and one name, macOS the mode 0660 and no name.
 func hasNoName(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && info.Mode()&fs.ModeNamedPipe != 0 && stat.Nlink == 0
@@ -91,9 +90,8 @@ func syncFolder(root *os.Root) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// TryLock takes an exclusive lock on an open file, or returns [ErrLocked]. The
-// system releases it when the file is closed and when the process ends, however
-// it ends.
+// TryLock takes an exclusive lock on an open file, or returns [ErrLocked]. Closing the file
+// or the end of the process releases it.
 func TryLock(f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -117,10 +115,9 @@ func Unlock(f *os.File) error {
 	}
 }
 
-// openLock returns the folder itself where it is the user's alone, so that no lock
-// file is left beside the user's own. Others can open any other folder, and could
-// hold its lock for ever: there it returns a file in the folder of the user's
-// locks.
+// openLock returns the folder itself if it is the user's alone, so that no lock file is left
+// in it. Others can open any other folder and hold its lock for ever: for these it returns a
+// file in the folder of the user's locks.
 func openLock(root *os.Root, _ string) (*os.File, error) {
 	info, err := root.Stat(".")
 	if err != nil {
@@ -132,8 +129,8 @@ func openLock(root *os.Root, _ string) (*os.File, error) {
 	return openUserLock(folderID(info))
 }
 
-// openLockFile returns the file for the lock of the file called name: beside it
-// where others can put nothing, otherwise in the folder of the user's locks.
+// openLockFile returns the lock file of the file called name: beside it if others cannot
+// write there, otherwise in the folder of the user's locks.
 func openLockFile(root *os.Root, name string) (*os.File, error) {
 	info, err := root.Stat(".")
 	if err != nil {
@@ -145,8 +142,7 @@ func openLockFile(root *os.Root, name string) (*os.File, error) {
 	return openUserLock(folderID(info) + "-" + hex.EncodeToString([]byte(name)))
 }
 
-// openUserLock opens a file in the folder of this user's locks, which nobody else
-// can enter.
+// openUserLock opens a file in the folder of this user's locks, which nobody else can enter.
 func openUserLock(name string) (_ *os.File, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

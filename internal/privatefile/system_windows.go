@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// On Windows access is kept in lists that the mode bits do not show. What lies
-// in a user's profile is the user's alone by the lists that it inherits.
+// On Windows access is kept in lists that the mode bits do not show. Files in a user's
+// profile inherit lists for the user alone.
 
 func ownedByUser(fs.FileInfo) bool { return true }
 
@@ -31,17 +31,14 @@ func hasOtherNames(fs.FileInfo) bool { return false }
 
 func hasNoName(fs.FileInfo) bool { return true }
 
-// syncFolder does nothing: a folder cannot be flushed here, and the file system
-// journals a rename by itself.
+// syncFolder does nothing: the file system journals a rename by itself.
 func syncFolder(*os.Root) error { return nil }
 
-// lockedByte lies far behind the end of any file: a lock here keeps others from
-// reading what it covers.
+// lockedByte lies far behind the end of any file, since a lock here prevents reading.
 const lockedByte = 1 << 30
 
-// TryLock takes an exclusive lock on an open file, or returns [ErrLocked]. The
-// system releases it when the file is closed and when the process ends, however
-// it ends.
+// TryLock takes an exclusive lock on an open file, or returns [ErrLocked]. Closing the file
+// or the end of the process releases it.
 func TryLock(f *os.File) error {
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
 		0, 1, 0, &windows.Overlapped{OffsetHigh: lockedByte})
@@ -56,9 +53,8 @@ func Unlock(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: lockedByte})
 }
 
-// openLock returns a file beside the one that is written, since a folder cannot
-// be locked here. It stays: to remove it would let two hold two of the same
-// name.
+// openLock returns a file beside the one that is written, since a folder cannot be locked
+// here. It stays: if removed, two processes could lock two files of the same name.
 func openLock(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile("."+name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 }

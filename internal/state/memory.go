@@ -43,8 +43,7 @@ type counter struct {
 	ends  time.Time
 }
 
-// NewMemory returns an empty store. It holds up to 32 MiB, 10,000 counters
-// and 10,000 buckets.
+// NewMemory returns an empty store for up to 32 MiB, 10,000 counters and 10,000 buckets.
 func NewMemory() *Memory {
 	return &Memory{
 		maxBytes: maxMemoryBytes, maxCounters: maxMemoryCounters, buckets: ratelimit.NewTable(maxMemoryBuckets),
@@ -69,8 +68,7 @@ func (m *Memory) current(key string) []byte {
 	return e.value
 }
 
-// Swap implements [Store]. It fails with [ErrFull] where a new key would be one
-// too many.
+// Swap implements [Store]. It fails with [ErrFull] if there is no room for a new key.
 func (m *Memory) Swap(_ context.Context, key string, old, next []byte, keep time.Duration) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,8 +111,8 @@ func (m *Memory) sweep() {
 	}
 }
 
-// Count implements [Store]. Where there is no room for one more counter, it
-// returns a number that is beyond every limit.
+// Count implements [Store]. If there is no room for another counter, it returns a number
+// beyond every limit.
 func (m *Memory) Count(_ context.Context, key string, window time.Duration) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -181,8 +179,7 @@ func (m *Memory) Unschedule(_ context.Context, name string) error {
 // Shared implements [Store]: nobody else sees this memory.
 func (*Memory) Shared() bool { return false }
 
-// Ping implements [Store]. It fails with [ErrFull] if nothing more can be put
-// in.
+// Ping implements [Store]. It fails with [ErrFull] if the store is full.
 func (m *Memory) Ping(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

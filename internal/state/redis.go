@@ -21,8 +21,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/ratelimit"
 )
 
-// redisTimeout bounds each step of an exchange with Redis: whoever waits for it
-// is a person.
+// redisTimeout bounds each step of an exchange with Redis: a user is waiting.
 const redisTimeout = 2 * time.Second
 
 // Names of keys in Redis.
@@ -35,8 +34,7 @@ const (
 	redisBucket   = redisPrefix + "bucket:"
 )
 
-// Redis is a store that several processes share, in Redis 6 or newer or in
-// Valkey.
+// Redis is a store that several processes share, in Redis 6 or newer, or Valkey.
 type Redis struct {
 	pool   *redis.Pool
 	proof  string
@@ -78,8 +76,8 @@ func newRedis(address string, key *Key, trust *tls.Config) (*Redis, error) {
 			local names = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
 			for _, name in ipairs(names) do redis.call('ZADD', KEYS[1], ARGV[2], name) end
 			return names`),
-		// A bucket is when it is full, in microseconds of Redis's own clock, which
-		// is the same for all replicas. One that is full has no key.
+		// A bucket is the time at which it is full, in microseconds of Redis's own clock. A
+		// full one has no key.
 		bucket: redis.NewScript(1, `
 			local time = redis.call('TIME')
 			local now, interval, fill = time[1] * 1000000 + time[2], tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -91,16 +89,14 @@ func newRedis(address string, key *Key, trust *tls.Config) (*Redis, error) {
 	}, nil
 }
 
-// isDatabase reports whether the path of an address is the number of a database
-// or nothing.
+// isDatabase reports whether the path of an address is the number of a database or nothing.
 func isDatabase(path string) bool {
 	number := strings.TrimPrefix(path, "/")
 	return number == "" || strings.Trim(number, "0123456789") == ""
 }
 
-// run has do talk to Redis, and returns the answer. A connection that was idle
-// may have ended meanwhile, without anybody's fault: one more is tried then, and
-// no third, so that a Redis that is down is not stormed.
+// run runs do on a connection and returns the answer. An idle connection may have closed, so
+// one more is tried, and no third, so that a Redis that is down is not stormed.
 func (r *Redis) run(ctx context.Context, do func(context.Context, redis.Conn) (any, error)) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*redisTimeout)
 	defer cancel()
@@ -142,8 +138,7 @@ func (r *Redis) script(ctx context.Context, script *redis.Script, args ...any) (
 	})
 }
 
-// ready makes sure that this process and the others that use this Redis have
-// the same key, since otherwise none could read what another wrote.
+// ready makes sure that all processes that use this Redis have the same key.
 func (r *Redis) ready(ctx context.Context) error {
 	if r.proven.Load() {
 		return nil
@@ -261,8 +256,7 @@ func (r *Redis) Close() error {
 // milliseconds is at least one, since Redis takes no time of zero.
 func milliseconds(d time.Duration) int64 { return max(d.Milliseconds(), 1) }
 
-// asRedisError leaves what says already what is wrong, and wraps what is wrong
-// with an answer.
+// asRedisError wraps errors of an answer, and leaves explained ones as they are.
 func asRedisError(err error) error {
 	var known *unreachableError
 	if errors.As(err, &known) || errors.Is(err, ErrOtherKey) {
@@ -271,8 +265,8 @@ func asRedisError(err error) error {
 	return redisError(err)
 }
 
-// redisError says what is wrong with Redis. The library's own words stay out of
-// what people read: they can hold addresses.
+// redisError says what is wrong with Redis, without the library's own words: they can hold
+// addresses.
 func redisError(err error) error {
 	var refusal redis.Error
 	kind, _ := netproblem.Of(err)
@@ -309,8 +303,8 @@ type unreachableError struct {
 func (e *unreachableError) Error() string { return "Redis cannot be used: " + e.why }
 func (e *unreachableError) Unwrap() error { return e.cause }
 
-// refusals are the words by which Redis names its errors, and what they mean for
-// the operator.
+// refusals are the words by which Redis names its errors, and what they mean for the
+// operator.
 var refusals = map[string]string{
 	"WRONGPASS":   refusedCredentials,
 	"NOAUTH":      refusedCredentials,
@@ -334,10 +328,10 @@ const (
 	refusedAsCluster   = "it is a cluster; name a single node that is none"
 )
 
-// refusalWords tells the operator about an error that Redis answered with.
+// refusalWords explains an error that Redis answered with.
 func refusalWords(text string) string {
 	for word := range strings.FieldsSeq(text) {
-		// Of an error within a script Redis 6 tells the word in the middle.
+		// Redis 6 has the word of an error within a script in the middle.
 		if known, found := refusals[strings.TrimPrefix(word, "-")]; found {
 			return known
 		}

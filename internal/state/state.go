@@ -1,7 +1,6 @@
-// Package state keeps what several replicas of a server have to agree about for
-// a short while: secrets that wait to be fetched, answers that count once, and
-// how often somebody tried. It is kept in the memory of one process or in
-// Redis.
+// Package state keeps short-lived state of a server's replicas: secrets that wait to be
+// fetched, answers that count once, and counts of attempts. It is in the memory of one
+// process or in Redis.
 package state
 
 import (
@@ -23,42 +22,35 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/trust"
 )
 
-// Store is short-lived state. Its keys are names that may be seen by whoever
-// can look into the store; values that are secrets are encrypted by who puts
-// them there.
-//
-// All methods may be called at the same time. An error means that it is not
-// known whether what was asked for happened, unless it is one of the errors of
-// this package.
+// Store is short-lived state. Its keys are not secret, and callers encrypt secret
+// values. Methods may be called concurrently. After an error that is not one of
+// this package it is not known whether the operation took effect.
 type Store interface {
 	// Get returns the value at key. ok is false if there is none.
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
-	// Swap puts next at key for the time of keep if what is there is old, and
-	// reports whether next is there now. A nil old stands for nothing at all.
-	// The same Swap may be repeated after an error: it succeeds if the first one
-	// did, as long as next is a value that nobody else would put there.
+	// Swap stores next at key for keep if the present value is old, and reports whether next
+	// is stored now. A nil old stands for no value. The same Swap may be repeated after an
+	// error, if nobody else would store the same next.
 	Swap(ctx context.Context, key string, old, next []byte, keep time.Duration) (swapped bool, err error)
-	// Count adds one to the counter at key and returns it. The counter begins
-	// anew when window has passed since its first count.
+	// Count increments the counter at key and returns it. The counter restarts when window
+	// has passed since its first count.
 	Count(ctx context.Context, key string, window time.Duration) (int, error)
-	// Take takes a token from the bucket at key, if there is one, and returns what
-	// is left. A bucket that was never used is full. A key always has the same
-	// limit.
+	// Take takes a token from the bucket at key, if there is one, and returns the level. An
+	// unused bucket is full. A key always has the same limit.
 	Take(ctx context.Context, key string, limit ratelimit.Limit) (ratelimit.Level, error)
-	// Schedule has Due return name from the time at on. A name has one time; the
-	// last counts.
+	// Schedule makes Due return name from the time at on. A name has one time; the last
+	// counts.
 	Schedule(ctx context.Context, name string, at time.Time) error
-	// Due returns up to limit names whose time has come and puts them off by
-	// lease, so that of many callers one gets each, and another does if the
-	// first dies with it.
+	// Due returns up to limit names whose time has come and postpones them by lease, so that
+	// one caller gets each, and another does if the first dies.
 	Due(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]string, error)
 	// Unschedule forgets name.
 	Unschedule(ctx context.Context, name string) error
-	// Shared reports whether other processes can see the store, and whether it
-	// is there after this one.
+	// Shared reports whether other processes see the store, and whether it outlives this
+	// one.
 	Shared() bool
-	// Ping reports whether the store can be used now. Its error says what the
-	// operator must change.
+	// Ping reports whether the store can be used now. The error says what the operator must
+	// change.
 	Ping(ctx context.Context) error
 	// Close frees what the store holds.
 	Close() error
@@ -81,8 +73,7 @@ func Once(ctx context.Context, store Store, key string, keep time.Duration) (fir
 // InMemory is the address of a store that ends with the process.
 const InMemory = "memory"
 
-// ErrBadAddress is in the chain of the error for an address that cannot be read.
-// It does not repeat it.
+// ErrBadAddress indicates an address that cannot be read. It does not repeat it.
 var ErrBadAddress = errors.New("the address is \"memory\", or that of Redis: redis://user:password@host:port/database, over TLS rediss://, " +
 	"with characters such as @ and / in the password as %40 and %2F")
 
@@ -91,15 +82,14 @@ type Config struct {
 	// Address is "memory", or where Redis or Valkey is:
 	// redis://[user:password@]host[:port][/database], with rediss:// over TLS.
 	Address string
-	// Key is the deployment's. Replicas with another key are kept out of the
-	// same Redis.
+	// Key is the deployment's. Replicas with another key cannot use the same Redis.
 	Key *Key
 	// CAFile holds further certificate authorities (PEM) to trust for rediss://.
 	CAFile string
 }
 
-// Open returns the store at config.Address once it can be used. Its errors hold
-// no part of the address that could be a password.
+// Open returns the store at config.Address once it can be used. Its errors hold no part of
+// the address that could be a password.
 func Open(ctx context.Context, config Config) (Store, error) {
 	if config.Address == InMemory {
 		return NewMemory(), nil
@@ -129,12 +119,11 @@ func Open(ctx context.Context, config Config) (Store, error) {
 	return store, nil
 }
 
-// keyBytes is the size of a deployment's key, that of the ciphers and hashes
-// that use what is derived from it.
+// keyBytes is the size of a deployment's key and of the keys derived from it.
 const keyBytes = 32
 
-// Key is the secret that the replicas of a deployment share. What protects
-// state is derived from it, and it is never in the store itself.
+// Key is the secret that the replicas of a deployment share. It is never in the store
+// itself.
 type Key struct{ secret [keyBytes]byte }
 
 // NewKey returns a random key.
@@ -144,8 +133,8 @@ func NewKey() *Key {
 	return k
 }
 
-// Derive returns the 32 bytes for purpose (HKDF-SHA-256, RFC 5869). Other
-// purposes give independent bytes.
+// Derive returns 32 bytes for purpose (HKDF-SHA-256, RFC 5869), independent of those for
+// others.
 func (k *Key) Derive(purpose string) []byte {
 	derived, err := hkdf.Expand(sha256.New, k.secret[:], "kenbun-mcp "+purpose+" v1", keyBytes)
 	if err != nil {
@@ -154,9 +143,8 @@ func (k *Key) Derive(purpose string) []byte {
 	return derived
 }
 
-// LoadKey reads the key from file: 32 bytes in base64, on one line. A file that
-// is not there is made, for its owner alone, with a random key. Errors never
-// hold the key.
+// LoadKey reads the key from file: 32 bytes in base64, on one line. It creates a missing
+// file for its owner alone, with a random key. Errors never hold the key.
 func LoadKey(file string) (*Key, error) {
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		return readKey(file)
@@ -191,8 +179,7 @@ func readKey(file string) (*Key, error) {
 	return key, nil
 }
 
-// writeKey writes a new file that is there with all of its content or not at
-// all.
+// writeKey writes a new file with all of its content or not at all.
 func writeKey(file string, key *Key) (err error) {
 	temporary := file + ".new-" + rand.Text()
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -1,10 +1,8 @@
-// Package telemetry tells operators what the server does: metrics in the format
+// Package telemetry shows operators what the server does: metrics in the format
 // of Prometheus, and traces over OTLP.
 //
-// Nothing that a client, a person or the API wrote becomes a label, an attribute
-// or a name. What is told comes out of closed sets, and what is not in its set is
-// told as "other". Package server and package tools know of none of this; they
-// call the small interfaces that they declare.
+// Nothing that a client, a user or the API wrote becomes a label, an attribute or
+// a name. Values come out of closed sets; all others are "other".
 package telemetry
 
 import (
@@ -39,15 +37,13 @@ var (
 	limits          = []string{"user", "address", "failures", "connections", "bodies", "sessions", other}
 )
 
-// callBuckets are in seconds: from a call that asks the API once to one that
-// waits for a person.
+// callBuckets are in seconds: from one call of the API to waiting for a user.
 var callBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
 // upstreamBuckets are in seconds; a call with all its tries can take a minute.
 var upstreamBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
-// Config is what [Metrics] are made from: the version, and the values that
-// labels may have.
+// Config has the version and the label values of [Metrics].
 type Config struct {
 	// Version is the program's.
 	Version string
@@ -59,8 +55,8 @@ type Config struct {
 	Operations []string
 }
 
-// Metrics counts what happens. All methods may be called by many at once, and
-// on a nil *Metrics, which counts nothing.
+// Metrics counts what happens. Methods may be called concurrently, and on nil, which counts
+// nothing.
 type Metrics struct {
 	registry *prometheus.Registry
 	config   Config
@@ -75,9 +71,8 @@ type Metrics struct {
 	refused          *prometheus.CounterVec
 }
 
-// NewMetrics returns metrics that are all at zero. Every label value that can
-// occur is there from the start, so that a rate over a rare event is right the
-// first time it happens.
+// NewMetrics returns metrics at zero. Every label value exists from the start, so that a
+// rate over a rare event is right the first time it happens.
 func NewMetrics(config Config) *Metrics {
 	config.Tools = append(slices.Clone(config.Tools), other)
 	config.Outcomes = append(slices.Clone(config.Outcomes), other)
@@ -146,8 +141,7 @@ func within(set []string, value string) string {
 	return other
 }
 
-// ToolCall counts a call of a tool, the outcome of which is one of
-// [Config.Outcomes].
+// ToolCall counts a call of a tool. outcome is one of [Config.Outcomes].
 func (m *Metrics) ToolCall(tool, outcome string, took time.Duration) {
 	if m == nil {
 		return
@@ -157,8 +151,7 @@ func (m *Metrics) ToolCall(tool, outcome string, took time.Duration) {
 	m.toolDuration.WithLabelValues(tool).Observe(took.Seconds())
 }
 
-// Request counts an HTTP request by its path, of which those of the server's
-// own are told apart, and its status.
+// Request counts an HTTP request by its path, if it is one of the server's, and its status.
 func (m *Metrics) Request(path string, status int) {
 	if m == nil {
 		return
@@ -170,9 +163,8 @@ func (m *Metrics) Request(path string, status int) {
 	m.requests.WithLabelValues(within(requestPaths, path), class).Inc()
 }
 
-// UpstreamCall counts a call of the API that was sent tries times; one that was
-// never sent is not counted. The outcomes are ok, refused, rate_limited,
-// unavailable, unexpected_answer and canceled.
+// UpstreamCall counts a call of the API that was sent tries times, unless that is zero. The
+// outcomes are ok, refused, rate_limited, unavailable, unexpected_answer and canceled.
 func (m *Metrics) UpstreamCall(operation, outcome string, tries int, took time.Duration) {
 	if m == nil || tries < 1 {
 		return
@@ -185,8 +177,7 @@ func (m *Metrics) UpstreamCall(operation, outcome string, tries int, took time.D
 	}
 }
 
-// Claim counts what happened to a new token that waits for its user: made,
-// fetched, expired, taken_back or contested.
+// Claim counts an event of a new token: made, fetched, expired, taken_back or contested.
 func (m *Metrics) Claim(event string) {
 	if m == nil {
 		return
@@ -194,8 +185,8 @@ func (m *Metrics) Claim(event string) {
 	m.claims.WithLabelValues(within(claimEvents, event)).Inc()
 }
 
-// Refused counts a request that a limit refused: user, address, failures,
-// connections, bodies or sessions.
+// Refused counts a request refused by a limit: user, address, failures, connections, bodies
+// or sessions.
 func (m *Metrics) Refused(limit string) {
 	if m == nil {
 		return
@@ -203,8 +194,8 @@ func (m *Metrics) Refused(limit string) {
 	m.refused.WithLabelValues(within(limits, limit)).Inc()
 }
 
-// Sessions has open asked, at each scrape, how many sessions of older protocols
-// are open. It is to be called once.
+// Sessions reports at each scrape how many sessions of older protocols are open. Call it
+// once.
 func (m *Metrics) Sessions(open func() int) {
 	if m == nil {
 		return
@@ -222,10 +213,9 @@ func (m *Metrics) exposition() http.Handler {
 // MetricsPath is where the metrics are, on their own listener.
 const MetricsPath = "/metrics"
 
-// Handler answers GET on [MetricsPath] with the metrics. It answers requests
-// whose Host is localhost, any IP address, or one of hosts (a port in either is
-// not looked at): a page that has its own name lead to this address brings that
-// name along.
+// Handler answers GET on [MetricsPath] with the metrics. The Host, without its port, must be
+// localhost, an IP address, or one of hosts: this refuses pages that resolve their own name
+// to this address.
 func (m *Metrics) Handler(hosts ...string) http.Handler {
 	names := []string{"localhost"}
 	for _, host := range hosts {
@@ -277,8 +267,7 @@ var refused = map[int]string{
 	http.StatusForbidden: "forbidden_host", http.StatusNotFound: "not_found", http.StatusMethodNotAllowed: "method_not_allowed",
 }
 
-// logRefusals gives each request a number, and logs the refused ones with the
-// reason.
+// logRefusals gives each request an id, and logs the refused ones with the reason.
 func logRefusals(next http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := rand.Text()[:16]

@@ -29,15 +29,13 @@ const (
 	protobufMimeType = "application/x-protobuf"
 )
 
-// otlpClient sends spans to a collector over OTLP/HTTP. It is in place of the one
-// that OpenTelemetry brings along, which links all of gRPC into the program for
-// one message: two milliseconds and five megabytes at each start over stdio.
+// otlpClient sends spans to a collector over OTLP/HTTP. OpenTelemetry's own client links all
+// of gRPC into the program: two milliseconds and five megabytes at each start over stdio.
 type otlpClient struct {
 	settings *otlpSettings
 	retrying *retryablehttp.Client
 	log      *slog.Logger
-	// failing is set from a failure to the next success, so that a collector that
-	// is away is told of once.
+	// failing is set from a failure to the next success, so that it is logged once.
 	failing atomic.Bool
 	// life ends when nothing more is to be sent; giveUp ends it.
 	life   context.Context
@@ -77,8 +75,7 @@ func newOTLPClient(settings *otlpSettings, logger *slog.Logger) (*otlpClient, er
 	}, nil
 }
 
-// Start implements otlptrace.Client. Connections are made when there is
-// something to send.
+// Start implements otlptrace.Client. Connections are made when needed.
 func (*otlpClient) Start(context.Context) error { return nil }
 
 // Stop implements otlptrace.Client.
@@ -104,8 +101,7 @@ func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.Resource
 }
 
 func (c *otlpClient) upload(ctx context.Context, spans []*tracepb.ResourceSpans) error {
-	// On the wire it is the same message as ExportTraceServiceRequest, whose
-	// package needs gRPC.
+	// On the wire this equals ExportTraceServiceRequest, whose package needs gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil {
 		return fmt.Errorf("encode the spans: %w", err)
@@ -130,7 +126,7 @@ func (c *otlpClient) upload(ctx context.Context, spans []*tracepb.ResourceSpans)
 	if err != nil {
 		return sendingError(err)
 	}
-	// The answer tells at most how many spans the collector did not want.
+	// The answer says at most how many spans the collector refused.
 	_, _ = io.CopyN(io.Discard, response.Body, maxOTLPAnswer)
 	if err := response.Body.Close(); err != nil {
 		return fmt.Errorf("end the request to the collector: %w", err)
@@ -153,9 +149,8 @@ func compress(body []byte) ([]byte, error) {
 	return compressed.Bytes(), nil
 }
 
-// sendingError says why spans could not be sent. The library's own words stay out
-// of what people read: they hold the collector's address, in which there may be a
-// password.
+// sendingError says why spans could not be sent, without the library's own words: they hold
+// the collector's address, which may contain a password.
 func sendingError(err error) error {
 	kind, _ := netproblem.Of(err)
 	why, known := sendingProblems[kind]

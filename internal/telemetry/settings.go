@@ -13,10 +13,9 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/ascii"
 )
 
-// The environment variables of OpenTelemetry that are read here. A variable of
-// traces alone, such as OTEL_EXPORTER_OTLP_TRACES_HEADERS, wins over the one of
-// all signals. The SDK itself reads OTEL_SERVICE_NAME and what [checkSDKSettings]
-// looks at before.
+// The environment variables of OpenTelemetry that are read here. A variable of traces alone,
+// such as OTEL_EXPORTER_OTLP_TRACES_HEADERS, wins over the one of all signals. The SDK
+// itself reads OTEL_SERVICE_NAME and what [checkSDKSettings] looks at before.
 const (
 	envDisabled    = "OTEL_SDK_DISABLED"
 	envPropagators = "OTEL_PROPAGATORS"
@@ -46,8 +45,8 @@ type otlpSettings struct {
 	certificateFrom string
 }
 
-// readOTLPSettings reads the environment. Nil: no traces are wanted. Errors
-// quote no value, since headers and addresses may hold secrets.
+// readOTLPSettings reads the environment. Nil: no traces are wanted. Errors quote no value,
+// since headers and addresses may hold secrets.
 func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
 	value := func(name string) (text, from string) { return otlpValue(lookup, name) }
 	address, from := value(envEndpoint)
@@ -104,12 +103,11 @@ func readOTLPSettings(lookup func(string) string) (*otlpSettings, error) {
 	return s, checkSDKSettings(lookup)
 }
 
-// configFiles are the variables for a file of settings, the later one from before it
-// was stable.
+// configFiles are the variables for a file of settings, the second from before it was
+// stable.
 var configFiles = []string{"OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"}
 
-// otlpValue returns a setting of the exporter as it is set, for traces or for all
-// signals, and the variable that it is from.
+// otlpValue returns a setting of the exporter, for traces or all signals, and its variable.
 func otlpValue(lookup func(string) string, name string) (text, from string) {
 	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
 		if text := strings.TrimSpace(lookup(prefix + name)); text != "" {
@@ -139,8 +137,8 @@ func wantsOTLP(list string) (bool, error) {
 	return false, fmt.Errorf("%s names no exporter that this program has; use otlp or none", envExporter)
 }
 
-// unheeded returns a sentence for each setting that is passed over while others are
-// followed, as OpenTelemetry asks for. They quote no value.
+// unheeded returns a sentence for each ignored setting, as OpenTelemetry asks for. They
+// quote no value.
 func unheeded(lookup func(string) string) []string {
 	if isDisabled(lookup) {
 		return nil
@@ -185,8 +183,7 @@ func parseOTLPHeaders(text string) (http.Header, error) {
 	return header, nil
 }
 
-// isFieldName reports whether name can be that of a header field (RFC 9110,
-// section 5.6.2).
+// isFieldName reports whether name is valid for a header field (RFC 9110, section 5.6.2).
 func isFieldName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		alphanumeric := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
@@ -197,8 +194,8 @@ func isFieldName(name string) bool {
 // isControl is what no value of a header field may hold.
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// The variables that OpenTelemetry's SDK reads by itself. It takes numbers
-// without bounds, and panics over some.
+// The variables that OpenTelemetry's SDK reads by itself. It takes numbers without bounds,
+// and panics over some.
 const (
 	envResource   = "OTEL_RESOURCE_ATTRIBUTES"
 	envSampler    = "OTEL_TRACES_SAMPLER"
@@ -214,8 +211,7 @@ var samplers = []string{
 	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
 }
 
-// numericSettings are how spans are collected until they are sent, and how much a span
-// may hold.
+// numericSettings bound the batches of spans and the size of a span.
 var numericSettings = []struct {
 	name  string
 	least int
@@ -238,8 +234,8 @@ var numericSettings = []struct {
 	{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", -1, maxSpanLimit},
 }
 
-// checkSDKSettings refuses what the SDK would pass over, quote in full, or not
-// survive. Errors quote no value.
+// checkSDKSettings refuses what the SDK would ignore, quote in full, or panic over. Errors
+// quote no value.
 func checkSDKSettings(lookup func(string) string) error {
 	for _, setting := range numericSettings {
 		text := lookup(setting.name)

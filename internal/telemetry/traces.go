@@ -31,16 +31,14 @@ const (
 type TracesConfig struct {
 	// Version is the program's.
 	Version string
-	// Lookup returns an environment variable, empty if it is not set: those of
-	// OpenTelemetry say whether and where traces are sent.
+	// Lookup returns an environment variable, empty if unset. Those of OpenTelemetry
+	// configure traces.
 	Lookup func(name string) string
-	// Logger is told when traces cannot be sent, and of settings that are passed over.
-	// Required.
+	// Logger logs failures to send traces and ignored settings. Required.
 	Logger *slog.Logger
 }
 
-// Traces sends spans to a collector, in batches and beside the work. A nil
-// *Traces makes none.
+// Traces sends spans to a collector, in batches in the background. A nil *Traces makes none.
 type Traces struct {
 	provider   *sdktrace.TracerProvider
 	tracer     trace.Tracer
@@ -48,9 +46,9 @@ type Traces struct {
 	propagator propagation.TraceContext
 }
 
-// NewTraces returns nil if the environment asks for no traces, and an error if
-// it asks for some that cannot be made. A setting that is passed over is named in the
-// log. Nothing is sent before there are spans.
+// NewTraces returns nil if the environment asks for no traces, and an error if it asks for
+// some that cannot be made. It logs ignored settings. Nothing is sent before there are
+// spans.
 func NewTraces(ctx context.Context, config TracesConfig) (*Traces, error) {
 	settings, err := readOTLPSettings(config.Lookup)
 	if err == nil {
@@ -69,7 +67,7 @@ func NewTraces(ctx context.Context, config TracesConfig) (*Traces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the export of traces: %w", err)
 	}
-	// The client tells of the first failure itself.
+	// The client logs the first failure itself.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { config.Logger.Debug("traces", "cause", err) }))
 	// What the environment says wins.
 	described, err := resource.New(ctx,
@@ -103,9 +101,8 @@ func (t *Traces) ToolOutcome(ctx context.Context, outcome string, failed bool) {
 	span.SetStatus(codes.Error, "")
 }
 
-// UpstreamCall opens a span for a call of the API. The function returned ends
-// it: with the kind of failure, empty for none, the status of the last answer, 0
-// for none, and how often the request was sent.
+// UpstreamCall starts a span for a call of the API. The returned function ends it: failure
+// is empty for none, status 0 for no answer, and tries how often the request was sent.
 func (t *Traces) UpstreamCall(ctx context.Context, operation string) (context.Context, func(failure string, status, tries int)) {
 	if t == nil {
 		return ctx, func(string, int, int) {}
@@ -127,8 +124,8 @@ func (t *Traces) UpstreamCall(ctx context.Context, operation string) (context.Co
 	}
 }
 
-// TraceContext returns the header fields traceparent and tracestate for requests
-// under ctx; empty where there is no span.
+// TraceContext returns the header fields traceparent and tracestate for requests under ctx,
+// empty without a span.
 func (t *Traces) TraceContext(ctx context.Context) (traceparent, tracestate string) {
 	if t == nil {
 		return "", ""

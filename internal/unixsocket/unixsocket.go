@@ -39,8 +39,7 @@ func (a Access) mode() fs.FileMode {
 	return 0o600
 }
 
-// maxPath is the longest path of a socket in bytes, on the system with the
-// shortest.
+// maxPath is the longest path of a socket in bytes, on the system with the shortest.
 const maxPath = 103
 
 // dialTimeout bounds the look at whether a socket is in use.

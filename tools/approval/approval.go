@@ -14,8 +14,8 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
-// decisionTimeout is how long a person may think, and how long an answer that
-// travels through the client stays valid.
+// decisionTimeout is how long a user may think, and an answer through the client stays
+// valid.
 const decisionTimeout = 5 * time.Minute
 
 // A Decision is something that the user has to agree to before it is done.
@@ -24,11 +24,11 @@ type Decision struct {
 	Kind audit.Kind
 	// Target is the object's id.
 	Target string
-	// Subject is what the user is not asked about again after a no, whatever is to
-	// be done with it and by which arguments. Empty: Target.
+	// Subject is what the user is not asked about again after a no, whatever the arguments.
+	// Empty: Target.
 	Subject string
-	// Fingerprint stands for the target as the user was shown it: an answer counts
-	// for this, and for nothing that the target became meanwhile.
+	// Fingerprint stands for the target as the user was shown it. An answer counts for
+	// nothing else.
 	Fingerprint string
 	Question    Question
 	// Instead is what the user can do without the assistant, after "can". It names no
@@ -40,14 +40,14 @@ type Decision struct {
 type Config struct {
 	// Method is asked where the client cannot ask. Nil: nobody is.
 	Method Method
-	// StateKey seals what a server has to remember of a question while the client
-	// has it: 32 bytes, the same for all replicas of a server. Nil: a random one.
+	// StateKey seals the state of a question that the client holds: 32 bytes, the same for
+	// all replicas. Nil: a random one.
 	StateKey []byte
-	// Once reports whether an answer comes for the first time, among all replicas of
-	// a server. Nil: this process remembers by itself.
+	// Once reports whether an answer comes for the first time, among all replicas of a
+	// server. Nil: this process remembers by itself.
 	Once Once
-	// Shared keeps the questions that all replicas of a server count together. Nil:
-	// they are kept in the memory of this process.
+	// Shared keeps the questions that all replicas count together. Nil: this process counts
+	// alone.
 	Shared Store
 	// Logger takes what must not go to a model. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -88,19 +88,16 @@ type asking struct {
 	*Approver
 }
 
-// Permit returns a context for what follows if d may be done: after the user's yes if
-// asks is set, and otherwise unless they said no to something about the same target
-// recently.
+// Permit returns a context for what follows if d may be done: after the user's yes if asks
+// is set, and otherwise unless they said no to something about the same target recently.
 func (a *Approver) Permit(ctx context.Context, call *tools.Call, d Decision, asks bool) (context.Context, error) {
 	return (&asking{call, a}).permit(ctx, d, asks)
 }
 
 // Decide returns a context for what follows once the user has agreed to d. Every other
-// outcome is an error: a *[tools.InputRequired] while the question is on its way to
-// the user, a *[tools.Error] if the answer was no, or was no answer, or nobody could be
-// asked.
-//
-// Nothing in a tool's arguments takes part in it.
+// outcome is an error: a *[tools.InputRequired] while the question is on its way to the
+// user, a *[tools.Error] if there was a no, no answer, or nobody to ask. No argument of a
+// tool takes part in it.
 func (a *Approver) Decide(ctx context.Context, call *tools.Call, d Decision) (context.Context, error) {
 	return (&asking{call, a}).decide(ctx, d)
 }
@@ -117,8 +114,8 @@ func (c *asking) permit(ctx context.Context, d Decision, asks bool) (context.Con
 	return c.decide(ctx, d)
 }
 
-// heardNo returns the user's no to a question that the same call asked before, and
-// would not ask any more.
+// heardNo returns the user's no to a question that the same call asked before, and would not
+// ask any more.
 func (c *asking) heardNo(ctx context.Context, d Decision) error {
 	state := c.Request.Params.RequestState
 	if state == "" || !server.IsModernRequest(ctx) {
@@ -157,8 +154,8 @@ func (c *asking) decide(ctx context.Context, d Decision) (context.Context, error
 
 const decisionKey = "decision"
 
-// decideAcrossRounds asks through the result of the call. What the server has
-// to remember meanwhile travels through the client, sealed.
+// decideAcrossRounds asks through the result of the call. The state travels through the
+// client, sealed.
 func (c *asking) decideAcrossRounds(ctx context.Context, d Decision) error {
 	info := server.RequestProtocolInfoFromContext(ctx)
 	if info == nil || info.ClientCapabilities == nil || !asksByForm(info.ClientCapabilities.Elicitation) {
@@ -215,8 +212,7 @@ func (c *asking) answeredAcrossRounds(ctx context.Context, d Decision, state str
 	return c.settle(ctx, d, opened.Question, c.verdict(d, server.ElicitationResponse(c.Request.Params.InputResponses, decisionKey)))
 }
 
-// decideInSession asks over the client's session, as protocols before
-// 2026-07-28 do, and waits.
+// decideInSession asks over the client's session, as before protocol 2026-07-28, and waits.
 func (c *asking) decideInSession(ctx context.Context, d Decision) error {
 	session := server.ClientSessionFromContext(ctx)
 	described, ok := session.(server.SessionWithClientInfo)
@@ -258,7 +254,7 @@ func (c *asking) decideInSession(ctx context.Context, d Decision) error {
 	return c.settle(ctx, d, question, err)
 }
 
-// decideDirectly asks the person past a client that cannot.
+// decideDirectly asks the user past a client that cannot.
 func (c *asking) decideDirectly(ctx context.Context, d Decision) error {
 	if c.method == nil {
 		return c.needsPerson(d)
@@ -311,8 +307,7 @@ func (d Decision) unreadable(how string) *tools.Error {
 		Advise("The user can %s.", d.Instead)
 }
 
-// verdict reads the person's answer. Only an accepted form with the box ticked
-// is a yes.
+// verdict reads the user's answer. Only an accepted form with the box ticked is a yes.
 func (c *asking) verdict(d Decision, answer *mcp.ElicitationResult) error {
 	refused := func(how string) error {
 		c.Trail.Decided(audit.VerdictDeclined, audit.WayElicitation)
@@ -359,8 +354,7 @@ func (d Decision) elicitation() mcp.ElicitationParams {
 	}
 }
 
-// InTerminal is what a user can do with a command that prints no secret and asks
-// at a terminal.
+// InTerminal returns advice to run a command that prints no secret and asks at a terminal.
 func InTerminal(command string) string {
 	return "run `" + command + "` in a terminal of their own"
 }
@@ -375,8 +369,8 @@ func (c *asking) needsPerson(d Decision) *tools.Error {
 		Advise("Tell the user that they can %s.", d.Instead)
 }
 
-// asksByForm reports whether the client can put a form before its user. Before
-// modes had names, an empty capability meant forms.
+// asksByForm reports whether the client can show a form. Before modes had names, an empty
+// capability meant forms.
 func asksByForm(capability *mcp.ElicitationCapability) bool {
 	return capability != nil && (capability.Form != nil || capability.URL == nil)
 }

@@ -1,9 +1,7 @@
-// Package approval keeps the budget of questions that a user is asked.
-//
-// A question costs the user attention, and a model can ask without end. At most
-// two questions of an account are open at once, one about each target, and after a
-// no the target is not asked about for minutes, twice as long after each further
-// no. The budget lies in a [Store], which several processes may share.
+// Package approval asks users for decisions and keeps their budget of questions. At most two
+// questions of an account are open at once, one about each target. After a no the target is
+// not asked about for minutes, twice as long after each further no. The budget is in a
+// [Store], which several processes may share.
 package approval
 
 import (
@@ -22,8 +20,8 @@ import (
 const (
 	// MaxOpen is how many questions may be open at once.
 	MaxOpen = 2
-	// SilenceAfterNo is how long a target is not asked about after a no. Each
-	// further no doubles it, up to MaxSilence.
+	// SilenceAfterNo is how long a target is not asked about after a no. Each further no
+	// doubles it, up to MaxSilence.
 	SilenceAfterNo = 5 * time.Minute
 	// SilenceAfterNothing is the same after a question that nobody answered.
 	SilenceAfterNothing = time.Minute
@@ -32,11 +30,10 @@ const (
 
 	// remembered is how long a no counts when the next one comes.
 	remembered = 24 * time.Hour
-	// maxTargets bounds the targets that are remembered for one account. While as
-	// many are silent, nothing else is asked.
+	// maxTargets bounds the targets remembered for one account. While as many are silent,
+	// nothing else is asked.
 	maxTargets = 64
-	// maxTries bounds how often a change to the budget is tried again because
-	// another process was faster.
+	// maxTries bounds the retries of a change because another process was faster.
 	maxTries = 100
 )
 
@@ -46,23 +43,20 @@ type Outcome int
 // The outcomes.
 const (
 	Agreed Outcome = iota
-	// Declined is a no: the user said so, closed the question or left the box
-	// empty.
+	// Declined is a no: the user said so, closed the question or left the box empty.
 	Declined
-	// Unanswered is a question that ran out, was withdrawn, or whose answer could
-	// not be read.
+	// Unanswered is a question that expired, was withdrawn, or had an unreadable answer.
 	Unanswered
 	// Unreachable is a question that could not be put.
 	Unreachable
-	// Withdrawn is a question whose target changed, so that no answer to it counts.
-	// Nothing follows from it.
+	// Withdrawn is a question whose target changed, so that no answer counts. It has no
+	// effect.
 	Withdrawn
 )
 
 // Ask is a question that is to be put to a user.
 type Ask struct {
-	// Account is whose budget it is: that of a user, or of a token of which the user
-	// is not known.
+	// Account is whose budget it is: a user's, or that of a token whose user is not known.
 	Account string
 	// Key names the question: the same call about the same target has the same.
 	Key string
@@ -94,8 +88,7 @@ const (
 // HeldBackError is a question that is not put.
 type HeldBackError struct {
 	Why Why
-	// At is when the user said no, or did not answer. It is zero for a question
-	// that is open.
+	// At is when the user said no, or did not answer. It is zero for an open question.
 	At time.Time
 	// Until is when it may be put at the earliest.
 	Until time.Time
@@ -123,8 +116,7 @@ func NewBudget(store Store, clock func() time.Time) *Budget {
 	return &Budget{store: store, clock: clock}
 }
 
-// record is the budget of one account, as it is stored. Times are milliseconds
-// since 1970.
+// record is the stored budget of one account. Times are in Unix milliseconds.
 type record struct {
 	// Revision makes each stored value another.
 	Revision string   `json:"r"`
@@ -147,9 +139,9 @@ type silent struct {
 	Until   int64   `json:"u"`
 }
 
-// Begin opens a question for at most limit, and returns the id under which
-// [Budget.Settle] ends it. It fails with a *[HeldBackError] where the question
-// must not be put, and with another error where that cannot be found out.
+// Begin opens a question for at most limit, and returns the id for [Budget.Settle]. It fails
+// with a *[HeldBackError] if the question must not be asked, and with another error if that
+// is not known.
 func (b *Budget) Begin(ctx context.Context, q Ask, limit time.Duration) (id string, err error) {
 	id = rand.Text()
 	err = b.change(ctx, q.Account, func(r *record, now time.Time) error {
@@ -171,8 +163,8 @@ func (b *Budget) IsOpen(ctx context.Context, account, id string) (is bool, err e
 	return is, err
 }
 
-// Settle ends the question id of account, exactly once. It returns [ErrNotOpen]
-// for one that was ended before or has run out, whatever the clock says now.
+// Settle ends the question id of account, exactly once. It returns [ErrNotOpen] if it has
+// ended or expired, whatever the clock says now.
 func (b *Budget) Settle(ctx context.Context, account, id string, outcome Outcome) error {
 	return b.change(ctx, account, func(r *record, now time.Time) error {
 		i := slices.IndexFunc(r.Open, func(o open) bool { return o.ID == id })
@@ -186,9 +178,8 @@ func (b *Budget) Settle(ctx context.Context, account, id string, outcome Outcome
 	})
 }
 
-// Touch fails with a *[HeldBackError] while the user of account wants nothing done
-// with target: they said no to something about it of late. It is for what needs no
-// question, and opens none.
+// Touch fails with a *[HeldBackError] while the user of account wants nothing done with
+// target after a no. It is for what needs no question, and opens none.
 func (b *Budget) Touch(ctx context.Context, account, target string) error {
 	return b.change(ctx, account, func(r *record, now time.Time) error {
 		if held := r.silence(target, now); held != nil && held.Why == SaidNo {
@@ -198,8 +189,7 @@ func (b *Budget) Touch(ctx context.Context, account, target string) error {
 	})
 }
 
-// Note counts a no of account to target that was not the answer to a question, such
-// as a new token that they threw away.
+// Note counts a no that was not the answer to a question, such as discarding a new token.
 func (b *Budget) Note(ctx context.Context, account, target string, outcome Outcome) error {
 	return b.change(ctx, account, func(r *record, now time.Time) error {
 		r.note(target, outcome, now)
@@ -297,8 +287,7 @@ func (r *record) note(target string, outcome Outcome, at time.Time) {
 	s.Outcome, s.At, s.Until = outcome, at.UnixMilli(), max(s.Until, at.Add(silence).UnixMilli())
 }
 
-// forgetOne makes room among the silent targets: the one whose silence ends, or
-// has ended, first.
+// forgetOne makes room among the silent targets by removing the first to end.
 func (r *record) forgetOne() {
 	first := 0
 	for i, s := range r.Silent {
@@ -309,8 +298,8 @@ func (r *record) forgetOne() {
 	r.Silent = slices.Delete(r.Silent, first, first+1)
 }
 
-// silence returns why target is not asked about now, nil if it may be. Open
-// questions do not count.
+// silence returns why target is not asked about now, nil if it may be. Open questions do not
+// count.
 func (r *record) silence(target string, now time.Time) *HeldBackError {
 	i := slices.IndexFunc(r.Silent, func(s silent) bool { return s.Target == target && now.UnixMilli() < s.Until })
 	if i < 0 {
@@ -364,22 +353,20 @@ func (r *record) holdsBack(q Ask, now time.Time) *HeldBackError {
 	return nil
 }
 
-// Store keeps one value for each account. Where several processes share one, they
-// share the budget.
+// Store keeps one value for each account. Processes that share one share the budget.
 type Store interface {
 	// Get returns the value at key. ok is false if there is none.
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
-	// Swap puts next at key for the time of keep if what is there is old, and
-	// reports whether next is there now. A nil old stands for nothing at all.
+	// Swap stores next at key for keep if the present value is old, and reports whether it
+	// did. A nil old stands for no value.
 	Swap(ctx context.Context, key string, old, next []byte, keep time.Duration) (swapped bool, err error)
 }
 
-// maxMemoryEntries bounds how many values a [Memory] holds. A value has a few
-// kilobytes at most.
+// maxMemoryEntries bounds the values of a [Memory]. A value has a few kilobytes at most.
 const maxMemoryEntries = 10_000
 
-// Memory is a Store that ends with the process. When it is full, the value that
-// would end first makes room.
+// Memory is a Store in this process. When it is full, the value that expires first makes
+// room.
 type Memory struct {
 	mu      sync.Mutex
 	entries map[string]memoryEntry

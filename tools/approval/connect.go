@@ -20,15 +20,15 @@ type TokenPage interface {
 	Offer(ctx context.Context) (Offer, error)
 }
 
-// Offer is an open page on which the person can give a token.
+// Offer is an open page on which the user can give a token.
 type Offer interface {
 	// URL is the page's address. It holds no secret and gives access to none.
 	URL() string
-	// Show opens the page in the person's browser, or returns ErrUnreachable.
+	// Show opens the page in the user's browser, or returns ErrUnreachable.
 	Show(ctx context.Context) error
-	// Wait returns once a token was given and works, or with the error of ctx when
-	// that is done, or with an error when the page ended without one. When ctx was
-	// cancelled and nobody else waits for the page, it ends.
+	// Wait returns once a token was given and works, or with the error of ctx, or with an
+	// error when the page closed without one. The page closes when ctx was cancelled and
+	// nobody else waits for it.
 	Wait(ctx context.Context) error
 }
 
@@ -40,8 +40,7 @@ type connector struct {
 	offers  offers
 }
 
-// Connector returns what asks the user for a token on page, at most as often as the
-// budget of questions allows.
+// Connector returns what asks the user for a token on page, within the budget of questions.
 func (a *Approver) Connector(page TokenPage, callers tools.Callers) tools.Connector {
 	return &connector{Approver: a, page: page, callers: callers}
 }
@@ -57,8 +56,7 @@ func (c *connector) Connect(ctx context.Context, tool string, request mcp.CallTo
 	return c.notConnected(cause, err)
 }
 
-// notConnected adds to cause, why there is no token, what became of the page for
-// it.
+// notConnected adds to cause, why there is no token, what became of the page for it.
 func (c *connector) notConnected(cause, connected error) *tools.Error {
 	e := tools.Unauthenticated(cause)
 	e = e.Reasoned(e.Reason()).Because(connected)
@@ -88,17 +86,16 @@ const connectionAnswer = "connect"
 
 const connectMessage = "kenbun needs a personal access token of yours. It goes from the page to this server on your machine, and never into the conversation."
 
-// ConnectTimeout is how long the user has for the page on which they give a token.
-// While it is open it is the only one that is offered.
+// ConnectTimeout is how long the user has to give a token on a page. Only one page is open
+// at a time.
 const ConnectTimeout = 15 * time.Minute
 
-// connectAccount has the offers of a page in the budget of questions: nobody can
-// tell yet who the user is.
+// connectAccount is the account for offers of a page: the user is not known yet.
 const connectAccount = "connect"
 
-// connect offers a page to the user and waits until it was filled in, for as long as
-// the request can wait. The page stays open for longer. While it is open, other calls
-// wait for it too, and the user is asked once. After a no, none is offered for a while.
+// connect offers a page to the user and waits until it is filled in, for as long as the
+// request can wait. The page stays open for longer. Meanwhile other calls wait for it too,
+// and the user is asked once. After a no, none is offered for a while.
 func (c *connector) connect(ctx context.Context, tool string, request mcp.CallToolRequest) error {
 	if question, err := c.offerAnswered(ctx, tool, request); question.ID != "" || err != nil {
 		return c.awaitToken(ctx, question, err)
@@ -135,9 +132,8 @@ func isOpenAlready(err error) bool {
 	return errors.As(err, &held) && held.Why == AlreadyOpen
 }
 
-// joinOffer waits for the page that another call offered, or offers it again where
-// the user may not have seen it. It reports false, and ends the question, where that
-// page has ended.
+// joinOffer waits for the page that another call offered, or offers it again if the user may
+// not have seen it. It returns false, and ends the question, if that page has closed.
 func (c *connector) joinOffer(ctx context.Context, tool string) (joined bool, err error) {
 	offer, err := c.page.Offer(ctx)
 	if err != nil {
@@ -168,13 +164,12 @@ type offers struct {
 	mu       sync.Mutex
 	url      string
 	question Opened
-	// throughClient tells that the client has the address alone, since at.
+	// throughClient means that the client has the address alone, since at.
 	throughClient bool
 	at            time.Time
 }
 
-// reofferAfter is how long a client has to show an offer before another call gets the
-// same one.
+// reofferAfter is how long a client has to show an offer before another call repeats it.
 const reofferAfter = 30 * time.Second
 
 func (o *offers) note(offer Offer, question Opened, throughClient bool) {
@@ -183,16 +178,16 @@ func (o *offers) note(offer Offer, question Opened, throughClient bool) {
 	o.url, o.question, o.throughClient, o.at = offer.URL(), question, throughClient, time.Now()
 }
 
-// last returns the question of the latest offer, whether that was of the same page,
-// and whether the user may never have seen it.
+// last returns the question of the latest offer, whether that was of the same page, and
+// whether the user may never have seen it.
 func (o *offers) last(offer Offer) (question Opened, isLast, unseen bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.question, o.url == offer.URL(), o.throughClient && time.Since(o.at) > reofferAfter
 }
 
-// awaitToken waits for the page that is open unless asked, how the offer of it
-// went, is an error. It ends the question if there is one.
+// awaitToken waits for the open page unless asked, the result of the offer, is an error. It
+// ends the question if there is one.
 func (c *connector) awaitToken(ctx context.Context, question Opened, asked error) error {
 	err := asked
 	if _, missing := c.callers.Caller(ctx); err == nil && missing != nil {
@@ -246,9 +241,9 @@ func offering(offer Offer, state string) error {
 	}
 }
 
-// offerAnswered reads the client's answer to an offer across rounds. No question
-// means that the call brings none. The error is why the user is not on the way to
-// the page, or the same offer again where only the answer is missing.
+// offerAnswered reads the client's answer to an offer across rounds. No question means that
+// the call has no answer. The error is why the user is not on the way to the page, or the
+// same offer again if only the answer is missing.
 func (c *connector) offerAnswered(ctx context.Context, tool string, request mcp.CallToolRequest) (Opened, error) {
 	state := request.Params.RequestState
 	if state == "" || !server.IsModernRequest(ctx) {
@@ -298,11 +293,11 @@ func offerInSession(ctx context.Context, offer Offer) error {
 	return accepted(answer)
 }
 
-// errDialogClosed means that the client's dialog with the page's address was taken
-// back, since the call could not wait longer. The next call shows it again.
+// errDialogClosed indicates that the client's dialog was withdrawn because the call could
+// not wait longer. The next call shows it again.
 var errDialogClosed = errors.New("the dialog with the page's address was closed")
 
-// accepted reads whether the person is on the way to the page.
+// accepted reads whether the user is on the way to the page.
 func accepted(answer *mcp.ElicitationResult) error {
 	if answer == nil || answer.Action != mcp.ElicitationResponseActionAccept {
 		return ErrDeclined

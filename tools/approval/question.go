@@ -16,14 +16,14 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
-// Question is what a person is asked before something happens that cannot be
-// undone. Every text in it is plain and on one line.
+// Question is what a user is asked before something irreversible. Its texts are plain and on
+// one line.
 type Question struct {
 	// Title asks, such as "Revoke this kenbun token?".
 	Title string
-	// Facts tell what it is about.
+	// Facts describe the target.
 	Facts []Fact
-	// Consequence tells what happens after a yes.
+	// Consequence says what happens after a yes.
 	Consequence string
 	// Agree labels the button or box that means yes.
 	Agree string
@@ -46,8 +46,8 @@ func NameFact(label, name string) Fact {
 // Text returns the question in lines, for a place that shows text as it is.
 func (q Question) Text() string { return q.text(func(f Fact) string { return f.Value }) }
 
-// markdown returns the question in lines, for a client that may render Markdown:
-// text that somebody else wrote is in code spans, where nothing is rendered.
+// markdown returns the question in lines, with text from others in code spans, where
+// Markdown renders nothing.
 func (q Question) markdown() string {
 	return q.text(func(f Fact) string {
 		if f.Outside {
@@ -67,23 +67,20 @@ func (q Question) text(value func(Fact) string) string {
 	return b.String()
 }
 
-// codeSpan returns s as a code span. A backtick becomes an apostrophe: renderers
-// do not agree on how one can stand within a span.
+// codeSpan returns s as a code span. A backtick becomes an apostrophe: renderers disagree on
+// escaping it.
 func codeSpan(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
 
-// ErrUnreachable means that a person cannot be asked: there is no browser to
-// show a page in.
+// ErrUnreachable indicates that there is no browser to show the user a page in.
 var ErrUnreachable = errors.New("the user cannot be reached")
 
-// Method asks the user behind the assistant directly, past client and
-// model.
+// Method asks the user behind the assistant directly, past client and model.
 type Method interface {
-	// Decide puts a question and waits for the answer, until ctx is done or
-	// limit has passed. It returns nil for a yes, ErrDeclined for a no,
-	// ErrUnreachable where the person cannot be asked, and
-	// context.DeadlineExceeded where no answer came in time.
+	// Decide asks and waits until ctx is done or limit has passed. It returns nil for a yes,
+	// ErrDeclined for a no, ErrUnreachable if the user cannot be asked, and
+	// context.DeadlineExceeded if no answer came in time.
 	Decide(ctx context.Context, question Question, limit time.Duration) error
-	// Way is how the person is asked, for the audit log.
+	// Way is how the user is asked, for the audit log.
 	Way() audit.Way
 }
 
@@ -97,8 +94,7 @@ type Opened struct {
 	ID      string `json:"id"`
 }
 
-// open opens the question of d for at most limit. The error says why the user is not
-// asked.
+// open opens the question of d for at most limit. The error says why the user is not asked.
 func (c *asking) open(ctx context.Context, d Decision, limit time.Duration) (Opened, error) {
 	var id string
 	account, err := c.enter(ctx, d, "the user may be asked", func(account string) (err error) {
@@ -116,9 +112,8 @@ func (c *asking) touch(ctx context.Context, d Decision) error {
 	return err
 }
 
-// enter is the one way to the target of a decision: it asks the budget of the
-// user's account whether the target may be asked about, or touched. whether
-// completes the sentence for a budget that does not answer.
+// enter asks the budget of the user's account whether the target of d may be asked about, or
+// touched. whether completes the sentence for a budget that does not answer.
 func (c *asking) enter(ctx context.Context, d Decision, whether string, ask func(account string) error) (account string, err error) {
 	if account, err = c.Account(ctx); err != nil {
 		return "", err
@@ -177,8 +172,8 @@ func (c *asking) heldBack(d Decision, held *HeldBackError) *tools.Error {
 	return e.Because(held)
 }
 
-// Open opens the question of d for at most limit, where the user is asked in another
-// way. The error says why the user is not asked. [Approver.End] ends it.
+// Open opens the question of d for at most limit, if the user is asked in another way. The
+// error says why they are not asked. [Approver.End] ends it.
 func (a *Approver) Open(ctx context.Context, call *tools.Call, d Decision, limit time.Duration) (Opened, error) {
 	return (&asking{call, a}).open(ctx, d, limit)
 }
@@ -201,8 +196,8 @@ func (a *Approver) NoteNo(ctx context.Context, call *tools.Call, subject string)
 	return a.budget.Note(ctx, account, tools.Digest([]byte(subject)), Declined)
 }
 
-// withdraw ends the question of state if it is about the same call, and its target
-// is not what it was.
+// withdraw ends the question of state if it is about the same call, and its target has
+// changed.
 func (c *asking) withdraw(ctx context.Context, d Decision, state string) {
 	question, asked := c.asked(d, state)
 	if !asked {
@@ -216,8 +211,8 @@ func (c *asking) withdraw(ctx context.Context, d Decision, state string) {
 	c.End(ctx, question, outcome)
 }
 
-// asked returns the question that state is of, and whether the same call asked it,
-// whatever became of its target.
+// asked returns the question of state, and whether the same call asked it, even if its
+// target has changed.
 func (c *asking) asked(d Decision, state string) (Opened, bool) {
 	opened, _ := c.sealer.look(state, c.claims(d))
 	asked, now := opened.Claims, c.claims(d)
@@ -230,8 +225,8 @@ func (c *asking) isOpen(ctx context.Context, question Opened) bool {
 	return err == nil && is
 }
 
-// settle ends a question whose answer led to result. A yes counts only if the
-// question was open until now, whatever the clock says.
+// settle ends a question whose answer led to result. A yes counts only if the question was
+// still open.
 func (c *asking) settle(ctx context.Context, d Decision, question Opened, result error) error {
 	outcome := Unanswered
 	switch c.Trail.Verdict {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// claims are what a question was about. They are sealed into the state that
-// travels through the client, and an answer counts only for the same claims.
+// claims are what a question was about. They are sealed into the state that travels through
+// the client, and an answer counts only for the same claims.
 type claims struct {
 	Caller      string `json:"caller"`
 	Tool        string `json:"tool"`
@@ -39,12 +39,10 @@ var (
 	errStateOther   = errors.New("it belongs to another question")
 )
 
-// errStateUnknown means that it cannot be found out whether a state was used
-// before.
+// errStateUnknown indicates that it is not known whether a state was used before.
 var errStateUnknown = errors.New("whether it was used before cannot be found out right now")
 
-// sealer encrypts and authenticates the state of open questions. A state can be
-// opened once.
+// sealer encrypts and authenticates the state of open questions. A state can be opened once.
 type sealer struct {
 	aead  cipher.AEAD
 	clock func() time.Time
@@ -81,8 +79,7 @@ func newAEAD(key []byte) cipher.AEAD {
 	return aead
 }
 
-// share has s open what other processes with the same key sealed, and agree
-// with them by once about what was opened. What is nil stays as it is.
+// share makes s use key and once, which other processes share. Nil arguments change nothing.
 func (s *sealer) share(key []byte, once Once) error {
 	if key != nil {
 		if len(key) != sealerKeyBytes {
@@ -98,8 +95,7 @@ func (s *sealer) share(key []byte, once Once) error {
 
 var stateContext = []byte("kenbun-mcp decision v1")
 
-// seal returns a state for about, which belongs to question, and can be opened for the
-// time of lives.
+// seal returns a state for about, which belongs to question and is valid for lives.
 func (s *sealer) seal(about claims, question Opened, lives time.Duration) (string, error) {
 	plain, err := json.Marshal(sealed{
 		Claims:   about,
@@ -113,8 +109,7 @@ func (s *sealer) seal(about claims, question Opened, lives time.Duration) (strin
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, stateContext)), nil //nolint:gosec // the AEAD draws the nonce itself
 }
 
-// open reports whether state was sealed for about, in time, and not opened
-// before.
+// open reports whether state was sealed for about, in time, and not opened before.
 func (s *sealer) open(ctx context.Context, state string, about claims) error {
 	opened, err := s.look(state, about)
 	if err != nil {
@@ -130,8 +125,8 @@ func (s *sealer) open(ctx context.Context, state string, about claims) error {
 	return nil
 }
 
-// look returns what was sealed into state, if that was for about and in time. It
-// does not use it up.
+// look returns what was sealed into state, if that was for about and in time. It does not
+// use it up.
 func (s *sealer) look(state string, about claims) (opened sealed, err error) {
 	box, err := base64.RawURLEncoding.DecodeString(state)
 	// Decoding passes over line breaks and loose bits at the end.
@@ -154,9 +149,8 @@ func (s *sealer) look(state string, about claims) (opened sealed, err error) {
 	return opened, nil
 }
 
-// onceHere remembers nonce in the memory of this process until its state has
-// expired by itself. Only states that were sealed with the key come so far, so
-// that strangers cannot fill the memory.
+// onceHere remembers nonce in this process until its state has expired. Strangers cannot
+// fill the memory, since only authentic states come this far.
 func (s *sealer) onceHere(_ context.Context, nonce string, keep time.Duration) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

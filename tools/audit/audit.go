@@ -1,5 +1,5 @@
-// Package audit describes changes for the operator's audit log: one entry for
-// each change, made or not made, to an object of any kind.
+// Package audit describes changes for the operator's audit log: one entry for each change,
+// done or refused, to an object of any kind.
 package audit
 
 import (
@@ -12,16 +12,16 @@ import (
 
 // Log keeps entries for the operator.
 type Log interface {
-	// Ready reports whether entries can be written. While it fails, nothing is
-	// asked or changed. The error is for the operator's own log.
+	// Ready reports whether entries can be written. While it fails, nothing is asked or
+	// changed. The error is for the operator's log.
 	Ready() error
-	// Record writes an entry before the answer that it is about goes out. An entry
-	// that cannot be written is kept and written later: the change has happened.
+	// Record writes an entry before the answer that it is about goes out. An entry that
+	// cannot be written is kept and written later: the change has happened.
 	Record(entry Entry)
 }
 
-// Entry is one change to one object, made or not made. It holds no secret. As
-// JSON, all text in it is cleaned and cut, so that an entry is one line.
+// Entry is one change to one object, done or refused. It holds no secret. As JSON it is one
+// line, its text cleaned and cut.
 type Entry struct {
 	Time time.Time
 	// RequestID is empty where nobody asked, as for what a server does by itself.
@@ -35,8 +35,7 @@ type Entry struct {
 	Action Action
 	// Kind says what the object is, such as [Token].
 	Kind Kind
-	// Target is the object's id. It is empty if there is no object, or its id is
-	// not known.
+	// Target is the object's id, empty if there is no object or the id is not known.
 	Target string
 	// Name is the object's.
 	Name string
@@ -44,8 +43,7 @@ type Entry struct {
 	Replaces string
 	// Changes are the fields of an existing object that were to change.
 	Changes []Change
-	// Candidates are ids of which one may be the object's, where it is not known
-	// which.
+	// Candidates are ids of which one may be the object's, if it is not known which.
 	Candidates []string
 	// Claim is the id of the claim by which the token is fetched.
 	Claim string
@@ -91,12 +89,11 @@ const (
 	ActionDeliver Action = "deliver"
 	ActionRevoke  Action = "revoke"
 	ActionUpdate  Action = "update"
-	// ActionFetch is a person's coming for a value that waits for them.
+	// ActionFetch is a pick-up of a value that waits for them.
 	ActionFetch Action = "fetch"
 )
 
-// Outcome is [OutcomeDone], [OutcomeUnchanged], or the code of the error that a
-// tool answered with.
+// Outcome is [OutcomeDone], [OutcomeUnchanged], or the code of the tool's error.
 type Outcome string
 
 // The outcomes that are no errors.
@@ -115,8 +112,7 @@ const (
 	ReasonRotated Reason = "rotated"
 	// ReasonUndelivered: its value reached nobody.
 	ReasonUndelivered Reason = "undelivered"
-	// ReasonOvertaken: it was made for a rotation while another one ended the old
-	// token.
+	// ReasonOvertaken: another rotation had already revoked the old token.
 	ReasonOvertaken Reason = "overtaken"
 	// ReasonNeverFetched: nobody came for it in time.
 	ReasonNeverFetched Reason = "never_fetched"
@@ -128,7 +124,7 @@ const (
 	ReasonLeftBehind Reason = "left_behind"
 )
 
-// Verdict is what a person said about a change.
+// Verdict is what a user said about a change.
 type Verdict string
 
 // The verdicts.
@@ -139,14 +135,14 @@ const (
 	VerdictDeclined Verdict = "declined"
 	// VerdictNoAnswer: none came in time, or none that counts.
 	VerdictNoAnswer Verdict = "no_answer"
-	// VerdictHeldBack: the user was not asked, since their questions are used up:
-	// they said no of late, or others are open.
+	// VerdictHeldBack: the user was not asked: they said no recently, or other questions are
+	// open.
 	VerdictHeldBack      Verdict = "held_back"
 	VerdictNobodyToAsk   Verdict = "nobody_to_ask"
 	VerdictTrustedClient Verdict = "trusted_client"
 )
 
-// Way is how a person is asked.
+// Way is how a user is asked.
 type Way string
 
 // The ways.
@@ -163,7 +159,7 @@ type Left string
 const (
 	LeftNothing Left = "nothing"
 	LeftLive    Left = "live"
-	// LeftWaiting: it lives, and its value waits for the person.
+	// LeftWaiting: it lives, and its value waits for the user.
 	LeftWaiting Left = "waiting"
 	// LeftRevoked: it was revoked, or has expired.
 	LeftRevoked Left = "revoked"
@@ -180,8 +176,7 @@ const (
 	maxValue = 1000
 )
 
-// show cleans text and cuts it to limit characters. What looks like a secret of
-// kenbun is left out.
+// show cleans text, cuts it to limit characters, and removes secrets of kenbun.
 func show(s string, limit int) string { return redact.Secrets(plaintext.Clean(s, limit)) }
 
 // MarshalJSON implements json.Marshaler.
@@ -223,8 +218,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// Trail is what one call leaves in the audit log: an entry for each step. The last
-// step may not have been done.
+// Trail is what one call leaves in the audit log: an entry for each step.
 type Trail struct {
 	// Step is the open step. The tool keeps it up to date.
 	Step Entry
@@ -239,15 +233,14 @@ type Trail struct {
 // NewTrail returns the trail of a call whose entries record takes.
 func NewTrail(record func(Entry)) Trail { return Trail{record: record} }
 
-// Begin opens the first step: from here on the call leaves an entry, whatever
-// becomes of it.
+// Begin opens the first step: from here on the call leaves an entry.
 func (t *Trail) Begin(step Entry) { t.Step, t.open = step, true }
 
 // Abandon closes the open step without an entry.
 func (t *Trail) Abandon() { t.open = false }
 
-// Next opens the following step, about the same kind of object. What is left is
-// not known until it was done.
+// Next opens the following step, about the same kind of object. What is left is unknown
+// until it is done.
 func (t *Trail) Next(action Action, target string) {
 	before := t.Step
 	t.Begin(Entry{Action: action, Kind: before.Kind, Target: target, Name: before.Name, Replaces: before.Replaces, Left: LeftUnknown})

@@ -17,15 +17,13 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// warnDays is from how many days before its end the token in use is warned
-// about.
+// warnDays is how many days before its expiry whoami warns about the token in use.
 const warnDays = 7
 
 // maxShownUnits is how many organizational units are shown.
 const maxShownUnits = 50
 
-// Toolset returns the toolset. notices, if it is not nil, returns what else there is to
-// tell the caller.
+// Toolset returns the toolset. notices, if not nil, returns further messages for the caller.
 func Toolset(notices func(context.Context, *tools.Call) []string) *tools.Toolset {
 	return &tools.Toolset{
 		Name:        "identity",
@@ -68,7 +66,7 @@ func whoami(notices func(context.Context, *tools.Call) []string) *tools.Tool {
 	}
 }
 
-// Identity is as whom calls run. Text that came from outside is cleaned.
+// Identity is the user that calls act as. Text from outside is cleaned.
 type Identity struct {
 	User     *identityUser  `json:"user,omitempty"`
 	OrgUnits []identityUnit `json:"org_units,omitempty"`
@@ -104,9 +102,8 @@ type identityToken struct {
 	Source      string   `json:"source,omitempty"`
 }
 
-// Identify puts together what the API at address is willing to tell about
-// caller. A PAT may be refused on GET /me, which kenbun's documentation shows
-// for signed-in sessions; then the token's own row in the list is what there is.
+// Identify collects what the API at address says about caller. If GET /me refuses a PAT
+// (kenbun documents it for sessions), the token's own row in the list has to do.
 func Identify(ctx context.Context, caller tools.Caller, address string, now time.Time) (*Identity, error) {
 	var (
 		me                         *client.Me
@@ -121,8 +118,8 @@ func Identify(ctx context.Context, caller tools.Caller, address string, now time
 	asking.Wait()
 
 	if meErr != nil && tokensErr != nil {
-		// Neither road tells who this is; the list's error is the one about the
-		// token itself, unless the API was out of reach for the other.
+		// Neither says who this is. The list's error is about the token itself, unless the
+		// API was out of reach for the other.
 		if errors.Is(meErr, client.ErrUnavailable) {
 			tokensErr = meErr
 		}
@@ -161,13 +158,12 @@ func (who *Identity) describeUser(me *client.Me, err error) {
 		Email: tools.Shown(me.Email, 200),
 		Role:  tools.Shown(me.Role, 64),
 	}
-	// What counts now: the token may be narrowed, and its user's role may have
-	// come to hold less.
+	// These count now: the token may be narrowed, and its user's role may hold less by now.
 	who.Token.Permissions = tools.ShownPermissions(me.Permissions, tools.MaxPermissions)
 }
 
-// notTold says why something is not known: refused where kenbun itself said no, and
-// otherwise unasked with the cause.
+// notTold says why something is not known: refused if kenbun itself refused, otherwise
+// unasked with the cause.
 func notTold(err error, refused, unasked string) string {
 	if refusedByKenbun(err) {
 		return refused
@@ -181,8 +177,8 @@ func notTold(err error, refused, unasked string) string {
 	return text + ")"
 }
 
-// refusedByKenbun reports whether err is kenbun's own no, which will not pass. An error
-// without a cause counts as one.
+// refusedByKenbun reports whether err is kenbun's own permanent refusal. An error without a
+// cause counts as one.
 func refusedByKenbun(err error) bool {
 	var api *client.Error
 	return !errors.As(err, &api) || api.Cause == client.CauseAPI && !errors.Is(err, client.ErrUnavailable) && !errors.Is(err, client.ErrRateLimited)
@@ -228,7 +224,7 @@ func (who *Identity) describeToken(token *client.Token, err error, now time.Time
 	}
 }
 
-// Text is the identity in lines for a person.
+// Text is the identity in lines for a user.
 func (who *Identity) Text(now time.Time) string {
 	var b strings.Builder
 	if u := who.User; u != nil {
@@ -264,8 +260,7 @@ func (who *Identity) Text(now time.Time) string {
 	return b.String()
 }
 
-// daysLeft counts the days that have begun until at: a token that ends in an
-// hour has one.
+// daysLeft counts started days until at: a token that expires in an hour has one.
 func daysLeft(at, now time.Time) int {
 	return int(math.Ceil(at.Sub(now).Hours() / 24))
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
-// allPermissions is how a tool is told, in the place of names, that a token may
-// do all that its user's role holds.
+// allPermissions stands, in place of names, for all that the user's role holds.
 const allPermissions = "all"
 
 // permissionsWanted are what a call wants a token to be narrowed to.
@@ -47,8 +46,8 @@ func (c *call) wantedPermissions() (permissionsWanted, error) {
 	return permissionsWanted{given: true, names: slices.Compact(names)}, nil
 }
 
-// isPermission reports whether name has the form of a permission. Which there
-// are, only the API knows.
+// isPermission reports whether name has the form of a permission. Only the API knows which
+// exist.
 func isPermission(name string) bool {
 	for _, r := range name {
 		if (r < '0' || r > '9') && (r < 'a' || r > 'z') && !strings.ContainsRune("_-:.", r) {
@@ -58,8 +57,7 @@ func isPermission(name string) bool {
 	return name != "" && len(name) <= tools.MaxPermissionLength
 }
 
-// grantable refuses names that the caller cannot give a token, where the API
-// tells which it can. Else the API's own answer counts.
+// grantable refuses names that the caller cannot grant, if the API says which it can.
 func (c *call) grantable(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -81,7 +79,7 @@ func (c *call) grantable(ctx context.Context, names []string) error {
 	return nil
 }
 
-// narrowing is permissions in a form that tells any two different ones apart.
+// narrowing returns permissions in a canonical form.
 func narrowing(names []string) string {
 	if names == nil {
 		return allPermissions
@@ -110,10 +108,10 @@ const expiresForms = `a number of days such as "7d" or "30d", a time with a zone
 
 var daysForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]+d$`) })
 
-// ParseExpires reads when a token shall end: a number of days from now ("30d",
-// counted to the second), an RFC 3339 time with a zone, or "never", for which
-// it returns nil. The time is in the future, in UTC, in whole seconds. Each
-// error is an *[Error] with [CodeInvalidArgument] that says what to write.
+// ParseExpires reads when a token expires: a number of days from now ("30d", to the second),
+// an RFC 3339 time with a zone, or "never", for which it returns nil. The time is in the
+// future, in UTC, in whole seconds. An error is an *[Error] with [CodeInvalidArgument] that
+// says what to write.
 func ParseExpires(s string, now time.Time) (*time.Time, error) {
 	if s == never {
 		return nil, nil
@@ -127,8 +125,8 @@ const validFromForms = `a number of days from now such as "7d", a time with a zo
 // atOnce is the start of a token that has none.
 const atOnce = "now"
 
-// ParseValidFrom reads when a token shall begin to be accepted: as [ParseExpires]
-// does, with "now" in the place of "never", for which it returns nil.
+// ParseValidFrom reads from when a token is valid, as [ParseExpires] does, with "now" (nil)
+// in place of "never".
 func ParseValidFrom(s string, now time.Time) (*time.Time, error) {
 	if s == atOnce {
 		return nil, nil
@@ -136,8 +134,8 @@ func ParseValidFrom(s string, now time.Time) (*time.Time, error) {
 	return laterThan(now, "valid_from", s, atOnce, validFromForms)
 }
 
-// laterThan reads a number of days or a time that lies after now. word is what
-// the argument name takes beside that, and forms is all of it.
+// laterThan reads a number of days or a time after now. word is what else the argument
+// takes; forms describes all of it.
 func laterThan(now time.Time, name, s, word, forms string) (*time.Time, error) {
 	if daysForm().MatchString(s) {
 		return inDays(now, name, s)

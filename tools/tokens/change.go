@@ -73,16 +73,15 @@ type tokenUpdate struct {
 // difference is one field that becomes another.
 type difference struct {
 	field, label string
-	// was and becomes are for the person.
+	// was and becomes are for the user.
 	was, becomes string
 	// from and to are for the audit log.
 	from, to string
-	// widens tells that the token can do more by it, narrows that it can do less.
+	// widens means that the token can do more by it, narrows that it can do less.
 	widens, narrows bool
 }
 
-// of compares what is wanted with what token is now. What it is already is no
-// part of the change.
+// of returns the part of w that differs from token as it is now.
 func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 	u := tokenUpdate{validFrom: token.ValidFrom, expires: token.ExpiresAt}
 	if w.name != "" && !plaintext.SameName(w.name, token.Name) {
@@ -186,7 +185,7 @@ func (u tokenUpdate) audited() []audit.Change {
 	return changes
 }
 
-// updating asks the person about a change of token.
+// updating asks the user about a change of token.
 func (c *call) updating(token *client.Token, update tokenUpdate) approval.Decision {
 	return approval.Decision{
 		Kind:        audit.Token,
@@ -223,7 +222,7 @@ func (c *call) updateQuestion(token *client.Token, update tokenUpdate) approval.
 	return question
 }
 
-// updateCommand is how the person makes the change in a terminal.
+// updateCommand is how the user makes the change in a terminal.
 func (c *call) updateCommand(token *client.Token) string {
 	command := "kenbun-mcp tokens update " + token.ID
 	for _, field := range []string{fieldName, fieldValidFrom, fieldExpires} {
@@ -246,9 +245,8 @@ const (
 	earlierEndKept = 30 * day
 )
 
-// disrupts reports whether update may put out of use what works with token, so
-// that the user decides: the token is in use, here or elsewhere, it would stop
-// soon, or how much hangs on it cannot be told.
+// disrupts reports whether update may break what uses token, so that the user decides: it is
+// in use, here or elsewhere, would expire soon, or its use is unknown.
 func (c *call) disrupts(token *client.Token, update tokenUpdate) bool {
 	if c.inUse(token) && (update.narrows() || !isNamedBy(token, c.Caller.TokenPrefix)) {
 		return true
@@ -267,10 +265,8 @@ func (c *call) disrupts(token *client.Token, update tokenUpdate) bool {
 	return startsLater || update.expires != nil && update.expires.Sub(c.Now) <= stopsSoon
 }
 
-// mayBeUsed reports whether something may use token. kenbun's documentation does
-// not say how soon a use is recorded, and a new token may wait for its first one. So
-// a token without a recorded use counts from when it was made, as it does in
-// [Filter].
+// mayBeUsed reports whether something may use token. A token without a recorded use counts
+// from its creation, as in [Filter]: kenbun does not say how soon a use is recorded.
 func mayBeUsed(token *client.Token, now time.Time) bool {
 	return token.UsageUnknown || now.Sub(lastSign(token)) < usedLately
 }
@@ -283,21 +279,19 @@ func lastSign(token *client.Token) time.Time {
 	return token.CreatedAt
 }
 
-// ends are the ends of a token around a change of it by a tool, as they are kept
-// under its id. They only let the user decide about having the earlier one back,
-// which the operator's limits would otherwise refuse.
+// ends are the expiry times of a token around a change by a tool. They only let the user
+// decide to restore the earlier one, which the operator's limits would otherwise refuse.
 type ends struct {
-	// Had is the end that the token had, and Set is the one that it has since. Both
-	// are a time, or never.
+	// Had is the expiry before, Set the one since. Both are a time, or never.
 	Had string `json:"had"`
 	Set string `json:"set"`
 }
 
 func endsKey(token *client.Token) string { return "earlier-end:" + tools.Digest([]byte(token.ID)) }
 
-// endsOf returns what is kept of token, and the end that a tool can give back: the
-// token's own, or a later one that it had. The latter counts only while the end is
-// the one that the tool set. Otherwise, somebody has decided about it since.
+// endsOf returns what is stored for token, and the expiry that a tool can restore: the
+// token's own, or a later one that it had. The latter counts only while the expiry is the
+// one that the tool set. Otherwise somebody has decided about it since.
 func (c *call) endsOf(ctx context.Context, token *client.Token) (stored []byte, had string, err error) {
 	own := timeOr(token.ExpiresAt, never)
 	stored, ok, err := c.earlier.Get(ctx, endsKey(token))
@@ -337,8 +331,8 @@ func (c *call) rememberEnd(ctx context.Context, token, updated *client.Token) {
 	}
 }
 
-// hadEnd reports whether token ended at expires (nil: never) or later before a
-// tool took from it, and nobody else has changed its end since.
+// hadEnd reports whether token expired at expires (nil: never) or later before a tool
+// shortened it, and nobody else has changed it since.
 func (c *call) hadEnd(ctx context.Context, token *client.Token, expires *time.Time) bool {
 	_, had, err := c.endsOf(ctx, token)
 	return err == nil && !endsLater(timeOr(expires, never), had)

@@ -57,8 +57,7 @@ type createdToken struct {
 	Delivery    Receipt  `json:"delivery"`
 }
 
-// runCreateToken checks everything that can be checked before anything is made,
-// and leaves no token behind that nobody holds.
+// runCreateToken checks all that can be checked before it creates anything.
 func runCreateToken(ctx context.Context, c *call) (*tools.Result, error) {
 	want, err := c.wantedToken()
 	if err != nil {
@@ -162,8 +161,7 @@ func createdResult(created *client.CreatedToken, receipt Receipt, now time.Time)
 	return &tools.Result{Structured: answer, Text: text}
 }
 
-// checkName refuses names that a person could not read later as they were
-// written.
+// checkName refuses names that a user could not read later as they were written.
 func checkName(name string) error {
 	const howto = `Give a name that says what the token is for, such as "Nightly import - build server".`
 	unseen, isUnseen := plaintext.FindUnseen(name)
@@ -198,8 +196,8 @@ func checkLifetime(p tools.Policy, expires *time.Time, now time.Time) error {
 	return nil
 }
 
-// decideOnCreation asks the person about what a new token brings with it that
-// cannot be undone by revoking it.
+// decideOnCreation asks the user about effects of a new token that revoking it does not
+// undo.
 func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) (context.Context, error) {
 	if err := c.lookAtCurrent(ctx); err != nil {
 		return nil, cannotDeliver(err, "no token was made")
@@ -221,7 +219,7 @@ func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) (cont
 	return c.permit(ctx, c.withCurrent(d), asks)
 }
 
-// newTokenFacts are what a person should know of a token that is not there yet.
+// newTokenFacts are what a user should know of a token that is not there yet.
 func newTokenFacts(want client.NewToken, now time.Time) []approval.Fact {
 	facts := []approval.Fact{approval.NameFact("Name", want.Name)}
 	if want.ValidFrom != nil {
@@ -233,8 +231,7 @@ func newTokenFacts(want client.NewToken, now time.Time) []approval.Fact {
 	return facts
 }
 
-// newTokenSubject is what a question about a token that is not there yet is
-// about, whatever its name.
+// newTokenSubject is the subject of every question about a token that does not exist yet.
 const newTokenSubject = "a new token"
 
 // makeInKenbun is how a user makes a token without the assistant.

@@ -14,15 +14,15 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
-// Journal remembers which tokens are on their way to a person, so that a crash
-// leaves none behind that lives and that nobody holds.
+// Journal records which tokens are on their way to a user, so that a crash leaves no live
+// token that nobody holds.
 type Journal interface {
-	// Begin is called before a token is made. What it notes survives a crash; on
-	// an error nothing is made. The error may be shown to a model.
+	// Begin is called before a token is created. What it records survives a crash. On an
+	// error nothing is created. The error may be shown to a model.
 	Begin(ctx context.Context, caller tools.Caller, intent Intent) (JournalEntry, error)
-	// Recover deals with what processes that are no more left behind of this
-	// caller's: it revokes what nobody holds. What it cannot deal with it keeps.
-	// On an error it can be called again.
+	// Recover settles what dead processes left behind for this caller: it revokes tokens
+	// that nobody holds, and keeps what it cannot settle. After an error it can be called
+	// again.
 	Recover(ctx context.Context, caller tools.Caller) ([]Recovered, error)
 }
 
@@ -34,25 +34,24 @@ type Intent struct {
 	BeganAt   time.Time
 }
 
-// JournalEntry is one token on its way. An entry that is never done is dealt
-// with after the process has ended.
+// JournalEntry is one token on its way. An entry that is never done is settled after the
+// process has died.
 type JournalEntry interface {
 	// Made notes the id of the token.
 	Made(id string) error
-	// MayHaveMade notes ids out of which one may be the token, where the API's
-	// answer was lost. There may be none.
+	// MayHaveMade records ids of which one may be the token, if the API's answer was lost.
+	// There may be none.
 	MayHaveMade(ids []string) error
-	// Done forgets the entry: a person holds the token, or it was revoked, or it
-	// was never made.
+	// Done removes the entry: a user holds the token, it was revoked, or it was never
+	// created.
 	Done() error
 }
 
 type journalEntryKey struct{}
 
-// JournalEntryFrom returns the entry of the token that a [Deliverer] delivers
-// under ctx. A road on which the person comes later marks its receipt as
-// pending and calls Done itself, once the person has come or the token was
-// revoked. Without a journal the entry does nothing.
+// JournalEntryFrom returns the entry of the token that a [Deliverer] delivers under ctx. A
+// method with later pick-up marks its receipt as pending and calls Done itself, after the
+// pick-up or the revocation. Without a journal the entry does nothing.
 func JournalEntryFrom(ctx context.Context) JournalEntry {
 	if entry, ok := ctx.Value(journalEntryKey{}).(JournalEntry); ok {
 		return entry
@@ -75,17 +74,16 @@ const (
 	RecoveredRevoked RecoveryOutcome = "revoked"
 	// RecoveredGone: it was revoked or had expired already.
 	RecoveredGone RecoveryOutcome = "gone"
-	// RecoveredInUse: it was used since, so that somebody holds it; it was left
-	// alone.
+	// RecoveredInUse: it was used since, so somebody holds it; it was left alone.
 	RecoveredInUse RecoveryOutcome = "in_use"
 	// RecoveredNotMade: no such token was made.
 	RecoveredNotMade RecoveryOutcome = "not_made"
-	// RecoveredUnclear: it cannot be told which token it is, or whether there is
-	// one; nothing was done, and a person should look.
+	// RecoveredUnclear: which token it is, or whether there is one, is not known; nothing
+	// was done, and the user should look.
 	RecoveredUnclear RecoveryOutcome = "unclear"
-	// RecoveredUnverified: the API shows such a token, but the entry was not
-	// written with the caller's token, was altered, or is too old. Nothing was
-	// done, and the user should look.
+	// RecoveredUnverified: the API shows such a token, but the entry was not written with
+	// the caller's token, was altered, or is too old. Nothing was done, and the user should
+	// look.
 	RecoveredUnverified RecoveryOutcome = "unverified"
 )
 
@@ -110,8 +108,8 @@ func (c *call) begin(ctx context.Context, want client.NewToken) (journaled, erro
 	return journaled{c: c, entry: entry}, nil
 }
 
-// journaled notes what becomes of a token. What cannot be noted is logged and
-// stops nothing: the token exists, and to bring it to the person matters more.
+// journaled records what becomes of a token. A failure is only logged: the token exists, and
+// delivering it matters more.
 type journaled struct {
 	c     *call
 	entry JournalEntry
@@ -121,8 +119,7 @@ func (j journaled) made(id string) { j.log(j.entry.Made(id)) }
 
 func (j journaled) done() { j.log(j.entry.Done()) }
 
-// delivered notes that the value is where the person finds it, unless the
-// person has yet to come.
+// delivered removes the entry, unless the user still has to pick up the value.
 func (j journaled) delivered(receipt Receipt) {
 	if !receipt.Pending {
 		j.done()
@@ -139,7 +136,7 @@ func (j journaled) failed(err error) {
 	j.done()
 }
 
-// within lets a road find the entry.
+// within returns a context for [JournalEntryFrom].
 func (j journaled) within(ctx context.Context) context.Context {
 	return context.WithValue(ctx, journalEntryKey{}, j.entry)
 }
@@ -154,19 +151,17 @@ func (j journaled) log(err error) {
 var errNotSettled = errors.New("what an earlier process left behind is not dealt with yet")
 
 const (
-	// maxRecoveries bounds for how many callers it is remembered that nothing is
-	// left behind. For one that was forgotten it is looked again, which changes
-	// nothing.
+	// maxRecoveries bounds how many settled callers are remembered. A forgotten one is
+	// looked up again, which changes nothing.
 	maxRecoveries = 4096
-	// recoveryTimeout bounds how long it takes to deal with what earlier processes
-	// left behind.
+	// recoveryTimeout bounds how long one recovery takes.
 	recoveryTimeout = 30 * time.Second
 	// recoveryRetry is how long after a failure it is tried again.
 	recoveryRetry = time.Minute
 )
 
-// recoveries deals with what earlier processes left behind, once for each
-// caller, and keeps what there is to tell about it until it can be told.
+// recoveries settles what earlier processes left behind, once per caller, and keeps the
+// findings until they are shown.
 type recoveries struct {
 	journal Journal
 	clock   func() time.Time
@@ -179,8 +174,8 @@ type recovery struct {
 	// ended is closed when the looking has come to an end.
 	ended chan struct{}
 
-	// What follows is written before ended is closed, and after that under the
-	// mutex of recoveries.
+	// The rest is written before ended is closed, and after that under the mutex of
+	// recoveries.
 	retryAt  time.Time // zero: nothing is to be tried again
 	findings []string
 }
@@ -201,9 +196,9 @@ type settling struct {
 	found func(Recovered)
 }
 
-// settle deals with what was left behind of the caller's, once. Calls of the same
-// caller wait for it: a token that they make could be taken for one that was left
-// behind. The error says that it takes longer.
+// settle settles what was left behind for the caller, once. Calls of the same caller wait
+// for it, because a token that they create could be taken for one left behind. The error
+// says that it takes longer.
 func (r *recoveries) settle(ctx context.Context, call settling) error {
 	if r.journal == nil {
 		return nil
@@ -238,14 +233,13 @@ func (r *recoveries) recover(ctx context.Context, mine *recovery, call settling)
 	}
 	for _, f := range left {
 		call.found(f)
-		call.log.Warn("an earlier process ended before a token reached its person",
+		call.log.Warn("an earlier process ended before a token reached its user",
 			"id", f.TokenID, "name", tools.Shown(f.Name, maxNameLength), "outcome", f.Outcome)
 		mine.findings = append(mine.findings, f.text())
 	}
 }
 
-// join returns the recovery that the caller has to run, or nil and what to wait
-// for.
+// join returns the recovery that the caller has to run, or nil and what to wait for.
 func (r *recoveries) join(callerID string) (mine *recovery, wait <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -269,7 +263,7 @@ func (r *recoveries) join(callerID string) (mine *recovery, wait <-chan struct{}
 	return mine, nil
 }
 
-// forget makes room. What is under way, or is still to be told, stays.
+// forget makes room. What is under way, or not shown yet, stays.
 func (r *recoveries) forget() {
 	for id, present := range r.known {
 		select {
@@ -282,7 +276,7 @@ func (r *recoveries) forget() {
 	}
 }
 
-// take returns what there is to tell caller, once.
+// take returns the findings for the caller, once.
 func (r *recoveries) take(callerID string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -303,10 +297,10 @@ func (r *recoveries) take(callerID string) []string {
 	return findings
 }
 
-// maxFindings is how many findings are told one by one.
+// maxFindings is how many findings are shown one by one.
 const maxFindings = 10
 
-// text tells a person what was left behind and what became of it.
+// text says what was left behind and what became of it.
 func (f Recovered) text() string {
 	if f.Outcome == RecoveredUnverified {
 		return fmt.Sprintf("The journal of this server has an entry for the token %q (id %s), which was never used. The entry cannot be verified with "+

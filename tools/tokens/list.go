@@ -149,14 +149,14 @@ var Statuses = []string{
 type Filter struct {
 	// Status is one of Statuses.
 	Status string
-	// UnusedDays keeps tokens that were not used within as many days; one that
-	// was never used counts from when it was made. Zero: no matter.
+	// UnusedDays keeps tokens not used for as many days, counted from the creation if never
+	// used. Zero: any.
 	UnusedDays int
-	// ExpiresWithinDays keeps tokens that have not ended and will within as many
-	// days. Zero: no matter.
+	// ExpiresWithinDays keeps tokens that have not expired and will within as many days.
+	// Zero: any.
 	ExpiresWithinDays int
-	// Name keeps tokens whose name, as lists show it, contains this text, as
-	// [plaintext.Fold] compares. Empty: any.
+	// Name keeps tokens whose name as shown contains this text, compared by
+	// [plaintext.Fold]. Empty: any.
 	Name string
 }
 
@@ -181,8 +181,7 @@ func (f Filter) matches(token *client.Token, now time.Time) bool {
 	return f.Name == "" || strings.Contains(plaintext.Fold(tools.Shown(token.Name, maxNameLength)), plaintext.Fold(f.Name))
 }
 
-// NewPage returns an empty page of the tokens that filter picks as of now, newest
-// first.
+// NewPage returns an empty page of the tokens that match filter at now, newest first.
 func NewPage(filter Filter, now time.Time, limit int) *tools.Page[*client.Token] {
 	return &tools.Page[*client.Token]{
 		Limit: limit, Compare: compareTokens,
@@ -191,15 +190,13 @@ func NewPage(filter Filter, now time.Time, limit int) *tools.Page[*client.Token]
 	}
 }
 
-// maxNameLength bounds names of tokens, in characters (code points), as the
-// kenbun API documentation does.
+// maxNameLength bounds names in code points, as the kenbun API documentation does.
 const maxNameLength = 100
 
 // maxListedPermissions is how many names of permissions a row of the list has.
 const maxListedPermissions = 20
 
-// Row is a token as it is listed. Text that came from outside is cleaned.
-// A time that is absent means never.
+// Row is a token as it is listed. Text from outside is cleaned. An absent time means never.
 type Row struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
@@ -210,18 +207,17 @@ type Row struct {
 	ExpiresAt  string `json:"expires_at,omitempty"`
 	RevokedAt  string `json:"revoked_at,omitempty"`
 	InUse      bool   `json:"in_use,omitempty"`
-	// MayBeInUse tells that the API shows too little of the token's beginning to
-	// tell. It counts as in use.
+	// MayBeInUse means that the API shows too little of the token's prefix to know. It
+	// counts as in use.
 	MayBeInUse bool `json:"may_be_in_use,omitempty"`
 	// ValidFrom is empty for a token that is valid at once.
 	ValidFrom string `json:"valid_from,omitempty"`
-	// Permissions are what it is narrowed to, nil if to nothing. Where they are more
-	// than 100, the last entry tells how many are left out.
+	// Permissions are what it is narrowed to, nil if to nothing. Beyond 100, the last entry
+	// says how many are left out.
 	Permissions []string `json:"permissions,omitzero"`
 }
 
-// NewRow describes token as of now. prefixInUse is the public part of the
-// token that the caller itself runs on.
+// NewRow describes token at now. prefixInUse is the public part of the caller's own token.
 func NewRow(token *client.Token, now time.Time, prefixInUse string) Row {
 	row := Row{
 		ID:         tools.Shown(token.ID, 64),
@@ -239,20 +235,19 @@ func NewRow(token *client.Token, now time.Time, prefixInUse string) Row {
 	return row
 }
 
-// PermissionWords says in a line what the token is narrowed to, such as
-// "read:leads read:tokens", "none", or "all that the role holds".
+// PermissionWords returns the permissions in a line, such as "read:leads read:tokens" or
+// "none".
 func (r *Row) PermissionWords() string { return tools.PermissionWords(r.Permissions) }
 
-// The form of a token (kenbun API documentation, Personal Access Tokens): a
-// literal and eight characters are public and name the token in lists; what
-// follows is the secret.
+// The form of a token (kenbun API documentation, Personal Access Tokens): the literal and
+// eight characters are public; the rest is the secret.
 const (
 	valueLiteral       = redact.PAT
 	publicPrefixLength = len(valueLiteral) + redact.PublicLen
 )
 
-// publicPrefix is the part of token that may be shown: an API that tells more
-// of it must not make us show a secret.
+// publicPrefix returns the part of token that may be shown, even if an API returns more of
+// it.
 func publicPrefix(token *client.Token) string {
 	for at := range len(token.Prefix) {
 		if at == publicPrefixLength || !isValueByte(token.Prefix[at]) {
@@ -262,14 +257,14 @@ func publicPrefix(token *client.Token) string {
 	return token.Prefix
 }
 
-// isNamedBy reports whether prefix, the public part of a value, is that of
-// token. No prefix names no token.
+// isNamedBy reports whether prefix, the public part of a value, is that of token. An empty
+// prefix is not.
 func isNamedBy(token *client.Token, prefix string) bool {
 	return prefix != "" && strings.HasPrefix(token.Prefix, prefix)
 }
 
-// mayBeNamedBy reports whether prefix may be the public part of token: it is
-// active, the API shows less of it than names one token, and that part fits.
+// mayBeNamedBy reports whether prefix may be the public part of token: it is active, and the
+// API shows a shorter part that fits.
 func mayBeNamedBy(token *client.Token, prefix string, now time.Time) bool {
 	return token.Status(now) == client.StatusActive && len(token.Prefix) < len(prefix) && strings.HasPrefix(prefix, token.Prefix)
 }

@@ -15,14 +15,11 @@ import (
 	"github.com/kenbun/kenbun-mcp/tools/audit"
 )
 
-// revokeTimeout bounds how long a token that reached nobody is tried to be
-// revoked, also when the call itself was cancelled meanwhile.
+// revokeTimeout bounds revoking an undelivered token, even after the call was cancelled.
 const revokeTimeout = 15 * time.Second
 
-// mint makes a token and sees it through to its end: handOver brings its value
-// to where it belongs, and a token that did not get there is revoked. Nobody is
-// left with a token that nobody holds, even if nobody waits for the call any
-// more.
+// mint creates a token and delivers it with handOver. A token that cannot be delivered is
+// revoked, even if nobody waits for the call any more.
 func (c *call) mint(
 	ctx context.Context, want client.NewToken,
 	handOver handOver,
@@ -90,8 +87,8 @@ func (c *call) unheard(created *client.CreatedToken) {
 	c.Log.Warn("the answer with a new token reached nobody; the token was revoked", "id", created.ID, "prefix", publicPrefix(&created.Token))
 }
 
-// receive waits until the user is there to take the token want, where the delivery
-// method needs that. It returns a context for what follows.
+// receive waits until the user is there to take the token, if the delivery method needs
+// that. It returns a context for what follows.
 func (c *call) receive(ctx context.Context, want client.NewToken) (context.Context, error) {
 	receiver, ok := c.deliverer.(Receiver)
 	if !ok {
@@ -133,28 +130,28 @@ func (c *call) receive(ctx context.Context, want client.NewToken) (context.Conte
 	return c.Stretch(), nil
 }
 
-// closePickup tells the user that there is no token, unless there was one.
+// closePickup closes the place where the user asked for the token.
 func (c *call) closePickup() {
 	if c.pickup != nil {
 		c.pickup.Close()
 	}
 }
 
-// handOver brings the value of a new token to where it belongs.
+// handOver delivers the value of a new token.
 type handOver func(context.Context, *client.CreatedToken) (Receipt, error)
 
-// handOver keeps a road that breaks down from leaving the new token behind.
-func (c *call) handOver(ctx context.Context, created *client.CreatedToken, bring handOver) (receipt Receipt, err error) {
+// handOver turns a panic of the delivery method into an error, so that the token is revoked.
+func (c *call) handOver(ctx context.Context, created *client.CreatedToken, deliver handOver) (receipt Receipt, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.Log.Error("the road of delivery panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
+			c.Log.Error("the delivery method panicked", "cause", fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
 			err = errors.New("something went wrong on the way to the user")
 		}
 	}()
-	return bring(ctx, created)
+	return deliver(ctx, created)
 }
 
-// deliver takes the operator's road.
+// deliver uses the operator's delivery method.
 func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
 	c.Trail.Step.Method = c.deliverer.Method()
 	if err := c.wanted(); err != nil {
@@ -163,19 +160,19 @@ func (c *call) deliver(ctx context.Context, created *client.CreatedToken) (Recei
 	if c.pickup != nil {
 		return c.pickup.Deliver(ctx, c.Caller, created)
 	}
-	if road, ok := c.deliverer.(Overwriting); ok && c.current != nil {
-		return road.Overwrite(ctx, c.Caller, created, *c.current)
+	if overwriting, ok := c.deliverer.(Overwriting); ok && c.current != nil {
+		return overwriting.Overwrite(ctx, c.Caller, created, *c.current)
 	}
 	return c.deliverer.Deliver(ctx, c.Caller, created)
 }
 
 // lookAtCurrent notes what a new token would take the place of.
 func (c *call) lookAtCurrent(ctx context.Context) error {
-	road, ok := c.deliverer.(Overwriting)
+	overwriting, ok := c.deliverer.(Overwriting)
 	if !ok {
 		return nil
 	}
-	current, err := road.Current(ctx)
+	current, err := overwriting.Current(ctx)
 	if err != nil {
 		return err
 	}
@@ -195,14 +192,14 @@ func (c *call) withCurrent(d approval.Decision) approval.Decision {
 	return d
 }
 
-// checkCurrent fails where the value that is lost is not the one that the user was
-// asked about.
+// checkCurrent fails if the value that would be lost is not the one that the user was asked
+// about.
 func (c *call) checkCurrent(ctx context.Context) error {
-	road, ok := c.deliverer.(Overwriting)
+	overwriting, ok := c.deliverer.(Overwriting)
 	if !ok || c.current == nil {
 		return nil
 	}
-	now, err := road.Current(ctx)
+	now, err := overwriting.Current(ctx)
 	if err != nil {
 		return cannotDeliver(err, "no token was made")
 	}
@@ -213,7 +210,7 @@ func (c *call) checkCurrent(ctx context.Context) error {
 	return nil
 }
 
-// cannotDeliver tells why no value can reach the person, and what is left.
+// cannotDeliver says why no value can reach the user, and what is left.
 func cannotDeliver(err error, left string) *tools.Error {
 	if e, ok := tools.AsError(err); ok {
 		return tools.NewError(e.Code, "%s; %s", e.Message, left).Advise("%s", e.Next).Because(err)
@@ -222,8 +219,7 @@ func cannotDeliver(err error, left string) *tools.Error {
 		Advise("The user or the operator has to fix this; then call again.").Because(err)
 }
 
-// creationFailed tells what is left of a token whose creation did not succeed
-// plainly.
+// creationFailed says what is left of a token whose creation did not plainly succeed.
 func creationFailed(err error) error {
 	var outcome *client.CreateError
 	if !errors.As(err, &outcome) {
@@ -301,7 +297,7 @@ func (c *call) undelivered(ctx context.Context, created *client.CreatedToken, ca
 	return cannotDeliver(cause, "the token that was made was revoked at once, nothing is left of it")
 }
 
-// about tells which live or dead token of the caller's is to be revoked.
+// about records which token is to be changed.
 func (c *call) about(token *client.Token) {
 	c.Trail.Step.Target, c.Trail.Step.Name, c.Trail.Step.Left = token.ID, token.Name, audit.LeftLive
 }
@@ -323,7 +319,7 @@ func (c *call) notCreated(err error) {
 // revoked writes how the revocation that is the open step ended.
 func (c *call) revoked(err error) { c.Trail.Acted(tools.OutcomeOf(err), LeftAfter(err)) }
 
-// delivered writes how a value reached the person, or where it waits for them.
+// delivered writes how a value reached the user, or where it waits for them.
 func (c *call) delivered(receipt Receipt) {
 	c.Trail.Step.Method = receipt.Method
 	if receipt.Pending {
@@ -333,9 +329,8 @@ func (c *call) delivered(receipt Receipt) {
 	c.Trail.Acted(audit.OutcomeDone, audit.LeftLive)
 }
 
-// maxUnknownID is the longest id of a token nobody has seen that is written, in
-// characters: the value of a token, which models put into the wrong place, is
-// longer.
+// maxUnknownID is the longest unverified id that is recorded, in characters. A token's
+// value, which models put into the wrong place, is longer.
 const maxUnknownID = 32
 
 // unknownID is an id as it was given.
@@ -346,8 +341,8 @@ func unknownID(id string) string {
 	return id
 }
 
-// closePage ends the question that the page for a new token is. err is why the user
-// did not ask for the token.
+// closePage ends the question behind the page for a new token. err is why the user did not
+// ask for it.
 func (c *call) closePage(ctx context.Context, question approval.Opened, err error) {
 	outcome := approval.Withdrawn // the call was cancelled, or no page could be shown
 	switch e, ok := tools.AsError(err); {

@@ -75,8 +75,7 @@ func runRevokeToken(ctx context.Context, c *call) (*tools.Result, error) {
 	}
 
 	if !unread {
-		// The person may have thought for minutes: what is revoked must still be
-		// what was shown.
+		// The user may have taken minutes: what is revoked must still be what was shown.
 		asked := tokenFingerprint(token)
 		now, gone, err := c.tokenToRevoke(ctx, id)
 		switch {
@@ -110,14 +109,14 @@ func runRevokeToken(ctx context.Context, c *call) (*tools.Result, error) {
 	return revokedResult(token, c.Now, "revoked"), nil
 }
 
-// lookTimeout bounds how long a revocation waits for the list, which only tells
-// what the token is.
+// lookTimeout bounds how long a revocation waits for the list, which only describes the
+// token.
 const lookTimeout = 10 * time.Second
 
-// tokenToRevoke finds the token id. A token that has to be revoked does not wait
-// for a list that fails, is out of bounds or slow: unread reports that nothing
-// but the id is known. Where the API is asked too often it waits: the model could
-// bring that about, and the user would decide about a token that they are not shown.
+// tokenToRevoke finds the token id. A revocation does not wait for a list that fails, is out
+// of bounds or slow: unread means that only the id is known. It does wait if the API is
+// called too often: a model could cause that, and the user would decide about a token that
+// they are not shown.
 func (c *call) tokenToRevoke(ctx context.Context, id string) (token *client.Token, unread bool, err error) {
 	looking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -145,9 +144,8 @@ func isRateLimited(err error) bool {
 	return ok && e.Code == tools.CodeRateLimited
 }
 
-// mayRevoke keeps the token in use from being revoked where the operator does
-// not allow it. Of a token that could not be looked at, the person is told that
-// it may be the one in use, and decides.
+// mayRevoke refuses to revoke the token in use if the operator does not allow it. If the
+// list was unread, the question says that it may be the one in use.
 func (c *call) mayRevoke(token *client.Token, unread bool) error {
 	if c.Policy().AllowSelfRevoke {
 		return nil
@@ -164,7 +162,7 @@ func (c *call) mayRevoke(token *client.Token, unread bool) error {
 	return nil
 }
 
-// ownToken tells that token is, or may be, the one that the call runs on.
+// ownToken says that token is, or may be, the one that the call runs on.
 func (c *call) ownToken(token *client.Token) string {
 	if isNamedBy(token, c.Caller.TokenPrefix) {
 		return publicPrefix(token) + " is the token that this server itself runs on"
@@ -172,8 +170,7 @@ func (c *call) ownToken(token *client.Token) string {
 	return "this may be the token that this server itself runs on (the API shows too little of its beginning to tell)"
 }
 
-// notRevoked tells why a token was not revoked, or that it may be alive all the
-// same.
+// notRevoked says why a token was not revoked, or that it may still be live.
 func (c *call) notRevoked(err error, token *client.Token) *tools.Error {
 	e := upstream(err, "revoke the token")
 	var unknown *client.RevokeError
@@ -212,8 +209,7 @@ func revokedResult(token *client.Token, now time.Time, outcome string) *tools.Re
 	}
 }
 
-// CheckID refuses what cannot be a token's id, and helps with what people
-// give in its place.
+// CheckID refuses what cannot be a token's id, with advice for common mistakes.
 func CheckID(id string) error {
 	const howto = `list_tokens shows the ids; they look like "pat_abc123".`
 	if id == "" {
@@ -230,8 +226,7 @@ func CheckID(id string) error {
 	return nil
 }
 
-// tokenFingerprint changes when the token becomes something else than the
-// person was shown.
+// tokenFingerprint changes when the token is no longer what the user was shown.
 func tokenFingerprint(token *client.Token) string {
 	return tools.Digest(tools.MustMarshal([]string{token.ID, token.Name, token.Prefix, tools.Timestamp(&token.CreatedAt), tools.Timestamp(token.ExpiresAt), tools.Timestamp(token.ValidFrom), narrowing(token.Permissions)}))
 }
@@ -267,8 +262,8 @@ func (c *call) revocationUnseen(id string) approval.Decision {
 	}
 }
 
-// revokeQuestion tells what a person needs to know to decide well whether to
-// revoke token. prefixInUse is the public part of the token that asks.
+// revokeQuestion returns the question whether to revoke token. prefixInUse is the public
+// part of the caller's token.
 func revokeQuestion(token *client.Token, now time.Time, prefixInUse string) approval.Question {
 	row := NewRow(token, now, prefixInUse)
 	return approval.Question{
@@ -280,7 +275,7 @@ func revokeQuestion(token *client.Token, now time.Time, prefixInUse string) appr
 	}
 }
 
-// tokenFacts are what identifies a token and tells how much hangs on it.
+// tokenFacts returns what identifies a token and shows how much depends on it.
 func tokenFacts(token *client.Token, row Row, now time.Time) []approval.Fact {
 	expires := "never"
 	if token.ExpiresAt != nil {
@@ -308,8 +303,7 @@ func tokenFacts(token *client.Token, row Row, now time.Time) []approval.Fact {
 	return facts
 }
 
-// usedWords says when token was last used. Of a token that was made lately, a use
-// may not be recorded yet.
+// usedWords says when token was last used. A use of a recent token may not be recorded yet.
 func usedWords(token *client.Token, now time.Time) string {
 	switch {
 	case token.UsageUnknown:

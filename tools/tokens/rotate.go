@@ -54,8 +54,7 @@ type replacedToken struct {
 	Status string `json:"status"`
 }
 
-// runRotateToken goes step by step, so that at no point the user is left without
-// a token that works: the old one goes last.
+// runRotateToken revokes the old token last, so that the user always has one that works.
 func runRotateToken(ctx context.Context, c *call) (*tools.Result, error) {
 	id := c.Args.Text("id")
 	if err := CheckID(id); err != nil {
@@ -73,7 +72,7 @@ func runRotateToken(ctx context.Context, c *call) (*tools.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	handOver, inPlace, keepsOld, err := c.roadFor(ctx, old)
+	handOver, inPlace, keepsOld, err := c.methodFor(ctx, old)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +105,7 @@ func runRotateToken(ctx context.Context, c *call) (*tools.Result, error) {
 		return nil, err
 	}
 	defer release()
-	// The person may have thought for minutes, and another rotation may have
-	// been before this one.
+	// The user may have taken minutes, and another rotation may have come first.
 	asked := tokenFingerprint(old)
 	if old, err = c.rotatable(ctx, id); err != nil {
 		return nil, err
@@ -127,9 +125,8 @@ func runRotateToken(ctx context.Context, c *call) (*tools.Result, error) {
 	return c.retire(context.WithoutCancel(ctx), old, created, receipt, keepsOld)
 }
 
-// keptName is the name of the new token of a rotation: that of the old one, or
-// where somebody else gave that a name which no new token may have, the name as
-// lists show it.
+// keptName returns the old token's name, or its shown form if no new token may have that
+// name.
 func keptName(old string) string {
 	if checkName(old) == nil {
 		return old
@@ -173,11 +170,10 @@ func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
 	return expires, startsBeforeEnd(futureStart(old, c.Now), expires)
 }
 
-// roadFor tells how the successor gets to where the old token is used. keepsOld
-// tells that the old one must stay: it is the one that the server or the client
-// runs on, and only the person can put another in its place. inPlace tells that it goes
-// where the old one is kept, and not to the user.
-func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, inPlace, keepsOld bool, _ error) {
+// methodFor returns how the new token gets to where the old one is used. keepsOld means that
+// the old one must stay: the server or the client runs on it, and only the user can replace
+// it. inPlace means that the new one goes where the old one is kept, and not to the user.
+func (c *call) methodFor(ctx context.Context, old *client.Token) (_ handOver, inPlace, keepsOld bool, _ error) {
 	if c.inUse(old) && c.keeper != nil {
 		if _, err := c.keeper.Replaceable(ctx); err == nil {
 			return func(ctx context.Context, created *client.CreatedToken) (Receipt, error) {
@@ -199,8 +195,8 @@ func (c *call) roadFor(ctx context.Context, old *client.Token) (_ handOver, inPl
 // methodInPlace names the way of a token that takes the place of the one in use.
 const methodInPlace = "in place"
 
-// prove sees that the new token does what the old one did before anybody relies
-// on it. One that begins later, as the old one did, cannot be tried.
+// prove checks that the new token does what the old one did. One that is valid only later
+// cannot be tried.
 func (c *call) prove(ctx context.Context, old *client.Token, created *client.CreatedToken) error {
 	if narrowing(created.Permissions) != narrowing(old.Permissions) {
 		// The caller's own token may be narrowed, and then makes none that is not.
@@ -222,8 +218,8 @@ func (c *call) prove(ctx context.Context, old *client.Token, created *client.Cre
 	return errors.New("the new token does not work; the old one works as before")
 }
 
-// switchOver puts the successor of the token in use where that one is kept, so
-// that the running server goes on with it.
+// switchOver replaces the token in use where it is kept, so that the server goes on with the
+// new one.
 func (c *call) switchOver(ctx context.Context, old *client.Token, created *client.CreatedToken) (Receipt, error) {
 	if err := c.prove(ctx, old, created); err != nil {
 		return Receipt{}, err
@@ -260,7 +256,7 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	c.Trail.Next(audit.ActionRevoke, old.ID)
 	c.Trail.Step.Because = audit.ReasonRotated
 	undo := c.Undo
-	// Once the old one may be gone, the new one stays, whoever hears of it.
+	// Once the old one may be gone, the new one stays.
 	c.Undo = nil
 	err := c.successor(old, created).RevokeToken(ctx, old.ID)
 	c.revoked(err)
@@ -280,13 +276,12 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 		return c.rotatedResult(old, created, receipt, client.StatusRevoked, ""), nil
 	case errors.Is(err, client.ErrNotFound):
 		if receipt.Method == methodInPlace {
-			// The server runs on the new token: to take it away would leave it with
-			// none.
+			// The server runs on the new token: revoking it would leave none.
 			return c.rotatedResult(old, created, receipt, client.StatusRevoked,
 				"The old token was revoked by somebody else meanwhile, perhaps by another rotation: look with list_tokens whether there is another new one that nobody needs."), nil
 		}
-		// Somebody else was faster, perhaps with another rotation: one successor
-		// is enough, and theirs is in use already.
+		// Another rotation may have been faster. One successor is enough, and theirs is in
+		// use already.
 		return nil, c.overtaken(ctx, old, created)
 	default:
 		c.Undo = undo
@@ -297,12 +292,10 @@ func (c *call) retire(ctx context.Context, old *client.Token, created *client.Cr
 	}
 }
 
-// statusUnknown is that of an old token of which it is not certain that it is
-// revoked.
+// statusUnknown is the status of an old token that may or may not be revoked.
 const statusUnknown client.Status = "unknown"
 
-// successor is the API as it is seen once the old token is gone: with the new
-// one where the call itself ran on the old.
+// successor returns the API with a token that outlives the old one.
 func (c *call) successor(old *client.Token, created *client.CreatedToken) *client.Caller {
 	if c.inUse(old) || created.Permissions == nil && futureStart(&created.Token, c.Now) == nil {
 		return c.Caller.With(created.Value)
@@ -353,9 +346,8 @@ func (c *call) rotation(old *client.Token, expires *time.Time, inPlace, keepsOld
 	}
 }
 
-// rotateQuestion tells what a person needs to know to decide well whether to
-// replace token by one that ends at expires (nil: never). prefixInUse is the
-// public part of the token that asks.
+// rotateQuestion returns the question whether to replace token by one that expires at
+// expires (nil: never). prefixInUse is the public part of the caller's token.
 func rotateQuestion(token *client.Token, expires *time.Time, now time.Time, prefixInUse string) approval.Question {
 	row := NewRow(token, now, prefixInUse)
 	ends := "never"

@@ -1,5 +1,4 @@
-// Package tokens is the toolset that looks after the user's personal access tokens:
-// it lists, creates, revokes, rotates and updates them.
+// Package tokens is the toolset that manages the user's personal access tokens.
 package tokens
 
 import (
@@ -23,14 +22,14 @@ type Config struct {
 	Deliverer Deliverer
 	// Approver asks the user for decisions. Required for calls that need one.
 	Approver *approval.Approver
-	// Keeper keeps the token that the server itself runs on. Nil: the server has
-	// none, or none that it could change.
+	// Keeper keeps the token that the server itself runs on. Nil: it has none that it could
+	// replace.
 	Keeper Keeper
-	// Journal remembers tokens on their way to a user. Nil: nothing does, and a crash
-	// in between leaves a token that nobody holds.
+	// Journal records tokens on their way to a user. Nil: a crash in between leaves a token
+	// that nobody holds.
 	Journal Journal
-	// Shared keeps what all replicas of a server count together. Nil: it is kept in
-	// the memory of this process.
+	// Shared keeps what all replicas of a server count together. Nil: this process counts
+	// alone.
 	Shared approval.Store
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
@@ -50,9 +49,8 @@ type Manager struct {
 	clock  func() time.Time
 	// unclaimed are the tokens that are on their way to their user.
 	unclaimed *unclaimed
-	// rotations lets one rotation of a token run at a time in this process, so that
-	// a token has one successor. Between processes the API decides: only one of two
-	// can revoke the old token.
+	// rotations lets one rotation of a token run at a time in this process. Between
+	// processes the API decides: only one of two can revoke the old token.
 	rotations *keylock.Lock
 }
 
@@ -112,8 +110,8 @@ func (m *Manager) before(ctx context.Context, c *tools.Call) error {
 	return nil
 }
 
-// Notices returns what there is to tell the caller about tokens that earlier
-// processes left behind, once they are dealt with. Each is returned once.
+// Notices returns messages for the caller about tokens that earlier processes left behind,
+// each once.
 func (m *Manager) Notices(ctx context.Context, c *tools.Call) []string {
 	_ = m.settle(ctx, c) // what is not settled is told later
 	return m.recoveries.take(c.Caller.ID)
@@ -156,8 +154,8 @@ func (c *call) token(ctx context.Context, id string) (*client.Token, error) {
 	return token, nil
 }
 
-// Find returns the token id as the list has it, nil if the list has no such token.
-// Errors are those of the list.
+// Find returns the token id from the list, nil if it is not there. Errors are those of the
+// list.
 func Find(ctx context.Context, api *client.Caller, id string) (*client.Token, error) {
 	var found *client.Token
 	err := api.ReadTokens(ctx, func() func(*client.Token) {
@@ -174,8 +172,8 @@ func Find(ctx context.Context, api *client.Caller, id string) (*client.Token, er
 	return found, nil
 }
 
-// inUse reports whether token is the one that the call itself runs on. Where the
-// API shows too little of a token to tell, it counts as in use.
+// inUse reports whether the call itself runs on token. If the API shows too little to know,
+// it counts as in use.
 func (c *call) inUse(token *client.Token) bool {
 	return isNamedBy(token, c.Caller.TokenPrefix) || mayBeNamedBy(token, c.Caller.TokenPrefix, c.Now)
 }
@@ -202,8 +200,7 @@ func upstream(err error, doing string) *tools.Error {
 
 const creationsWindow = 24 * time.Hour
 
-// revokeElsewhere adds to err, if changes cannot be counted, what the user can do
-// about a token that cannot wait.
+// revokeElsewhere adds to err, if changes cannot be counted, what the user can do at once.
 func revokeElsewhere(err error) error {
 	if e, ok := tools.AsError(err); ok && e.Reason() == tools.ReasonSharedState {
 		e.Next += " A token that must be revoked now can be revoked in kenbun under Settings > Integrations > Personal Tokens."

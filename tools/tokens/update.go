@@ -90,8 +90,7 @@ func runUpdateToken(ctx context.Context, c *call) (*tools.Result, error) {
 		return nil, err
 	}
 	if asks {
-		// The person may have thought for minutes: what is changed must still be
-		// what was shown.
+		// The user may have taken minutes: what is changed must still be what was shown.
 		asked := tokenFingerprint(token)
 		if token, err = c.updatable(ctx, id); err != nil {
 			return nil, err
@@ -137,8 +136,8 @@ func leftOf(token *client.Token, now time.Time) audit.Left {
 	return audit.LeftLive
 }
 
-// mayUpdate holds the operator's ceiling and what the caller may give, before the
-// person is asked in vain.
+// mayUpdate checks the operator's limits and the caller's permissions, before the user is
+// asked in vain.
 func (c *call) mayUpdate(ctx context.Context, token *client.Token, update tokenUpdate) error {
 	if err := startsBeforeEnd(update.validFrom, update.expires); err != nil {
 		return err
@@ -151,9 +150,8 @@ func (c *call) mayUpdate(ctx context.Context, token *client.Token, update tokenU
 	return c.grantable(ctx, update.change.Permissions)
 }
 
-// checkExtension refuses a later end by which the token would live longer than
-// the operator allows. What counts is its whole life: or else a token could be
-// kept alive for ever, a bit at a time.
+// checkExtension refuses an expiry that is later than the operator allows, counted from the
+// creation. Otherwise repeated extensions could keep a token alive for ever.
 func checkExtension(p tools.Policy, token *client.Token, expires *time.Time) error {
 	if expires == nil {
 		if p.AllowNeverExpiring {
@@ -171,7 +169,7 @@ func checkExtension(p tools.Policy, token *client.Token, expires *time.Time) err
 		Advise("Give %q at the latest if that is still to come, or replace the token with rotate_token.", tools.Timestamp(&latest))
 }
 
-// updateFailed tells why a token was not changed, or that it may have been.
+// updateFailed says why a token was not changed, or that it may have been.
 func updateFailed(err error) error {
 	e := upstream(err, "change the token")
 	switch {
