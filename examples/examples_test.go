@@ -20,6 +20,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 func TestMain(m *testing.M) { os.Exit(kenbuntest.Run(m)) }
@@ -78,7 +79,7 @@ func TestStdioConfigurationsConnect(t *testing.T) {
 			if e.Command != "kenbun-mcp" {
 				t.Fatalf("the command is %q", e.Command)
 			}
-			command := exec.Command(kenbuntest.Binary(t), e.Args...)
+			command := exec.Command(kenbuntest.BinaryWithShort(t), e.Args...)
 			command.Env = kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL)
 			for name, value := range e.Env {
 				value = strings.NewReplacer("${HOME}", home, "${userHome}", home).Replace(value)
@@ -192,6 +193,7 @@ func (w withHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestGoProgramListsStaleTokens(t *testing.T) {
+	require.Long(t, "it builds a program")
 	api := kenbuntest.Start(t)
 	api.Shift(-100 * 24 * time.Hour)
 	pat := api.User(t, "cleo@example.com", authority.RoleMember)

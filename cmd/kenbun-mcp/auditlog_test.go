@@ -11,6 +11,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // auditEntry is as much of a line of the audit log as these tests look at.
@@ -118,6 +119,7 @@ func deliveredValue(t *testing.T, folder string) string {
 }
 
 func TestR34_ProgramOverHTTPKeepsAnAuditLog(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	api := kenbuntest.Start(t)
 	ada, ben := api.User(t, "ada@example.com", authority.RoleMember), api.User(t, "ben@example.com", authority.RoleMember)
 	environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL)

@@ -24,6 +24,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/human/delivery"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 	"github.com/kenbun/kenbun-mcp/tools"
 )
 
@@ -322,6 +323,7 @@ func TestA33_KilledServerInMemoryLeavesItsClaimsToTheJournal(t *testing.T) {
 }
 
 func TestA33_ServerInMemoryRevokesAtItsEndWhatWaits(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	api := kenbuntest.Start(t)
 	d := &deployment{api: api, ada: api.User(t, "ada@example.com", authority.RoleMember)}
 	t.Run("serving", func(t *testing.T) {

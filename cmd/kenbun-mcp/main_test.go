@@ -14,6 +14,10 @@ import (
 var update = flag.Bool("update", false, "rewrite the generated parts of the documentation")
 
 func TestMain(m *testing.M) {
+	// They wait for the program most of the time.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	flag.Parse()
 	// What whoever runs the tests has set for themselves is not for the commands
 	// that tests run in this process.

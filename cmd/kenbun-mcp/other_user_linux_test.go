@@ -15,6 +15,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // insideNamespaces marks the process in which a test runs by itself.
@@ -105,6 +106,7 @@ func (s ownServer) ask(t *testing.T, uid, family int, request string) (int, stri
 // server that acts with its owner's token, even with the key, and does not use
 // up the owner's limits.
 func TestA46_AnotherUserDoesNotPassAsTheServersOwn(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	if !inNamespaces(t) {
 		return
 	}
@@ -168,6 +170,7 @@ func TestA46_AnotherUserDoesNotPassAsTheServersOwn(t *testing.T) {
 
 // Where the system does not show whose connections there are, nobody is let in.
 func TestA46_WithoutProcNobodyPassesAsTheServersOwn(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	if !inNamespaces(t) {
 		return
 	}

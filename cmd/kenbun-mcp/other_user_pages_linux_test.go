@@ -13,6 +13,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // askAsOther sends a page's request as another user of the machine.
@@ -47,6 +48,7 @@ func askAsOther(t *testing.T, family int, address string, form url.Values) (int,
 // Another user who knows every address of a page, and its form, neither reads a
 // new token there nor decides, and does not use the page up.
 func TestA46_AnotherUserCannotUseAPage(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	if !inNamespaces(t) {
 		return
 	}

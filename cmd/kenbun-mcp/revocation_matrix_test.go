@@ -64,6 +64,7 @@ func eachDeletion(t *testing.T, test func(t *testing.T, api *bend.API, id string
 }
 
 func TestP22_TokensRevokeSaysWhatTheListShows(t *testing.T) {
+	t.Parallel() // it waits for what is silent
 	eachDeletion(t, func(t *testing.T, api *bend.API, id string) {
 		environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+api.PAT)
 		shown, code := atTerminal(t, environment, 200, "y\n", "tokens", "revoke", id)
@@ -76,6 +77,7 @@ func TestP22_TokensRevokeSaysWhatTheListShows(t *testing.T) {
 }
 
 func TestP22_RevokeTokenSaysWhatTheListShows(t *testing.T) {
+	t.Parallel() // it waits for what is silent
 	eachDeletion(t, func(t *testing.T, api *bend.API, id string) {
 		environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+api.PAT, "KENBUN_APPROVAL=client")
 		answer, _ := overStdio(t, environment, "revoke_token", fmt.Sprintf(`{"id":%q}`, id))
@@ -89,6 +91,7 @@ func TestP22_RevokeTokenSaysWhatTheListShows(t *testing.T) {
 }
 
 func TestP22_RotateTokenSaysWhatTheListShows(t *testing.T) {
+	t.Parallel() // it waits for what is silent
 	eachDeletion(t, func(t *testing.T, api *bend.API, id string) {
 		environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_PAT="+api.PAT, "KENBUN_APPROVAL=client", "KENBUN_DELIVER=inline")
 		answer, _ := overStdio(t, environment, "rotate_token", fmt.Sprintf(`{"id":%q}`, id))
@@ -102,6 +105,7 @@ func TestP22_RotateTokenSaysWhatTheListShows(t *testing.T) {
 
 // A token that waits to be claimed is revoked by the server itself, with itself.
 func TestP22_AnExpiredClaimIsSettledOnlyByTheList(t *testing.T) {
+	t.Parallel() // it waits for half a minute
 	eachDeletion(t, func(t *testing.T, api *bend.API, _ string) {
 		environment := kenbuntest.Environment(t, "KENBUN_API_URL="+api.URL, "KENBUN_DELIVER=claim", "KENBUN_CLAIM_LIFETIME=1s", "KENBUN_LOG_LEVEL=info")
 		address, log := startHTTPLogged(t, environment)

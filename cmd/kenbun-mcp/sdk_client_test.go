@@ -74,6 +74,7 @@ func sdkClient(t *testing.T, environment []string, call map[string]any, next fun
 // The client gives up after 60 seconds by default. This test waits in real time.
 func TestP12_TheOfficialTypeScriptClientNeverTimesOut(t *testing.T) {
 	require.Long(t, "it waits for 45 seconds")
+	t.Parallel() // it does hardly anything else
 	for label, how := range map[string]struct {
 		overHTTP, progress bool
 	}{

@@ -8,9 +8,11 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 func TestR1_SecretsAreInNoMetricTraceOrLog(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
 	for _, format := range []string{"text", "json"} {

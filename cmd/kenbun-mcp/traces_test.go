@@ -20,6 +20,7 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // collector receives traces over OTLP/HTTP and keeps them.
@@ -128,6 +129,7 @@ func tracedCall(id int, tool, arguments string) string {
 }
 
 func TestTraces_LeadFromTheClientToTheAPI(t *testing.T) {
+	require.Long(t, "it runs the built program")
 	api := kenbuntest.Start(t)
 	pat := api.User(t, "ada@example.com", authority.RoleMember)
 	for _, transport := range []string{"stdio", "http"} {

@@ -18,6 +18,7 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/atend"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/postgres"
+	"github.com/kenbun/kenbun-mcp/internal/kenbuntest/require"
 )
 
 // API is an authority with its own clock, served on a loopback port.
@@ -163,8 +164,15 @@ var build = sync.OnceValues(func() (string, error) {
 })
 
 // Binary builds the program once per test process and returns its path. The
-// package's TestMain must call Run.
+// package's TestMain must call Run. With -short the test is left out.
 func Binary(t testing.TB) string {
+	t.Helper()
+	require.Long(t, "it runs the built program")
+	return BinaryWithShort(t)
+}
+
+// BinaryWithShort is Binary for a test that stays in a run with -short.
+func BinaryWithShort(t testing.TB) string {
 	t.Helper()
 	binary, err := build()
 	if err != nil {
