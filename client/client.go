@@ -95,6 +95,7 @@ type Client struct {
 	baseText  string
 	userAgent string
 	transport http.RoundTripper
+	timeout   time.Duration // of a try
 	retrying  *retryablehttp.Client
 	observe   Observer
 	// traceContext is nil where requests carry none.
@@ -134,6 +135,7 @@ func New(opts ...Option) (*Client, error) {
 		baseText:  base.String(),
 		userAgent: o.userAgent,
 		transport: transport,
+		timeout:   o.timeout,
 		observe:   o.observe, traceContext: o.traceContext,
 		creates: keylock.New(), created: &recentIDs{},
 		lookPauses: []time.Duration{500 * time.Millisecond, 2 * time.Second},
@@ -141,8 +143,7 @@ func New(opts ...Option) (*Client, error) {
 	}
 	c.retrying = &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport:     &authorizer{base: transport, scheme: base.Scheme, host: base.Host},
-			Timeout:       o.timeout,
+			Transport:     &authorizer{base: transport, scheme: base.Scheme, host: base.Host, timeout: o.timeout},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		RetryMax:     o.retryMax,

@@ -149,7 +149,7 @@ func (c *Client) reach(ctx context.Context, cl *call) error {
 	// Around the authorizer, which sends nothing without a token.
 	probe := http.Client{
 		Transport:     c.transport,
-		Timeout:       c.retrying.HTTPClient.Timeout,
+		Timeout:       c.timeout,
 		CheckRedirect: c.retrying.HTTPClient.CheckRedirect,
 	}
 	cl.attempts++

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // R26: whatever a redirect points at, nothing arrives there.
@@ -84,7 +85,7 @@ func TestA13_TokenGoesToTheConfiguredOriginOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newTestClient(t, srv.URL)
-	guard := &authorizer{base: c.transport, scheme: own.Scheme, host: own.Host}
+	guard := &authorizer{base: c.transport, scheme: own.Scheme, host: own.Host, timeout: time.Minute}
 	ctx := context.WithValue(t.Context(), callKey{}, &call{secret: NewSecret(randomPAT())})
 	for _, target := range []string{
 		"https://" + own.Host, "http://localhost:" + own.Port(), "http://127.0.0.1:1", "http://sub." + own.Host, "http://127.0.0.1",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -47,7 +48,6 @@ func newTransport(base *url.URL, o *options) (*http.Transport, error) {
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        trusted,
 		TLSHandshakeTimeout:    handshakeTimeout,
-		ResponseHeaderTimeout:  o.timeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		MaxIdleConns:           100,
 		MaxIdleConnsPerHost:    32,
@@ -79,6 +79,9 @@ var errForeignOrigin = errors.New("the request was not for the configured API ad
 type authorizer struct {
 	base         http.RoundTripper
 	scheme, host string
+	// timeout bounds a try, up to the end of its body. The timeout of an [http.Client]
+	// would take two goroutines more, since it does not know this RoundTripper.
+	timeout time.Duration
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -91,10 +94,28 @@ func (t *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errForeignOrigin
 	}
 	cl.beginAttempt()
-	authorized := *req // a RoundTripper must not change the request it was given
+	ctx, cancel := context.WithTimeout(req.Context(), t.timeout)
+	authorized := req.WithContext(ctx) // a RoundTripper must not change the request it was given
 	authorized.Header = maps.Clone(req.Header)
 	authorized.Header["Authorization"] = []string{"Bearer " + cl.secret.Reveal()}
-	return t.base.RoundTrip(&authorized)
+	resp, err := t.base.RoundTrip(authorized)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = &timedBody{resp.Body, cancel}
+	return resp, nil
+}
+
+// timedBody ends the time of a try when it is closed.
+type timedBody struct {
+	io.ReadCloser
+	end context.CancelFunc
+}
+
+func (b *timedBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
 }
 
 // causeOf returns the cause of err, and the error that says most about it.
