@@ -256,21 +256,23 @@ var digits = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^
 // decodeInteger accepts a number. For an optional argument it accepts digits in quotes
 // as well, since some models quote every value.
 func (p *Parameter) decodeInteger(raw json.RawMessage) (any, error) {
-	allowed := fmt.Sprintf("Give a whole number from %d to %d, without quotes.", p.Min, p.Max)
+	refused := func(format string, args ...any) error {
+		return InvalidArgument(format, args...).Advise("Give a whole number from %d to %d, without quotes.", p.Min, p.Max)
+	}
 	number := string(raw)
 	if raw[0] == '"' && !p.Required {
 		number = ""
 		_ = json.Unmarshal(raw, &number) // the text is valid JSON
 		if number = strings.TrimSpace(number); !digits().MatchString(number) {
-			return nil, InvalidArgument("%q cannot be %s", p.Name, Shown(string(raw), 40)).Advise("%s", allowed)
+			return nil, refused("%q cannot be %s", p.Name, Shown(string(raw), 40))
 		}
 	}
 	if c := number[0]; c != '-' && (c < '0' || c > '9') {
-		return nil, InvalidArgument("%q must be a number, not %s", p.Name, jsonKind(raw)).Advise("%s", allowed)
+		return nil, refused("%q must be a number, not %s", p.Name, jsonKind(raw))
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || n != math.Trunc(n) || n < float64(p.Min) || n > float64(p.Max) {
-		return nil, InvalidArgument("%q cannot be %s", p.Name, Shown(string(raw), 40)).Advise("%s", allowed)
+		return nil, refused("%q cannot be %s", p.Name, Shown(string(raw), 40))
 	}
 	return int(n), nil
 }
