@@ -42,6 +42,9 @@ func (l RequestLog) Guard(next http.Handler) http.Handler {
 		defer func() {
 			path := l.Path(r.URL)
 			l.Metrics.Request(path, recorder.status)
+			if !l.Logger.Enabled(ctx, slog.LevelInfo) {
+				return
+			}
 			fields := []any{
 				"request_id", id, "method", loggedMethod(r.Method), "path", path,
 				"status", recorder.status, "duration_ms", time.Since(started).Milliseconds(),

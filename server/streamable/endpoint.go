@@ -87,7 +87,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // it again. Different versions stay, and are refused.
 func mergeVersions(header http.Header) {
 	lines := header.Values(mcp.HeaderProtocolVersion)
-	if len(lines) == 0 {
+	if len(lines) == 0 || len(lines) == 1 && mcp.IsValidProtocolVersion(lines[0]) {
 		return
 	}
 	named := strings.Split(strings.Join(lines, ","), ",")
