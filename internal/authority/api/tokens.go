@@ -64,9 +64,7 @@ func (t timestamp) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05Z"), nil
 }
 
-func optionalTimestamp(t *time.Time) *timestamp {
-	return (*timestamp)(t)
-}
+func optionalTimestamp(t *time.Time) *timestamp { return (*timestamp)(t) }
 
 func (a *API) serveCreateToken(w http.ResponseWriter, r *http.Request, as domain.Identity) error {
 	body, err := readJSONBody(w, r)

@@ -152,8 +152,8 @@ func (e *API) firstStart(ctx context.Context) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := writePATFile(e.patFile, minted); err != nil {
-		return "", err
+	if err := privatefile.Write(e.patFile, []byte(minted+"\n")); err != nil {
+		return "", fmt.Errorf("keep the token in %s: %w", e.patFile, err)
 	}
 	return minted, nil
 }
@@ -205,13 +205,6 @@ func readPATFile(path string) (string, error) {
 		return "", fmt.Errorf("the file %s should hold a token and is empty: delete it to have another made", path)
 	}
 	return pat, nil
-}
-
-func writePATFile(path, pat string) error {
-	if err := privatefile.Write(path, []byte(pat+"\n")); err != nil {
-		return fmt.Errorf("keep the token in %s: %w", path, err)
-	}
-	return nil
 }
 
 // BaseURL is the address of the API, such as http://127.0.0.1:41234.

@@ -112,13 +112,13 @@ func (g *Gateway) ProblemFor(ctx context.Context, ex *Exchange, err error) *Prob
 	case errors.As(err, &missing):
 		return forbidden(missing)
 	case errors.Is(err, domain.ErrTokenLimit):
-		return tokenLimitReached()
+		return &Problem{Status: http.StatusConflict, Code: "token_limit_reached", Message: domain.ErrTokenLimit.Error()}
 	case errors.Is(err, domain.ErrTokenNotFound):
-		return noSuchToken()
+		return &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "you have no token with this id: see the ids with GET /settings/tokens"}
 	case errors.Is(err, domain.ErrTokenRevoked):
-		return tokenRevoked()
+		return &Problem{Status: http.StatusConflict, Code: "token_revoked", Message: "the token is revoked for good and cannot be changed: create another one"}
 	case errors.Is(err, domain.ErrUnitNotFound):
-		return noSuchUnit()
+		return &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "your organization has no unit with this id: see the ids with GET /org-units"}
 	}
 	level := slog.LevelError
 	if ctx.Err() != nil {
@@ -144,21 +144,15 @@ func (g *Gateway) Note(r *http.Request, ex *Exchange, took time.Duration) {
 		slog.Int("status", ex.Status),
 		slog.Duration("took", took),
 	}
-	if ex.Prefix != "" {
-		attrs = append(attrs, slog.String("token_prefix", ex.Prefix))
-	}
-	if ex.UserID != "" {
-		attrs = append(attrs, slog.String("user_id", ex.UserID))
-	}
-	if ex.Fault != "" {
-		attrs = append(attrs, slog.String("fault", ex.Fault))
-	}
-	if ex.Reason != "" {
-		attrs = append(attrs, slog.String("reason", ex.Reason))
+	for _, known := range [][2]string{
+		{"token_prefix", ex.Prefix}, {"user_id", ex.UserID}, {"fault", ex.Fault}, {"reason", ex.Reason}, {"refused", ex.Refused},
+	} {
+		if known[1] != "" {
+			attrs = append(attrs, slog.String(known[0], known[1]))
+		}
 	}
 	level := slog.LevelInfo
 	if ex.Refused != "" {
-		attrs = append(attrs, slog.String("refused", ex.Refused))
 		level = slog.LevelWarn
 	}
 	g.Log.LogAttrs(r.Context(), level, "request", attrs...)

@@ -58,14 +58,6 @@ func NoSuchPath() *Problem {
 	return &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "there is nothing at this path"}
 }
 
-func noSuchToken() *Problem {
-	return &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "you have no token with this id: see the ids with GET /settings/tokens"}
-}
-
-func noSuchUnit() *Problem {
-	return &Problem{Status: http.StatusNotFound, Code: "not_found", Message: "your organization has no unit with this id: see the ids with GET /org-units"}
-}
-
 // MethodNotAllowed answers a method that is not served at the path.
 func MethodNotAllowed(allowed []string) *Problem {
 	list := strings.Join(allowed, ", ")
@@ -74,14 +66,6 @@ func MethodNotAllowed(allowed []string) *Problem {
 		Message: "this path answers to " + list,
 		Header:  http.Header{"Allow": {list}},
 	}
-}
-
-func tokenLimitReached() *Problem {
-	return &Problem{Status: http.StatusConflict, Code: "token_limit_reached", Message: domain.ErrTokenLimit.Error()}
-}
-
-func tokenRevoked() *Problem {
-	return &Problem{Status: http.StatusConflict, Code: "token_revoked", Message: "the token is revoked for good and cannot be changed: create another one"}
 }
 
 // BodyTooLarge answers a body beyond [MaxBody].

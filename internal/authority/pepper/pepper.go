@@ -3,17 +3,25 @@
 package pepper
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/kenbun/kenbun-mcp/internal/authority/domain"
 	"github.com/kenbun/kenbun-mcp/internal/privatefile"
 	"github.com/kenbun/kenbun-mcp/internal/settings"
 )
@@ -141,4 +149,188 @@ func writeFile(file string, keys keyring) error {
 		return fmt.Errorf("write the pepper file: %w", err)
 	}
 	return nil
+}
+
+// Store knows which peppers its credentials were hashed under.
+type Store interface {
+	// Peppers returns a proof of each pepper, by version.
+	Peppers(ctx context.Context) (map[int64]string, error)
+	AddPepper(ctx context.Context, version int64, proof string) error
+	NewestPepper(ctx context.Context) (version int64, err error)
+	// CredentialsUnder counts the credentials that only this pepper verifies.
+	CredentialsUnder(ctx context.Context, version int64, now time.Time) (int, error)
+}
+
+// Ring holds the peppers of this process. A newer one may be added while it runs.
+type Ring struct {
+	store  Store
+	source Source
+	now    func() time.Time
+	keys   atomic.Pointer[keyring]
+	mu     sync.Mutex // held while they are renewed
+}
+
+// Digest implements [domain.Hasher].
+func (r *Ring) Digest(value string) (digest string, version int64) {
+	current := r.keys.Load().current()
+	return current.digest(value), current.version
+}
+
+// Digests implements [domain.Hasher].
+func (r *Ring) Digests(value string) iter.Seq[string] {
+	keys := *r.keys.Load()
+	return func(yield func(string) bool) {
+		for i := len(keys) - 1; i >= 0; i-- {
+			if !yield(keys[i].digest(value)) {
+				return
+			}
+		}
+	}
+}
+
+// Load reads the peppers, or makes the first one for a new store. It refuses peppers
+// that do not belong to the store, under which every token would be refused.
+func Load(ctx context.Context, store Store, source Source, now func() time.Time) (*Ring, error) {
+	known, err := store.Peppers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{store: store, source: source, now: now}
+	if source == (Source{}) {
+		return r, r.adopt(ctx, keyring{newPepper(1)}, known)
+	}
+	keys, err := source.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		if len(known) > 0 {
+			return nil, fmt.Errorf("the pepper file %s is missing and the tokens in the database cannot be verified without it: put it back, or start afresh with a new database", source.File)
+		}
+		keys = keyring{newPepper(1)}
+		err = writeFile(source.File, keys)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, r.adopt(ctx, keys, known)
+}
+
+// adopt puts keys into use and adds new ones to the store. An old one may be missing if
+// no credential needs it.
+func (r *Ring) adopt(ctx context.Context, keys keyring, known map[int64]string) error {
+	unknown, missing, err := keys.compare(known, r.source)
+	if err != nil {
+		return err
+	}
+	for _, version := range missing {
+		needing, err := r.store.CredentialsUnder(ctx, version, r.now())
+		if err != nil {
+			return err
+		}
+		if needing > 0 {
+			return fmt.Errorf("%s lacks version %d, which %d tokens or sessions in this database need: put it back", r.source, version, needing)
+		}
+	}
+	for _, key := range unknown {
+		if err := r.store.AddPepper(ctx, key.version, key.proof()); err != nil {
+			return err
+		}
+	}
+	r.keys.Store(&keys)
+	return nil
+}
+
+// Renew implements [domain.Hasher]. The error says that the store has a newer pepper that
+// the source lacks, so that a good credential may go unrecognized.
+func (r *Ring) Renew(ctx context.Context) (renewed bool, err error) {
+	newest := r.keys.Load().current().version
+	known, err := r.store.NewestPepper(ctx)
+	if err != nil {
+		return false, fmt.Errorf("verify a credential: %w", err)
+	}
+	if known <= newest {
+		return false, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.keys.Load().current().version > newest {
+		return true, nil // another request did it
+	}
+	keys, err := r.source.reread()
+	if err != nil {
+		return false, err
+	}
+	if keys.current().version < known {
+		return false, fmt.Errorf("the database knows version %d of the pepper, and %s ends with version %d: give this node the same as the others", known, r.source, keys.current().version)
+	}
+	proofs, err := r.store.Peppers(ctx)
+	if err != nil {
+		return false, err
+	}
+	if _, _, err := keys.compare(proofs, r.source); err != nil {
+		return false, err
+	}
+	r.keys.Store(&keys)
+	return true, nil
+}
+
+// reread returns the peppers again, for a running process. Text cannot have changed.
+func (s Source) reread() (keyring, error) {
+	if s.File == "" && s.Text == "" {
+		return nil, errors.New("another process gave the database a pepper of its own")
+	}
+	return s.read()
+}
+
+// Version is one of the peppers of a store.
+type Version struct {
+	Version int64 `json:"version"`
+	// Credentials counts the live credentials that cannot be verified without it.
+	Credentials int `json:"credentials"`
+	// Current reports whether new tokens are hashed under it.
+	Current bool `json:"current"`
+}
+
+// Peppers returns the peppers of this process, the oldest first. One that is not current
+// and has no credentials is no longer needed.
+func (r *Ring) Peppers(ctx context.Context) ([]Version, error) {
+	keys := *r.keys.Load()
+	versions := make([]Version, 0, len(keys))
+	for _, key := range keys {
+		n, err := r.store.CredentialsUnder(ctx, key.version, r.now())
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, Version{Version: key.version, Credentials: n, Current: key.version == keys.current().version})
+	}
+	return versions, nil
+}
+
+// RotatePepper adds a pepper to the file, hashes new tokens under it, and returns its
+// version. Older tokens keep working and are rehashed at their next use; [Ring.Peppers]
+// shows when an older pepper is no longer needed. Other processes reread their file when
+// they meet a token under the new pepper. The error is a [*domain.InvalidError] if the
+// peppers are not in a file.
+func (r *Ring) RotatePepper(ctx context.Context) (version int64, err error) {
+	if r.source.File == "" || r.source.Text != "" {
+		return 0, &domain.InvalidError{Field: "pepper", Problem: "is not in a file that could be extended: append a line with the next version where you keep it, and start again"}
+	}
+	unlock, err := privatefile.Lock(ctx, r.source.File)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys, err := r.source.read()
+	if err != nil {
+		return 0, err
+	}
+	known, err := r.store.Peppers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	keys = append(keys, newPepper(keys.current().version+1))
+	if err := writeFile(r.source.File, keys); err != nil {
+		return 0, err
+	}
+	return keys.current().version, r.adopt(ctx, keys, known)
 }

@@ -110,3 +110,15 @@ func sqliteFault(err error) fault {
 	}
 	return faultOther
 }
+
+// sqliteProblem explains err, if its meaning is known.
+func sqliteProblem(path string, err error) error {
+	var e *sqlite.Error
+	switch {
+	case sqliteFault(err) == faultFull:
+		return &storeProblem{"the database " + path + " cannot be used: check that its disk has room and that the file is writable", err}
+	case errors.As(err, &e) && (e.Code()&0xff == sqlitelib.SQLITE_NOTADB || e.Code()&0xff == sqlitelib.SQLITE_CORRUPT):
+		return &storeProblem{"the file " + path + " is not a database, or it is damaged: name another, or restore its backup", err}
+	}
+	return err
+}

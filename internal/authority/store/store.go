@@ -157,8 +157,7 @@ func (db *Store) Close() error {
 
 // Ping returns an error if the store does not answer.
 func (db *Store) Ping(ctx context.Context) error {
-	var one int
-	return db.read.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+	return db.read.QueryRowContext(ctx, `SELECT 1`).Scan(new(int))
 }
 
 const (
@@ -340,3 +339,12 @@ func migrate(ctx context.Context, db *Store) error {
 	}
 	return nil
 }
+
+// storeProblem says to the operator why a database cannot be opened.
+type storeProblem struct {
+	text  string
+	cause error
+}
+
+func (e *storeProblem) Error() string { return e.text }
+func (e *storeProblem) Unwrap() error { return e.cause }

@@ -3,6 +3,7 @@
 package claims
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -118,8 +119,8 @@ func New(config Config) (*Claims, error) {
 		return nil, fmt.Errorf("prepare the encryption of claims: %w", err)
 	}
 	c := &Claims{
-		store: config.Store, aead: aead, api: config.API, lifetime: config.Lifetime,
-		audit: config.Auditor, log: config.Logger, observe: config.Observe, now: config.Now,
+		store: config.Store, aead: aead, api: config.API, lifetime: cmp.Or(config.Lifetime, MaxLifetime),
+		audit: config.Auditor, log: cmp.Or(config.Logger, slog.New(slog.DiscardHandler)), observe: config.Observe, now: config.Now,
 		wrongTries: ratelimit.NewTable(1),
 	}
 	if c.revokers, err = newRevokers(); err != nil {
@@ -127,12 +128,6 @@ func New(config Config) (*Claims, error) {
 	}
 	if c.observe == nil {
 		c.observe = func(Event) {}
-	}
-	if c.lifetime == 0 {
-		c.lifetime = MaxLifetime
-	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
 	}
 	if c.now == nil {
 		c.now = time.Now

@@ -57,10 +57,11 @@ func (p Page) Notice(w http.ResponseWriter, status int, text string) error {
 
 func (p Page) write(w http.ResponseWriter, page webui.Page) error {
 	page.Where = p.Server
-	if err := site.Write(w, page); err != nil {
-		return fmt.Errorf("send the page of a claim: %w", err)
+	err := site.Write(w, page)
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
 	}
-	if err := http.NewResponseController(w).Flush(); err != nil {
+	if err != nil {
 		return fmt.Errorf("send the page of a claim: %w", err)
 	}
 	return nil

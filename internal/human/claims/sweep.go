@@ -110,8 +110,7 @@ func (c *Claims) end(ctx context.Context, id string, now time.Time) {
 		ended := *held
 		ended.State, ended.Gone = claimEnded, GoneExpired
 		// From here on nobody can fetch it, so no fetched token is revoked.
-		taken, err := c.replace(ctx, id, owner, sealed, &ended, keptForRevoking)
-		if err != nil || !taken {
+		if taken, err := c.replace(ctx, id, owner, sealed, &ended, keptForRevoking); err != nil || !taken {
 			return
 		}
 		c.observe(EventExpired)
@@ -178,8 +177,7 @@ func (c *Claims) revokeUnfetched(ctx context.Context, id, owner string, held *cl
 			"id", held.TokenID, "prefix", held.Prefix, "caller", owner)
 		c.settle(ctx, id, owner, GoneExpired, false)
 	default:
-		delay := min(max(c.now().Sub(held.Deadline), sweepLease), maxSweepDelay)
-		next := c.now().Add(delay)
+		next := c.now().Add(min(max(c.now().Sub(held.Deadline), sweepLease), maxSweepDelay))
 		if c.notYetValid(held) && held.ValidFrom.After(next) {
 			next = *held.ValidFrom
 		}

@@ -140,25 +140,15 @@ func (p *secretPickup) Close() {
 }
 
 func (s *Secret) undelivered(err error) error {
+	const callAgain = "Call again when the user is at the computer. A page with a button that shows the token opens in the browser."
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return &tools.Error{
-			Code:    tools.CodeCannotDeliver,
-			Message: "a page was opened in the user's browser, and nobody asked for the value there within " + minutes(s.limit),
-			Next:    "Call again when the user is at the computer. A page with a button that shows the token opens in the browser.",
-		}
+		what := "a page was opened in the user's browser, and nobody asked for the value there within " + minutes(s.limit)
+		return &tools.Error{Code: tools.CodeCannotDeliver, Message: what, Next: callAgain}
 	case errors.Is(err, errDiscarded):
-		return &tools.Error{
-			Code:    tools.CodeDeclined,
-			Message: "the user does not want the token",
-			Next:    "Leave it at that unless the user brings it up again.",
-		}
+		return &tools.Error{Code: tools.CodeDeclined, Message: errDiscarded.Error(), Next: "Leave it at that unless the user brings it up again."}
 	case errors.Is(err, errTooLate):
-		return &tools.Error{
-			Code:    tools.CodeCannotDeliver,
-			Message: "the page in the user's browser had ended before the token was there",
-			Next:    "Call again when the user is at the computer. A page with a button that shows the token opens in the browser.",
-		}
+		return &tools.Error{Code: tools.CodeCannotDeliver, Message: "the page in the user's browser had ended before the token was there", Next: callAgain}
 	default:
 		return err
 	}
@@ -197,9 +187,7 @@ type secretView struct {
 
 func (s *secretContent) view() webui.Page {
 	return webui.Page{
-		Template: "secret", Status: http.StatusOK,
-		Title: "A new kenbun token for you",
-		Data:  secretView{Facts: s.facts},
+		Template: "secret", Status: http.StatusOK, Title: "A new kenbun token for you", Data: secretView{Facts: s.facts},
 	}
 }
 
@@ -253,9 +241,8 @@ func (s *secretContent) show(ctx context.Context) reply {
 		return reply{view: noticeOfLateToken(), over: true, err: errTooLate}
 	}
 	shown := webui.Page{
-		Template: "shown", Status: http.StatusOK,
-		Title: "Copy your token now",
-		Data:  secretView{Facts: delivery.Facts(&token.Token, date), Value: token.Value.Reveal()},
+		Template: "shown", Status: http.StatusOK, Title: "Copy your token now",
+		Data: secretView{Facts: delivery.Facts(&token.Token, date), Value: token.Value.Reveal()},
 	}
 	return reply{view: shown, over: true, mustArrive: true}
 }

@@ -3,6 +3,7 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -72,9 +73,7 @@ type site struct {
 // by their address ([Server.Connect]). logger, which may be nil, receives errors, but never an
 // address or what a page shows. Nothing is listened on before the first page.
 func New(browser *Browser, logger *slog.Logger) *Server {
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
+	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	return &Server{browser: browser, log: logger, idle: idleTime, pages: map[string]*page{}, arrivals: map[string]*page{}}
 }
 
