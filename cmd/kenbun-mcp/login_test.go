@@ -143,11 +143,3 @@ func TestLoginKeepsNothingThatDoesNotWork(t *testing.T) {
 		}
 	}
 }
-
-func TestA46_LoginTakesNoTokenAsAnArgument(t *testing.T) {
-	for _, arguments := range [][]string{{"login", "x"}, {"login", "--token", "x"}, {"login", "--pat", "x"}, {"login", "--pat-file", "x"}} {
-		if got := runProgram(t, kenbuntest.Environment(t), "", arguments...); got.code != command.ExitUsage {
-			t.Errorf("%v: exit %d", arguments, got.code)
-		}
-	}
-}

@@ -13,7 +13,10 @@ import (
 	"github.com/kenbun/kenbun-mcp/internal/cli/process"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run runs the command in os.Args and returns the exit code of the process.
+func run() int {
 	if err := process.ProtectMemory(); err != nil {
 		fmt.Fprintf(os.Stderr, "kenbun-mcp: other programs of yours may be able to read this one's memory: %v\n", err)
 	}
@@ -21,7 +24,6 @@ func main() {
 	// a token whose value reached nobody has to be revoked.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), process.EndSignals()...)
-	code := cli.Run(ctx, cli.New())
-	stop()
-	os.Exit(code)
+	defer stop()
+	return cli.Run(ctx, cli.New())
 }

@@ -9,14 +9,24 @@ import (
 
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated parts of the documentation")
 
+// TestMain also makes this binary the program that scripts run.
 func TestMain(m *testing.M) {
+	testscript.Main(tests{m}, map[string]func(){"kenbun-mcp": main, "exits": exits, "keep": keep})
+}
+
+type tests struct{ *testing.M }
+
+// Run runs the tests.
+func (m tests) Run() int {
 	// They wait for the program most of the time.
 	if err := flag.Set("test.parallel", "16"); err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	flag.Parse()
 	// What whoever runs the tests has set for themselves is not for the commands
@@ -25,16 +35,16 @@ func TestMain(m *testing.M) {
 		if name, _, _ := strings.Cut(variable, "="); kenbuntest.IsSetting(name) && !strings.HasPrefix(name, "KENBUN_TEST_") {
 			if err := os.Unsetenv(name); err != nil {
 				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
+				return 1
 			}
 		}
 	}
 	// An agent may run the tests.
 	if err := os.Setenv(command.AllowAgentVariable, "1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
-	os.Exit(kenbuntest.Run(m))
+	return kenbuntest.Run(m.M)
 }
 
 func mustDo(t *testing.T, errs ...error) {

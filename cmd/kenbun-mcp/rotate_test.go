@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,21 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kenbun/kenbun-mcp/client"
 	"github.com/kenbun/kenbun-mcp/internal/authority"
 	"github.com/kenbun/kenbun-mcp/internal/cli/command"
 	"github.com/kenbun/kenbun-mcp/internal/kenbuntest"
 )
-
-// works reports whether a token does.
-func works(t *testing.T, api *kenbuntest.API, pat string) bool {
-	t.Helper()
-	_, err := api.As(t, pat).Me(t.Context())
-	if err != nil && !errors.Is(err, client.ErrUnauthenticated) {
-		t.Fatal(err)
-	}
-	return err == nil
-}
 
 func TestS8_RotateAtATerminal(t *testing.T) {
 	api := kenbuntest.Start(t)

@@ -109,29 +109,3 @@ func TestP18_WhatIsNoSettingOfOursIsLeftAlone(t *testing.T) {
 		}
 	}
 }
-
-func TestP18_AMisspelledFlagOrCommandIsNamedWithTheOneThatWasMeant(t *testing.T) {
-	for line, says := range map[string]string{
-		"stdio --readonly":              "Did you mean --read-only?",
-		"stdio --read_only":             "Did you mean --read-only?",
-		"stdio --aproval=deny":          "Did you mean --approval?",
-		"stdio --disabled-tools=whoami": "Did you mean --exclude-tools?",
-		"stdio --url=x":                 "Did you mean --api-url?",
-		"stdio --token=canary-value":    "No flag takes a token",
-		"stdio --api-key canary-value":  "No flag takes a token",
-		"whoami --pat canary-value":     "No flag takes a token",
-		"tokens list --statsu=all":      "Did you mean --status?",
-		"tokens lst":                    "Did you mean 'kenbun-mcp tokens list'?",
-		"toknes list":                   "Did you mean 'kenbun-mcp tokens'?",
-		"authority user ad":             "Did you mean 'kenbun-mcp authority user add'?",
-		"stdio --zzzzzz":                "unknown flag: --zzzzzz\n",
-	} {
-		got := runProgram(t, kenbuntest.Environment(t), "", strings.Fields(line)...)
-		if got.code != command.ExitUsage || !strings.Contains(got.stderr, says) {
-			t.Errorf("%s: exit code %d, and standard error is %q, want %q in it", line, got.code, got.stderr, says)
-		}
-		if strings.Contains(got.stderr, "canary-value") {
-			t.Errorf("%s: the value is shown", line)
-		}
-	}
-}
