@@ -29,6 +29,9 @@ const (
 	// answered.
 	MaxWaiting      = 10_000
 	maxWaitingBytes = 64 << 20
+	// restingWorkers is how many goroutines are kept for the next requests. A new one
+	// would have to grow its stack first.
+	restingWorkers = 4
 	// drainTimeout is how long calls may still take after the end of input.
 	drainTimeout = 60 * time.Second
 	// stopTimeout is how long calls may still take after a signal.
@@ -89,6 +92,8 @@ type connection struct {
 	slots   chan struct{}
 
 	calls    sync.WaitGroup
+	jobs     chan func()   // for workers that have nothing to do
+	resting  chan struct{} // has a place for each of them
 	inFlight *rpc.InFlight
 
 	mu           sync.Mutex
@@ -107,6 +112,8 @@ func newConnection(h *rpc.Handler, out io.Writer) *connection {
 	c := &connection{
 		rpc:      h,
 		slots:    make(chan struct{}, WorkingCalls),
+		jobs:     make(chan func()),
+		resting:  make(chan struct{}, restingWorkers),
 		inFlight: rpc.NewInFlight(),
 		out:      out,
 		writing:  make(chan struct{}, 1),
@@ -180,7 +187,7 @@ func (c *connection) start(ctx context.Context, m *rpc.Message) {
 	ctx, end := c.inFlight.Begin(ctx, m.ID)
 	defer c.mu.Unlock()
 
-	c.calls.Go(func() {
+	c.work(func() {
 		defer func() {
 			end()
 			c.mu.Lock()
@@ -201,6 +208,35 @@ func (c *connection) start(ctx context.Context, m *rpc.Message) {
 		c.session.Flush(ctx)
 		c.write(answer)
 	})
+}
+
+// work runs a job concurrently.
+func (c *connection) work(job func()) {
+	c.calls.Add(1)
+	select {
+	case c.jobs <- job:
+	default:
+		go c.runJobs(job)
+	}
+}
+
+// runJobs runs a job, and then others as long as there is a place to rest between them.
+func (c *connection) runJobs(job func()) {
+	for {
+		job()
+		c.calls.Done()
+		select {
+		case c.resting <- struct{}{}:
+		default:
+			return
+		}
+		select {
+		case job = <-c.jobs:
+			<-c.resting
+		case <-c.ended:
+			return
+		}
+	}
 }
 
 // Busy is the error code for requests that are refused because too many are open.

@@ -206,7 +206,7 @@ func checkInputResponses(responses json.RawMessage) *BadMessage {
 // readObject returns the members of a JSON object as they are written in text. A
 // name that differs from one of names in its case alone is an error.
 func readObject(text []byte, names []string) (map[string]json.RawMessage, *BadMessage) {
-	decoder := jsontext.NewDecoder(bytes.NewReader(text))
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(text)) // a buffer is not copied
 	if start, err := decoder.ReadToken(); err != nil {
 		return nil, notAnObject(err)
 	} else if start.Kind() != '{' {
