@@ -127,7 +127,7 @@ type updateRequest map[string]any
 func (c TokenChange) checked(now time.Time) (updateRequest, error) {
 	switch {
 	case c.NeverExpires && c.ExpiresAt != nil:
-		return nil, errors.New("a token either ends or never expires: give one of the two")
+		return nil, errors.New("a token either expires or never does: give one of the two")
 	case c.ValidAtOnce && c.ValidFrom != nil:
 		return nil, errors.New("a token either has a start or is valid at once: give one of the two")
 	case c.AllPermissions && c.Permissions != nil:
@@ -181,9 +181,9 @@ func (c TokenChange) missed(id string, got *Token, req updateRequest) string {
 	case c.Name != "" && !plaintext.SameName(got.Name, c.Name):
 		return "the token has another name than asked for"
 	case expires != nil && !isNoLater(got.ExpiresAt, expires), c.NeverExpires && got.ExpiresAt != nil:
-		return fmt.Sprintf("the token ends at another time than asked for (expires_at is %s)", timeText(got.ExpiresAt))
+		return fmt.Sprintf("the token expires at another time than asked for (expires_at is %s)", timeText(got.ExpiresAt))
 	case validFrom != nil && got.ValidFrom != nil && !isSecond(got.ValidFrom, validFrom), c.ValidAtOnce && got.ValidFrom != nil && got.ValidFrom.After(time.Now()):
-		return "the token begins at another time than asked for"
+		return "the token is valid from another time than asked for"
 	case permissions != nil && got.Permissions != nil && !slices.Equal(sortedOnce(got.Permissions), permissions), c.AllPermissions && got.Permissions != nil:
 		return "the token has other permissions than asked for"
 	}

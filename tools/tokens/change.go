@@ -29,14 +29,14 @@ type wantedUpdate struct {
 	name        string
 	setsStart   bool
 	validFrom   *time.Time
-	setsEnd     bool
+	setsExpiry  bool
 	expires     *time.Time
 	permissions permissionsWanted
 }
 
 // wantedUpdate reads the arguments of a change.
 func (c *call) wantedUpdate() (w wantedUpdate, err error) {
-	w = wantedUpdate{now: c.Now, name: c.Args.Text(fieldName), setsStart: c.Args.Given(fieldValidFrom), setsEnd: c.Args.Given(fieldExpires)}
+	w = wantedUpdate{now: c.Now, name: c.Args.Text(fieldName), setsStart: c.Args.Given(fieldValidFrom), setsExpiry: c.Args.Given(fieldExpires)}
 	if c.Args.Given(fieldName) {
 		if err := checkName(w.name); err != nil {
 			return w, err
@@ -47,7 +47,7 @@ func (c *call) wantedUpdate() (w wantedUpdate, err error) {
 			return w, err
 		}
 	}
-	if w.setsEnd {
+	if w.setsExpiry {
 		if w.expires, err = ParseExpires(c.Args.Text(fieldExpires), c.Now); err != nil {
 			return w, err
 		}
@@ -55,7 +55,7 @@ func (c *call) wantedUpdate() (w wantedUpdate, err error) {
 	if w.permissions, err = c.wantedPermissions(); err != nil {
 		return w, err
 	}
-	if w.name == "" && !w.setsStart && !w.setsEnd && !w.permissions.given {
+	if w.name == "" && !w.setsStart && !w.setsExpiry && !w.permissions.given {
 		return w, tools.InvalidArgument("nothing is to be changed").
 			Advise("Give at least one of %q, %q, %q, %q.", fieldName, fieldValidFrom, fieldExpires, fieldPermissions)
 	}
@@ -94,8 +94,8 @@ func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 	if w.setsStart && tools.Timestamp(w.validFrom) != tools.Timestamp(futureStart(token, w.now)) {
 		w.changeStart(&u)
 	}
-	if w.setsEnd && tools.Timestamp(w.expires) != tools.Timestamp(token.ExpiresAt) {
-		w.changeEnd(&u)
+	if w.setsExpiry && tools.Timestamp(w.expires) != tools.Timestamp(token.ExpiresAt) {
+		w.changeExpiry(&u)
 	}
 	if to := w.permissions; to.given && narrowing(to.names) != narrowing(token.Permissions) {
 		u.change.Permissions, u.change.AllPermissions = to.names, to.all
@@ -109,7 +109,7 @@ func (w wantedUpdate) of(token *client.Token) tokenUpdate {
 	return u
 }
 
-// futureStart is when token begins to be accepted, nil if it is already.
+// futureStart returns from when token is valid, nil if it is already.
 func futureStart(token *client.Token, now time.Time) *time.Time {
 	if token.ValidFrom == nil || !token.ValidFrom.After(now) {
 		return nil
@@ -127,7 +127,7 @@ func (w wantedUpdate) changeStart(u *tokenUpdate) {
 	})
 }
 
-func (w wantedUpdate) changeEnd(u *tokenUpdate) {
+func (w wantedUpdate) changeExpiry(u *tokenUpdate) {
 	was := u.expires
 	u.expires, u.change.ExpiresAt, u.change.NeverExpires = w.expires, w.expires, w.expires == nil
 	later := was != nil && (w.expires == nil || w.expires.After(*was))
@@ -239,10 +239,10 @@ func (c *call) updateCommand(token *client.Token) string {
 const (
 	// usedLately is how long ago a token was used, or made, that counts as used.
 	usedLately = 30 * day
-	// stopsSoon is how soon a token stops that is asked about.
+	// stopsSoon is within how long an expiry needs a question.
 	stopsSoon = 7 * day
-	// earlierEndKept is how long a tool can give back an end that it took.
-	earlierEndKept = 30 * day
+	// earlierExpiryKept is how long a tool can restore an expiry that it shortened.
+	earlierExpiryKept = 30 * day
 )
 
 // disrupts reports whether update may break what uses token, so that the user decides: it is
@@ -279,34 +279,34 @@ func lastSign(token *client.Token) time.Time {
 	return token.CreatedAt
 }
 
-// ends are the expiry times of a token around a change by a tool. They only let the user
+// expiries are the expiry times of a token around a change by a tool. They only let the user
 // decide to restore the earlier one, which the operator's limits would otherwise refuse.
-type ends struct {
+type expiries struct {
 	// Had is the expiry before, Set the one since. Both are a time, or never.
 	Had string `json:"had"`
 	Set string `json:"set"`
 }
 
-func endsKey(token *client.Token) string { return "earlier-end:" + tools.Digest([]byte(token.ID)) }
+func expiriesKey(token *client.Token) string { return "earlier-end:" + tools.Digest([]byte(token.ID)) }
 
-// endsOf returns what is stored for token, and the expiry that a tool can restore: the
+// expiriesOf returns what is stored for token, and the expiry that a tool can restore: the
 // token's own, or a later one that it had. The latter counts only while the expiry is the
 // one that the tool set. Otherwise somebody has decided about it since.
-func (c *call) endsOf(ctx context.Context, token *client.Token) (stored []byte, had string, err error) {
+func (c *call) expiriesOf(ctx context.Context, token *client.Token) (stored []byte, had string, err error) {
 	own := timeOr(token.ExpiresAt, never)
-	stored, ok, err := c.earlier.Get(ctx, endsKey(token))
+	stored, ok, err := c.earlier.Get(ctx, expiriesKey(token))
 	if err != nil || !ok {
 		return nil, own, err
 	}
-	var kept ends
-	if err := json.Unmarshal(stored, &kept); err == nil && kept.Set == own && endsLater(kept.Had, own) {
+	var kept expiries
+	if err := json.Unmarshal(stored, &kept); err == nil && kept.Set == own && expiresLater(kept.Had, own) {
 		return stored, kept.Had, nil
 	}
 	return stored, own, nil
 }
 
-// endsLater reports whether end a, a time or never, is later than b.
-func endsLater(a, b string) bool {
+// expiresLater reports whether end a, a time or never, is later than b.
+func expiresLater(a, b string) bool {
 	if a == never || b == never {
 		return b != never
 	}
@@ -315,25 +315,25 @@ func endsLater(a, b string) bool {
 	return errA == nil && errB == nil && at.After(than)
 }
 
-// rememberEnd notes that a tool has changed the end of token to that of updated.
-func (c *call) rememberEnd(ctx context.Context, token, updated *client.Token) {
+// rememberExpiry notes that a tool has changed the end of token to that of updated.
+func (c *call) rememberExpiry(ctx context.Context, token, updated *client.Token) {
 	set := timeOr(updated.ExpiresAt, never)
 	if set == timeOr(token.ExpiresAt, never) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	stored, had, err := c.endsOf(ctx, token)
+	stored, had, err := c.expiriesOf(ctx, token)
 	if err == nil {
-		_, err = c.earlier.Swap(ctx, endsKey(token), stored, tools.MustMarshal(ends{Had: had, Set: set}), earlierEndKept)
+		_, err = c.earlier.Swap(ctx, expiriesKey(token), stored, tools.MustMarshal(expiries{Had: had, Set: set}), earlierExpiryKept)
 	}
 	if err != nil {
-		c.Log.Warn("the earlier end of a token could not be noted; the operator's limits hold for giving it back", "id", token.ID, "cause", err)
+		c.Log.Warn("the earlier expiry of a token could not be stored; the operator's limits apply to restoring it", "id", token.ID, "cause", err)
 	}
 }
 
-// hadEnd reports whether token expired at expires (nil: never) or later before a tool
+// hadExpiry reports whether token expired at expires (nil: never) or later before a tool
 // shortened it, and nobody else has changed it since.
-func (c *call) hadEnd(ctx context.Context, token *client.Token, expires *time.Time) bool {
-	_, had, err := c.endsOf(ctx, token)
-	return err == nil && !endsLater(timeOr(expires, never), had)
+func (c *call) hadExpiry(ctx context.Context, token *client.Token, expires *time.Time) bool {
+	_, had, err := c.expiriesOf(ctx, token)
+	return err == nil && !expiresLater(timeOr(expires, never), had)
 }

@@ -120,14 +120,14 @@ func (c *call) wantedToken() (client.NewToken, error) {
 	if err != nil {
 		return want, err
 	}
-	return want, startsBeforeEnd(want.ValidFrom, want.ExpiresAt)
+	return want, startsBeforeExpiry(want.ValidFrom, want.ExpiresAt)
 }
 
-// startsBeforeEnd refuses a token that could never be used.
-func startsBeforeEnd(validFrom, expires *time.Time) error {
+// startsBeforeExpiry refuses a token that could never be used.
+func startsBeforeExpiry(validFrom, expires *time.Time) error {
 	if validFrom != nil && expires != nil && !validFrom.Before(*expires) {
-		return tools.InvalidArgument(`"valid_from" is not before the token ends, %s`, tools.Timestamp(expires)).
-			Advise("Give an earlier start or a later end.")
+		return tools.InvalidArgument(`"valid_from" is not before the token expires, %s`, tools.Timestamp(expires)).
+			Advise("Give an earlier start or a later expiry.")
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (c *call) decideOnCreation(ctx context.Context, want client.NewToken) (cont
 	switch {
 	case want.ExpiresAt == nil:
 		d = c.asking(want, "Create a kenbun token that never expires?",
-			"It stays valid until somebody revokes it. A token with an end is safer.", "Create a token that never expires")
+			"It stays valid until somebody revokes it. A token that expires is safer.", "Create a token that never expires")
 	case c.overwrites():
 		d = c.asking(want, "Create a kenbun token and put it in the place of another value?",
 			"What stands there now is lost. If it is a token, it is not revoked by this.", "Create it and overwrite what is there")

@@ -49,7 +49,7 @@ func TestS1_S2_CreateANarrowedToken(t *testing.T) {
 	for arguments, words := range map[string][]string{
 		`{"name":"x","expires":"7d","permissions":["read:everything"]}`: {`"read:everything"`, "Use some of: ", "read:leads"},
 		`{"name":"x","expires":"7d","permissions":["write:scoring"]}`:   {`"write:scoring"`}, // a member's role does not hold it
-		`{"name":"x","expires":"7d","valid_from":"7d"}`:                 {"before the token ends"},
+		`{"name":"x","expires":"7d","valid_from":"7d"}`:                 {"before the token expires"},
 	} {
 		f.call("create_token", arguments).failed(tools.CodeInvalidArgument, words...)
 	}

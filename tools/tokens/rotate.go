@@ -167,7 +167,7 @@ func (c *call) successorExpiry(old *client.Token) (*time.Time, error) {
 		}
 		return nil, err
 	}
-	return expires, startsBeforeEnd(futureStart(old, c.Now), expires)
+	return expires, startsBeforeExpiry(futureStart(old, c.Now), expires)
 }
 
 // methodFor returns how the new token gets to where the old one is used. keepsOld means that

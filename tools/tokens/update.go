@@ -108,7 +108,7 @@ func runUpdateToken(ctx context.Context, c *call) (*tools.Result, error) {
 		return nil, updateFailed(err)
 	}
 	c.Trail.Acted(audit.OutcomeDone, leftOf(updated, c.Now))
-	c.rememberEnd(ctx, token, updated)
+	c.rememberExpiry(ctx, token, updated)
 	c.Log.Info("token changed", "id", id, "prefix", publicPrefix(updated), "changed", update.changed())
 	return updatedResult(updated, update, c.Now), nil
 }
@@ -139,11 +139,11 @@ func leftOf(token *client.Token, now time.Time) audit.Left {
 // mayUpdate checks the operator's limits and the caller's permissions, before the user is
 // asked in vain.
 func (c *call) mayUpdate(ctx context.Context, token *client.Token, update tokenUpdate) error {
-	if err := startsBeforeEnd(update.validFrom, update.expires); err != nil {
+	if err := startsBeforeExpiry(update.validFrom, update.expires); err != nil {
 		return err
 	}
 	if update.widensIn(fieldExpires) {
-		if err := checkExtension(c.Policy(), token, update.expires); err != nil && !c.hadEnd(ctx, token, update.expires) {
+		if err := checkExtension(c.Policy(), token, update.expires); err != nil && !c.hadExpiry(ctx, token, update.expires) {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func checkExtension(p tools.Policy, token *client.Token, expires *time.Time) err
 			return nil
 		}
 		return tools.NewError(tools.CodeForbidden, "the operator of this server does not allow tokens that never expire").
-			Advise("Give an end. To go on for longer than that, replace the token with rotate_token.")
+			Advise("Give an expiry. To go on for longer than that, replace the token with rotate_token.")
 	}
 	if expires.Sub(token.CreatedAt) <= p.MaxTokenLifetime {
 		return nil

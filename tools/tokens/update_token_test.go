@@ -296,7 +296,7 @@ func TestS5_WrongArgumentsOfAChangeTeach(t *testing.T) {
 		t.Errorf("%d requests went to the API", n)
 	}
 	f.call("update_token", changes(token.ID, "permissions", `["read:everything"]`)).failed(tools.CodeInvalidArgument, `"read:everything"`, "read:leads", "write:tokens")
-	f.call("update_token", changes(token.ID, "valid_from", `"40d"`)).failed(tools.CodeInvalidArgument, "before the token ends")
+	f.call("update_token", changes(token.ID, "valid_from", `"40d"`)).failed(tools.CodeInvalidArgument, "before the token expires")
 	f.call("update_token", changes("pat_unknown", "name", `"x"`)).failed(tools.CodeNotFound)
 	if err := f.api.As(t, f.pat).RevokeToken(t.Context(), token.ID); err != nil {
 		t.Fatal(err)
