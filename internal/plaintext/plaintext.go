@@ -24,6 +24,30 @@ func Clean(s string, limit int) string {
 	if limit < 1 {
 		return ""
 	}
+	if len(s) <= limit && isTidy(s) {
+		return s
+	}
+	return clean(s, limit)
+}
+
+// isTidy reports whether s has only visible ASCII characters and single spaces between
+// them, which [Clean] leaves as it is.
+func isTidy(s string) bool {
+	spaced := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c > ' ' && c <= '~':
+			spaced = false
+		case c == ' ' && !spaced:
+			spaced = true
+		default:
+			return false
+		}
+	}
+	return !spaced || s == ""
+}
+
+func clean(s string, limit int) string {
 	var b strings.Builder
 	count, pending := 0, rune(0)
 	for part := range Parts(s) {
