@@ -142,7 +142,7 @@ func (w *waiter) read(ctx context.Context, set *Toolset, c *Call) (*Result, erro
 	c.stretch = min(c.stretch, w.left(w.patience.inAll()))
 	reading := w.works.enter(ctx)
 	w.work.Store(reading)
-	w.works.run(reading, func(work *work) (*Result, error) { return c.run(set, work) })
+	w.works.run(reading, func(work *work) (*Result, error) { return c.run(set, work) }) //nolint:contextcheck // that of the work
 	return reading.result, reading.err
 }
 

@@ -230,7 +230,7 @@ func (b *Toolbox) newCall(ctx context.Context, tool *Tool, args Arguments, calle
 
 // begin starts the work of a call.
 func (b *Toolbox) begin(ctx context.Context, set *Toolset, c *Call) *work {
-	return b.works.begin(ctx, func(w *work) (*Result, error) { return c.run(set, w) })
+	return b.works.begin(ctx, func(w *work) (*Result, error) { return c.run(set, w) }) //nolint:contextcheck // that of the work
 }
 
 // run does the work of a call.

@@ -140,7 +140,7 @@ func plain(m any) any {
 		result.Content = []mcp.Content{}
 	}
 	if len(r.RawStructuredContent) > 0 {
-		result.StructuredContent = json.RawMessage(r.RawStructuredContent)
+		result.StructuredContent = r.RawStructuredContent
 	}
 	answer.Result = result
 	return answer
