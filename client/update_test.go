@@ -56,7 +56,7 @@ func TestS5_ChangesAreCheckedBeforeSending(t *testing.T) {
 		"nothing":             {TokenChange{}, "nothing is to be changed"},
 		"white space as name": {TokenChange{Name: " "}, "needs a name"},
 		"past end":            {TokenChange{ExpiresAt: &past}, "not in the future"},
-		"end and never":       {TokenChange{ExpiresAt: inDays(1), NeverExpires: true}, "never expires"},
+		"end and never":       {TokenChange{ExpiresAt: inDays(1), NeverExpires: true}, "expires or never does"},
 		"start and at once":   {TokenChange{ValidFrom: inDays(1), ValidAtOnce: true}, "at once"},
 		"start after end":     {TokenChange{ValidFrom: inDays(2), ExpiresAt: inDays(1)}, "not before the expiry"},
 		"zero start":          {TokenChange{ValidFrom: &time.Time{}}, "years 1970"},
