@@ -108,7 +108,7 @@ func TestR1_PolicyFileBoundsDelivery(t *testing.T) {
 	}{
 		"inline":                       {"read-only: false", "--deliver inline", "--deliver inline is not allowed. Use page, keychain, file, or change deliver in the file"},
 		"inline, and none is left":     {"deliver: [sealed, claim]", "--deliver inline", "--deliver inline is not allowed. Change deliver in the file"},
-		"sealed, agreed to in vain":    {"deliver: [sealed]", "--deliver sealed", "which stdio does not have"},
+		"sealed, agreed to in vain":    {"deliver: [sealed]", "--deliver sealed", "stdio has no headers"},
 		"env-file":                     {"read-only: false", "--deliver env-file --deliver-env-file F/.env", "--deliver env-file is not allowed"},
 		"another folder":               {"read-only: false", "--deliver file --deliver-dir F/repo", "--deliver-dir is not allowed"},
 		"another folder, by default":   {"read-only: false", "--deliver-dir F/repo", "--deliver-dir is not allowed"},
