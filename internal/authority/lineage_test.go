@@ -141,12 +141,9 @@ func TestChildrenAreShownAndRevokedWithTheirParent(t *testing.T) {
 }
 
 func TestMaxTokenLifetimeHoldsForNewTokensAndExtensions(t *testing.T) {
-	overStores(t, func(t *testing.T, store string) {
+	overLastingStores(t, func(t *testing.T, store string) {
 		open := newFixture(t, Config{Store: store})
 		never := open.user("ada@example.com", RoleMember)
-		if store == "memory" {
-			return // it has no second life
-		}
 		f := newFixture(t, Config{Store: store, MaxTokenLifetime: 30 * 24 * time.Hour})
 		now := f.clock.Now()
 		if !f.works(never.Value) {

@@ -97,10 +97,7 @@ func pepperKeys(t *testing.T, file string, want int) (keys [][]byte) {
 // Tokens of before go on working, move to the newest pepper when they are used,
 // and the old pepper may go when nothing needs it.
 func TestR7_PepperIsRotated(t *testing.T) {
-	overStores(t, func(t *testing.T, store string) {
-		if store == "memory" {
-			store = sqliteStore(t)
-		}
+	overLastingStores(t, func(t *testing.T, store string) {
 		pepperFile := filepath.Join(t.TempDir(), "keys")
 		cfg := Config{Store: store, PepperFile: pepperFile}
 		var used, unused, after Issued

@@ -335,10 +335,7 @@ func TestN4_AStoreThatTakesNoChanges(t *testing.T) {
 // Up to schema version 8, nodes stored their counts of requests. They referred to
 // tokens, so that counts left behind would keep tokens from being removed.
 func TestOpen_DropsTheRequestCountsOfOlderVersions(t *testing.T) {
-	overStores(t, func(t *testing.T, kind string) {
-		if kind == "memory" {
-			t.Skip("nothing outlives the process")
-		}
+	overLastingStores(t, func(t *testing.T, kind string) {
 		var made Issued
 		t.Run("an older version", func(t *testing.T) {
 			f := newFixture(t, Config{Store: kind})

@@ -44,6 +44,12 @@ func (m endsShared) Run() int { return atend.Run(m.M) }
 func overStores(t *testing.T, test func(t *testing.T, store string)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) { test(t, "memory") })
+	overLastingStores(t, test)
+}
+
+// overLastingStores runs test over each store that outlives its process.
+func overLastingStores(t *testing.T, test func(t *testing.T, store string)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, sqliteStore(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t)) })
 }

@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// SomeoneElse is the number of a user who is neither root nor the one as whom
-// tests run.
+// SomeoneElse is the number of a user other than root and the one who runs the tests.
 const SomeoneElse = 61234
 
 // DialAs connects to a loopback address with a socket of a family, such as

@@ -21,7 +21,7 @@ import (
 // patience bounds failures; nothing waits for it to pass.
 const patience = 30 * time.Second
 
-// someoneElse is a user who is neither root nor the one as whom tests run.
+// someoneElse is a user other than root and the one who runs the tests.
 const someoneElse = 61234
 
 // pair is a connection: the client's end, as a socket of its own, and ours.

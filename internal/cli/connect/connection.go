@@ -204,7 +204,7 @@ func (f *Flags) openEmbedded(ctx context.Context, logger *slog.Logger) (_ *Conne
 	}, nil
 }
 
-// Caller is the user as whom the commands of a terminal run.
+// Caller returns the user that terminal commands act as.
 func (c *Connection) Caller(ctx context.Context) (tools.Caller, error) {
 	credential, source, err := c.Credentials.Credential(ctx)
 	if err != nil {

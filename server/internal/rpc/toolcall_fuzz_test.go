@@ -77,7 +77,7 @@ func FuzzR30_ToolCallsAreAnsweredAsByTheLibrary(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, bad := Parse(text)
 		if bad != nil || m.Method != string(mcp.MethodToolsCall) {
-			t.Skip("not a call")
+			return // not a call
 		}
 		answers := make([][]byte, 2)
 		for i, h := range []*Handler{past, through} {
